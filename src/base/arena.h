@@ -1,0 +1,105 @@
+/* Arena: memory that is given back all at once.
+ *
+ *    chunk 1 (full)        chunk 2 (current)             chunk 3 (kept from before)
+ *   +------------------+  +-----------+--------------+  +------------------+
+ *   | used             |->| used      | free         |->| free             |-> NULL
+ *   +------------------+  +-----------+--------------+  +------------------+
+ *                                     ^ next         ^ end
+ *
+ * Chunks never move, so pointers stay valid until reset. Reset keeps the chunks and costs O(1): a worker that has seen
+ * its largest document allocates nothing any more. Out of memory aborts, as bson_malloc does. Under AddressSanitizer
+ * the free part is poisoned and every allocation is followed by a red zone.
+ */
+#ifndef ECL_BASE_ARENA_H
+#define ECL_BASE_ARENA_H
+
+#include "base/error.h"
+
+typedef struct ecl_chunk_t ecl_chunk_t;
+
+typedef struct {
+   ecl_chunk_t *first;
+   ecl_chunk_t *current;
+   uint8_t *next;
+   uint8_t *end;
+   size_t chunk_size; /* of the next chunk; doubles up to 1 MiB */
+} ecl_arena_t;
+
+/* A place to return to; everything allocated after it goes. */
+typedef struct {
+   ecl_chunk_t *current;
+   uint8_t *next;
+} ecl_arena_mark_t;
+
+/* No memory is taken before the first allocation. */
+void
+ecl_arena_init (ecl_arena_t *self);
+
+void
+ecl_arena_cleanup (ecl_arena_t *self);
+
+/* Forgets all allocations, keeps the chunks. */
+void
+ecl_arena_reset (ecl_arena_t *self);
+
+ecl_arena_mark_t
+ecl_arena_mark (const ecl_arena_t *self);
+
+void
+ecl_arena_release (ecl_arena_t *self, ecl_arena_mark_t mark);
+
+/* The slow path of ecl_arena_alloc; not for callers. */
+void *
+ecl_arena_alloc_slow (ecl_arena_t *self, size_t size);
+
+/* Grows the last allocation in place where it can, else copies; old_size bytes of old are kept. */
+void *
+ecl_arena_grow (ecl_arena_t *self, void *old, size_t old_size, size_t new_size);
+
+/* A copy of n bytes with a NUL behind them. */
+char *
+ecl_arena_strndup (ecl_arena_t *self, const char *text, size_t n);
+
+/* A printf into the arena. */
+char *
+ecl_arena_printf (ecl_arena_t *self, const char *format, ...) ECL_PRINTF (2, 3);
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ECL_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ECL_ASAN 1
+#endif
+#endif
+
+#ifdef ECL_ASAN
+#define ECL_ARENA_RED_ZONE 8u
+#else
+#define ECL_ARENA_RED_ZONE 0u
+#endif
+
+/* size bytes, aligned to 8, not cleared; never NULL. */
+static inline void *
+ecl_arena_alloc (ecl_arena_t *self, size_t size)
+{
+#ifndef ECL_ASAN
+   size_t rounded = (size + 7u) & ~(size_t) 7u;
+
+   if (ECL_LIKELY (rounded >= size && rounded <= (size_t) (self->end - self->next))) {
+      void *p = self->next;
+      self->next += rounded;
+      return p;
+   }
+#endif
+   return ecl_arena_alloc_slow (self, size);
+}
+
+#define ecl_arena_new(arena, type) ((type *) ecl_arena_alloc ((arena), sizeof (type)))
+
+/* Aborts where n * sizeof (type) overflows. */
+#define ecl_arena_array(arena, type, n) ((type *) ecl_arena_alloc_array ((arena), sizeof (type), (n)))
+
+void *
+ecl_arena_alloc_array (ecl_arena_t *self, size_t size, size_t n);
+
+#endif
