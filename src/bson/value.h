@@ -1,0 +1,291 @@
+/* Value: one BSON value in 16 bytes, borrowed from a document, a plan or scratch memory.
+ *
+ *   type      BSON type byte; 0 (ECL_MISSING) is "there is nothing"
+ *   rep       how it is held, see below
+ *   subtype   of binary data
+ *   len       bytes, or number of entries
+ *
+ *   type                                rep     holds
+ *   int32, int64, bool, date, timestamp INLINE  i64 (timestamp: seconds << 32 | increment)
+ *   double                              INLINE  f64
+ *   null, undefined, MinKey, MaxKey     INLINE  nothing
+ *   string, symbol, code                RAW     str: len bytes without the terminator (which need not be there)
+ *   binary                              RAW     raw: len bytes of data, subtype beside it (subtype 2: its inner length
+ *                                               is part of the data)
+ *   ObjectId                            RAW     raw: 12 bytes
+ *   decimal128                          RAW     raw: 16 bytes, little endian
+ *   regex                               RAW     raw: pattern \0 options \0, len in all
+ *   DBPointer, code with scope          RAW     raw: the value's bytes as they stand
+ *   document, array                     RAW     raw: the whole document, len its length
+ *   array                               VEC     vec: len values; a missing one is written as null
+ *   document                            FIELDS  fields: len entries; a missing one is not written
+ *
+ * Values are passed by pointer and copied freely; they own nothing. What they point to lives as long as the input
+ * document, the plan or, for what was computed, until the evaluator is reset.
+ * Raw documents and arrays that an expression can see have been validated (ecl_bson_validate), so walking them cannot
+ * fail. Strings may hold any bytes: not only valid UTF-8, and NULs.
+ */
+#ifndef ECL_BSON_VALUE_H
+#define ECL_BSON_VALUE_H
+
+#include "base/arena.h"
+
+#include <string.h>
+
+#define ECL_MISSING 0
+
+typedef enum {
+   ECL_REP_INLINE,
+   ECL_REP_RAW,
+   ECL_REP_VEC,
+   ECL_REP_FIELDS,
+   ECL_REP_RUN, /* only inside FIELDS: raw elements one after another, copied as they are */
+} ecl_rep_t;
+
+typedef struct ecl_value_t ecl_value_t;
+typedef struct ecl_field_t ecl_field_t;
+
+struct ecl_value_t {
+   uint8_t type;
+   uint8_t rep;
+   uint8_t subtype;
+   uint8_t unused;
+   uint32_t len;
+   union {
+      int64_t i64;
+      double f64;
+      const uint8_t *raw;
+      const char *str;
+      const ecl_value_t *vec;
+      const ecl_field_t *fields;
+   } u;
+};
+_Static_assert (sizeof (ecl_value_t) == 16, "a value has 16 bytes");
+
+/* An entry of a FIELDS document. With value.rep == ECL_REP_RUN, key is NULL and value.u.raw holds value.len bytes of
+ * whole elements. */
+struct ecl_field_t {
+   const char *key; /* need not be terminated */
+   uint32_t key_len;
+   uint32_t unused;
+   ecl_value_t value;
+};
+
+/* ---- making values ---- */
+
+static inline ecl_value_t
+ecl_missing (void)
+{
+   return (ecl_value_t){.type = ECL_MISSING};
+}
+
+static inline ecl_value_t
+ecl_null (void)
+{
+   return (ecl_value_t){.type = BSON_TYPE_NULL};
+}
+
+static inline ecl_value_t
+ecl_bool (bool b)
+{
+   return (ecl_value_t){.type = BSON_TYPE_BOOL, .u.i64 = b};
+}
+
+static inline ecl_value_t
+ecl_int32 (int32_t i)
+{
+   return (ecl_value_t){.type = BSON_TYPE_INT32, .u.i64 = i};
+}
+
+static inline ecl_value_t
+ecl_int64 (int64_t i)
+{
+   return (ecl_value_t){.type = BSON_TYPE_INT64, .u.i64 = i};
+}
+
+static inline ecl_value_t
+ecl_double (double d)
+{
+   return (ecl_value_t){.type = BSON_TYPE_DOUBLE, .u.f64 = d};
+}
+
+static inline ecl_value_t
+ecl_date (int64_t ms)
+{
+   return (ecl_value_t){.type = BSON_TYPE_DATE_TIME, .u.i64 = ms};
+}
+
+static inline ecl_value_t
+ecl_string (const char *str, size_t len)
+{
+   return (ecl_value_t){.type = BSON_TYPE_UTF8, .rep = ECL_REP_RAW, .len = (uint32_t) len, .u.str = str};
+}
+
+static inline ecl_value_t
+ecl_vec (const ecl_value_t *vec, size_t n)
+{
+   return (ecl_value_t){.type = BSON_TYPE_ARRAY, .rep = ECL_REP_VEC, .len = (uint32_t) n, .u.vec = vec};
+}
+
+static inline ecl_value_t
+ecl_fields (const ecl_field_t *fields, size_t n)
+{
+   return (ecl_value_t){.type = BSON_TYPE_DOCUMENT, .rep = ECL_REP_FIELDS, .len = (uint32_t) n, .u.fields = fields};
+}
+
+/* A raw document whose length stands in its first four bytes and has been checked. */
+static inline ecl_value_t
+ecl_raw_document (const uint8_t *data, size_t len)
+{
+   return (ecl_value_t){.type = BSON_TYPE_DOCUMENT, .rep = ECL_REP_RAW, .len = (uint32_t) len, .u.raw = data};
+}
+
+/* 16 little-endian bytes, which must live as long as the value. */
+static inline ecl_value_t
+ecl_decimal_at (const uint8_t *bytes)
+{
+   return (ecl_value_t){.type = BSON_TYPE_DECIMAL128, .rep = ECL_REP_RAW, .len = 16, .u.raw = bytes};
+}
+
+/* The 12 bytes of an ObjectId. */
+static inline ecl_value_t
+ecl_oid_at (const uint8_t *bytes)
+{
+   return (ecl_value_t){.type = BSON_TYPE_OID, .rep = ECL_REP_RAW, .len = 12, .u.raw = bytes};
+}
+
+static inline ecl_field_t
+ecl_field (const char *key, size_t key_len, ecl_value_t value)
+{
+   return (ecl_field_t){.key = key, .key_len = (uint32_t) key_len, .value = value};
+}
+
+/* From the bytes of an element's value, whose size has been checked. */
+void
+ecl_value_from_raw_slow (ecl_value_t *out, uint8_t type, const uint8_t *value, uint32_t len);
+
+static inline void
+ecl_value_from_raw (ecl_value_t *out, uint8_t type, const uint8_t *value, uint32_t len)
+{
+   if (ECL_LIKELY (type == BSON_TYPE_UTF8)) {
+      *out = ecl_string ((const char *) value + 4, len - 5);
+   } else {
+      ecl_value_from_raw_slow (out, type, value, len);
+   }
+}
+
+/* ---- asking values ---- */
+
+static inline bool
+ecl_is_missing (const ecl_value_t *v)
+{
+   return v->type == ECL_MISSING;
+}
+
+/* null, undefined or missing */
+static inline bool
+ecl_is_nullish (const ecl_value_t *v)
+{
+   return v->type == BSON_TYPE_NULL || v->type == ECL_MISSING || v->type == BSON_TYPE_UNDEFINED;
+}
+
+static inline bool
+ecl_is_number (const ecl_value_t *v)
+{
+   return v->type == BSON_TYPE_INT32 || v->type == BSON_TYPE_DOUBLE || v->type == BSON_TYPE_INT64 ||
+          v->type == BSON_TYPE_DECIMAL128;
+}
+
+static inline bool
+ecl_is_string (const ecl_value_t *v)
+{
+   return v->type == BSON_TYPE_UTF8;
+}
+
+static inline bool
+ecl_is_array (const ecl_value_t *v)
+{
+   return v->type == BSON_TYPE_ARRAY;
+}
+
+static inline bool
+ecl_is_document (const ecl_value_t *v)
+{
+   return v->type == BSON_TYPE_DOCUMENT;
+}
+
+/* MongoDB's truth: false, null, undefined, missing and every numeric zero are false; all else (NaN too) is true. */
+bool
+ecl_truthy (const ecl_value_t *v);
+
+/* MongoDB's name of a type as $type gives it: "double", "string", …, "missing". Static storage. */
+const char *
+ecl_type_name (uint8_t type);
+
+/* ---- walking documents and arrays, whatever their representation ---- */
+
+typedef struct {
+   const uint8_t *next; /* inside raw elements, else NULL */
+   const uint8_t *end;
+   const ecl_field_t *field; /* next entry of FIELDS */
+   const ecl_field_t *fields_end;
+   const ecl_value_t *item; /* next entry of VEC */
+   const ecl_value_t *items_end;
+} ecl_iter_t;
+
+/* v is a validated document or array. */
+void
+ecl_iter_init (ecl_iter_t *self, const ecl_value_t *v);
+
+/* The next field of a document; entries that are missing are passed over. */
+bool
+ecl_iter_field (ecl_iter_t *self, ecl_field_t *out);
+
+/* The next element of an array; what is missing in a VEC comes as null, as it would be written. */
+bool
+ecl_iter_item (ecl_iter_t *self, ecl_value_t *out);
+
+/* Number of elements of an array; O(n) where it is raw. */
+uint32_t
+ecl_array_count (const ecl_value_t *array);
+
+/* The array as n values in a row: itself where it is a VEC, else made in the arena. Entries may be missing in a VEC:
+ * read them through ecl_present. */
+const ecl_value_t *
+ecl_array_items (ecl_arena_t *arena, const ecl_value_t *array, uint32_t *n);
+
+/* null for missing, else the value: how an array shows its elements. */
+static inline ecl_value_t
+ecl_present (ecl_value_t v)
+{
+   return v.type == ECL_MISSING ? ecl_null () : v;
+}
+
+/* The first field of that name, or missing. */
+ecl_value_t
+ecl_document_get (const ecl_value_t *document, const char *key, size_t key_len);
+
+/* The document's fields in a row (runs taken apart), in the arena. */
+const ecl_field_t *
+ecl_document_fields (ecl_arena_t *arena, const ecl_value_t *document, uint32_t *n);
+
+/* ---- writing ---- */
+
+/* Bytes that the value takes behind its key. More than UINT32_MAX comes as UINT64_MAX. */
+uint64_t
+ecl_value_size (const ecl_value_t *v);
+
+/* Writes the value to out, which has room for ecl_value_size bytes; returns the byte behind it. */
+uint8_t *
+ecl_value_write (const ecl_value_t *v, uint8_t *out);
+
+/* A document or array as whole raw BSON in the arena; itself where it is raw already. False where it would be larger
+ * than ECL_BSON_MAX_INTERNAL_SIZE or nested deeper than ECL_BSON_MAX_DEPTH. */
+bool
+ecl_value_to_raw (ecl_arena_t *arena, const ecl_value_t *v, ecl_value_t *out, bson_error_t *error) ECL_MUST_CHECK;
+
+/* A copy that borrows from nothing but the arena. */
+ecl_value_t
+ecl_value_copy (ecl_arena_t *arena, const ecl_value_t *v);
+
+#endif
