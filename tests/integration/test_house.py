@@ -1,0 +1,147 @@
+"""The tools that the other live tests stand on: the server's script, and the check of includes."""
+
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+import time
+
+import pymongo
+import pytest
+
+from conftest import ROOT, TESTSERVER, call_testserver
+
+SERVER = os.path.join(ROOT, 'tools', 'testserver')
+
+
+def ours():
+    if os.environ.get('ECLOSE_TEST_URI'):
+        pytest.skip('starts servers; ECLOSE_TEST_URI names somebody\'s own')
+
+
+def port_of(uri):
+    return int(re.search(r':(\d+)/', uri).group(1))
+
+
+def nobody_listens(port):
+    with socket.socket() as s:
+        s.settimeout(5)
+        return s.connect_ex(('127.0.0.1', port)) != 0
+
+
+def test_server_answers_and_writes(db):
+    db.things.insert_one({'_id': 1, 'a': 1})
+    db.things.update_one({'_id': 1}, [{'$set': {'b': {'$add': ['$a', 1]}}}])
+    assert db.things.find_one() == {'_id': 1, 'a': 1, 'b': 2}
+
+
+def test_run_passes_the_status_on_and_stops_its_server(tmp_path):
+    ours()
+    env = dict(os.environ, ECLOSE_LOG_DIR=str(tmp_path))
+    done = subprocess.run([*TESTSERVER, 'run', '--', 'sh', '-c', 'echo "$ECLOSE_TEST_URI"; exit 7'], env=env,
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 7, done.stderr
+    port = port_of(done.stdout)
+    assert port < 32768
+    assert nobody_listens(port)
+    kept = list(tmp_path.iterdir())
+    assert len(kept) == 1 and str(kept[0]) in done.stderr, 'the log is kept when the command fails'
+
+
+def test_acknowledged_writes_outlive_kill_and_restart(own_server, own_db):
+    own_db.things.insert_many([{'_id': i} for i in range(100)])
+    own_server.kill()
+    assert nobody_listens(port_of(own_server.uri))
+    own_server.restart()
+    assert own_db.things.count_documents({}) == 100
+
+
+def test_server_ends_with_its_owner(tmp_path):
+    ours()
+    state = str(tmp_path / 'server')
+    with subprocess.Popen(['cat'], stdin=subprocess.PIPE) as owner:
+        uri = call_testserver('start', '--state', state, '--owner', str(owner.pid)).strip()
+        assert pymongo.MongoClient(uri).admin.command('ping')['ok'] == 1
+        owner.kill()
+    # Removing the folder is the last thing its watcher does; the test's own limit ends this loop.
+    while os.path.exists(state):
+        time.sleep(0.02)
+    assert nobody_listens(port_of(uri))
+
+
+def test_somebodys_own_server_is_used_and_never_stopped(server, tmp_path):
+    state = str(tmp_path / 'server')
+    env = dict(os.environ, ECLOSE_TEST_URI=server.uri)
+
+    def call(*args):
+        return subprocess.run([*TESTSERVER, *args], env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    assert call('which').stdout == 'given\n'
+    assert call('start', '--state', state).stdout.strip() == server.uri
+    assert 'not ours' in call('kill', '--state', state).stderr
+    assert 'not ours' in call('restart', '--state', state).stderr
+    assert call('stop', '--state', state).returncode == 0
+    assert server.client.admin.command('ping')['ok'] == 1
+
+
+def test_unknown_server_is_refused():
+    done = subprocess.run([*TESTSERVER, 'which'], env=dict(os.environ, ECLOSE_TEST_URI='', ECLOSE_TEST_SERVER='oracle'),
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and "'oracle'" in done.stderr
+
+
+def test_check_mongod_with_a_listed_server(tmp_path):
+    """The script for a real mongod, with a program of that name in front of a listed server."""
+    ours()
+    listed = 'rs' if subprocess.run([*TESTSERVER, 'which', '--server', 'rs'], capture_output=True, timeout=60,
+                                    check=False).returncode == 0 else 'py'
+    fake = tmp_path / 'mongod'
+    fake.write_text(f'''#!{sys.executable}
+import os, runpy, sys
+option = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+assert set(option) == {{'--bind_ip', '--port', '--dbpath', '--replSet', '--oplogSize'}}, option
+program = runpy.run_path({SERVER!r})['programs']()[{listed!r}]
+os.execv(program, [program, '--host', option['--bind_ip'], '--port', option['--port'],
+                   '--storage-path', option['--dbpath']])
+''')
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    env = dict(os.environ, PATH=f'{tmp_path}:{os.environ["PATH"]}', ECLOSE_BUILD=os.environ.get('ECLOSE_BUILD', ROOT))
+    env.pop('ECLOSE_TEST_SERVER', None)
+    done = subprocess.run([os.path.join(ROOT, 'tools', 'check-mongod'), '-k', 'server_answers', 'tests/integration'],
+                          env=env, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0 and '1 passed' in done.stdout, done.stdout + done.stderr
+
+
+# ---- the direction of includes
+
+
+def tree(tmp_path, files):
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return subprocess.run([sys.executable, os.path.join(ROOT, 'tools', 'check-includes'), str(tmp_path)],
+                          capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_includes_downwards_are_fine(tmp_path):
+    done = tree(tmp_path, {'src/base/a.h': '', 'src/mql/m.c': '#include "base/a.h"\n#include <stdio.h>\n',
+                           'src/mongo/w.c': '#include <mongoc/mongoc.h>\n'})
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize('name, line, what', [
+    ('src/base/a.c', '#include "mql/m.h"', 'mql is above it'),
+    ('src/store/s.c', '#include <mongoc/mongoc.h>', 'only mongo may include'),
+    ('src/cli/c.c', '#include <mongoc.h>', 'only mongo may include'),
+    ('src/run/r.c', '#include <sys/socket.h>', 'only mongo may include'),
+    ('src/mql/m.c', '#include "../bson/b.h"', 'name it from src'),
+    ('src/extra/e.c', '', 'no folder of src'),
+    ('include/eclose/eclose.h', '#include "mql/m.h"', 'never a file of src'),
+])
+def test_includes_upwards_are_found(tmp_path, name, line, what):
+    done = tree(tmp_path, {name: line + '\n', 'src/base/z.h': ''})
+    assert done.returncode == 1
+    assert f'{name}:' in done.stdout and what in done.stdout
