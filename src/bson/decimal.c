@@ -78,6 +78,20 @@ ecl_decimal_to_double (ecl_decimal_t d)
 }
 
 bool
+ecl_decimal_to_int64 (ecl_decimal_t d, int64_t *out)
+{
+   unsigned flags = 0;
+   int64_t i = bid128_to_int64_xint (bid (d), &flags);
+
+   /* Inexact: there was a fraction. Invalid: NaN, infinite or out of range. */
+   if (flags & (BID_INEXACT_EXCEPTION | BID_INVALID_EXCEPTION)) {
+      return false;
+   }
+   *out = i;
+   return true;
+}
+
+bool
 ecl_decimal_is_nan (ecl_decimal_t d)
 {
    return bid128_isNaN (bid (d)) != 0;

@@ -37,6 +37,10 @@ ecl_decimal_is_nan (ecl_decimal_t d);
 bool
 ecl_decimal_is_zero (ecl_decimal_t d);
 
+/* True where it is integral and fits. */
+bool
+ecl_decimal_to_int64 (ecl_decimal_t d, int64_t *out);
+
 /* NaN equals NaN and is below everything else. */
 int
 ecl_decimal_compare (ecl_decimal_t a, ecl_decimal_t b);

@@ -1,0 +1,583 @@
+/* Running a linked plan on a document: scan, stages, output. See plan.h for the shape of it.
+ *
+ * What a slot knows while a segment runs:
+ *
+ *   value   what the field holds now; missing: it is not there
+ *   place   NOWHERE; IN_PLACE: where the input has it; APPENDED + k: behind the input, k-th
+ *   from/to the element's bytes in the input, if it was found
+ *   dirty   the element is not copied: its place in the input is skipped, or written anew
+ */
+#include "mql/plan-private.h"
+#include "mql/run.h"
+
+#define NOWHERE 0u
+#define IN_PLACE 1u
+#define APPENDED 2u
+
+typedef struct {
+   uint32_t place;
+   uint32_t from, to;
+   bool found, dirty;
+} track_t;
+
+struct ecl_run_state_t {
+   ecl_value_t *values; /* of the slots */
+   track_t *tracks;
+   uint32_t *order;     /* slots in the order in which the input has them */
+   uint32_t cap;
+   uint32_t n_found;
+   uint32_t next_place;
+   ecl_value_t *fresh;  /* what the running stage computed, before it is stored */
+   ecl_memo_t memo;
+   uint32_t cap_memo;
+   ecl_buf_t outputs[2];
+   unsigned turn;
+};
+
+static ecl_run_state_t *
+run_state (ecl_eval_t *ev, const ecl_plan_t *plan)
+{
+   ecl_run_state_t *state = ev->run;
+
+   if (!state) {
+      state = ev->run = bson_malloc0 (sizeof *state);
+      ecl_buf_init (&state->outputs[0], ECL_BSON_MAX_INTERNAL_SIZE + 64);
+      ecl_buf_init (&state->outputs[1], ECL_BSON_MAX_INTERNAL_SIZE + 64);
+   }
+   if (plan->max_slots > state->cap) {
+      state->cap = plan->max_slots;
+      state->values = bson_realloc (state->values, state->cap * sizeof *state->values);
+      state->tracks = bson_realloc (state->tracks, state->cap * sizeof *state->tracks);
+      state->order = bson_realloc (state->order, state->cap * sizeof *state->order);
+      state->fresh = bson_realloc (state->fresh, state->cap * sizeof *state->fresh);
+   }
+   if (plan->max_memo > state->cap_memo) {
+      state->cap_memo = plan->max_memo;
+      state->memo.values = bson_realloc (state->memo.values, state->cap_memo * sizeof *state->memo.values);
+      state->memo.known = bson_realloc (state->memo.known, state->cap_memo * sizeof *state->memo.known);
+   }
+   return state;
+}
+
+void
+ecl_run_state_destroy (ecl_run_state_t *self)
+{
+   if (self) {
+      bson_free (self->values);
+      bson_free (self->tracks);
+      bson_free (self->order);
+      bson_free (self->fresh);
+      bson_free (self->memo.values);
+      bson_free (self->memo.known);
+      ecl_buf_cleanup (&self->outputs[0]);
+      ecl_buf_cleanup (&self->outputs[1]);
+      bson_free (self);
+   }
+}
+
+/* ---- scan ---- */
+
+static bool
+corrupt (bson_error_t *error, const uint8_t *in, const uint8_t *at)
+{
+   return ecl_fail (error, ECL_DOMAIN_BSON, ECL_ERROR_SYNTAX,
+                    "corrupt BSON: the element at byte %zu does not agree with the document's length",
+                    (size_t) (at - in));
+}
+
+/* Length of a key of at most end - p bytes and its first 8 bytes, zero padded; end is a NUL byte. Keys are mostly
+ * shorter than 8 bytes, so one load finds both. */
+static inline uint32_t
+read_key (const uint8_t *p, const uint8_t *end, uint64_t *head)
+{
+   uint32_t len = 0;
+
+   if (ECL_LIKELY (end - p >= 8)) {
+      uint64_t word, zeros;
+
+      memcpy (&word, p, 8);
+      zeros = (word - 0x0101010101010101ull) & ~word & 0x8080808080808080ull;
+      if (zeros) {
+         /* Only the lowest mark is exact: the mask keeps the bytes below it (its own byte is zero). */
+         *head = word & ((zeros & (~zeros + 1)) - 1);
+         return (uint32_t) __builtin_ctzll (zeros) >> 3;
+      }
+      *head = word;
+      len = 8;
+      while (p[len]) {
+         len++;
+      }
+      return len;
+   }
+   while (p[len]) {
+      len++;
+   }
+   *head = ecl_key_head ((const char *) p, len);
+   return len;
+}
+
+static inline uint32_t
+find_slot (const ecl_segment_t *segment, const uint8_t *key, uint32_t len, uint64_t head)
+{
+   uint32_t at = ecl_slot_hash (head, len) & segment->table_mask;
+   uint16_t entry;
+
+   while ((entry = segment->table[at]) != 0) {
+      const ecl_slot_t *slot = &segment->slots[entry - 1];
+
+      if (slot->head == head && slot->name.len == len && (len <= 8 || memcmp (slot->name.str, key, len) == 0)) {
+         return entry;
+      }
+      at = (at + 1) & segment->table_mask;
+   }
+   return 0;
+}
+
+static ECL_HOT bool
+scan (const ecl_segment_t *segment, ecl_run_state_t *state, const uint8_t *in, size_t len, bson_error_t *error)
+{
+   const uint8_t *p = in + 4, *end = in + len - 1;
+   uint64_t lengths = segment->lengths;
+
+   while (p < end) {
+      const uint8_t *element = p, *key = p + 1, *value;
+      uint8_t type = *p;
+      uint64_t head;
+      uint32_t key_len = read_key (key, end, &head);
+      uint32_t size = ecl_bson_fixed_size[type];
+
+      value = key + key_len + 1;
+      if (ECL_UNLIKELY (value > end)) {
+         return corrupt (error, in, element);
+      }
+      if (size != 0xFF) {
+         if (ECL_UNLIKELY (size > (size_t) (end - value))) {
+            return corrupt (error, in, element);
+         }
+      } else if (ECL_UNLIKELY (!ecl_bson_variable_size (type, value, (size_t) (end - value), &size))) {
+         return corrupt (error, in, element);
+      }
+      p = value + size;
+      if (lengths >> (key_len < 63 ? key_len : 63) & 1) {
+         uint32_t entry = find_slot (segment, key, key_len, head);
+
+         /* A key that comes twice: the first one is the field, as in the server. */
+         if (entry && !state->tracks[entry - 1].found) {
+            track_t *track = &state->tracks[entry - 1];
+
+            track->found = true;
+            track->place = IN_PLACE;
+            track->from = (uint32_t) (element - in);
+            track->to = (uint32_t) (p - in);
+            state->order[state->n_found++] = entry - 1;
+            ecl_value_from_raw (&state->values[entry - 1], type, value, size);
+            if ((type == BSON_TYPE_DOCUMENT || type == BSON_TYPE_ARRAY) && segment->slots[entry - 1].inside &&
+                !ecl_bson_validate (value, size, error)) {
+               return false;
+            }
+         }
+      }
+   }
+   return true;
+}
+
+/* ---- stages ---- */
+
+static void
+store (ecl_run_state_t *state, uint32_t slot, const ecl_value_t *value)
+{
+   track_t *track = &state->tracks[slot];
+
+   state->values[slot] = *value;
+   track->dirty = true;
+   if (value->type == ECL_MISSING) {
+      track->place = NOWHERE;
+   } else if (track->place == NOWHERE) {
+      track->place = state->next_place++;
+   }
+}
+
+static void
+clear (ecl_run_state_t *state, uint32_t slot)
+{
+   ecl_value_t missing = ecl_missing ();
+
+   store (state, slot, &missing);
+}
+
+static bool
+run_set (const ecl_stage_t *stage, ecl_eval_t *ev, ecl_run_state_t *state)
+{
+   const ecl_tree_t *child;
+   uint32_t i = 0;
+
+   /* All expressions of a stage read its input: nothing is stored before all are computed. */
+   for (child = stage->root->first; child; child = child->next, i++) {
+      bool ok = child->action == ECL_TREE_COMPUTED
+                   ? ecl_expr_eval (child->expr, ev, &state->fresh[i])
+                   : ecl_tree_set (child, ev, &state->memo, &state->values[child->slot], &state->fresh[i]);
+      if (!ok) {
+         return false;
+      }
+   }
+   i = 0;
+   for (child = stage->root->first; child; child = child->next, i++) {
+      store (state, child->slot, &state->fresh[i]);
+   }
+   return true;
+}
+
+static void
+run_exclude (const ecl_stage_t *stage, ecl_eval_t *ev, ecl_run_state_t *state)
+{
+   for (const ecl_tree_t *child = stage->root->first; child; child = child->next) {
+      ecl_value_t *value = &state->values[child->slot];
+
+      if (child->action == ECL_TREE_DROP) {
+         clear (state, child->slot);
+      } else if (child->action == ECL_TREE_CHILDREN &&
+                 (value->type == BSON_TYPE_DOCUMENT || value->type == BSON_TYPE_ARRAY)) {
+         ecl_value_t rest;
+
+         ecl_tree_exclude (child, &ev->arena, value, &rest);
+         store (state, child->slot, &rest);
+      }
+   }
+}
+
+static bool
+run_include (const ecl_segment_t *segment, const ecl_stage_t *stage, ecl_eval_t *ev, ecl_run_state_t *state)
+{
+   const ecl_tree_t *child;
+   uint32_t i = 0;
+
+   for (child = stage->root->first; child; child = child->next, i++) {
+      ecl_value_t *value = &state->values[child->slot];
+
+      if (child->action == ECL_TREE_COMPUTED) {
+         if (!ecl_expr_eval (child->expr, ev, &state->fresh[i])) {
+            return false;
+         }
+      } else if (child->action == ECL_TREE_CHILDREN) {
+         ecl_value_t kept;
+
+         ecl_tree_include (child, &ev->arena, value, &kept);
+         state->fresh[i] = kept;
+         if (child->computes && !ecl_tree_set (child, ev, &state->memo, &kept, &state->fresh[i])) {
+            return false;
+         }
+         if (kept.type == ECL_MISSING) {
+            /* It loses its place and comes back, if at all, with the computed fields. */
+            state->tracks[child->slot].place = NOWHERE;
+            state->tracks[child->slot].dirty = true;
+         }
+      } else {
+         state->fresh[i] = *value;
+      }
+   }
+   for (uint32_t slot = 0; slot < segment->n_slots; slot++) {
+      if (!stage->stays[slot]) {
+         clear (state, slot);
+      }
+   }
+   i = 0;
+   for (child = stage->root->first; child; child = child->next, i++) {
+      if (child->action == ECL_TREE_COMPUTED || child->action == ECL_TREE_CHILDREN) {
+         store (state, child->slot, &state->fresh[i]);
+      }
+   }
+   return true;
+}
+
+/* $replaceWith of an object literal */
+static bool
+run_replace (const ecl_segment_t *segment, const ecl_stage_t *stage, ecl_eval_t *ev, ecl_run_state_t *state)
+{
+   const ecl_tree_t *child;
+   uint32_t i = 0;
+
+   for (child = stage->root->first; child; child = child->next, i++) {
+      if (!ecl_expr_eval (child->expr, ev, &state->fresh[i])) {
+         return false;
+      }
+   }
+   for (uint32_t slot = 0; slot < segment->n_slots; slot++) {
+      clear (state, slot);
+   }
+   i = 0;
+   for (child = stage->root->first; child; child = child->next, i++) {
+      store (state, child->slot, &state->fresh[i]);
+   }
+   return true;
+}
+
+/* ---- output ---- */
+
+static bool
+too_large (const ecl_plan_t *plan, uint64_t size, bson_error_t *error)
+{
+   if (size >= UINT32_MAX) {
+      return ecl_fail (error, ECL_DOMAIN_MQL, 10334, "the result is larger than %u bytes, or nested deeper than %d levels",
+                       plan->options.max_size, ECL_BSON_MAX_DEPTH);
+   }
+   return ecl_fail (error, ECL_DOMAIN_MQL, 17419, "the result has %llu bytes; a document has at most %u",
+                    (unsigned long long) size, plan->options.max_size);
+}
+
+static uint64_t
+element_size (const ecl_slot_t *slot, const ecl_value_t *value)
+{
+   uint64_t size = ecl_value_size (value);
+
+   return size == UINT64_MAX ? (uint64_t) 1 << 40 : 2 + slot->name.len + size;
+}
+
+static uint8_t *
+write_element (const ecl_slot_t *slot, const ecl_value_t *value, uint8_t *out)
+{
+   *out++ = value->type;
+   memcpy (out, slot->name.str, slot->name.len);
+   out += slot->name.len;
+   *out++ = 0;
+   return ecl_value_write (value, out);
+}
+
+static bool
+output (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_run_state_t *state, const uint8_t *in, size_t len,
+        const uint8_t **out, size_t *out_len, bson_error_t *error)
+{
+   ecl_buf_t *buf;
+   uint8_t *p;
+   uint32_t appended = state->next_place - APPENDED;
+   uint32_t from = 4;
+   uint64_t size = 5;
+   bool edited = segment->drops_rest;
+
+   /* Exact size first. */
+   for (uint32_t i = 0; i < segment->n_slots; i++) {
+      const track_t *track = &state->tracks[i];
+
+      edited |= track->dirty;
+      if (track->place != NOWHERE && (segment->drops_rest || track->dirty)) {
+         size += element_size (&segment->slots[i], &state->values[i]);
+      }
+      if (track->found && track->dirty && !segment->drops_rest) {
+         size -= track->to - track->from;
+      }
+   }
+   if (!edited) {
+      *out = in;
+      *out_len = len;
+      return true;
+   }
+   if (!segment->drops_rest) {
+      size += len - 5;
+   }
+   if (size > plan->options.max_size) {
+      return too_large (plan, size, error);
+   }
+   buf = &state->outputs[state->turn ^= 1];
+   ecl_buf_clear (buf);
+   if (!ecl_buf_reserve (buf, size)) {
+      return too_large (plan, size, error);
+   }
+   p = buf->data + 4;
+   for (uint32_t k = 0; k < state->n_found; k++) {
+      uint32_t slot = state->order[k];
+      const track_t *track = &state->tracks[slot];
+
+      if (!segment->drops_rest) {
+         if (!track->dirty) {
+            continue;
+         }
+         memcpy (p, in + from, track->from - from);
+         p += track->from - from;
+         from = track->to;
+      }
+      if (track->place == IN_PLACE) {
+         p = write_element (&segment->slots[slot], &state->values[slot], p);
+      }
+   }
+   if (!segment->drops_rest) {
+      memcpy (p, in + from, len - 1 - from);
+      p += len - 1 - from;
+   }
+   /* Few are appended and they come nearly in order. */
+   for (uint32_t place = 0, slot = 0; place < appended; place++) {
+      for (uint32_t tries = 0; tries < segment->n_slots; tries++, slot++) {
+         slot = slot == segment->n_slots ? 0 : slot;
+         if (state->tracks[slot].place == APPENDED + place) {
+            p = write_element (&segment->slots[slot], &state->values[slot], p);
+            break;
+         }
+      }
+   }
+   *p++ = 0;
+   buf->len = (size_t) (p - buf->data);
+   BSON_ASSERT (buf->len == size);
+   ecl_store_u32 (buf->data, (uint32_t) size);
+   *out = buf->data;
+   *out_len = buf->len;
+   return true;
+}
+
+/* The update's rules for _id, where an edit may have reached it. */
+static bool
+keep_id (const ecl_plan_t *plan, ecl_run_state_t *state, const uint8_t *in, size_t in_len, const uint8_t **out,
+         size_t *out_len, bson_error_t *error)
+{
+   ecl_cursor_t before, after;
+   size_t element_len;
+   ecl_buf_t *buf;
+
+   if (!ecl_cursor_init (&before, in, in_len) || !ecl_cursor_find (&before, "_id", 3)) {
+      return true;
+   }
+   if (ecl_cursor_init (&after, *out, *out_len) && ecl_cursor_find (&after, "_id", 3)) {
+      ecl_value_t a, b;
+
+      ecl_cursor_value (&before, &a);
+      ecl_cursor_value (&after, &b);
+      if (!ecl_equal (&a, &b)) {
+         return ecl_fail (error, ECL_DOMAIN_MQL, 66, "the (immutable) field '_id' was found to have been altered");
+      }
+      return true;
+   }
+   element_len = (size_t) (before.next - before.element);
+   if (*out_len + element_len > plan->options.max_size) {
+      return too_large (plan, *out_len + element_len, error);
+   }
+   buf = &state->outputs[state->turn ^= 1];
+   ecl_buf_clear (buf);
+   if (!ecl_buf_reserve (buf, *out_len + element_len)) {
+      return too_large (plan, *out_len + element_len, error);
+   }
+   memcpy (buf->data + 4, before.element, element_len);
+   memcpy (buf->data + 4 + element_len, *out + 4, *out_len - 4);
+   buf->len = *out_len + element_len;
+   ecl_store_u32 (buf->data, (uint32_t) buf->len);
+   *out = buf->data;
+   *out_len = buf->len;
+   return true;
+}
+
+/* ---- the run ---- */
+
+/* *whole: the new document, where the last stage was a $replaceWith of an expression; else missing. */
+static bool
+run_segment (const ecl_segment_t *segment, ecl_eval_t *ev, ecl_run_state_t *state, const uint8_t *in, size_t len,
+             ecl_value_t *whole, bson_error_t *error)
+{
+   memset (state->tracks, 0, segment->n_slots * sizeof *state->tracks);
+   memset (state->values, 0, segment->n_slots * sizeof *state->values);
+   state->n_found = 0;
+   state->next_place = APPENDED;
+   *whole = ecl_missing ();
+   if (segment->needs_root) {
+      if (!ecl_bson_validate (in, len, error)) {
+         return false;
+      }
+      ev->root = ecl_raw_document (in, len);
+   }
+   if (!scan (segment, state, in, len, error)) {
+      return false;
+   }
+   ev->slots = state->values;
+   for (const ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
+      bool ok = true;
+
+      if (stage->n_memo) {
+         memset (state->memo.known, 0, stage->n_memo * sizeof *state->memo.known);
+      }
+      switch (stage->kind) {
+      case ECL_STAGE_SET:
+         ok = run_set (stage, ev, state);
+         break;
+      case ECL_STAGE_EXCLUDE:
+         run_exclude (stage, ev, state);
+         break;
+      case ECL_STAGE_INCLUDE:
+         ok = run_include (segment, stage, ev, state);
+         break;
+      case ECL_STAGE_REPLACE:
+         if (!stage->expr) {
+            ok = run_replace (segment, stage, ev, state);
+            break;
+         }
+         ok = ecl_expr_eval (stage->expr, ev, whole);
+         if (ok && whole->type != BSON_TYPE_DOCUMENT) {
+            ok = ecl_eval_fail (ev, stage->expr, 40228, "'replacement document' must evaluate to an object, but resulting value was: %s",
+                                ecl_value_text (&ev->arena, whole));
+         }
+         break;
+      }
+      if (!ok) {
+         if (error) {
+            *error = ev->error;
+         }
+         return false;
+      }
+   }
+   return true;
+}
+
+bool
+ecl_plan_run (const ecl_plan_t *self, ecl_eval_t *ev, const uint8_t *in, size_t len, const uint8_t **out,
+              size_t *out_len, bson_error_t *error)
+{
+   ecl_run_state_t *state = run_state (ev, self);
+   ecl_cursor_t cursor;
+   const uint8_t *current = in;
+   size_t current_len;
+
+   BSON_ASSERT (self->linked);
+   ev->failed = NULL;
+   ecl_arena_reset (&ev->arena);
+   ecl_eval_reserve_vars (ev, self->max_vars);
+   if (!ecl_cursor_init (&cursor, in, len)) {
+      return ecl_fail (error, ECL_DOMAIN_BSON, ECL_ERROR_SYNTAX,
+                       "corrupt BSON: the document's length or terminator does not agree with its bytes");
+   }
+   current_len = len = (size_t) (cursor.end + 1 - in);
+   for (const ecl_segment_t *segment = self->segments; segment; segment = segment->next) {
+      ecl_value_t whole;
+
+      if (!run_segment (segment, ev, state, current, current_len, &whole, error)) {
+         return false;
+      }
+      if (whole.type == BSON_TYPE_DOCUMENT) {
+         ecl_value_t raw;
+
+         if (!ecl_value_to_raw (&ev->arena, &whole, &raw, error)) {
+            return false;
+         }
+         if (raw.len > self->options.max_size) {
+            return too_large (self, raw.len, error);
+         }
+         current = raw.u.raw;
+         current_len = raw.len;
+      } else if (!output (self, segment, state, current, current_len, &current, &current_len, error)) {
+         return false;
+      }
+   }
+   if (self->options.update && self->touches_id &&
+       !keep_id (self, state, in, len, &current, &current_len, error)) {
+      return false;
+   }
+   *out = current;
+   *out_len = current_len;
+   return true;
+}
+
+bool
+ecl_expr_run (const ecl_expr_t *expr, ecl_eval_t *ev, const ecl_value_t *root, ecl_value_t *out, bson_error_t *error)
+{
+   ev->root = *root;
+   if (!ecl_expr_eval (expr, ev, out)) {
+      if (error) {
+         *error = ev->error;
+      }
+      return false;
+   }
+   return true;
+}

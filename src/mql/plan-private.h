@@ -1,0 +1,59 @@
+/* A linked plan, shared by the linker (plan.c) and the runner (exec.c). */
+#ifndef ECL_MQL_PLAN_PRIVATE_H
+#define ECL_MQL_PLAN_PRIVATE_H
+
+#include "mql/plan.h"
+#include "mql/stage.h"
+
+/* A field of the top level that stages name. */
+typedef struct {
+   ecl_name_t name;
+   uint64_t head;   /* its first 8 bytes, zero padded */
+   bool inside;     /* something reads or edits what is in it: a document or array is validated when it is found */
+} ecl_slot_t;
+
+typedef struct ecl_segment_t ecl_segment_t;
+struct ecl_segment_t {
+   ecl_slot_t *slots;
+   uint32_t n_slots, cap_slots;
+   uint64_t lengths;      /* bit min(length, 63) of every name */
+   uint16_t *table;       /* hash table: slot + 1, 0 is empty */
+   uint32_t table_mask;
+   bool needs_root;       /* $$ROOT is read: the whole document is validated */
+   bool drops_rest;       /* fields without a slot go (an inclusion, a replacement) */
+   ecl_stage_t *first, *last;
+   ecl_segment_t *next;
+};
+
+struct ecl_plan_t {
+   ecl_arena_t arena;
+   ecl_eval_t folder;
+   ecl_parse_t parse;
+   ecl_plan_options_t options;
+   ecl_stage_t *first, *last; /* before linking */
+   ecl_segment_t *segments;
+   uint32_t max_slots, max_memo, max_vars;
+   bool touches_id;           /* an edit may reach _id */
+   ecl_plan_path_t *paths;
+   size_t n_paths, cap_paths;
+   bool whole_read, whole_written;
+   bool linked;
+};
+
+static inline uint32_t
+ecl_slot_hash (uint64_t head, uint32_t len)
+{
+   return (uint32_t) (((head ^ len) * 0x9E3779B97F4A7C15ull) >> 32);
+}
+
+/* The first 8 bytes of a key, zero padded. */
+static inline uint64_t
+ecl_key_head (const char *key, uint32_t len)
+{
+   uint64_t head = 0;
+
+   memcpy (&head, key, len < 8 ? len : 8);
+   return head;
+}
+
+#endif
