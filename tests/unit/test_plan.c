@@ -1,0 +1,112 @@
+/* Plans: stages, order of fields, barriers, and the rules of an update. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "mql/plan.h"
+
+typedef struct {
+   const char *pipeline, *in, *out;
+   bool update;
+} plan_case_t;
+
+/* Runs the pipeline on the document twice (the second run uses what the first one left) and compares bytes. */
+static void
+check (const plan_case_t *c)
+{
+   bson_error_t error;
+   char *json = bson_strdup_printf ("{\"p\": %s}", c->pipeline);
+   bson_t *wrapped = bson_new_from_json ((const uint8_t *) json, -1, &error);
+   bson_t *document = bson_new_from_json ((const uint8_t *) c->in, -1, &error);
+   bson_t *wanted = bson_new_from_json ((const uint8_t *) c->out, -1, &error);
+   ecl_plan_options_t options = {.update = c->update};
+   ecl_plan_t *plan = ecl_plan_new (&options);
+   ecl_eval_t ev;
+   ecl_value_t list, root;
+   const uint8_t *result;
+   size_t len;
+
+   assert_non_null (wrapped);
+   assert_non_null (document);
+   assert_non_null (wanted);
+   root = ecl_raw_document (bson_get_data (wrapped), wrapped->len);
+   list = ecl_document_get (&root, "p", 1);
+   assert_true (ecl_plan_add_pipeline (plan, &list, NULL));
+   ecl_plan_link (plan);
+   ecl_eval_init (&ev);
+   for (int i = 0; i < 2; i++) {
+      if (!ecl_plan_run (plan, &ev, bson_get_data (document), document->len, &result, &len, &error)) {
+         fail_msg ("%s on %s: %s", c->pipeline, c->in, error.message);
+      }
+      if (len != wanted->len || memcmp (result, bson_get_data (wanted), len) != 0) {
+         bson_t got;
+         char *text;
+
+         assert_true (bson_init_static (&got, result, len));
+         text = bson_as_canonical_extended_json (&got, NULL);
+         print_error ("%s on %s\n got %s\n not %s\n", c->pipeline, c->in, text, c->out);
+         bson_free (text);
+         fail ();
+      }
+   }
+   ecl_eval_cleanup (&ev);
+   ecl_plan_destroy (plan);
+   bson_destroy (wrapped);
+   bson_destroy (document);
+   bson_destroy (wanted);
+   bson_free (json);
+}
+
+static const plan_case_t cases[] = {
+   /* All expressions of a stage read its input. */
+   {"[{\"$set\": {\"b\": \"$a\", \"a\": \"$b\"}}]", "{\"a\": 1, \"b\": 2, \"c\": 3}", "{\"a\": 2, \"b\": 1, \"c\": 3}"},
+   {"[{\"$set\": {\"z\": 1, \"y\": 2}}]", "{\"a\": 1}", "{\"a\": 1, \"z\": 1, \"y\": 2}"},
+   {"[{\"$set\": {\"a.b\": 1}}]", "{\"a\": [1, {}, [2]]}", "{\"a\": [{\"b\": 1}, {\"b\": 1}, [{\"b\": 1}]]}"},
+   {"[{\"$set\": {\"a\": {\"b\": 1}}}]", "{\"a\": {\"x\": 1, \"b\": 5, \"y\": 2}, \"q\": 1}",
+    "{\"a\": {\"x\": 1, \"b\": 1, \"y\": 2}, \"q\": 1}"},
+   /* What is removed and set again goes to the end. */
+   {"[{\"$unset\": \"a\"}, {\"$set\": {\"a\": 2}}]", "{\"a\": 1, \"b\": 1}", "{\"b\": 1, \"a\": 2}"},
+   {"[{\"$set\": {\"longer_name_1\": \"$longer_name_2\"}}, {\"$unset\": \"longer_name_2\"}]",
+    "{\"longer_name_2\": 5, \"b\": 1, \"longer_name_3\": 1}", "{\"b\": 1, \"longer_name_3\": 1, \"longer_name_1\": 5}"},
+   {"[{\"$set\": {\"nope\": \"$none\"}}]", "{\"a\": 1}", "{\"a\": 1}"},
+   {"[{\"$set\": {\"a\": \"$none\", \"p.q\": \"$none\"}}]", "{\"a\": 1}", "{\"p\": {}}"},
+   {"[{\"$project\": {\"b\": 1, \"x\": \"$a\"}}]", "{\"_id\": 1, \"a\": 1, \"b\": 2, \"c\": 3}",
+    "{\"_id\": 1, \"b\": 2, \"x\": 1}"},
+   {"[{\"$project\": {\"a.b\": 0}}]", "{\"a\": [{\"b\": 1, \"c\": 2}, 3], \"d\": 1}",
+    "{\"a\": [{\"c\": 2}, 3], \"d\": 1}"},
+   {"[{\"$project\": {\"a.b\": 1}}]", "{\"a\": [{\"b\": 1, \"c\": 2}, 3, [{\"b\": 2}]], \"d\": 1}",
+    "{\"a\": [{\"b\": 1}, [{\"b\": 2}]]}"},
+   /* The rules of an update: _id comes back, first. */
+   {"[{\"$project\": {\"_id\": 0, \"a\": 1}}]", "{\"_id\": 1, \"a\": 1}", "{\"_id\": 1, \"a\": 1}", true},
+   {"[{\"$replaceWith\": {\"n\": \"$a\", \"m\": \"$n\"}}]", "{\"_id\": 3, \"a\": 1, \"b\": 2}", "{\"_id\": 3, \"n\": 1}",
+    true},
+   {"[{\"$replaceWith\": \"$a\"}, {\"$set\": {\"v\": 2}}]", "{\"a\": {\"x\": 1}, \"b\": 2}", "{\"x\": 1, \"v\": 2}"},
+   /* $$ROOT after an edit: the document is made whole in between. */
+   {"[{\"$set\": {\"v\": 2}}, {\"$set\": {\"w\": \"$$ROOT\"}}, {\"$unset\": \"w.a\"}]", "{\"a\": 1}",
+    "{\"a\": 1, \"v\": 2, \"w\": {\"v\": 2}}"},
+   {"[{\"$replaceWith\": {\"$literal\": {\"x\": \"$a\"}}}, {\"$set\": {\"y\": \"$x\"}}]", "{\"a\": 1}",
+    "{\"x\": \"$a\", \"y\": \"$a\"}"},
+   {"[{\"$set\": {\"r\": {\"$map\": {\"input\": \"$a\", \"in\": {\"$cond\": [{\"$gt\": [\"$$this.n\", 1]}, "
+    "\"$$this.n\", \"$b\"]}}}}}]",
+    "{\"a\": [{\"n\": 1}, {\"n\": 2}], \"b\": 7}", "{\"a\": [{\"n\": 1}, {\"n\": 2}], \"b\": 7, \"r\": [7, 2]}"},
+   {"[{\"$set\": {\"r\": {\"$let\": {\"vars\": {\"x\": \"$a.n\"}, \"in\": {\"k\": \"$$x\", \"none\": \"$none\"}}}}}]",
+    "{\"a\": [{\"n\": 1}, 5, {\"n\": 2}]}", "{\"a\": [{\"n\": 1}, 5, {\"n\": 2}], \"r\": {\"k\": [1, 2]}}"},
+};
+
+static void
+test_cases (void **state)
+{
+   (void) state;
+   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      check (&cases[i]);
+   }
+}
+
+int
+main (void)
+{
+   const struct CMUnitTest tests[] = {cmocka_unit_test (test_cases)};
+
+   return cmocka_run_group_tests (tests, NULL, NULL);
+}
