@@ -1,5 +1,7 @@
 """The tools that the other live tests stand on: the server's script, and the check of includes."""
 
+import importlib.machinery
+import importlib.util
 import os
 import re
 import socket
@@ -145,3 +147,30 @@ def test_includes_upwards_are_found(tmp_path, name, line, what):
     done = tree(tmp_path, {name: line + '\n', 'src/base/z.h': ''})
     assert done.returncode == 1
     assert f'{name}:' in done.stdout and what in done.stdout
+
+
+# ---- the counts of `make check`
+
+
+def count(**entry):
+    loader = importlib.machinery.SourceFileLoader('check', os.path.join(ROOT, 'tools', 'check'))
+    check = importlib.util.module_from_spec(importlib.util.spec_from_loader('check', loader))
+    loader.exec_module(check)
+    check.count_meson({'name': 't', 'stdout': '', 'returncode': 0, **entry})
+    return check.TALLY.passed, check.TALLY.failed, check.TALLY.skipped
+
+
+@pytest.mark.parametrize('entry, passed, failed, skipped', [
+    ({'stdout': '1..2\nok 1 - a\nok 2 - b\n# ok - t\n', 'result': 'OK'}, 2, [], []),
+    ({'stdout': '1..3\nok 1 - a\nnot ok 2 - b\nnot ok 3 # SKIP c\n', 'result': 'ERROR', 'returncode': 1},
+     1, ['t: b'], ['t: c']),
+    ({'stdout': '1..1\nok 1 - a # SKIP no clang\n', 'result': 'OK'}, 0, [], ['t: a: no clang']),
+    # A leak is found after the last line: all lines are good, the program is not.
+    ({'stdout': '1..1\nok 1 - a\n', 'result': 'ERROR', 'returncode': 99}, 1, ['t: ERROR, status 99'], []),
+    ({'result': 'OK'}, 1, [], []),
+    ({'result': 'FAIL', 'returncode': 3}, 0, ['t: FAIL, status 3'], []),
+    ({'result': 'TIMEOUT', 'returncode': -15}, 0, ['t: TIMEOUT, status -15'], []),
+    ({'result': 'SKIP', 'stdout': 'no server here\n', 'returncode': 77}, 0, [], ['t: no server here']),
+])
+def test_counts_of_a_program(entry, passed, failed, skipped):
+    assert count(**entry) == (passed, failed, skipped)
