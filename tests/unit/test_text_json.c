@@ -128,12 +128,14 @@ static void
 test_depth (void **state)
 {
    char deep[256];
+   char shown[300];
 
    (void) state;
    memset (deep, '[', 100);
    memset (deep + 100, ']', 100);
    deep[200] = '\0';
-   check_bytes (J, deep, 200, ECL_TEXT_ANY_VALUE | ECL_TEXT_DUPLICATES, 0, true, strcat (strcat (strcpy (malloc (300), "{\"\": "), deep), "}"), __FILE__, __LINE__);
+   snprintf (shown, sizeof shown, "{\"\": %s}", deep);
+   check_bytes (J, deep, 200, ECL_TEXT_ANY_VALUE | ECL_TEXT_DUPLICATES, 0, true, shown, __FILE__, __LINE__);
    memset (deep, '[', 200);
    check_bytes (J, deep, 200, ECL_TEXT_ANY_VALUE, 0, false, "f:1:101: nested deeper than 100 levels (at 0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0)\n", __FILE__, __LINE__);
 }
