@@ -47,7 +47,7 @@ soak: ## a backfill for minutes, with everything killed all the time
 
 conformance: ## the engine against the cases of MongoDB's language
 	@tools/deps check
-	@tools/task conformance tests/conformance/run
+	@tools/task conformance suite:
 
 install: build ## into PREFIX (/usr/local), below DESTDIR if that is set
 	@meson configure --prefix=$(PREFIX) $(BUILD)

@@ -1,5 +1,6 @@
 """The tools that the other live tests stand on: the server's script, and the check of includes."""
 
+import hashlib
 import importlib.machinery
 import importlib.util
 import os
@@ -114,6 +115,100 @@ os.execv(program, [program, '--host', option['--bind_ip'], '--port', option['--p
     done = subprocess.run([os.path.join(ROOT, 'tools', 'check-mongod'), '-k', 'server_answers', 'tests/integration'],
                           env=env, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0 and '1 passed' in done.stdout, done.stdout + done.stderr
+
+
+# ---- the script that installs what is missing: with programs of our own in place of apt and cargo
+
+
+class Deps:
+    """tools/deps with a cache of its own, in which the Python tools are there already."""
+
+    def __init__(self, folder):
+        self.bin, self.cache = folder / 'bin', folder / 'cache' / 'eclose'
+        self.bin.mkdir()
+        self.cache.mkdir(parents=True)
+        self.calls = folder / 'calls'
+        self.calls.write_text('')
+        with open(os.path.join(ROOT, 'tools', 'requirements.txt'), 'rb') as f:
+            venv = self.cache / ('venv-' + hashlib.sha256(f.read()).hexdigest()[:12])
+        (venv / 'bin').mkdir(parents=True)
+        (venv / 'bin' / 'python').symlink_to(sys.executable)
+        (venv / 'complete').touch()
+        self.env = dict(os.environ, XDG_CACHE_HOME=str(self.cache.parent), PATH=f'{self.bin}:{os.environ["PATH"]}')
+
+    def fake(self, name, text):
+        path = self.bin / name
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >> {self.calls}\n{text}\n')
+        path.chmod(0o755)
+
+    def cargo(self, version, install):
+        self.fake('cargo', f'[ "$1" = --version ] && echo "cargo {version} (x)" && exit 0\n'
+                           'while [ $# -gt 0 ]; do [ "$1" = --root ] && root=$2; shift; done\n' + install)
+
+    def start(self, level='check'):
+        return subprocess.Popen([os.path.join(ROOT, 'tools', 'deps'), level], env=self.env, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, level='check'):
+        child = self.start(level)
+        said = child.communicate(timeout=60)[0]
+        return child.returncode, said
+
+    def called(self, what):
+        return self.calls.read_text().count(what)
+
+
+BUILDS = 'mkdir -p "$root/bin" && printf "#!/bin/sh\\n" > "$root/bin/secantusd-rs" && chmod +x "$root/bin/secantusd-rs"'
+
+
+@pytest.fixture
+def deps(tmp_path):
+    return Deps(tmp_path)
+
+
+def test_deps_names_the_package_that_it_could_not_get(deps):
+    deps.fake('dpkg-query', 'echo "installed:gcc installed:make "')
+    deps.fake('apt-cache', '')
+    deps.fake('apt-get', 'echo "E: no network"; exit 100')
+    deps.fake('sudo', '"$@"')
+    status, said = deps.run('build')
+    assert status == 1
+    assert re.search(r'could not get: .*\bscdoc\b', said) and not re.search(r'could not get: .*\bgcc\b', said), said
+    assert 'E: no network' in said
+
+
+def test_deps_builds_the_server_once_for_two_clones(deps, tmp_path):
+    go = tmp_path / 'go'
+    deps.cargo('9.0.0', f'while [ ! -e {go} ]; do sleep 0.02; done\n' + BUILDS)
+    first = deps.start()
+    while not deps.called('cargo install'):
+        assert first.poll() is None, first.stdout.read()
+        time.sleep(0.02)
+    second = deps.start()
+    for line in second.stdout:
+        if 'waiting for another run' in line:
+            break
+    go.touch()
+    for child in (first, second):
+        said = child.communicate(timeout=60)[0]
+        assert child.returncode == 0, said
+    assert deps.called('cargo install') == 1
+    assert deps.run()[0] == 0 and deps.called('cargo install') == 1
+
+
+def test_deps_goes_on_where_the_server_does_not_build(deps):
+    deps.cargo('9.0.0', 'exit 101')
+    status, said = deps.run()
+    assert status == 0 and 'could not build secantus-mdb' in said and 'will be skipped' in said
+    status, said = deps.run()
+    assert status == 0 and 'did not build' in said and deps.called('cargo install') == 1
+
+
+def test_deps_goes_on_with_a_cargo_that_is_too_old(deps):
+    deps.cargo('1.63.0', BUILDS)
+    status, said = deps.run()
+    assert status == 0 and 'cargo' in said and '1.63.0' in said and 'will be skipped' in said
+    assert deps.called('cargo install') == 0
 
 
 # ---- the direction of includes
