@@ -79,6 +79,10 @@ ecl_build_diag (ecl_build_t *self, ecl_diag_level_t level, uint32_t code, ecl_pl
    vsnprintf (message, sizeof message, format, args);
    va_end (args);
    ecl_buf_init (&path, 4096);
+   if (level == ECL_DIAG_ERROR) {
+      /* A wrapper around it would only complain about what was put in its place. */
+      self->frames[self->depth - 1].bad = true;
+   }
    if (!self->stopped) {
       /* A key in the making has no end yet. */
       (void) ecl_buf_cstr (self->buf);
@@ -290,7 +294,6 @@ duplicate (ecl_build_t *self, const ecl_key_t *first, const ecl_key_t *again)
    ecl_frame_t *frame = top (self);
    size_t element = frame->element;
 
-   frame->bad = true;
    /* For the path. */
    frame->element = again->offset - 1;
    ecl_build_diag (self,
@@ -346,7 +349,6 @@ unwrap (ecl_build_t *self, const ecl_frame_t *frame)
    ecl_buf_clear (&self->scratch);
    if (!ecl_wrap_read (
           self->buf->data + frame->start, self->buf->len - frame->start, &type, &self->scratch, &error)) {
-      top (self)->bad = true;
       ecl_build_diag (self, ECL_DIAG_ERROR, (uint32_t) error.code, frame->place, "%s", error.message);
       return;
    }
