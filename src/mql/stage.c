@@ -44,9 +44,10 @@ add_child (ecl_parse_t *parse, ecl_tree_t *tree, ecl_name_t name, const uint8_t 
    return child;
 }
 
-/* The leaf for a dotted path below tree; NULL after a report where it is malformed or clashes with another path. */
+/* The leaf for a dotted path below tree; NULL after a report where it is malformed or clashes with another path. A
+ * nested object adds to what other paths said of the same field: {"a.b": 1, a: {c: 1}} is one a with b and c. */
 static ecl_tree_t *
-add_path (ecl_parse_t *parse, const rules_t *rules, ecl_tree_t *tree, const char *path, size_t len,
+add_path (ecl_parse_t *parse, const rules_t *rules, ecl_tree_t *tree, const char *path, size_t len, bool nested,
           const uint8_t *source)
 {
    uint32_t n;
@@ -58,7 +59,7 @@ add_path (ecl_parse_t *parse, const rules_t *rules, ecl_tree_t *tree, const char
    for (uint32_t i = 0; i < n; i++) {
       ecl_tree_t *child = find_child (tree, names[i].str, names[i].len);
 
-      if (child && (i + 1 == n || child->action != ECL_TREE_CHILDREN)) {
+      if (child && ((i + 1 == n && !nested) || child->action != ECL_TREE_CHILDREN)) {
          return ecl_parse_fail (parse, source, rules->collision, "%s: path collision at '%.*s'", rules->name, (int) len,
                                 path);
       }
@@ -97,6 +98,7 @@ parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec)
    }
    ecl_iter_init (&iter, &spec->value);
    while (ecl_iter_field (&iter, &field)) {
+      bool nested = field.value.type == BSON_TYPE_DOCUMENT && !is_operator_object (&field.value);
       ecl_tree_t *leaf;
 
       any = true;
@@ -105,11 +107,11 @@ parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec)
                          set_rules.name, (int) field.key_len, field.key);
          return false;
       }
-      leaf = add_path (parse, &set_rules, tree, field.key, field.key_len, ecl_at (&field));
+      leaf = add_path (parse, &set_rules, tree, field.key, field.key_len, nested, ecl_at (&field));
       if (!leaf) {
          return false;
       }
-      if (field.value.type == BSON_TYPE_DOCUMENT && !is_operator_object (&field.value)) {
+      if (nested) {
          if (!parse_set_fields (parse, leaf, &field)) {
             return false;
          }
@@ -186,7 +188,7 @@ ecl_stage_constant (ecl_parse_t *parse, const char *path, const ecl_value_t *val
    ecl_stage_t *stage = new_stage (parse, ECL_STAGE_SET, NULL);
    ecl_value_t copy = ecl_value_copy (parse->arena, value);
    const char *text = ecl_arena_strndup (parse->arena, path, strlen (path));
-   ecl_tree_t *leaf = add_path (parse, &set_rules, stage->root, text, strlen (path), NULL);
+   ecl_tree_t *leaf = add_path (parse, &set_rules, stage->root, text, strlen (path), false, NULL);
 
    if (!leaf) {
       return NULL;
@@ -228,7 +230,7 @@ parse_unset (ecl_parse_t *parse, const ecl_field_t *spec)
                                 "found %s",
                                 ecl_type_name (field.value.type));
       }
-      leaf = add_path (parse, &rules, stage->root, field.value.u.str, field.value.len, ecl_at (&field));
+      leaf = add_path (parse, &rules, stage->root, field.value.u.str, field.value.len, false, ecl_at (&field));
       if (!leaf) {
          return NULL;
       }
@@ -243,7 +245,6 @@ parse_unset (ecl_parse_t *parse, const ecl_field_t *spec)
 static const rules_t project_rules = {.name = "$project", .not_object = 15969, .empty = 51270, .collision = 31250};
 
 typedef struct {
-   const ecl_field_t *inclusion; /* the first field that decides, for messages */
    bool includes, excludes;
    bool has_id;
 } project_t;
@@ -263,6 +264,7 @@ parse_project_fields (ecl_parse_t *parse, project_t *project, ecl_tree_t *tree, 
    while (ecl_iter_field (&iter, &field)) {
       bool id = top && ecl_key_is (&field, "_id");
       bool flag = ecl_is_number (&field.value) || field.value.type == BSON_TYPE_BOOL;
+      bool nested = field.value.type == BSON_TYPE_DOCUMENT && !is_operator_object (&field.value);
       ecl_tree_t *leaf;
 
       any = true;
@@ -271,7 +273,7 @@ parse_project_fields (ecl_parse_t *parse, project_t *project, ecl_tree_t *tree, 
                          (int) field.key_len, field.key);
          return false;
       }
-      leaf = add_path (parse, &project_rules, tree, field.key, field.key_len, ecl_at (&field));
+      leaf = add_path (parse, &project_rules, tree, field.key, field.key_len, nested, ecl_at (&field));
       if (!leaf) {
          return false;
       }
@@ -295,7 +297,7 @@ parse_project_fields (ecl_parse_t *parse, project_t *project, ecl_tree_t *tree, 
          }
          project->includes |= keep;
          project->excludes |= !keep;
-      } else if (field.value.type == BSON_TYPE_DOCUMENT && !is_operator_object (&field.value)) {
+      } else if (nested) {
          if (!parse_project_fields (parse, project, leaf, &field, false)) {
             return false;
          }
