@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 BUILD ?= build
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build check check-long check-mongod demo bench fuzz soak conformance install format clean
+.PHONY: help deps build check check-long check-mongod demo bench fuzz soak conformance install format tidy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r t d; do printf '  make %-14s %s\n' "$$t" "$$d"; done
@@ -55,6 +55,9 @@ install: build ## into PREFIX (/usr/local), below DESTDIR if that is set
 
 format: ## clang-format on all C files
 	@git ls-files '*.c' '*.h' | xargs --no-run-if-empty clang-format -i
+
+tidy: build ## clang-tidy on all C files of src: opinions, not a check
+	@git ls-files 'src/*.c' | xargs --no-run-if-empty clang-tidy --quiet -p $(BUILD)
 
 clean: ## remove what was built here (what tools/deps installed stays)
 	@rm -rf $(BUILD) build-check
