@@ -265,6 +265,7 @@ def count(**entry):
     ({'result': 'OK'}, 1, [], []),
     ({'result': 'FAIL', 'returncode': 3}, 0, ['t: FAIL, status 3'], []),
     ({'result': 'TIMEOUT', 'returncode': -15}, 0, ['t: TIMEOUT, status -15'], []),
+    ({'result': 'SKIP', 'stdout': '1..0 # SKIP no cases here\n'}, 0, [], ['t: no cases here']),
     ({'result': 'SKIP', 'stdout': 'no server here\n', 'returncode': 77}, 0, [], ['t: no server here']),
 ])
 def test_counts_of_a_program(entry, passed, failed, skipped):
