@@ -24,6 +24,13 @@ struct ecl_chunk_t {
    uint8_t data[];
 };
 
+/* Lives in the arena itself. */
+struct ecl_owned_t {
+   ecl_owned_t *before;
+   void *object;
+   void (*destroy) (void *object);
+};
+
 void
 ecl_arena_init (ecl_arena_t *self)
 {
@@ -32,10 +39,31 @@ ecl_arena_init (ecl_arena_t *self)
 }
 
 void
+ecl_arena_own (ecl_arena_t *self, void *object, void (*destroy) (void *object))
+{
+   ecl_owned_t *owned = ecl_arena_new (self, ecl_owned_t);
+
+   *owned = (ecl_owned_t){.before = self->owned, .object = object, .destroy = destroy};
+   self->owned = owned;
+}
+
+static void
+disown (ecl_arena_t *self, ecl_owned_t *until)
+{
+   while (self->owned != until) {
+      ecl_owned_t *owned = self->owned;
+
+      self->owned = owned->before;
+      owned->destroy (owned->object);
+   }
+}
+
+void
 ecl_arena_cleanup (ecl_arena_t *self)
 {
    ecl_chunk_t *chunk = self->first;
 
+   disown (self, NULL);
    while (chunk) {
       ecl_chunk_t *next = chunk->next;
       UNPOISON (chunk->data, chunk->size);
@@ -56,6 +84,9 @@ enter (ecl_arena_t *self, ecl_chunk_t *chunk)
 void
 ecl_arena_reset (ecl_arena_t *self)
 {
+   if (ECL_UNLIKELY (self->owned)) {
+      disown (self, NULL);
+   }
    if (self->first) {
       enter (self, self->first);
       POISON (self->first->data, self->first->size);
@@ -65,7 +96,7 @@ ecl_arena_reset (ecl_arena_t *self)
 ecl_arena_mark_t
 ecl_arena_mark (const ecl_arena_t *self)
 {
-   return (ecl_arena_mark_t){.current = self->current, .next = self->next};
+   return (ecl_arena_mark_t){.current = self->current, .next = self->next, .owned = self->owned};
 }
 
 void
@@ -75,6 +106,7 @@ ecl_arena_release (ecl_arena_t *self, ecl_arena_mark_t mark)
       ecl_arena_reset (self);
       return;
    }
+   disown (self, mark.owned);
    self->current = mark.current;
    self->next = mark.next;
    self->end = mark.current->data + mark.current->size;

@@ -16,6 +16,7 @@
 #include "base/error.h"
 
 typedef struct ecl_chunk_t ecl_chunk_t;
+typedef struct ecl_owned_t ecl_owned_t;
 
 typedef struct {
    ecl_chunk_t *first;
@@ -23,12 +24,14 @@ typedef struct {
    uint8_t *next;
    uint8_t *end;
    size_t chunk_size; /* of the next chunk; doubles up to 1 MiB */
+   ecl_owned_t *owned; /* the latest first */
 } ecl_arena_t;
 
 /* A place to return to; everything allocated after it goes. */
 typedef struct {
    ecl_chunk_t *current;
    uint8_t *next;
+   ecl_owned_t *owned;
 } ecl_arena_mark_t;
 
 /* No memory is taken before the first allocation. */
@@ -47,6 +50,12 @@ ecl_arena_mark (const ecl_arena_t *self);
 
 void
 ecl_arena_release (ecl_arena_t *self, ecl_arena_mark_t mark);
+
+/* Something outside of the arena that goes with it: destroy (object) is called, the latest first, when the arena is
+ * cleaned up, reset or released to a mark before this call. For what has an allocator of its own, such as a compiled
+ * regular expression. */
+void
+ecl_arena_own (ecl_arena_t *self, void *object, void (*destroy) (void *object));
 
 /* The slow path of ecl_arena_alloc; not for callers. */
 void *
