@@ -249,9 +249,9 @@ string (ecl_json_t *self)
       if (self->p > run) {
          self->column += (uint32_t) (self->p - run);
          ecl_build_bytes (self->build, run, (size_t) (self->p - run));
-         if (self->build->stopped) {
-            return false;
-         }
+      }
+      if (self->build->stopped) {
+         return false;
       }
       c = peek (self);
       if (c == '"') {
