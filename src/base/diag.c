@@ -29,16 +29,36 @@ ecl_diags_clear (ecl_diags_t *self)
    self->warnings = 0;
 }
 
+/* The bytes of the UTF-8 sequence at c by its first byte, 0 where it is cut: messages quote the beginnings of texts. */
+static size_t
+sequence (const char *c)
+{
+   unsigned char lead = (unsigned char) *c;
+   size_t n = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+
+   for (size_t i = 1; i < n; i++) {
+      if ((c[i] & 0xc0) != 0x80) {
+         return 0;
+      }
+   }
+   return n;
+}
+
 /* The text with everything that would break the line replaced: messages quote what files hold. */
 static const char *
 one_line (ecl_diags_t *self, const char *text, size_t n)
 {
    char *copy = ecl_arena_strndup (&self->arena, text, n);
 
-   for (char *c = copy; *c; c++) {
-      if ((unsigned char) *c < 0x20 || *c == 0x7f) {
+   for (char *c = copy; *c;) {
+      size_t len = sequence (c);
+
+      if (!len) {
+         *c = '?';
+      } else if ((unsigned char) *c < 0x20 || *c == 0x7f) {
          *c = ' ';
       }
+      c += len ? len : 1;
    }
    return copy;
 }

@@ -63,6 +63,13 @@ ecl_diags_add (ecl_diags_t *self,
                const char *format,
                ...) ECL_PRINTF (9, 10);
 
+/* Whether the next one would be kept; else it is only counted, and its texts need not be made. */
+static inline bool
+ecl_diags_room (const ecl_diags_t *self)
+{
+   return self->n < ECL_DIAGS_MAX;
+}
+
 /* Appends copies of all entries of other, with its counts. */
 void
 ecl_diags_merge (ecl_diags_t *self, const ecl_diags_t *other);

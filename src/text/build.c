@@ -83,6 +83,10 @@ ecl_build_diag (ecl_build_t *self, ecl_diag_level_t level, uint32_t code, ecl_pl
       /* A wrapper around it would only complain about what was put in its place. */
       self->frames[self->depth - 1].bad = true;
    }
+   if (!ecl_diags_room (self->diags)) {
+      /* Only counted: a path walks over keys of any length, and there may be any number of complaints. */
+      return ecl_diags_add (self->diags, level, ECL_DOMAIN_TEXT, code, NULL, 0, 0, NULL, "%s", "");
+   }
    if (!self->stopped) {
       /* A key in the making has no end yet. */
       (void) ecl_buf_cstr (self->buf);
@@ -309,13 +313,14 @@ duplicate (ecl_build_t *self, const ecl_key_t *first, const ecl_key_t *again)
 static void
 check_keys (ecl_build_t *self)
 {
-   ecl_key_t *keys = self->keys + top (self)->first_key;
    size_t n = self->n_keys - top (self)->first_key;
    const char *bytes = (const char *) self->buf->data;
+   ecl_key_t *keys;
 
    if (n < 2) {
       return;
    }
+   keys = self->keys + top (self)->first_key;
    if (n <= FEW_KEYS) {
       for (size_t i = 1; i < n; i++) {
          for (size_t j = 0; j < i; j++) {

@@ -428,6 +428,35 @@ test_many_diags (void **state)
    ecl_buf_cleanup (&text);
 }
 
+/* What is quoted in a message may be cut, but never within a character. */
+static void
+test_cut_messages (void **state)
+{
+   ecl_buf_t text;
+   char *shown;
+   char *key;
+
+   (void) state;
+   ecl_buf_init (&text, 4096);
+   for (int before = 0; before < 4; before++) {
+      ecl_buf_clear (&text);
+      assert_true (ecl_buf_printf (&text, "{\"%.*s", before, "xxx"));
+      for (int i = 0; i < 200; i++) {
+         assert_true (ecl_buf_append_str (&text, "€"));
+      }
+      assert_true (ecl_buf_printf (&text, "\": 1,\n\"a\": {\"$oid\": \"%.*s€€€€€€€€€€€€€€€€€€€€\"},\n", before, "xxx"));
+      key = strndup ((const char *) text.data + 2, (size_t) (600 + before));
+      assert_true (ecl_buf_printf (&text, "\"%s\": 2}", key));
+      free (key);
+      assert_false (read_text (J, text.data, text.len, 0, 0, &shown));
+      assert_true (bson_utf8_validate (shown, strlen (shown), false));
+      assert_non_null (strstr (shown, "$oid takes"));
+      assert_non_null (strstr (shown, "duplicate key"));
+      free (shown);
+   }
+   ecl_buf_cleanup (&text);
+}
+
 int
 main (void)
 {
@@ -442,6 +471,7 @@ main (void)
       cmocka_unit_test (test_wrong_wrappers),
       cmocka_unit_test (test_map),
       cmocka_unit_test (test_many_diags),
+      cmocka_unit_test (test_cut_messages),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
