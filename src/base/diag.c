@@ -88,16 +88,8 @@ count (ecl_diags_t *self, ecl_diag_level_t level)
 }
 
 bool
-ecl_diags_add (ecl_diags_t *self,
-               ecl_diag_level_t level,
-               uint32_t domain,
-               uint32_t code,
-               const char *file,
-               uint32_t line,
-               uint32_t column,
-               const char *path,
-               const char *format,
-               ...)
+ecl_diags_add (ecl_diags_t *self, ecl_diag_level_t level, uint32_t domain, uint32_t code, const char *file,
+               uint32_t line, uint32_t column, const char *path, const char *format, ...)
 {
    ecl_diag_t *diag;
    char text[1024];
@@ -225,13 +217,8 @@ ecl_diags_ok (ecl_diags_t *self, bson_error_t *error)
          /* What does not fit the buffer would not fit the error either. */
          bool fits = ecl_diag_print (diag, &line);
 
-         ecl_fail (error,
-                   diag->domain,
-                   diag->code,
-                   self->errors > 1 ? "%s%s; and %zu more" : "%s%s",
-                   ecl_buf_cstr (&line),
-                   fits ? "" : "…",
-                   self->errors - 1);
+         ecl_fail (error, diag->domain, diag->code, self->errors > 1 ? "%s%s; and %zu more" : "%s%s",
+                   ecl_buf_cstr (&line), fits ? "" : "…", self->errors - 1);
          ecl_buf_cleanup (&line);
          return false;
       }

@@ -28,13 +28,13 @@ typedef struct {
    uint32_t column;     /* 1-based, in code points; 0 where unknown */
    const char *path;    /* dotted, never NULL; "" for the root */
    const char *message; /* one line, lower case */
-   size_t order;        /* the how-manieth was added: keeps the sort stable */
+   size_t order;        /* of adding: keeps the sort stable */
 } ecl_diag_t;
 
 typedef struct {
    ecl_arena_t arena;
    ecl_diag_t *items;
-   size_t n;        /* kept */
+   size_t n; /* kept */
    size_t cap;
    size_t errors;   /* seen, kept or not */
    size_t warnings; /* seen, kept or not */
@@ -50,18 +50,10 @@ ecl_diags_cleanup (ecl_diags_t *self);
 void
 ecl_diags_clear (ecl_diags_t *self);
 
-/* Adds one; file and path are copied and may be NULL. Returns false, so that a caller can `return ecl_diags_add (…)`. */
+/* Adds one; file and path are copied and may be NULL. Returns false, so that a caller can return it. */
 bool
-ecl_diags_add (ecl_diags_t *self,
-               ecl_diag_level_t level,
-               uint32_t domain,
-               uint32_t code,
-               const char *file,
-               uint32_t line,
-               uint32_t column,
-               const char *path,
-               const char *format,
-               ...) ECL_PRINTF (9, 10);
+ecl_diags_add (ecl_diags_t *self, ecl_diag_level_t level, uint32_t domain, uint32_t code, const char *file,
+               uint32_t line, uint32_t column, const char *path, const char *format, ...) ECL_PRINTF (9, 10);
 
 /* Whether the next one would be kept; else it is only counted, and its texts need not be made. */
 static inline bool

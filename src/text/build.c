@@ -92,16 +92,8 @@ ecl_build_diag (ecl_build_t *self, ecl_diag_level_t level, uint32_t code, ecl_pl
       (void) ecl_buf_cstr (self->buf);
       path_of (self, &path);
    }
-   ecl_diags_add (self->diags,
-                  level,
-                  ECL_DOMAIN_TEXT,
-                  code,
-                  self->text->name,
-                  place.line,
-                  place.column,
-                  ecl_buf_cstr (&path),
-                  "%s",
-                  message);
+   ecl_diags_add (self->diags, level, ECL_DOMAIN_TEXT, code, self->text->name, place.line, place.column,
+                  ecl_buf_cstr (&path), "%s", message);
    ecl_buf_cleanup (&path);
    return false;
 }
@@ -300,12 +292,8 @@ duplicate (ecl_build_t *self, const ecl_key_t *first, const ecl_key_t *again)
 
    /* For the path. */
    frame->element = again->offset - 1;
-   ecl_build_diag (self,
-                   ECL_DIAG_ERROR,
-                   ECL_ERROR_DUPLICATE_KEY,
-                   again->place,
-                   "duplicate key \"%.100s\", first on line %u",
-                   (const char *) self->buf->data + again->offset,
+   ecl_build_diag (self, ECL_DIAG_ERROR, ECL_ERROR_DUPLICATE_KEY, again->place,
+                   "duplicate key \"%.100s\", first on line %u", (const char *) self->buf->data + again->offset,
                    first->place.line);
    frame->element = element;
 }
@@ -352,8 +340,7 @@ unwrap (ecl_build_t *self, const ecl_frame_t *frame)
    uint8_t type = 0;
 
    ecl_buf_clear (&self->scratch);
-   if (!ecl_wrap_read (
-          self->buf->data + frame->start, self->buf->len - frame->start, &type, &self->scratch, &error)) {
+   if (!ecl_wrap_read (self->buf->data + frame->start, self->buf->len - frame->start, &type, &self->scratch, &error)) {
       ecl_build_diag (self, ECL_DIAG_ERROR, (uint32_t) error.code, frame->place, "%s", error.message);
       return;
    }
@@ -463,10 +450,7 @@ ecl_build_finish (ecl_build_t *self)
       text->doc = self->buf->data + root;
       text->len = self->buf->len - root - 1;
    } else {
-      ecl_build_diag (self,
-                      ECL_DIAG_ERROR,
-                      ECL_ERROR_INVALID,
-                      place,
+      ecl_build_diag (self, ECL_DIAG_ERROR, ECL_ERROR_INVALID, place,
                       "expected a mapping (keys with values) as the whole, found %s",
                       self->buf->data[4] == BSON_TYPE_ARRAY  ? "a list"
                       : self->buf->data[4] == BSON_TYPE_NULL ? "nothing"

@@ -21,16 +21,16 @@ typedef struct {
 } ecl_place_t;
 
 typedef struct {
-   size_t start;        /* of the document in buf */
-   size_t element;      /* of the last element in buf */
-   size_t n_marks;      /* marks that go with the element's own and all before it */
-   size_t first_key;    /* of this mapping in keys */
-   uint32_t n;          /* elements */
+   size_t start;     /* of the document in buf */
+   size_t element;   /* of the last element in buf */
+   size_t n_marks;   /* marks that go with the element's own and all before it */
+   size_t first_key; /* of this mapping in keys */
+   uint32_t n;       /* elements */
    bool array;
-   bool wrapper;        /* a key that only type wrappers have was seen */
-   bool bad;            /* something in it was wrong: not converted, to report it once */
-   ecl_place_t place;   /* of the mapping or array */
-   ecl_place_t value;   /* of the last value */
+   bool wrapper;      /* a key that only type wrappers have was seen */
+   bool bad;          /* something in it was wrong: not converted, to report it once */
+   ecl_place_t place; /* of the mapping or array */
+   ecl_place_t value; /* of the last value */
 } ecl_frame_t;
 
 typedef struct {

@@ -212,8 +212,8 @@ put_timestamp (writer_t *self, const uint8_t *p)
 {
    char text[80];
 
-   bson_snprintf (
-      text, sizeof text, "{\"$timestamp\": {\"t\": %u, \"i\": %u}}", ecl_load_u32 (p + 4), ecl_load_u32 (p));
+   bson_snprintf (text, sizeof text, "{\"$timestamp\": {\"t\": %u, \"i\": %u}}", ecl_load_u32 (p + 4),
+                  ecl_load_u32 (p));
    put_str (self, text);
 }
 
@@ -240,8 +240,8 @@ put_document (writer_t *self, const uint8_t *p, size_t len, bool array)
       return malformed (self, "length or end of a document");
    }
    if (self->depth >= ECL_EXTJSON_DEPTH) {
-      return ecl_fail (
-         self->error, ECL_DOMAIN_BSON, ECL_ERROR_TOO_DEEP, "nested deeper than %u levels", ECL_EXTJSON_DEPTH);
+      return ecl_fail (self->error, ECL_DOMAIN_BSON, ECL_ERROR_TOO_DEEP, "nested deeper than %u levels",
+                       ECL_EXTJSON_DEPTH);
    }
    self->depth++;
    put (self, array ? "[" : "{", 1);
@@ -377,8 +377,8 @@ put_value (writer_t *self, uint8_t type, const uint8_t *p)
 }
 
 bool
-ecl_extjson_write_value (
-   uint8_t type, const uint8_t *value, size_t len, ecl_extjson_mode_t mode, ecl_buf_t *out, bson_error_t *error)
+ecl_extjson_write_value (uint8_t type, const uint8_t *value, size_t len, ecl_extjson_mode_t mode, ecl_buf_t *out,
+                         bson_error_t *error)
 {
    writer_t writer = {.mode = mode, .out = out, .error = error};
    size_t before = out->len;

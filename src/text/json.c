@@ -59,12 +59,12 @@ ecl_json_expected (ecl_json_t *self, const char *what)
    int c = peek (self);
 
    if (c == END) {
-      return ecl_build_diag (
-         self->build, ECL_DIAG_ERROR, ECL_ERROR_SYNTAX, place, "expected %s, found the end of the text", what);
+      return ecl_build_diag (self->build, ECL_DIAG_ERROR, ECL_ERROR_SYNTAX, place,
+                             "expected %s, found the end of the text", what);
    }
    if (c < 0x20 || c >= 0x7f) {
-      return ecl_build_diag (
-         self->build, ECL_DIAG_ERROR, ECL_ERROR_SYNTAX, place, "expected %s, found the byte 0x%02x", what, (unsigned) c);
+      return ecl_build_diag (self->build, ECL_DIAG_ERROR, ECL_ERROR_SYNTAX, place, "expected %s, found the byte 0x%02x",
+                             what, (unsigned) c);
    }
    return ecl_build_diag (self->build, ECL_DIAG_ERROR, ECL_ERROR_SYNTAX, place, "expected %s, found '%c'", what, c);
 }
@@ -150,10 +150,7 @@ put_code_point (ecl_json_t *self, uint32_t c)
 static bool
 surrogate (ecl_json_t *self, ecl_place_t place)
 {
-   return ecl_build_diag (self->build,
-                          ECL_DIAG_ERROR,
-                          ECL_ERROR_SYNTAX,
-                          place,
+   return ecl_build_diag (self->build, ECL_DIAG_ERROR, ECL_ERROR_SYNTAX, place,
                           "\\ud800 to \\udfff are halves: a high one must stand before a low one");
 }
 
@@ -223,11 +220,7 @@ multibyte (ecl_json_t *self)
       advance (self);
    }
    if (ecl_text_utf8 (bytes, got) != n || n == 1) {
-      return ecl_build_diag (self->build,
-                             ECL_DIAG_ERROR,
-                             ECL_ERROR_SYNTAX,
-                             place,
-                             "not valid UTF-8 (byte 0x%02x)",
+      return ecl_build_diag (self->build, ECL_DIAG_ERROR, ECL_ERROR_SYNTAX, place, "not valid UTF-8 (byte 0x%02x)",
                              (unsigned) lead);
    }
    ecl_build_bytes (self->build, bytes, n);
@@ -279,12 +272,8 @@ static bool
 take (ecl_json_t *self)
 {
    if (!ecl_buf_append (&self->token, self->p, 1)) {
-      return ecl_build_diag (self->build,
-                             ECL_DIAG_ERROR,
-                             ECL_ERROR_TOO_LARGE,
-                             ecl_json_place (self),
-                             "a number of more than %u characters",
-                             NUMBER_MAX);
+      return ecl_build_diag (self->build, ECL_DIAG_ERROR, ECL_ERROR_TOO_LARGE, ecl_json_place (self),
+                             "a number of more than %u characters", NUMBER_MAX);
    }
    advance (self);
    return true;
@@ -348,25 +337,17 @@ number (ecl_json_t *self)
          return true;
       }
       if (!(self->build->flags & ECL_TEXT_WIDE_INTS)) {
-         ecl_build_diag (self->build,
-                         ECL_DIAG_ERROR,
-                         ECL_ERROR_INVALID,
-                         place,
-                         "the integer %.40s%s does not fit 64 bits: write a double, {\"$numberDecimal\": \"…\"} or a string",
-                         text,
-                         n > 40 ? "…" : "");
+         ecl_build_diag (
+            self->build, ECL_DIAG_ERROR, ECL_ERROR_INVALID, place,
+            "the integer %.40s%s does not fit 64 bits: write a double, {\"$numberDecimal\": \"…\"} or a string", text,
+            n > 40 ? "…" : "");
          ecl_build_null (self->build);
          return true;
       }
    }
    if (!ecl_text_parse_double (text, n, &value)) {
-      ecl_build_diag (self->build,
-                      ECL_DIAG_ERROR,
-                      ECL_ERROR_INVALID,
-                      place,
-                      "the number %.40s%s is too large for a double",
-                      text,
-                      n > 40 ? "…" : "");
+      ecl_build_diag (self->build, ECL_DIAG_ERROR, ECL_ERROR_INVALID, place,
+                      "the number %.40s%s is too large for a double", text, n > 40 ? "…" : "");
       ecl_build_null (self->build);
       return true;
    }

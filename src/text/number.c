@@ -210,15 +210,8 @@ ecl_text_format_double (double value, char out[ECL_TEXT_DOUBLE_MAX])
    exponent = shortest (value, digits);
    n = (int) strlen (digits);
    if (exponent >= 16 || exponent < -6) {
-      snprintf (out,
-                ECL_TEXT_DOUBLE_MAX,
-                "%s%c%s%se%c%d",
-                sign,
-                digits[0],
-                n > 1 ? "." : "",
-                digits + 1,
-                exponent < 0 ? '-' : '+',
-                abs (exponent));
+      snprintf (out, ECL_TEXT_DOUBLE_MAX, "%s%c%s%se%c%d", sign, digits[0], n > 1 ? "." : "", digits + 1,
+                exponent < 0 ? '-' : '+', abs (exponent));
    } else if (exponent < 0) {
       snprintf (out, ECL_TEXT_DOUBLE_MAX, "%s0.%.*s%s", sign, -exponent - 1, "000000", digits);
    } else if (n <= exponent + 1) {
@@ -333,15 +326,8 @@ ecl_text_format_date (int64_t ms, char out[ECL_TEXT_DATE_MAX])
    day = (int) (day_of_year - (153 * month + 2) / 5 + 1);
    month += month < 10 ? 3 : -9;
    year = year_of_era + era * 400 + (month <= 2);
-   n = snprintf (out,
-                 ECL_TEXT_DATE_MAX,
-                 "%04d-%02d-%02dT%02d:%02d:%02d",
-                 (int) year,
-                 month,
-                 day,
-                 rest / 3600000,
-                 rest / 60000 % 60,
-                 rest / 1000 % 60);
+   n = snprintf (out, ECL_TEXT_DATE_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", (int) year, month, day, rest / 3600000,
+                 rest / 60000 % 60, rest / 1000 % 60);
    if (rest % 1000) {
       n += snprintf (out + n, ECL_TEXT_DATE_MAX - (size_t) n, ".%03d", rest % 1000);
    }

@@ -99,13 +99,8 @@ break_off (ecl_json_stream_t *self, bson_error_t *error)
    if (self->read_errno) {
       char text[128];
 
-      ecl_fail (&self->error,
-                ECL_DOMAIN_TEXT,
-                ECL_ERROR_FILE,
-                "%s:%u: cannot read on: %s",
-                self->text.name,
-                self->json.line,
-                bson_strerror_r (self->read_errno, text, sizeof text));
+      ecl_fail (&self->error, ECL_DOMAIN_TEXT, ECL_ERROR_FILE, "%s:%u: cannot read on: %s", self->text.name,
+                self->json.line, bson_strerror_r (self->read_errno, text, sizeof text));
    } else {
       ecl_diags_ok (&self->diags, &self->error);
    }

@@ -26,14 +26,7 @@ ecl_text_start (ecl_text_t *self, const ecl_text_source_t *source, ecl_diags_t *
 {
    ecl_text_cleanup (self);
    if (source->len > ECL_TEXT_SOURCE_MAX) {
-      return ecl_diags_add (diags,
-                            ECL_DIAG_ERROR,
-                            ECL_DOMAIN_TEXT,
-                            ECL_ERROR_TOO_LARGE,
-                            source->name,
-                            0,
-                            0,
-                            NULL,
+      return ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_TEXT, ECL_ERROR_TOO_LARGE, source->name, 0, 0, NULL,
                             "larger than 16 MiB");
    }
    self->name = bson_strdup (source->name ? source->name : "");
@@ -79,7 +72,7 @@ ecl_text_path (const ecl_text_t *self, const uint8_t *element, ecl_buf_t *out)
    }
    for (;;) {
       ecl_cursor_t iter;
-         bool found = false;
+      bool found = false;
 
       if (!ecl_cursor_init (&iter, doc, len)) {
          return false;
@@ -107,14 +100,8 @@ ecl_text_path (const ecl_text_t *self, const uint8_t *element, ecl_buf_t *out)
 }
 
 bool
-ecl_text_diag (const ecl_text_t *self,
-               ecl_diags_t *diags,
-               ecl_diag_level_t level,
-               uint32_t domain,
-               uint32_t code,
-               const uint8_t *element,
-               const char *format,
-               ...)
+ecl_text_diag (const ecl_text_t *self, ecl_diags_t *diags, ecl_diag_level_t level, uint32_t domain, uint32_t code,
+               const uint8_t *element, const char *format, ...)
 {
    char message[512];
    ecl_text_pos_t pos;

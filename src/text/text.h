@@ -82,22 +82,22 @@ ecl_text_cleanup (ecl_text_t *self);
 /* Reads one document into self, which is initialised and may hold another text, which goes. Adds what is wrong to
  * diags; true where there was no error (there may be warnings). After false self is empty. */
 bool
-ecl_text_read_json (ecl_text_t *self, const ecl_text_source_t *source, ecl_text_flags_t flags, ecl_diags_t *diags)
-   ECL_MUST_CHECK;
+ecl_text_read_json (ecl_text_t *self, const ecl_text_source_t *source, ecl_text_flags_t flags,
+                    ecl_diags_t *diags) ECL_MUST_CHECK;
 
 bool
-ecl_text_read_yaml (ecl_text_t *self, const ecl_text_source_t *source, ecl_text_flags_t flags, ecl_diags_t *diags)
-   ECL_MUST_CHECK;
+ecl_text_read_yaml (ecl_text_t *self, const ecl_text_source_t *source, ecl_text_flags_t flags,
+                    ecl_diags_t *diags) ECL_MUST_CHECK;
 
 /* For what a user types into a shell: JSON where it is well-formed JSON, else YAML. */
 bool
-ecl_text_read_any (ecl_text_t *self, const ecl_text_source_t *source, ecl_text_flags_t flags, ecl_diags_t *diags)
-   ECL_MUST_CHECK;
+ecl_text_read_any (ecl_text_t *self, const ecl_text_source_t *source, ecl_text_flags_t flags,
+                   ecl_diags_t *diags) ECL_MUST_CHECK;
 
 /* By the end of the source's name: .json is JSON, all else YAML. */
 bool
-ecl_text_read (ecl_text_t *self, const ecl_text_source_t *source, ecl_text_flags_t flags, ecl_diags_t *diags)
-   ECL_MUST_CHECK;
+ecl_text_read (ecl_text_t *self, const ecl_text_source_t *source, ecl_text_flags_t flags,
+               ecl_diags_t *diags) ECL_MUST_CHECK;
 
 /* The place of the element that starts at, or is nearest before, a pointer into doc. False, and zeros, where the
  * pointer is outside or there is no map. */
@@ -111,14 +111,8 @@ ecl_text_path (const ecl_text_t *self, const uint8_t *element, ecl_buf_t *out);
 
 /* Adds a diagnostic with the place and path of element, for the layers above. Returns false. */
 bool
-ecl_text_diag (const ecl_text_t *self,
-               ecl_diags_t *diags,
-               ecl_diag_level_t level,
-               uint32_t domain,
-               uint32_t code,
-               const uint8_t *element,
-               const char *format,
-               ...) ECL_PRINTF (7, 8);
+ecl_text_diag (const ecl_text_t *self, ecl_diags_t *diags, ecl_diag_level_t level, uint32_t domain, uint32_t code,
+               const uint8_t *element, const char *format, ...) ECL_PRINTF (7, 8);
 
 /* Streams: JSON documents one after another, on one line each or over many. Memory is bounded by the largest document;
  * a string goes into the BSON as it is read. */
@@ -161,21 +155,17 @@ typedef enum {
 
 /* Appends a document; after false out holds what it held before. Fails for malformed BSON and where out is full. */
 bool
-ecl_extjson_write (const uint8_t *doc, size_t len, ecl_extjson_mode_t mode, ecl_buf_t *out, bson_error_t *error)
-   ECL_MUST_CHECK;
+ecl_extjson_write (const uint8_t *doc, size_t len, ecl_extjson_mode_t mode, ecl_buf_t *out,
+                   bson_error_t *error) ECL_MUST_CHECK;
 
 /* The same for an array, which in BSON looks like a document. */
 bool
-ecl_extjson_write_array (const uint8_t *doc, size_t len, ecl_extjson_mode_t mode, ecl_buf_t *out, bson_error_t *error)
-   ECL_MUST_CHECK;
+ecl_extjson_write_array (const uint8_t *doc, size_t len, ecl_extjson_mode_t mode, ecl_buf_t *out,
+                         bson_error_t *error) ECL_MUST_CHECK;
 
 /* The same for a single value: type is BSON's type byte and value its len bytes (an element without type and key). */
 bool
-ecl_extjson_write_value (uint8_t type,
-                         const uint8_t *value,
-                         size_t len,
-                         ecl_extjson_mode_t mode,
-                         ecl_buf_t *out,
+ecl_extjson_write_value (uint8_t type, const uint8_t *value, size_t len, ecl_extjson_mode_t mode, ecl_buf_t *out,
                          bson_error_t *error) ECL_MUST_CHECK;
 
 #endif

@@ -33,10 +33,10 @@ wrong (wrap_t *wrap, const char *expected)
    if (wrap->first.type == BSON_TYPE_UTF8) {
       int n = (int) wrap->first.value_len - 5;
 
-      bson_snprintf (found, sizeof found, ", not \"%.*s%s", n > 40 ? 40 : n, (const char *) wrap->first.value + 4, n > 40 ? "…" : "\"");
+      bson_snprintf (found, sizeof found, ", not \"%.*s%s", n > 40 ? 40 : n, (const char *) wrap->first.value + 4,
+                     n > 40 ? "…" : "\"");
    }
-   return ecl_fail (
-      wrap->error, ECL_DOMAIN_TEXT, ECL_ERROR_INVALID, "%s takes %s%s", wrap->first.key, expected, found);
+   return ecl_fail (wrap->error, ECL_DOMAIN_TEXT, ECL_ERROR_INVALID, "%s takes %s%s", wrap->first.key, expected, found);
 }
 
 static bool
@@ -304,8 +304,8 @@ read_binary (wrap_t *wrap)
       return false;
    }
    if (!valid) {
-      return ecl_fail (
-         wrap->error, ECL_DOMAIN_TEXT, ECL_ERROR_INVALID, "$binary: base64 is not valid base64 with padding");
+      return ecl_fail (wrap->error, ECL_DOMAIN_TEXT, ECL_ERROR_INVALID,
+                       "$binary: base64 is not valid base64 with padding");
    }
    le = BSON_UINT32_TO_LE ((uint32_t) (wrap->out->len - body));
    memcpy (wrap->out->data, &le, sizeof le);
@@ -419,7 +419,8 @@ read_code (wrap_t *wrap)
    }
    wrap->type = BSON_TYPE_CODEWSCOPE;
    return put_u32 (wrap, (uint32_t) (4 + wrap->first.value_len + wrap->second.value_len)) &&
-          put (wrap, wrap->first.value, wrap->first.value_len) && put (wrap, wrap->second.value, wrap->second.value_len);
+          put (wrap, wrap->first.value, wrap->first.value_len) &&
+          put (wrap, wrap->second.value, wrap->second.value_len);
 }
 
 static bool
@@ -504,12 +505,9 @@ ecl_wrap_read (const uint8_t *doc, size_t len, uint8_t *type, ecl_buf_t *out, bs
       }
    }
    if (other) {
-      return ecl_fail (error,
-                       ECL_DOMAIN_TEXT,
-                       ECL_ERROR_INVALID,
+      return ecl_fail (error, ECL_DOMAIN_TEXT, ECL_ERROR_INVALID,
                        "%s makes this a value of that type: no other key may stand beside it, but \"%.100s\" does",
-                       wrapper->key,
-                       other);
+                       wrapper->key, other);
    }
    if (!wrapper->read (&wrap)) {
       return false;

@@ -22,11 +22,11 @@
 typedef struct {
    bool array;
    bool flow;
-   bool in_value;      /* of a mapping: the key was read */
-   bool plain_key;     /* how the last key was written */
+   bool in_value;  /* of a mapping: the key was read */
+   bool plain_key; /* how the last key was written */
    bool key_has_colon;
-   size_t key_end;     /* behind the last key, as a byte offset */
-   char key[48];       /* its beginning, for messages */
+   size_t key_end; /* behind the last key, as a byte offset */
+   char key[48];   /* its beginning, for messages */
 } level_t;
 
 typedef struct {
@@ -76,15 +76,8 @@ failed (yaml_t *self)
    } else if (strstr (problem, "mapping values are not allowed")) {
       hint = " (quote text that has ': ' in it)";
    }
-   return ecl_build_diag (self->build,
-                          ECL_DIAG_ERROR,
-                          ECL_ERROR_SYNTAX,
-                          place,
-                          "%s%s%s%s",
-                          problem,
-                          parser->context ? " " : "",
-                          parser->context ? parser->context : "",
-                          hint);
+   return ecl_build_diag (self->build, ECL_DIAG_ERROR, ECL_ERROR_SYNTAX, place, "%s%s%s%s", problem,
+                          parser->context ? " " : "", parser->context ? parser->context : "", hint);
 }
 
 static level_t *
@@ -132,15 +125,11 @@ empty_value (yaml_t *self, const yaml_event_t *event)
 
    if (level && level->flow && !level->array) {
       if (!ecl_yaml_colon_follows (&self->source, level->key_end, &behind)) {
-         ecl_build_diag (self->build,
-                         ECL_DIAG_ERROR,
-                         ECL_ERROR_INVALID,
-                         place_of (event->start_mark),
+         ecl_build_diag (self->build, ECL_DIAG_ERROR, ECL_ERROR_INVALID, place_of (event->start_mark),
                          level->plain_key && level->key_has_colon
                             ? "\"%s\" is a key without a value: put a space behind the ':', or quotes around it"
                             : "the key \"%s\" has no value: write \"%s: null\" if null is meant",
-                         level->key,
-                         level->key);
+                         level->key, level->key);
          return;
       }
    }
@@ -149,10 +138,7 @@ empty_value (yaml_t *self, const yaml_event_t *event)
       wrong (self, event->start_mark, "'#' starts a comment here and leaves the value empty: quote it if it is text");
       break;
    case ECL_YAML_COMMENT:
-      ecl_build_diag (self->build,
-                      ECL_DIAG_WARNING,
-                      ECL_ERROR_INVALID,
-                      place_of (event->start_mark),
+      ecl_build_diag (self->build, ECL_DIAG_WARNING, ECL_ERROR_INVALID, place_of (event->start_mark),
                       "the value is empty before the comment: write null if that is meant");
       break;
    case ECL_YAML_NOTHING:
@@ -165,7 +151,8 @@ looks_like_pair (const char *text, size_t n)
 {
    const char *colon = memchr (text, ':', n);
 
-   return colon && colon > text && (size_t) (colon - text) + 1 < n && colon[1] != '/' && !(*text >= '0' && *text <= '9');
+   return colon && colon > text && (size_t) (colon - text) + 1 < n && colon[1] != '/' &&
+          !(*text >= '0' && *text <= '9');
 }
 
 /* What a plain scalar in the source says about what was meant. */
@@ -177,39 +164,23 @@ check_plain (yaml_t *self, const yaml_event_t *event, const char *text, size_t n
    ecl_place_t place = place_of (event->start_mark);
 
    if (ecl_yaml_rest_of_line (&self->source, end) == ECL_YAML_CUT) {
-      ecl_build_diag (self->build,
-                      ECL_DIAG_WARNING,
-                      ECL_ERROR_INVALID,
-                      place,
-                      "what follows \"%.40s\" from '#' on is a comment: quote it if it is text",
-                      text);
+      ecl_build_diag (self->build, ECL_DIAG_WARNING, ECL_ERROR_INVALID, place,
+                      "what follows \"%.40s\" from '#' on is a comment: quote it if it is text", text);
    }
    if (!level || !level->flow) {
       return;
    }
    if (memchr (text, ' ', n)) {
       if (text[0] == '$') {
-         ecl_build_diag (self->build,
-                         ECL_DIAG_ERROR,
-                         ECL_ERROR_INVALID,
-                         place,
-                         "\"%.40s\" is one string: put a comma between its words, or quotes around it",
-                         text);
+         ecl_build_diag (self->build, ECL_DIAG_ERROR, ECL_ERROR_INVALID, place,
+                         "\"%.40s\" is one string: put a comma between its words, or quotes around it", text);
       } else if (level->array) {
-         ecl_build_diag (self->build,
-                         ECL_DIAG_WARNING,
-                         ECL_ERROR_INVALID,
-                         place,
-                         "\"%.40s\" is one string: put a comma between its words, or quotes around it",
-                         text);
+         ecl_build_diag (self->build, ECL_DIAG_WARNING, ECL_ERROR_INVALID, place,
+                         "\"%.40s\" is one string: put a comma between its words, or quotes around it", text);
       }
    } else if (level->array && looks_like_pair (text, n)) {
-      ecl_build_diag (self->build,
-                      ECL_DIAG_WARNING,
-                      ECL_ERROR_INVALID,
-                      place,
-                      "\"%.40s\" is a string: put a space behind the ':' for a pair, or quotes around it",
-                      text);
+      ecl_build_diag (self->build, ECL_DIAG_WARNING, ECL_ERROR_INVALID, place,
+                      "\"%.40s\" is a string: put a space behind the ':' for a pair, or quotes around it", text);
    }
 }
 

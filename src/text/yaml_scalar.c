@@ -39,16 +39,13 @@ ecl_yaml_check_bytes (ecl_build_t *build, const uint8_t *bytes, size_t len)
       size_t n = ecl_text_utf8 (p, len - i);
 
       if (!n) {
-         return ecl_build_diag (
-            build, ECL_DIAG_ERROR, ECL_ERROR_SYNTAX, place, "not valid UTF-8 (byte 0x%02x)", (unsigned) *p);
+         return ecl_build_diag (build, ECL_DIAG_ERROR, ECL_ERROR_SYNTAX, place, "not valid UTF-8 (byte 0x%02x)",
+                                (unsigned) *p);
       }
       if ((n == 1 && ((*p < 0x20 && *p != '\t' && *p != '\n' && *p != '\r') || *p == 0x7f)) ||
           (n == 2 && p[0] == 0xc2 && p[1] < 0xa0 && p[1] != 0x85) ||
           (n == 3 && p[0] == 0xef && ((p[1] == 0xbb && p[2] == 0xbf) || (p[1] == 0xbf && p[2] >= 0xbe)))) {
-         return ecl_build_diag (build,
-                                ECL_DIAG_ERROR,
-                                ECL_ERROR_SYNTAX,
-                                place,
+         return ecl_build_diag (build, ECL_DIAG_ERROR, ECL_ERROR_SYNTAX, place,
                                 "a character that YAML does not allow (byte 0x%02x): write it as an escape in double "
                                 "quotes",
                                 (unsigned) *p);
@@ -75,15 +72,9 @@ is (const char *text, size_t n, const char *a, const char *b, const char *c)
 static void
 too_large (ecl_build_t *build, ecl_place_t place, const char *text, size_t n, const char *type)
 {
-   ecl_build_diag (build,
-                   ECL_DIAG_ERROR,
-                   ECL_ERROR_INVALID,
-                   place,
-                   "the number %.*s%s does not fit %s: quote it if it is text",
-                   n > 40 ? 40 : (int) n,
-                   text,
-                   n > 40 ? "…" : "",
-                   type);
+   ecl_build_diag (build, ECL_DIAG_ERROR, ECL_ERROR_INVALID, place,
+                   "the number %.*s%s does not fit %s: quote it if it is text", n > 40 ? 40 : (int) n, text,
+                   n > 40 ? "…" : "", type);
    ecl_build_null (build);
 }
 
@@ -103,13 +94,8 @@ integer (ecl_build_t *build, ecl_place_t place, const char *text, size_t n)
       return;
    }
    if (n - digits > 1 && text[digits] == '0') {
-      ecl_build_diag (build,
-                      ECL_DIAG_WARNING,
-                      ECL_ERROR_INVALID,
-                      place,
-                      "%.40s is read as the number %lld: quote it if it is text",
-                      text,
-                      (long long) value);
+      ecl_build_diag (build, ECL_DIAG_WARNING, ECL_ERROR_INVALID, place,
+                      "%.40s is read as the number %lld: quote it if it is text", text, (long long) value);
    }
    if (value == 0 && text[0] == '-') {
       ecl_build_double (build, -0.0);

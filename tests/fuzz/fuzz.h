@@ -10,12 +10,12 @@ int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
 /* Not assert: it must also count in a release build. */
-#define FUZZ_ASSERT(condition)                                                                                         \
-   do {                                                                                                                \
-      if (!(condition)) {                                                                                              \
-         fprintf (stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                              \
-         abort ();                                                                                                     \
-      }                                                                                                                \
+#define FUZZ_ASSERT(condition)                                            \
+   do {                                                                   \
+      if (!(condition)) {                                                 \
+         fprintf (stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+         abort ();                                                        \
+      }                                                                   \
    } while (0)
 
 /* Every place in the source map is a place, in order, with a path. */

@@ -8,7 +8,8 @@ test_values (void **state)
 {
    (void) state;
    reads_relaxed (J, "{}", "{}");
-   reads_relaxed (J, " { \"a\" : [ 1 , true,false,null,\"x\" ,{} , []] }\r\n\t", "{\"a\": [1, true, false, null, \"x\", {}, []]}");
+   reads_relaxed (J, " { \"a\" : [ 1 , true,false,null,\"x\" ,{} , []] }\r\n\t",
+                  "{\"a\": [1, true, false, null, \"x\", {}, []]}");
    reads_relaxed (J, "\xef\xbb\xbf{\"a\":1}", "{\"a\": 1}");
    reads_any (J, "3", "{\"\": 3}");
    reads_any (J, "[1,2]", "{\"\": [1, 2]}");
@@ -33,20 +34,13 @@ test_numbers (void **state)
    reads (J, "{\"a\": -0.0}", "{\"a\": {\"$numberDouble\": \"-0.0\"}}");
    reads (J, "{\"a\": 1.7976931348623157e308}", "{\"a\": {\"$numberDouble\": \"1.7976931348623157e+308\"}}");
    reads (J, "{\"a\": 5e-324}", "{\"a\": {\"$numberDouble\": \"5e-324\"}}");
-   refuses (J,
-            "{\"a\": 9223372036854775808}",
-            "f:1:7: the integer 9223372036854775808 does not fit 64 bits: write a double, {\"$numberDecimal\": \"…\"} or "
-            "a string (at a)\n");
+   refuses (
+      J, "{\"a\": 9223372036854775808}",
+      "f:1:7: the integer 9223372036854775808 does not fit 64 bits: write a double, {\"$numberDecimal\": \"…\"} or "
+      "a string (at a)\n");
    refuses (J, "{\"a\": 1e400}", "f:1:7: the number 1e400 is too large for a double (at a)\n");
-   check_bytes (J,
-                "{\"a\": 9223372036854775808}",
-                26,
-                ECL_TEXT_WIDE_INTS,
-                ECL_EXTJSON_CANONICAL,
-                true,
-                "{\"a\": {\"$numberDouble\": \"9.223372036854776e+18\"}}",
-                __FILE__,
-                __LINE__);
+   check_bytes (J, "{\"a\": 9223372036854775808}", 26, ECL_TEXT_WIDE_INTS, ECL_EXTJSON_CANONICAL, true,
+                "{\"a\": {\"$numberDouble\": \"9.223372036854776e+18\"}}", __FILE__, __LINE__);
    refuses (J, "{\"a\": 01}", "f:1:8: expected no digit behind a leading zero, found '1' (at a)\n");
    refuses (J, "{\"a\": +1}", "f:1:7: expected a value, found '+' (at a)\n");
    refuses (J, "{\"a\": .5}", "f:1:7: expected a value, found '.' (at a)\n");
@@ -59,17 +53,22 @@ static void
 test_strings (void **state)
 {
    (void) state;
-   reads_relaxed (J, "{\"a\": \"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20ac\"}", "{\"a\": \"\\\"\\\\/\\b\\f\\n\\r\\tAé€\"}");
+   reads_relaxed (J, "{\"a\": \"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20ac\"}",
+                  "{\"a\": \"\\\"\\\\/\\b\\f\\n\\r\\tAé€\"}");
    reads_relaxed (J, "{\"a\": \"\\ud83d\\ude00\"}", "{\"a\": \"😀\"}");
    reads_relaxed (J, "{\"a\": \"x\\u0000y\"}", "{\"a\": \"x\\u0000y\"}");
    reads_relaxed (J, "{\"é😀\": \"é\x7f\"}", "{\"é😀\": \"é\x7f\"}");
    refuses (J, "{\"a\\u0000b\": 1}", "f:1:2: a key cannot hold the character U+0000 (at a)\n");
-   refuses (J, "{\"a\": \"\\ud83d\"}", "f:1:8: \\ud800 to \\udfff are halves: a high one must stand before a low one (at a)\n");
-   refuses (J, "{\"a\": \"\\ude00\"}", "f:1:8: \\ud800 to \\udfff are halves: a high one must stand before a low one (at a)\n");
-   refuses (J, "{\"a\": \"\\ud83d\\u0041\"}", "f:1:8: \\ud800 to \\udfff are halves: a high one must stand before a low one (at a)\n");
+   refuses (J, "{\"a\": \"\\ud83d\"}",
+            "f:1:8: \\ud800 to \\udfff are halves: a high one must stand before a low one (at a)\n");
+   refuses (J, "{\"a\": \"\\ude00\"}",
+            "f:1:8: \\ud800 to \\udfff are halves: a high one must stand before a low one (at a)\n");
+   refuses (J, "{\"a\": \"\\ud83d\\u0041\"}",
+            "f:1:8: \\ud800 to \\udfff are halves: a high one must stand before a low one (at a)\n");
    refuses (J, "{\"a\": \"\\x\"}", "f:1:9: expected one of \" \\ / b f n r t u after a backslash, found 'x' (at a)\n");
    refuses (J, "{\"a\": \"\\u12g4\"}", "f:1:12: expected four hexadecimal digits after \\u, found 'g' (at a)\n");
-   refuses (J, "{\"a\": \"x\ny\"}", "f:1:9: expected an escape such as \\n in place of a control character, found the byte 0x0a (at a)\n");
+   refuses (J, "{\"a\": \"x\ny\"}",
+            "f:1:9: expected an escape such as \\n in place of a control character, found the byte 0x0a (at a)\n");
    refuses (J, "{\"a\": \"é\xff\"}", "f:1:9: not valid UTF-8 (byte 0xff) (at a)\n");
    refuses (J, "{\"a\": \"\xc0\x80\"}", "f:1:8: not valid UTF-8 (byte 0xc0) (at a)\n");
    refuses (J, "{\"a\": \"\xed\xa0\x80\"}", "f:1:8: not valid UTF-8 (byte 0xed) (at a)\n");
@@ -94,7 +93,8 @@ test_syntax (void **state)
    refuses (J, "{\"a\":\n\n   [1,\n  2", "f:4:4: expected ',' or ']', found the end of the text (at a.1)\n");
    refuses (J, "[1]", "f:1:1: expected a mapping (keys with values) as the whole, found a list\n");
    refuses (J, "null", "f:1:1: expected a mapping (keys with values) as the whole, found nothing\n");
-   refuses (J, "{\"$numberInt\": \"1\"}", "f:1:1: expected a mapping (keys with values) as the whole, found a single value\n");
+   refuses (J, "{\"$numberInt\": \"1\"}",
+            "f:1:1: expected a mapping (keys with values) as the whole, found a single value\n");
    refuses_bytes (J, "{}\0", 3, "f:1:3: expected nothing behind the value, found the byte 0x00\n");
 }
 
@@ -105,12 +105,12 @@ test_duplicates (void **state)
    char *shown;
 
    (void) state;
-   refuses (J,
-            "{\"a\": 1,\n \"b\": {\"c\": 1, \"c\": 2},\n \"a\": 2}",
+   refuses (J, "{\"a\": 1,\n \"b\": {\"c\": 1, \"c\": 2},\n \"a\": 2}",
             "f:2:16: duplicate key \"c\", first on line 2 (at b.c)\n"
             "f:3:2: duplicate key \"a\", first on line 1 (at a)\n");
    refuses (J, "{\"a\": 1, \"\\u0061\": 2}", "f:1:10: duplicate key \"a\", first on line 1 (at a)\n");
-   check_bytes (J, "{\"a\": 1, \"a\": 2}", 16, ECL_TEXT_DUPLICATES, ECL_EXTJSON_RELAXED, true, "{\"a\": 1, \"a\": 2}", __FILE__, __LINE__);
+   check_bytes (J, "{\"a\": 1, \"a\": 2}", 16, ECL_TEXT_DUPLICATES, ECL_EXTJSON_RELAXED, true, "{\"a\": 1, \"a\": 2}",
+                __FILE__, __LINE__);
    /* So many that comparing each with each would not end in time; all the same but two. */
    ecl_buf_init (&text, 16 * 1024 * 1024);
    assert_true (ecl_buf_append_str (&text, "{"));
@@ -137,7 +137,11 @@ test_depth (void **state)
    snprintf (shown, sizeof shown, "{\"\": %s}", deep);
    check_bytes (J, deep, 200, ECL_TEXT_ANY_VALUE | ECL_TEXT_DUPLICATES, 0, true, shown, __FILE__, __LINE__);
    memset (deep, '[', 200);
-   check_bytes (J, deep, 200, ECL_TEXT_ANY_VALUE, 0, false, "f:1:101: nested deeper than 100 levels (at 0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0)\n", __FILE__, __LINE__);
+   check_bytes (J, deep, 200, ECL_TEXT_ANY_VALUE, 0, false,
+                "f:1:101: nested deeper than 100 levels (at "
+                "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0."
+                "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0)\n",
+                __FILE__, __LINE__);
 }
 
 /* Each is read and written canonically as it stands here. */
@@ -192,16 +196,24 @@ test_wrappers (void **state)
       reads (J, text, text);
    }
    /* Other ways to write the same. */
-   reads (J, "{\"a\": {\"$date\": \"2012-12-24T12:15:30.501Z\"}}", "{\"a\": {\"$date\": {\"$numberLong\": \"1356351330501\"}}}");
-   reads (J, "{\"a\": {\"$date\": \"2012-12-24T12:15:30.5+01:30\"}}", "{\"a\": {\"$date\": {\"$numberLong\": \"1356345930500\"}}}");
-   reads (J, "{\"a\": {\"$date\": \"2000-02-29T00:00:00-0000\"}}", "{\"a\": {\"$date\": {\"$numberLong\": \"951782400000\"}}}");
-   reads (J, "{\"a\": {\"$date\": \"0000-01-01T00:00:00Z\"}}", "{\"a\": {\"$date\": {\"$numberLong\": \"-62167219200000\"}}}");
+   reads (J, "{\"a\": {\"$date\": \"2012-12-24T12:15:30.501Z\"}}",
+          "{\"a\": {\"$date\": {\"$numberLong\": \"1356351330501\"}}}");
+   reads (J, "{\"a\": {\"$date\": \"2012-12-24T12:15:30.5+01:30\"}}",
+          "{\"a\": {\"$date\": {\"$numberLong\": \"1356345930500\"}}}");
+   reads (J, "{\"a\": {\"$date\": \"2000-02-29T00:00:00-0000\"}}",
+          "{\"a\": {\"$date\": {\"$numberLong\": \"951782400000\"}}}");
+   reads (J, "{\"a\": {\"$date\": \"0000-01-01T00:00:00Z\"}}",
+          "{\"a\": {\"$date\": {\"$numberLong\": \"-62167219200000\"}}}");
    reads (J, "{\"a\": {\"$date\": 5}}", "{\"a\": {\"$date\": {\"$numberLong\": \"5\"}}}");
    reads (J, "{\"a\": {\"$scope\": {}, \"$code\": \"f\"}}", "{\"a\": {\"$code\": \"f\", \"$scope\": {}}}");
-   reads (J, "{\"a\": {\"$regularExpression\": {\"options\": \"xmi\", \"pattern\": \"p\"}}}", "{\"a\": {\"$regularExpression\": {\"pattern\": \"p\", \"options\": \"imx\"}}}");
-   reads (J, "{\"a\": {\"$uuid\": \"73ffd264-44b3-4c69-90e8-e7d1dfc035D4\"}}", "{\"a\": {\"$binary\": {\"base64\": \"c//SZESzTGmQ6OfR38A11A==\", \"subType\": \"04\"}}}");
-   reads (J, "{\"a\": {\"$binary\": {\"base64\": \"AA==\", \"subType\": \"5\"}}}", "{\"a\": {\"$binary\": {\"base64\": \"AA==\", \"subType\": \"05\"}}}");
-   reads (J, "{\"a\": {\"$numberDouble\": \"-1.2345678921232E+18\"}}", "{\"a\": {\"$numberDouble\": \"-1.2345678921232e+18\"}}");
+   reads (J, "{\"a\": {\"$regularExpression\": {\"options\": \"xmi\", \"pattern\": \"p\"}}}",
+          "{\"a\": {\"$regularExpression\": {\"pattern\": \"p\", \"options\": \"imx\"}}}");
+   reads (J, "{\"a\": {\"$uuid\": \"73ffd264-44b3-4c69-90e8-e7d1dfc035D4\"}}",
+          "{\"a\": {\"$binary\": {\"base64\": \"c//SZESzTGmQ6OfR38A11A==\", \"subType\": \"04\"}}}");
+   reads (J, "{\"a\": {\"$binary\": {\"base64\": \"AA==\", \"subType\": \"5\"}}}",
+          "{\"a\": {\"$binary\": {\"base64\": \"AA==\", \"subType\": \"05\"}}}");
+   reads (J, "{\"a\": {\"$numberDouble\": \"-1.2345678921232E+18\"}}",
+          "{\"a\": {\"$numberDouble\": \"-1.2345678921232e+18\"}}");
 }
 
 static void
@@ -310,16 +322,15 @@ test_wrong_wrappers (void **state)
       }
       free (shown);
    }
-   refuses (J,
-            "{\"a\": {\"$date\": \"$y\"}}",
+   refuses (J, "{\"a\": {\"$date\": \"$y\"}}",
             "f:1:7: $date takes a time such as \"2024-05-01T12:30:00.000Z\", or milliseconds as {$numberLong: \"…\"}, "
             "not \"$y\" (at a)\n");
-   refuses (J,
-            "{\"a\": {\"$oid\": \"x\"}, \"b\": [1, {\"$numberInt\": 5}]}",
+   refuses (J, "{\"a\": {\"$oid\": \"x\"}, \"b\": [1, {\"$numberInt\": 5}]}",
             "f:1:7: $oid takes 24 hexadecimal digits in quotes, not \"x\" (at a)\n"
             "f:1:31: $numberInt takes a string of digits within 32 bits (at b.1)\n");
    /* What is wrong inside is not said again outside. */
-   refuses (J, "{\"a\": {\"$date\": {\"$numberLong\": 5}}}", "f:1:17: $numberLong takes a string of digits within 64 bits (at a.$date)\n");
+   refuses (J, "{\"a\": {\"$date\": {\"$numberLong\": 5}}}",
+            "f:1:17: $numberLong takes a string of digits within 64 bits (at a.$date)\n");
 }
 
 static void
@@ -394,7 +405,8 @@ test_map (void **state)
    ecl_text_diag (&text, &diags, ECL_DIAG_WARNING, ECL_DOMAIN_MQL, 9, element, "odd\n");
    ecl_buf_clear (&path);
    assert_true (ecl_diags_print (&diags, &path));
-   assert_string_equal (ecl_buf_cstr (&path), "m.json:1:2: warning: odd  (at to)\nm.json:3:57: bad 1 (at up.0.$set.name)\n");
+   assert_string_equal (ecl_buf_cstr (&path),
+                        "m.json:1:2: warning: odd  (at to)\nm.json:3:57: bad 1 (at up.0.$set.name)\n");
    assert_false (ecl_diags_ok (&diags, &error));
    assert_string_equal (error.message, "m.json:3:57: bad 1 (at up.0.$set.name)");
    assert_int_equal (error.domain, ECL_DOMAIN_MQL);
@@ -461,17 +473,10 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_values),
-      cmocka_unit_test (test_numbers),
-      cmocka_unit_test (test_strings),
-      cmocka_unit_test (test_syntax),
-      cmocka_unit_test (test_duplicates),
-      cmocka_unit_test (test_depth),
-      cmocka_unit_test (test_wrappers),
-      cmocka_unit_test (test_wrong_wrappers),
-      cmocka_unit_test (test_map),
-      cmocka_unit_test (test_many_diags),
-      cmocka_unit_test (test_cut_messages),
+      cmocka_unit_test (test_values),     cmocka_unit_test (test_numbers),        cmocka_unit_test (test_strings),
+      cmocka_unit_test (test_syntax),     cmocka_unit_test (test_duplicates),     cmocka_unit_test (test_depth),
+      cmocka_unit_test (test_wrappers),   cmocka_unit_test (test_wrong_wrappers), cmocka_unit_test (test_map),
+      cmocka_unit_test (test_many_diags), cmocka_unit_test (test_cut_messages),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

@@ -91,7 +91,8 @@ test_documents (void **state)
    check ("{\"a\":1}{\"b\":\n [true, false, null]\n}\r\n {\"c\":-1.5e3}",
           "1 {\"a\": 1}\n1 {\"b\": [true, false, null]}\n4 {\"c\": -1500.0}\n");
    check ("\xef\xbb\xbf{\"é😀\": \"\\ud83d\\ude00é\"}", "1 {\"é😀\": \"😀é\"}\n");
-   check ("{\"a\": {\"$numberLong\": \"5\"}, \"a\": 9223372036854775808}", "1 {\"a\": 5, \"a\": 9.223372036854776e+18}\n");
+   check ("{\"a\": {\"$numberLong\": \"5\"}, \"a\": 9223372036854775808}",
+          "1 {\"a\": 5, \"a\": 9.223372036854776e+18}\n");
 }
 
 static void
@@ -103,7 +104,8 @@ test_errors (void **state)
           "1 {\"a\": 1}\nin:2:9: $oid takes 24 hexadecimal digits in quotes, not \"x\" (at é)\n3 {\"a\": 2}\n"
           "in:4:1: expected a mapping (keys with values) as the whole, found a list\n5 {\"a\": 3}\n");
    check ("{\"a\":1}\n{\"a\" 1}\n{\"a\":3}", "1 {\"a\": 1}\nin:2:6: expected ':', found '1' (at a)\n");
-   check ("{\"a\":1}\n{\"a\": \"", "1 {\"a\": 1}\nin:2:8: expected a closing quote, found the end of the text (at a)\n");
+   check ("{\"a\":1}\n{\"a\": \"",
+          "1 {\"a\": 1}\nin:2:8: expected a closing quote, found the end of the text (at a)\n");
    check ("{\"a\": \"\xf0\x9f\"}", "in:1:8: not valid UTF-8 (byte 0xf0) (at a)\n");
    check ("\xef\xbb{}", "in:1:1: expected a value, found '{'\n");
 }
@@ -151,11 +153,7 @@ static void
 test_bound (void **state)
 {
    static const char *const cases[][2] = {
-      {"{\"a\": \"", "x"},
-      {"{\"a\": \"", "\\n"},
-      {"{\"a\": \"", "é"},
-      {"{\"", "k"},
-      {"{\"a\": [0", ",0"},
+      {"{\"a\": \"", "x"}, {"{\"a\": \"", "\\n"}, {"{\"a\": \"", "é"}, {"{\"", "k"}, {"{\"a\": [0", ",0"},
    };
 
    (void) state;

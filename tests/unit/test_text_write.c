@@ -86,12 +86,13 @@ test_types (void **state)
    (void) state;
    append_all (&doc);
    check_write (
-      &doc,
-      ECL_EXTJSON_CANONICAL,
-      "{\"double\": {\"$numberDouble\": \"1.5\"}, \"string\": \"a\\\"b\", \"document\": {}, \"array\": [{\"$numberInt\": "
+      &doc, ECL_EXTJSON_CANONICAL,
+      "{\"double\": {\"$numberDouble\": \"1.5\"}, \"string\": \"a\\\"b\", \"document\": {}, \"array\": "
+      "[{\"$numberInt\": "
       "\"1\"}, {\"$numberInt\": \"2\"}], \"binary\": {\"$binary\": {\"base64\": \"YWJjZA==\", \"subType\": \"00\"}}, "
       "\"binary2\": {\"$binary\": {\"base64\": \"YWJjZA==\", \"subType\": \"02\"}}, \"undefined\": {\"$undefined\": "
-      "true}, \"oid\": {\"$oid\": \"56e1fc72e0c917e9c4714161\"}, \"bool\": true, \"date\": {\"$date\": {\"$numberLong\": "
+      "true}, \"oid\": {\"$oid\": \"56e1fc72e0c917e9c4714161\"}, \"bool\": true, \"date\": {\"$date\": "
+      "{\"$numberLong\": "
       "\"1356351330501\"}}, \"date2\": {\"$date\": {\"$numberLong\": \"0\"}}, \"date3\": {\"$date\": {\"$numberLong\": "
       "\"-1\"}}, \"null\": null, \"regex\": {\"$regularExpression\": {\"pattern\": \"^a\", \"options\": \"im\"}}, "
       "\"dbpointer\": {\"$dbPointer\": {\"$ref\": \"d.c\", \"$id\": {\"$oid\": \"56e1fc72e0c917e9c4714161\"}}}, "
@@ -130,12 +131,12 @@ test_relaxed (void **state)
    BSON_APPEND_DATE_TIME (&doc, "h", 253402300800000);
    BSON_APPEND_DATE_TIME (&doc, "i", -1);
    BSON_APPEND_TIMESTAMP (&doc, "j", 1, 2);
-   check_write (&doc,
-                ECL_EXTJSON_RELAXED,
-                "{\"a\": 2.0, \"b\": {\"$numberDouble\": \"Infinity\"}, \"c\": 1, \"d\": -9223372036854775808, \"e\": "
-                "{\"$date\": \"2012-12-24T12:15:30.501Z\"}, \"f\": {\"$date\": \"2012-12-24T12:15:30Z\"}, \"g\": "
-                "{\"$date\": \"9999-12-31T23:59:59.999Z\"}, \"h\": {\"$date\": {\"$numberLong\": \"253402300800000\"}}, "
-                "\"i\": {\"$date\": {\"$numberLong\": \"-1\"}}, \"j\": {\"$timestamp\": {\"t\": 1, \"i\": 2}}}");
+   check_write (
+      &doc, ECL_EXTJSON_RELAXED,
+      "{\"a\": 2.0, \"b\": {\"$numberDouble\": \"Infinity\"}, \"c\": 1, \"d\": -9223372036854775808, \"e\": "
+      "{\"$date\": \"2012-12-24T12:15:30.501Z\"}, \"f\": {\"$date\": \"2012-12-24T12:15:30Z\"}, \"g\": "
+      "{\"$date\": \"9999-12-31T23:59:59.999Z\"}, \"h\": {\"$date\": {\"$numberLong\": \"253402300800000\"}}, "
+      "\"i\": {\"$date\": {\"$numberLong\": \"-1\"}}, \"j\": {\"$timestamp\": {\"t\": 1, \"i\": 2}}}");
    bson_destroy (&doc);
 }
 
@@ -145,11 +146,9 @@ test_pretty (void **state)
    bson_t *doc = BCON_NEW ("a", "{", "}", "b", "[", BCON_INT32 (1), "{", "c", BCON_NULL, "}", "]", "d", "[", "]");
 
    (void) state;
-   check_write (doc,
-                ECL_EXTJSON_PRETTY,
+   check_write (doc, ECL_EXTJSON_PRETTY,
                 "{\n  \"a\": {},\n  \"b\": [\n    1,\n    {\n      \"c\": null\n    }\n  ],\n  \"d\": []\n}");
-   check_write (doc,
-                ECL_EXTJSON_PRETTY | ECL_EXTJSON_CANONICAL,
+   check_write (doc, ECL_EXTJSON_PRETTY | ECL_EXTJSON_CANONICAL,
                 "{\n  \"a\": {},\n  \"b\": [\n    {\"$numberInt\": \"1\"},\n    {\n      \"c\": null\n    }\n  ],\n  "
                 "\"d\": []\n}");
    bson_destroy (doc);
@@ -162,8 +161,7 @@ test_hostile_strings (void **state)
 
    (void) state;
    assert_true (bson_append_utf8 (&doc, "k\xff", 2, "a\xc3\xc3\xa9\xf0\x9f\x98z\0\x01\x1f\x7f", 12));
-   check_write (&doc,
-                ECL_EXTJSON_RELAXED,
+   check_write (&doc, ECL_EXTJSON_RELAXED,
                 "{\"k\\ufffd\": \"a\\ufffdé\\ufffd\\ufffd\\ufffdz\\u0000\\u0001\\u001f\x7f\"}");
    bson_destroy (&doc);
 }
@@ -330,14 +328,9 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_types),
-      cmocka_unit_test (test_relaxed),
-      cmocka_unit_test (test_pretty),
-      cmocka_unit_test (test_hostile_strings),
-      cmocka_unit_test (test_malformed),
-      cmocka_unit_test (test_values),
-      cmocka_unit_test (test_doubles),
-      cmocka_unit_test (test_parse),
+      cmocka_unit_test (test_types),           cmocka_unit_test (test_relaxed),   cmocka_unit_test (test_pretty),
+      cmocka_unit_test (test_hostile_strings), cmocka_unit_test (test_malformed), cmocka_unit_test (test_values),
+      cmocka_unit_test (test_doubles),         cmocka_unit_test (test_parse),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

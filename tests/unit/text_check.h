@@ -48,27 +48,15 @@ read_text (reader_fn read, const void *bytes, size_t n, ecl_text_flags_t flags, 
 }
 
 static inline void
-check_bytes (reader_fn read,
-             const void *bytes,
-             size_t n,
-             ecl_text_flags_t flags,
-             ecl_extjson_mode_t mode,
-             bool ok,
-             const char *expected,
-             const char *file,
-             int line)
+check_bytes (reader_fn read, const void *bytes, size_t n, ecl_text_flags_t flags, ecl_extjson_mode_t mode, bool ok,
+             const char *expected, const char *file, int line)
 {
    char *shown;
    bool got = read_text (read, bytes, n, flags, mode, &shown);
 
    if (got != ok || strcmp (shown, expected) != 0) {
-      print_error ("%.*s\n  expected %s: %s\n  found %s: %s\n",
-                   n > 300 ? 300 : (int) n,
-                   (const char *) bytes,
-                   ok ? "read" : "refused",
-                   expected,
-                   got ? "read" : "refused",
-                   shown);
+      print_error ("%.*s\n  expected %s: %s\n  found %s: %s\n", n > 300 ? 300 : (int) n, (const char *) bytes,
+                   ok ? "read" : "refused", expected, got ? "read" : "refused", shown);
       free (shown);
       _fail (file, line);
    }
@@ -76,17 +64,16 @@ check_bytes (reader_fn read,
 }
 
 /* text is read as expected, shown canonical (relaxed for reads_relaxed), or with warnings those. */
-#define reads(read, text, expected)                                                                                    \
-   check_bytes (                                                                                                       \
-      read, text, strlen (text), ECL_TEXT_DEFAULT, ECL_EXTJSON_CANONICAL, true, expected, __FILE__, __LINE__)
-#define reads_relaxed(read, text, expected)                                                                            \
+#define reads(read, text, expected) \
+   check_bytes (read, text, strlen (text), ECL_TEXT_DEFAULT, ECL_EXTJSON_CANONICAL, true, expected, __FILE__, __LINE__)
+#define reads_relaxed(read, text, expected) \
    check_bytes (read, text, strlen (text), ECL_TEXT_DEFAULT, ECL_EXTJSON_RELAXED, true, expected, __FILE__, __LINE__)
-#define reads_any(read, text, expected)                                                                                \
+#define reads_any(read, text, expected) \
    check_bytes (read, text, strlen (text), ECL_TEXT_ANY_VALUE, ECL_EXTJSON_RELAXED, true, expected, __FILE__, __LINE__)
 /* text is refused with these diagnostics. */
-#define refuses(read, text, expected)                                                                                  \
+#define refuses(read, text, expected) \
    check_bytes (read, text, strlen (text), ECL_TEXT_DEFAULT, ECL_EXTJSON_RELAXED, false, expected, __FILE__, __LINE__)
-#define refuses_bytes(read, bytes, n, expected)                                                                        \
+#define refuses_bytes(read, bytes, n, expected) \
    check_bytes (read, bytes, n, ECL_TEXT_DEFAULT, ECL_EXTJSON_RELAXED, false, expected, __FILE__, __LINE__)
 
 #endif
