@@ -1,6 +1,8 @@
 /* Numbers and dates as text: see number.h. */
 #include "text/number.h"
 
+#include "bson/date.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,19 +223,6 @@ ecl_text_format_double (double value, char out[ECL_TEXT_DOUBLE_MAX])
    }
 }
 
-/* Days since 1970-01-01 of a date of the proleptic Gregorian calendar; years count from March, so that the leap day
- * is the last. */
-static int64_t
-days_from_civil (int64_t year, int month, int day)
-{
-   int64_t y = month <= 2 ? year - 1 : year;
-   int64_t era = (y >= 0 ? y : y - 399) / 400;
-   int64_t year_of_era = y - era * 400;
-   int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-   return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
-}
-
 static bool
 two_digits (const char *text, size_t n, size_t at, int limit, int *out)
 {
@@ -244,23 +233,14 @@ two_digits (const char *text, size_t n, size_t at, int limit, int *out)
    return *out <= limit;
 }
 
-static int
-days_in_month (int year, int month)
-{
-   static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-   bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-
-   return month == 2 && leap ? 29 : days[month - 1];
-}
-
 bool
 ecl_text_parse_date (const char *text, size_t n, int64_t *out)
 {
+   ecl_civil_t civil = {0};
    int century, year, month, day, hour, minute, second;
-   int ms = 0;
    int zone_hour = 0;
    int zone_minute = 0;
-   int64_t zone;
+   int64_t zone = 0;
    size_t i = 19;
 
    if (n < 20 || !two_digits (text, n, 0, 99, &century) || !two_digits (text, n, 2, 99, &year) || text[4] != '-' ||
@@ -269,8 +249,8 @@ ecl_text_parse_date (const char *text, size_t n, int64_t *out)
        !two_digits (text, n, 14, 59, &minute) || text[16] != ':' || !two_digits (text, n, 17, 59, &second)) {
       return false;
    }
-   year += century * 100;
-   if (month < 1 || day < 1 || day > days_in_month (year, month)) {
+   civil = (ecl_civil_t){century * 100 + year, month, day, hour, minute, second, 0};
+   if (month < 1 || day < 1 || day > ecl_days_in_month (civil.year, month)) {
       return false;
    }
    if (text[i] == '.') {
@@ -280,15 +260,13 @@ ecl_text_parse_date (const char *text, size_t n, int64_t *out)
          if (!unit) {
             return false; /* finer than a millisecond: it would be lost */
          }
-         ms += (text[i] - '0') * unit;
+         civil.millisecond += (text[i] - '0') * unit;
       }
       if (unit == 100) {
          return false;
       }
    }
-   if (i + 1 == n && text[i] == 'Z') {
-      zone = 0;
-   } else {
+   if (i + 1 != n || text[i] != 'Z') {
       if (i >= n || (text[i] != '+' && text[i] != '-') || !two_digits (text, n, i + 1, 23, &zone_hour)) {
          return false;
       }
@@ -300,39 +278,25 @@ ecl_text_parse_date (const char *text, size_t n, int64_t *out)
             return false;
          }
       }
-      zone *= zone_hour * 60 + zone_minute;
+      zone *= zone_hour * ECL_MS_PER_HOUR + zone_minute * ECL_MS_PER_MINUTE;
    }
-   *out = (((days_from_civil (year, month, day) * 24 + hour) * 60 + minute - zone) * 60 + second) * 1000 + ms;
+   if (!ecl_date_join (&civil, out)) {
+      return false;
+   }
+   *out -= zone;
    return true;
 }
 
 bool
 ecl_text_format_date (int64_t ms, char out[ECL_TEXT_DATE_MAX])
 {
-   int64_t days = ms / 86400000;
-   int rest = (int) (ms % 86400000);
-   int64_t era, day_of_era, year_of_era, day_of_year, year;
-   int month, day, n;
+   size_t n = ms < 0 ? 0 : ecl_date_to_iso (ms, out);
 
-   if (ms < 0 || ms > INT64_C (253402300799999)) {
-      return false;
+   if (n && ms % ECL_MS_PER_SECOND == 0) {
+      /* Extended JSON leaves a fraction of zero out: ".000Z". */
+      memcpy (out + n - 5, "Z", 2);
    }
-   days += 719468;
-   era = days / 146097;
-   day_of_era = days - era * 146097;
-   year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-   day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-   month = (int) ((5 * day_of_year + 2) / 153);
-   day = (int) (day_of_year - (153 * month + 2) / 5 + 1);
-   month += month < 10 ? 3 : -9;
-   year = year_of_era + era * 400 + (month <= 2);
-   n = snprintf (out, ECL_TEXT_DATE_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", (int) year, month, day, rest / 3600000,
-                 rest / 60000 % 60, rest / 1000 % 60);
-   if (rest % 1000) {
-      n += snprintf (out + n, ECL_TEXT_DATE_MAX - (size_t) n, ".%03d", rest % 1000);
-   }
-   snprintf (out + n, ECL_TEXT_DATE_MAX - (size_t) n, "Z");
-   return true;
+   return n != 0;
 }
 
 size_t
