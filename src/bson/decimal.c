@@ -118,6 +118,19 @@ ecl_decimal_from_double_15 (double d)
    return unbid (rounded);
 }
 
+ecl_decimal_t
+ecl_decimal_from_number (const ecl_value_t *v)
+{
+   switch (v->type) {
+   case BSON_TYPE_DECIMAL128:
+      return ecl_decimal_of (v);
+   case BSON_TYPE_DOUBLE:
+      return ecl_decimal_from_double_15 (v->u.f64);
+   default:
+      return ecl_decimal_from_int64 (v->u.i64);
+   }
+}
+
 double
 ecl_decimal_to_double (ecl_decimal_t d)
 {

@@ -41,6 +41,10 @@ ecl_decimal_from_double (double d);
 ecl_decimal_t
 ecl_decimal_from_double_15 (double d);
 
+/* The decimal that a BSON number is beside other decimals; doubles by 15 digits. */
+ecl_decimal_t
+ecl_decimal_from_number (const ecl_value_t *v);
+
 /* The double nearest to it. */
 double
 ecl_decimal_to_double (ecl_decimal_t d);
