@@ -87,6 +87,7 @@ ecl_arena_reset (ecl_arena_t *self)
    if (ECL_UNLIKELY (self->owned)) {
       disown (self, NULL);
    }
+   memset (self->tails, 0, sizeof self->tails);
    if (self->first) {
       enter (self, self->first);
       POISON (self->first->data, self->first->size);
@@ -107,6 +108,7 @@ ecl_arena_release (ecl_arena_t *self, ecl_arena_mark_t mark)
       return;
    }
    disown (self, mark.owned);
+   memset (self->tails, 0, sizeof self->tails);
    self->current = mark.current;
    self->next = mark.next;
    self->end = mark.current->data + mark.current->size;
@@ -179,6 +181,41 @@ ecl_arena_grow (ecl_arena_t *self, void *old, size_t old_size, size_t new_size)
    if (old_size) {
       memcpy (p, old, old_size < new_size ? old_size : new_size);
    }
+   return p;
+}
+
+char *
+ecl_arena_extend (ecl_arena_t *self, const char *old, size_t len, size_t more)
+{
+   const uint8_t *end = (const uint8_t *) old + len;
+   ecl_tail_t *tail = NULL;
+   size_t reserve = 0;
+   char *p;
+
+   if (more > SIZE_MAX / 4 || len > SIZE_MAX / 4) {
+      abort ();
+   }
+   for (uint32_t i = 0; i < ECL_ARENA_TAILS && len; i++) {
+      if (self->tails[i].end == end) {
+         tail = &self->tails[i];
+         if (more <= (size_t) (tail->limit - tail->end)) {
+            tail->end += more;
+            return (char *) end - len;
+         }
+         /* It grows: the next extensions shall find room. */
+         reserve = len + more;
+         break;
+      }
+   }
+   p = ecl_arena_alloc (self, len + more + reserve);
+   if (len) {
+      memcpy (p, old, len);
+   }
+   if (!tail) {
+      tail = &self->tails[self->next_tail++ % ECL_ARENA_TAILS];
+   }
+   tail->end = (uint8_t *) p + len + more;
+   tail->limit = tail->end + reserve;
    return p;
 }
 

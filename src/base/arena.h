@@ -18,13 +18,23 @@
 typedef struct ecl_chunk_t ecl_chunk_t;
 typedef struct ecl_owned_t ecl_owned_t;
 
+/* A string in the arena that may go on growing where it is: see ecl_arena_extend. */
+typedef struct {
+   uint8_t *end;   /* of what is used */
+   uint8_t *limit; /* of what is reserved */
+} ecl_tail_t;
+
+#define ECL_ARENA_TAILS 4u
+
 typedef struct {
    ecl_chunk_t *first;
    ecl_chunk_t *current;
    uint8_t *next;
    uint8_t *end;
-   size_t chunk_size; /* of the next chunk; doubles up to 1 MiB */
+   size_t chunk_size;  /* of the next chunk; doubles up to 1 MiB */
    ecl_owned_t *owned; /* the latest first */
+   uint32_t next_tail;
+   ecl_tail_t tails[ECL_ARENA_TAILS];
 } ecl_arena_t;
 
 /* A place to return to; everything allocated after it goes. */
@@ -64,6 +74,13 @@ ecl_arena_alloc_slow (ecl_arena_t *self, size_t size);
 /* Grows the last allocation in place where it can, else copies; old_size bytes of old are kept. */
 void *
 ecl_arena_grow (ecl_arena_t *self, void *old, size_t old_size, size_t new_size);
+
+/* len bytes as at old, followed by room for more of them, which the caller fills. What is at old stays as it is. Where
+ * old was made by this function and nobody has extended it since, the new bytes are put behind the old ones and nothing
+ * is copied: n extensions of one string cost O(n) in all, whatever is allocated in between. The latest few strings are
+ * remembered. */
+char *
+ecl_arena_extend (ecl_arena_t *self, const char *old, size_t len, size_t more);
 
 /* A copy of n bytes with a NUL behind them. */
 char *

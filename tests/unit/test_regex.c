@@ -114,8 +114,8 @@ test_groups (void **state)
 static void
 test_hostile (void **state)
 {
-   static const char *const invalid[] = {"\xFF", "a\xC3", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\x80",
-                                         "12345678\xE2\x82", "\xF0\x8F\xBF\xBF"};
+   static const char *const invalid[] = {
+      "\xFF", "a\xC3", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\x80", "12345678\xE2\x82", "\xF0\x8F\xBF\xBF"};
    static const char *const valid[] = {"", "12345678\xE2\x82\xAC", "\xF4\x8F\xBF\xBF", "\xED\x9F\xBF\xEE\x80\x80"};
    ecl_arena_t arena;
    ecl_eval_t ev;
