@@ -1,0 +1,26 @@
+/* A project that lies in a folder. */
+#ifndef ECL_PROJECT_FOLDER_H
+#define ECL_PROJECT_FOLDER_H
+
+#include "project/project.h"
+
+typedef struct {
+   const char *folder; /* where eclose.yaml is; messages name files relative to the working folder as folder/… */
+   const char *config; /* the project file, if it is another than folder/eclose.yaml; else NULL */
+   ecl_project_options_t options;
+} ecl_folder_t;
+
+/* Reads the whole project. *project is set also where something was wrong (returns false), so that what can be shown
+ * is shown; NULL only where there is no project file. The caller destroys it. */
+bool
+ecl_folder_load (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t *diags) ECL_MUST_CHECK;
+
+/* A whole file; at most max bytes. The caller frees *bytes with bson_free. */
+bool
+ecl_file_read (const char *path, size_t max, uint8_t **bytes, size_t *len, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Writes a new file; fails where there is one. */
+bool
+ecl_file_write_new (const char *path, const void *bytes, size_t len, bson_error_t *error) ECL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,64 @@
+/* What the files of src/project share. */
+#ifndef ECL_PROJECT_PROJECT_PRIVATE_H
+#define ECL_PROJECT_PROJECT_PRIVATE_H
+
+#include "mql/expr.h"
+#include "project/project.h"
+
+/* A migration file as it was read; its chain is not in order yet. */
+typedef struct ecl_draft_t ecl_draft_t;
+struct ecl_draft_t {
+   ecl_draft_t *next;
+   const char *collection;
+   const uint8_t *to_at;
+   ecl_step_t step; /* `from` comes with the order */
+};
+
+struct ecl_project_t {
+   ecl_arena_t arena;
+   char *uri;
+   char *database;
+   char *migrations;
+   bool migrations_from_file;
+   ecl_getenv_fn getenv;
+   void *getenv_ctx;
+
+   ecl_text_t *config;           /* NULL: none */
+   const char *version_field;    /* for all collections that have none of their own */
+   ecl_version_format_t format;
+   ecl_version_t unversioned;
+
+   ecl_chain_t *chains;          /* sorted once linked */
+   size_t n_chains, cap_chains;
+   ecl_draft_t *drafts;          /* the last one first */
+   ecl_text_t **texts;
+   size_t n_texts, cap_texts;
+   bool linked;
+};
+
+/* An error about an element of a text; returns false. */
+#define ecl_project_error(text, diags, code, at, ...)                                                                  \
+   ecl_text_diag ((text), (diags), ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, (code), (at), __VA_ARGS__)
+
+/* An empty text that the project owns. */
+ecl_text_t *
+ecl_project_text (ecl_project_t *self);
+
+/* Reports a key that is none of the NULL-terminated list, with the one that was most likely meant. */
+bool
+ecl_project_unknown_key (const ecl_text_t *text, ecl_diags_t *diags, const ecl_field_t *field,
+                         const char *const *known);
+
+/* Reports a value of another type than expected ("a string"). */
+bool
+ecl_project_wrong_type (const ecl_text_t *text, ecl_diags_t *diags, const ecl_field_t *field, const char *expected);
+
+/* The collection's chain, made with the project's settings where it is new. */
+ecl_chain_t *
+ecl_project_chain_for (ecl_project_t *self, const char *collection, size_t len);
+
+/* Why it cannot be the name of a collection of a user; NULL where it can. */
+const char *
+ecl_project_bad_collection (const char *name, size_t len);
+
+#endif

@@ -1,0 +1,247 @@
+/* Upgrader: version of a document, the plan for it, and what to say when it fails. See upgrade.h. */
+#include "upgrade/field.h"
+#include "upgrade/upgrade-private.h"
+
+#include <stdio.h>
+
+struct ecl_upgrader_t {
+   ecl_version_field_t field;
+   ecl_version_t target;
+   size_t to;
+   ecl_version_format_t format;
+   const ecl_chain_t *chain;
+   ecl_upgrades_t *shared;
+   const ecl_plan_t **plans; /* by the place of the document's version; NULL: not asked for yet */
+   ecl_eval_t ev;
+   ecl_failure_t failure;
+   char message[512];
+   ecl_buf_t path;
+};
+
+ecl_upgrader_t *
+ecl_upgrader_new (ecl_upgrades_t *shared, const ecl_chain_t *chain, ecl_version_t target, bson_error_t *error)
+{
+   char text[ECL_VERSION_TEXT];
+   ecl_upgrader_t *self;
+   size_t to;
+
+   if (!ecl_chain_index (chain, target, &to)) {
+      ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY, "version %s is not on the chain of %s",
+                ecl_version_text (chain->format, target, text), chain->collection);
+      return NULL;
+   }
+   self = bson_malloc0 (sizeof *self);
+   ecl_version_field_init (&self->field, chain->version_field);
+   self->target = target;
+   self->to = to;
+   self->format = chain->format;
+   self->chain = chain;
+   self->shared = shared;
+   self->plans = bson_malloc0 ((chain->n_steps + 1) * sizeof (ecl_plan_t *));
+   ecl_eval_init (&self->ev);
+   ecl_buf_init (&self->path, 4096);
+   return self;
+}
+
+void
+ecl_upgrader_destroy (ecl_upgrader_t *self)
+{
+   if (self) {
+      ecl_eval_cleanup (&self->ev);
+      ecl_buf_cleanup (&self->path);
+      bson_free (self->plans);
+      bson_free (self);
+   }
+}
+
+const ecl_chain_t *
+ecl_upgrader_chain (const ecl_upgrader_t *self)
+{
+   return self->chain;
+}
+
+ecl_version_t
+ecl_upgrader_target (const ecl_upgrader_t *self)
+{
+   return self->target;
+}
+
+const ecl_failure_t *
+ecl_upgrader_failure (const ecl_upgrader_t *self)
+{
+   return &self->failure;
+}
+
+/* ---- failures: all of this is off the path of documents that are well ---- */
+
+/* Notes what failed, and says it in one line with everything that is known. */
+static ECL_NOINLINE bool
+fail (ecl_upgrader_t *self, const uint8_t *in, size_t len, const ecl_version_t *version, const bson_error_t *cause,
+      bson_error_t *error)
+{
+   ecl_failure_t *failure = &self->failure;
+   const uint8_t *at = self->ev.failed ? self->ev.failed->source : NULL;
+   const ecl_step_t *step = ecl_chain_step_at (self->chain, at);
+   char where[600] = "", versions[2 * ECL_VERSION_TEXT + 32] = "", from[ECL_VERSION_TEXT], to[ECL_VERSION_TEXT];
+   ecl_cursor_t cursor;
+
+   *failure = (ecl_failure_t){.domain = cause->domain,
+                              .code = cause->code,
+                              .collection = self->chain->collection,
+                              .message = self->message,
+                              .has_version = version != NULL,
+                              .version = version ? *version : 0,
+                              .to = self->target,
+                              .file = "",
+                              .path = "",
+                              .id = ecl_missing ()};
+   snprintf (self->message, sizeof self->message, "%s", cause->message);
+   if (ecl_cursor_init (&cursor, in, len) && ecl_cursor_find (&cursor, "_id", 3) &&
+       (cursor.type != BSON_TYPE_DOCUMENT || ecl_bson_validate (cursor.value, cursor.value_len, NULL))) {
+      ecl_cursor_value (&cursor, &failure->id);
+   }
+   if (step) {
+      ecl_text_pos_t pos;
+      bool down = version && *version > self->target;
+
+      ecl_text_locate (step->text, at, &pos);
+      ecl_buf_clear (&self->path);
+      (void) !ecl_text_path (step->text, at, &self->path); /* cut where it is very long */
+      failure->file = step->file;
+      failure->line = pos.line;
+      failure->column = pos.column;
+      failure->path = ecl_buf_cstr (&self->path);
+      failure->to = down ? step->from : step->to;
+      snprintf (where, sizeof where, " (%s:%u:%u)", step->file, pos.line, pos.column);
+   }
+   if (version) {
+      snprintf (versions, sizeof versions, ", version %s to %s", ecl_version_text (self->format, *version, from),
+                ecl_version_text (self->format, failure->to, to));
+   }
+   if (error) {
+      const char *id = ecl_is_missing (&failure->id) ? "none" : ecl_value_text (&self->ev.arena, &failure->id);
+
+      ecl_fail (error, cause->domain, cause->code, "%s, _id %s%s: %s%s", self->chain->collection, id, versions,
+                self->message, where);
+   }
+   return false;
+}
+
+static ECL_NOINLINE bool
+fail_version (ecl_upgrader_t *self, const uint8_t *in, size_t len, const ecl_value_t *value, bson_error_t *error)
+{
+   bson_error_t cause;
+
+   ecl_arena_reset (&self->ev.arena);
+   self->ev.failed = NULL;
+   ecl_fail (&cause, ECL_DOMAIN_UPGRADE, ECL_ERROR_VERSION, "the version field %s holds no version: expected %s, found %s",
+             self->chain->version_field,
+             self->format == ECL_VERSION_DOTTED ? ecl_version_expected (self->format) : "a whole number",
+             ecl_is_missing (value) ? "nothing" : ecl_type_name (value->type));
+   return fail (self, in, len, NULL, &cause, error);
+}
+
+static ECL_NOINLINE bool
+fail_corrupt (ecl_upgrader_t *self, const uint8_t *in, size_t len, bson_error_t *error)
+{
+   bson_error_t cause;
+
+   ecl_arena_reset (&self->ev.arena);
+   self->ev.failed = NULL;
+   ecl_fail (&cause, ECL_DOMAIN_BSON, ECL_ERROR_SYNTAX, "corrupt BSON: lengths do not agree with the document's bytes");
+   return fail (self, in, len, NULL, &cause, error);
+}
+
+/* ---- version ---- */
+
+/* A document that has no version of its own. */
+static bool
+unversioned (ecl_upgrader_t *self, const uint8_t *in, size_t len, ecl_version_t *version, bson_error_t *error)
+{
+   bson_error_t cause;
+
+   if (self->chain->has_unversioned && !self->chain->n_detect) {
+      *version = self->chain->unversioned;
+      return true;
+   }
+   ecl_arena_reset (&self->ev.arena);
+   self->ev.failed = NULL;
+   ecl_fail (&cause, ECL_DOMAIN_UPGRADE, ECL_ERROR_VERSION, "it has no version, and no filter of `detect` matches it");
+   return fail (self, in, len, NULL, &cause, error);
+}
+
+bool
+ecl_upgrader_version (ecl_upgrader_t *self, const uint8_t *in, size_t len, ecl_version_t *version, bson_error_t *error)
+{
+   ecl_value_t value = ecl_missing ();
+   uint32_t size;
+
+   if (len < 5 || (size = ecl_load_u32 (in)) < 5 || size > len || in[size - 1] != 0) {
+      return fail_corrupt (self, in, len, error);
+   }
+   switch (ecl_version_field_find (&self->field, in, size, &value)) {
+   case ECL_FIELD_FOUND:
+      if (ECL_LIKELY (value.type == BSON_TYPE_INT32 && self->format == ECL_VERSION_INTEGER && value.u.i64 >= 0)) {
+         *version = value.u.i64;
+         return true;
+      }
+      return ecl_version_from_document (self->format, &value, version) || fail_version (self, in, len, &value, error);
+   case ECL_FIELD_NONE:
+      return unversioned (self, in, len, version, error);
+   case ECL_FIELD_BAD:
+      return fail_version (self, in, len, &value, error);
+   case ECL_FIELD_CORRUPT:
+      break;
+   }
+   return fail_corrupt (self, in, len, error);
+}
+
+/* ---- the run ---- */
+
+bool
+ecl_upgrader_run_from (ecl_upgrader_t *self, ecl_version_t from, const uint8_t *in, size_t len, const uint8_t **out,
+                       size_t *out_len, ecl_upgrade_t *what, bson_error_t *error)
+{
+   bson_error_t cause;
+   size_t index;
+
+   if (from == self->target) {
+      *out = in;
+      *out_len = len;
+      if (what) {
+         *what = ECL_UPGRADE_CURRENT;
+      }
+      return true;
+   }
+   self->ev.failed = NULL;
+   if (!ecl_chain_index (self->chain, from, &index)) {
+      char first[ECL_VERSION_TEXT], last[ECL_VERSION_TEXT];
+
+      ecl_fail (&cause, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY, "its version is not on the chain, which goes from %s to %s",
+                ecl_version_text (self->format, self->chain->floor, first),
+                ecl_version_text (self->format, self->chain->target, last));
+      return fail (self, in, len, &from, &cause, error);
+   }
+   if (ECL_UNLIKELY (!self->plans[index]) &&
+       !ecl_upgrades_plan (self->shared, self->chain, index, self->to, &self->plans[index], &cause)) {
+      return fail (self, in, len, &from, &cause, error);
+   }
+   if (!ecl_plan_run (self->plans[index], &self->ev, in, len, out, out_len, &cause)) {
+      return fail (self, in, len, &from, &cause, error);
+   }
+   if (what) {
+      *what = index < self->to ? ECL_UPGRADE_UP : ECL_UPGRADE_DOWN;
+   }
+   return true;
+}
+
+bool
+ecl_upgrader_run (ecl_upgrader_t *self, const uint8_t *in, size_t len, const uint8_t **out, size_t *out_len,
+                  ecl_upgrade_t *what, bson_error_t *error)
+{
+   ecl_version_t version;
+
+   /* The order of the two calls: a document that is current costs the scan and one comparison. */
+   return ecl_upgrader_version (self, in, len, &version, error) &&
+          ecl_upgrader_run_from (self, version, in, len, out, out_len, what, error);
+}
