@@ -67,20 +67,20 @@ check_place (const ecl_chain_t *chain, const ecl_draft_t *draft, const ecl_draft
 }
 
 static bool
-check_versions (const ecl_chain_t *chain, ecl_diags_t *diags)
+check_versions (const ecl_project_t *project, const ecl_chain_t *chain, ecl_diags_t *diags)
 {
    char text[ECL_VERSION_TEXT];
    bool ok = true;
    size_t index;
 
-   for (size_t i = 0; i < chain->n_detect; i++) {
+   for (size_t i = 0; !project->config_failed && i < chain->n_detect; i++) {
       if (!ecl_chain_index (chain, chain->detect[i].version, &index)) {
          ok = ecl_project_error (chain->config_text, diags, ECL_ERROR_CHAIN, chain->detect[i].at,
                                  "version %s is not on the chain of %s",
                                  ecl_version_text (chain->format, chain->detect[i].version, text), chain->collection);
       }
    }
-   if (chain->has_unversioned && !ecl_chain_index (chain, chain->unversioned, &index)) {
+   if (!project->config_failed && chain->has_unversioned && !ecl_chain_index (chain, chain->unversioned, &index)) {
       ok = ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, ECL_ERROR_CHAIN,
                           chain->config_text ? chain->config_text->name : NULL, 0, 0, NULL,
                           "unversioned %s is not on the chain of %s",
@@ -129,7 +129,7 @@ link_chain (ecl_project_t *self, ecl_chain_t *chain, ecl_diags_t *diags)
    chain->n_steps = n;
    chain->target = n ? steps[n - 1].to : chain->floor;
    bson_free (drafts);
-   return ok && check_versions (chain, diags);
+   return ok && check_versions (self, chain, diags);
 }
 
 bool

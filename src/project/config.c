@@ -1,7 +1,7 @@
 /* eclose.yaml: keys, types, ${NAME:-default} from the environment. See project.h. */
 #include "project/project-private.h"
 
-#include <stdlib.h>
+#include "mql/match.h"
 
 /* The longest value after ${…} was put in. */
 #define VALUE_MAX (64u * 1024)
@@ -186,6 +186,28 @@ read_version (reader_t *reader, const ecl_field_t *field, ecl_version_format_t f
    return true;
 }
 
+/* What the parser of the language says about a filter. */
+static void
+report (void *context, const uint8_t *at, uint32_t code, const char *message)
+{
+   reader_t *reader = context;
+
+   reader->ok = ecl_text_diag (reader->text, reader->diags, ECL_DIAG_ERROR, ECL_DOMAIN_MQL, code,
+                               at ? at : reader->text->doc, "%s", message);
+}
+
+static void
+check_filter (reader_t *reader, const ecl_field_t *field)
+{
+   ecl_match_options_t options = {.report = report, .report_context = reader};
+
+   if (!ecl_is_document (&field->value)) {
+      fail_type (reader, field, "a filter (a mapping)");
+      return;
+   }
+   ecl_match_destroy (ecl_match_new (&field->value, &options));
+}
+
 static void
 read_detect_entry (reader_t *reader, const ecl_field_t *entry, ecl_version_format_t format, ecl_detect_t *detect)
 {
@@ -207,9 +229,7 @@ read_detect_entry (reader_t *reader, const ecl_field_t *entry, ecl_version_forma
          read_version (reader, &field, format, &detect->version);
       } else if (ecl_key_is (&field, "filter")) {
          detect->filter = field.value;
-         if (!ecl_is_document (&field.value)) {
-            fail_type (reader, &field, "a filter (a mapping)");
-         }
+         check_filter (reader, &field);
       } else {
          reader->ok = ecl_project_unknown_key (reader->text, reader->diags, &field, detect_keys);
       }
@@ -340,6 +360,7 @@ ecl_project_configure (ecl_project_t *self, const ecl_text_source_t *source, ecl
    BSON_ASSERT (!self->config && !self->n_chains);
    self->config = ecl_project_text (self);
    if (!ecl_text_read (self->config, source, ECL_TEXT_DEFAULT, diags)) {
+      self->config_failed = true;
       return false;
    }
    reader.text = self->config;
@@ -374,5 +395,6 @@ ecl_project_configure (ecl_project_t *self, const ecl_text_source_t *source, ecl
    if (collections.key) {
       read_collections (&reader, &collections);
    }
+   self->config_failed = !reader.ok;
    return reader.ok;
 }

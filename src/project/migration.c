@@ -2,6 +2,7 @@
 #include "project/project-private.h"
 
 #include "mql/plan.h"
+#include "mql/schema.h"
 
 static const char *const keys[] = {"to", "description", "up", "down", "schema", "examples", NULL};
 static const char *const example_keys[] = {"in", "out", "to", NULL};
@@ -159,12 +160,15 @@ read_description (reader_t *reader, const ecl_field_t *field)
 static void
 read_schema (reader_t *reader, const ecl_field_t *field)
 {
+   ecl_schema_options_t options = {.report = report, .report_context = reader};
+
    if (!ecl_is_document (&field->value)) {
       reader->ok = ecl_project_wrong_type (reader->text, reader->diags, field, "a $jsonSchema (a mapping)");
       return;
    }
    reader->draft->step.schema = field->value;
    reader->draft->step.schema_at = ecl_at (field);
+   ecl_schema_destroy (ecl_schema_new (field, &options));
 }
 
 static void

@@ -24,6 +24,7 @@ struct ecl_project_t {
    void *getenv_ctx;
 
    ecl_text_t *config;           /* NULL: none */
+   bool config_failed;
    const char *version_field;    /* for all collections that have none of their own */
    ecl_version_format_t format;
    ecl_version_t unversioned;

@@ -15,16 +15,27 @@ struct entry_t {
 struct ecl_upgrades_t {
    const ecl_project_t *project;
    pthread_mutex_t mutex;
-   entry_t *entries; /* each upgrader remembers its own: a list is enough */
+   entry_t *entries;      /* each upgrader remembers its own: a list is enough */
+   ecl_match_t ***detect; /* by chain, then by entry */
 };
 
 ecl_upgrades_t *
 ecl_upgrades_new (const ecl_project_t *project)
 {
    ecl_upgrades_t *self = bson_malloc0 (sizeof *self);
+   const ecl_chain_t *chains;
+   size_t n;
 
    self->project = project;
    pthread_mutex_init (&self->mutex, NULL);
+   chains = ecl_project_chains (project, &n);
+   self->detect = bson_malloc0 ((n + 1) * sizeof (ecl_match_t **));
+   for (size_t i = 0; i < n; i++) {
+      self->detect[i] = bson_malloc0 ((chains[i].n_detect + 1) * sizeof (ecl_match_t *));
+      for (size_t k = 0; k < chains[i].n_detect; k++) {
+         self->detect[i][k] = ecl_match_new (&chains[i].detect[k].filter, NULL);
+      }
+   }
    return self;
 }
 
@@ -32,6 +43,17 @@ void
 ecl_upgrades_destroy (ecl_upgrades_t *self)
 {
    if (self) {
+      const ecl_chain_t *chains;
+      size_t n;
+
+      chains = ecl_project_chains (self->project, &n);
+      for (size_t i = 0; i < n; i++) {
+         for (size_t k = 0; k < chains[i].n_detect; k++) {
+            ecl_match_destroy (self->detect[i][k]);
+         }
+         bson_free (self->detect[i]);
+      }
+      bson_free (self->detect);
       while (self->entries) {
          entry_t *next = self->entries->next;
 
@@ -42,6 +64,14 @@ ecl_upgrades_destroy (ecl_upgrades_t *self)
       pthread_mutex_destroy (&self->mutex);
       bson_free (self);
    }
+}
+
+ecl_match_t *const *
+ecl_upgrades_detect (const ecl_upgrades_t *self, const ecl_chain_t *chain)
+{
+   size_t n;
+
+   return self->detect[chain - ecl_project_chains (self->project, &n)];
 }
 
 /* ---- making one ---- */

@@ -11,6 +11,7 @@ struct ecl_upgrader_t {
    ecl_version_format_t format;
    const ecl_chain_t *chain;
    ecl_upgrades_t *shared;
+   ecl_match_t *const *detect;
    const ecl_plan_t **plans; /* by the place of the document's version; NULL: not asked for yet */
    ecl_eval_t ev;
    ecl_failure_t failure;
@@ -37,6 +38,7 @@ ecl_upgrader_new (ecl_upgrades_t *shared, const ecl_chain_t *chain, ecl_version_
    self->format = chain->format;
    self->chain = chain;
    self->shared = shared;
+   self->detect = ecl_upgrades_detect (shared, chain);
    self->plans = bson_malloc0 ((chain->n_steps + 1) * sizeof (ecl_plan_t *));
    ecl_eval_init (&self->ev);
    ecl_buf_init (&self->path, 4096);
@@ -158,14 +160,30 @@ fail_corrupt (ecl_upgrader_t *self, const uint8_t *in, size_t len, bson_error_t 
 static bool
 unversioned (ecl_upgrader_t *self, const uint8_t *in, size_t len, ecl_version_t *version, bson_error_t *error)
 {
+   const ecl_chain_t *chain = self->chain;
+   ecl_value_t document = ecl_raw_document (in, len);
    bson_error_t cause;
 
-   if (self->chain->has_unversioned && !self->chain->n_detect) {
-      *version = self->chain->unversioned;
-      return true;
-   }
    ecl_arena_reset (&self->ev.arena);
    self->ev.failed = NULL;
+   if (chain->n_detect && !ecl_bson_validate (in, len, &cause)) {
+      return fail (self, in, len, NULL, &cause, error);
+   }
+   for (size_t i = 0; i < chain->n_detect; i++) {
+      bool matched = false;
+
+      if (self->detect[i] && !ecl_match_run (self->detect[i], &self->ev, &document, &matched, &cause)) {
+         return fail (self, in, len, NULL, &cause, error);
+      }
+      if (matched) {
+         *version = chain->detect[i].version;
+         return true;
+      }
+   }
+   if (chain->has_unversioned) {
+      *version = chain->unversioned;
+      return true;
+   }
    ecl_fail (&cause, ECL_DOMAIN_UPGRADE, ECL_ERROR_VERSION, "it has no version, and no filter of `detect` matches it");
    return fail (self, in, len, NULL, &cause, error);
 }
@@ -187,7 +205,7 @@ ecl_upgrader_version (ecl_upgrader_t *self, const uint8_t *in, size_t len, ecl_v
       }
       return ecl_version_from_document (self->format, &value, version) || fail_version (self, in, len, &value, error);
    case ECL_FIELD_NONE:
-      return unversioned (self, in, len, version, error);
+      return unversioned (self, in, size, version, error);
    case ECL_FIELD_BAD:
       return fail_version (self, in, len, &value, error);
    case ECL_FIELD_CORRUPT:
