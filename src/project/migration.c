@@ -204,7 +204,7 @@ read_file (reader_t *reader)
    }
    if (!to || !up) {
       reader->ok = ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, reader->text->doc,
-                                      "%s is missing", !to && !up ? "to and up" : to ? "up" : "to");
+                                      !to && !up ? "to and up are missing" : to ? "up is missing" : "to is missing");
    }
 }
 

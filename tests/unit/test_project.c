@@ -89,7 +89,7 @@ test_migration_problems (void **state)
                    "20261121T0900_merge.yaml: database migrations are not there yet in this version of eclose\n");
    /* A file that cannot be read makes no gap. */
    check_problems (NULL, FILES ({"users/0001_a.json", "{\"to\": 1"}, {"users/0002_b.yaml", "to: 2\nup: []\n"}),
-                   "users/0001_a.json:1:9: expected ',' or '}', found the end of the text\n");
+                   "users/0001_a.json:1:9: expected ',' or '}', found the end of the text (at to)\n");
 }
 
 static void
