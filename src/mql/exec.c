@@ -24,7 +24,8 @@ struct ecl_run_state_t {
    ecl_value_t *values; /* of the slots */
    track_t *tracks;
    uint32_t *order;     /* slots in the order in which the input has them */
-   uint32_t cap;
+   uint32_t *appended;  /* slots in the order in which they came behind it; an entry counts if the place still agrees */
+   uint32_t cap, cap_appended;
    uint32_t n_found;
    uint32_t next_place;
    ecl_value_t *fresh;  /* what the running stage computed, before it is stored */
@@ -51,6 +52,10 @@ run_state (ecl_eval_t *ev, const ecl_plan_t *plan)
       state->order = bson_realloc (state->order, state->cap * sizeof *state->order);
       state->fresh = bson_realloc (state->fresh, state->cap * sizeof *state->fresh);
    }
+   if (plan->max_stores > state->cap_appended) {
+      state->cap_appended = plan->max_stores;
+      state->appended = bson_realloc (state->appended, state->cap_appended * sizeof *state->appended);
+   }
    if (plan->max_memo > state->cap_memo) {
       state->cap_memo = plan->max_memo;
       state->memo.values = bson_realloc (state->memo.values, state->cap_memo * sizeof *state->memo.values);
@@ -66,6 +71,7 @@ ecl_run_state_destroy (ecl_run_state_t *self)
       bson_free (self->values);
       bson_free (self->tracks);
       bson_free (self->order);
+      bson_free (self->appended);
       bson_free (self->fresh);
       bson_free (self->memo.values);
       bson_free (self->memo.known);
@@ -154,6 +160,14 @@ scan (const ecl_segment_t *segment, ecl_run_state_t *state, const uint8_t *in, s
          if (ECL_UNLIKELY (size > (size_t) (end - value))) {
             return corrupt (error, in, element);
          }
+      } else if (ECL_LIKELY (type == BSON_TYPE_UTF8 && end - value >= 5)) {
+         /* As ecl_bson_variable_size does; most fields of most documents are strings. */
+         uint32_t n = ecl_load_u32 (value);
+
+         if (ECL_UNLIKELY (n < 1 || n > (size_t) (end - value) - 4 || value[4 + n - 1] != 0)) {
+            return corrupt (error, in, element);
+         }
+         size = 4 + n;
       } else if (ECL_UNLIKELY (!ecl_bson_variable_size (type, value, (size_t) (end - value), &size))) {
          return corrupt (error, in, element);
       }
@@ -193,6 +207,7 @@ store (ecl_run_state_t *state, uint32_t slot, const ecl_value_t *value)
    if (value->type == ECL_MISSING) {
       track->place = NOWHERE;
    } else if (track->place == NOWHERE) {
+      state->appended[state->next_place - APPENDED] = slot;
       track->place = state->next_place++;
    }
 }
@@ -402,14 +417,12 @@ output (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_run_state_t *s
       memcpy (p, in + from, len - 1 - from);
       p += len - 1 - from;
    }
-   /* Few are appended and they come nearly in order. */
-   for (uint32_t place = 0, slot = 0; place < appended; place++) {
-      for (uint32_t tries = 0; tries < segment->n_slots; tries++, slot++) {
-         slot = slot == segment->n_slots ? 0 : slot;
-         if (state->tracks[slot].place == APPENDED + place) {
-            p = write_element (&segment->slots[slot], &state->values[slot], p);
-            break;
-         }
+   for (uint32_t k = 0; k < appended; k++) {
+      uint32_t slot = state->appended[k];
+
+      /* Else it was removed, or removed and appended again. */
+      if (state->tracks[slot].place == APPENDED + k) {
+         p = write_element (&segment->slots[slot], &state->values[slot], p);
       }
    }
    *p++ = 0;

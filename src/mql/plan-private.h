@@ -33,6 +33,7 @@ struct ecl_plan_t {
    ecl_stage_t *first, *last; /* before linking */
    ecl_segment_t *segments;
    uint32_t max_slots, max_memo, max_vars;
+   uint32_t max_stores;       /* how often the stages of one segment can store */
    bool touches_id;           /* an edit may reach _id */
    ecl_plan_path_t *paths;
    size_t n_paths, cap_paths;

@@ -364,14 +364,20 @@ ecl_plan_link (ecl_plan_t *self)
       }
    }
    for (segment = self->segments; segment; segment = segment->next) {
+      uint32_t stores = 0;
+
       build_table (self, segment);
       for (ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
+         stores += stage->root->n;
          if (stage->kind == ECL_STAGE_INCLUDE) {
             note_stays (self, segment, stage);
          }
       }
       if (segment->n_slots > self->max_slots) {
          self->max_slots = segment->n_slots;
+      }
+      if (stores > self->max_stores) {
+         self->max_stores = stores;
       }
    }
    self->max_vars = self->parse.max_vars;
