@@ -14,11 +14,29 @@
 #define IN_PLACE 1u
 #define APPENDED 2u
 
+/* What a copy of fixed size may write behind an element. */
+#define OUTPUT_SLACK 16u
+
 typedef struct {
    uint32_t place;
    uint32_t from, to;
    bool found, dirty;
 } track_t;
+
+/* What the element at this place was in the last document. Documents of a collection mostly look alike: where the guess
+ * holds (compared in full, never believed), the next element's place is known without waiting for the key's length, the
+ * type's size and the table of slots. */
+typedef struct {
+   uint64_t words[2]; /* the key and its NUL, zero padded */
+   uint64_t masks[2]; /* of their bytes */
+   uint32_t key_len;
+   uint16_t entry;    /* slot + 1, or 0 */
+   uint8_t type;
+   uint8_t size;      /* as in ecl_bson_fixed_size */
+} shape_t;
+
+#define SHAPE_FIELDS 64u
+#define SHAPE_KEY 15u /* longer keys are not remembered */
 
 struct ecl_run_state_t {
    ecl_value_t *values; /* of the slots */
@@ -33,6 +51,9 @@ struct ecl_run_state_t {
    uint32_t cap_memo;
    ecl_buf_t outputs[2];
    unsigned turn;
+   const ecl_segment_t *shape_of;
+   uint64_t shape_serial;
+   shape_t shape[SHAPE_FIELDS];
 };
 
 static ecl_run_state_t *
@@ -139,23 +160,91 @@ find_slot (const ecl_segment_t *segment, const uint8_t *key, uint32_t len, uint6
    return 0;
 }
 
+static void
+remember (shape_t *shape, const uint8_t *key, uint32_t key_len, uint8_t type, uint32_t entry)
+{
+   uint8_t text[16] = {0}, mask[16] = {0};
+
+   if (key_len > SHAPE_KEY) {
+      shape->type = 0;
+      return;
+   }
+   memcpy (text, key, key_len);
+   memset (mask, 0xFF, key_len + 1);
+   memcpy (shape->words, text, sizeof text);
+   memcpy (shape->masks, mask, sizeof mask);
+   shape->key_len = key_len;
+   shape->entry = (uint16_t) entry;
+   shape->type = type;
+   shape->size = ecl_bson_fixed_size[type];
+}
+
+/* True where the element at p (with at least 17 bytes behind it) has the type and the key of the shape. */
+static inline bool
+looks_like (const shape_t *shape, const uint8_t *p)
+{
+   uint64_t words[2];
+
+   memcpy (words, p + 1, sizeof words);
+   return *p == shape->type &&
+          (((words[0] ^ shape->words[0]) & shape->masks[0]) | ((words[1] ^ shape->words[1]) & shape->masks[1])) == 0;
+}
+
+/* A slot's field was found: the element at element, its value of size bytes. */
+static inline bool
+found (const ecl_segment_t *segment, ecl_run_state_t *state, uint32_t slot, const uint8_t *in, const uint8_t *element,
+       const uint8_t *value, uint32_t size, bson_error_t *error)
+{
+   track_t *track = &state->tracks[slot];
+   uint8_t type = *element;
+
+   /* A key that comes twice: the first one is the field, as in the server. */
+   if (ECL_UNLIKELY (track->found)) {
+      return true;
+   }
+   track->found = true;
+   track->place = IN_PLACE;
+   track->from = (uint32_t) (element - in);
+   track->to = (uint32_t) (value + size - in);
+   state->order[state->n_found++] = slot;
+   ecl_value_from_raw (&state->values[slot], type, value, size);
+   return (type != BSON_TYPE_DOCUMENT && type != BSON_TYPE_ARRAY) || !segment->slots[slot].inside ||
+          ecl_bson_validate (value, size, error);
+}
+
 static ECL_HOT bool
 scan (const ecl_segment_t *segment, ecl_run_state_t *state, const uint8_t *in, size_t len, bson_error_t *error)
 {
    const uint8_t *p = in + 4, *end = in + len - 1;
    uint64_t lengths = segment->lengths;
+   shape_t *shape = state->shape, *shape_end = state->shape + SHAPE_FIELDS;
 
    while (p < end) {
-      const uint8_t *element = p, *key = p + 1, *value;
+      const uint8_t *element = p, *value;
+      uint32_t size, entry = 0;
       uint8_t type = *p;
-      uint64_t head;
-      uint32_t key_len = read_key (key, end, &head);
-      uint32_t size = ecl_bson_fixed_size[type];
 
-      value = key + key_len + 1;
-      if (ECL_UNLIKELY (value > end)) {
-         return corrupt (error, in, element);
+      if (ECL_LIKELY (shape < shape_end && end - p > 17 && looks_like (shape, p))) {
+         value = p + 2 + shape->key_len;
+         size = shape->size;
+         entry = shape->entry;
+      } else {
+         uint64_t head;
+         uint32_t key_len = read_key (p + 1, end, &head);
+
+         value = p + 2 + key_len;
+         if (ECL_UNLIKELY (value > end)) {
+            return corrupt (error, in, element);
+         }
+         size = ecl_bson_fixed_size[type];
+         if (lengths >> (key_len < 63 ? key_len : 63) & 1) {
+            entry = find_slot (segment, p + 1, key_len, head);
+         }
+         if (shape < shape_end) {
+            remember (shape, p + 1, key_len, type, entry);
+         }
       }
+      shape++;
       if (size != 0xFF) {
          if (ECL_UNLIKELY (size > (size_t) (end - value))) {
             return corrupt (error, in, element);
@@ -172,24 +261,8 @@ scan (const ecl_segment_t *segment, ecl_run_state_t *state, const uint8_t *in, s
          return corrupt (error, in, element);
       }
       p = value + size;
-      if (lengths >> (key_len < 63 ? key_len : 63) & 1) {
-         uint32_t entry = find_slot (segment, key, key_len, head);
-
-         /* A key that comes twice: the first one is the field, as in the server. */
-         if (entry && !state->tracks[entry - 1].found) {
-            track_t *track = &state->tracks[entry - 1];
-
-            track->found = true;
-            track->place = IN_PLACE;
-            track->from = (uint32_t) (element - in);
-            track->to = (uint32_t) (p - in);
-            state->order[state->n_found++] = entry - 1;
-            ecl_value_from_raw (&state->values[entry - 1], type, value, size);
-            if ((type == BSON_TYPE_DOCUMENT || type == BSON_TYPE_ARRAY) && segment->slots[entry - 1].inside &&
-                !ecl_bson_validate (value, size, error)) {
-               return false;
-            }
-         }
+      if (entry && !found (segment, state, entry - 1, in, element, value, size, error)) {
+         return false;
       }
    }
    return true;
@@ -197,7 +270,7 @@ scan (const ecl_segment_t *segment, ecl_run_state_t *state, const uint8_t *in, s
 
 /* ---- stages ---- */
 
-static void
+static inline void
 store (ecl_run_state_t *state, uint32_t slot, const ecl_value_t *value)
 {
    track_t *track = &state->tracks[slot];
@@ -220,18 +293,34 @@ clear (ecl_run_state_t *state, uint32_t slot)
    store (state, slot, &missing);
 }
 
+static inline bool
+compute (const ecl_tree_t *child, ecl_eval_t *ev, ecl_run_state_t *state, ecl_value_t *out)
+{
+   return child->action == ECL_TREE_COMPUTED
+             ? ecl_expr_eval (child->expr, ev, out)
+             : ecl_tree_set (child, ev, &state->memo, &state->values[child->slot], out);
+}
+
 static bool
 run_set (const ecl_stage_t *stage, ecl_eval_t *ev, ecl_run_state_t *state)
 {
    const ecl_tree_t *child;
    uint32_t i = 0;
 
+   if (stage->direct) {
+      for (child = stage->root->first; child; child = child->next) {
+         ecl_value_t value;
+
+         if (!compute (child, ev, state, &value)) {
+            return false;
+         }
+         store (state, child->slot, &value);
+      }
+      return true;
+   }
    /* All expressions of a stage read its input: nothing is stored before all are computed. */
    for (child = stage->root->first; child; child = child->next, i++) {
-      bool ok = child->action == ECL_TREE_COMPUTED
-                   ? ecl_expr_eval (child->expr, ev, &state->fresh[i])
-                   : ecl_tree_set (child, ev, &state->memo, &state->values[child->slot], &state->fresh[i]);
-      if (!ok) {
+      if (!compute (child, ev, state, &state->fresh[i])) {
          return false;
       }
    }
@@ -339,21 +428,34 @@ too_large (const ecl_plan_t *plan, uint64_t size, bson_error_t *error)
                     (unsigned long long) size, plan->options.max_size);
 }
 
-static uint64_t
+static inline uint64_t
 element_size (const ecl_slot_t *slot, const ecl_value_t *value)
 {
-   uint64_t size = ecl_value_size (value);
+   uint64_t size;
 
+   if (ECL_LIKELY (value->type == BSON_TYPE_UTF8)) {
+      return 2 + slot->name.len + 5 + (uint64_t) value->len;
+   }
+   size = ecl_bson_fixed_size[value->type];
+   if (size == 0xFF) {
+      size = ecl_value_size (value);
+   }
    return size == UINT64_MAX ? (uint64_t) 1 << 40 : 2 + slot->name.len + size;
 }
 
-static uint8_t *
+/* There is room for OUTPUT_SLACK bytes more than the element takes. */
+static inline uint8_t *
 write_element (const ecl_slot_t *slot, const ecl_value_t *value, uint8_t *out)
 {
    *out++ = value->type;
-   memcpy (out, slot->name.str, slot->name.len);
-   out += slot->name.len;
-   *out++ = 0;
+   if (ECL_LIKELY (slot->name.len < sizeof slot->padded)) {
+      memcpy (out, slot->padded, sizeof slot->padded);
+      out += slot->name.len + 1;
+   } else {
+      memcpy (out, slot->name.str, slot->name.len);
+      out += slot->name.len;
+      *out++ = 0;
+   }
    return ecl_value_write (value, out);
 }
 
@@ -393,7 +495,7 @@ output (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_run_state_t *s
    }
    buf = &state->outputs[state->turn ^= 1];
    ecl_buf_clear (buf);
-   if (!ecl_buf_reserve (buf, size)) {
+   if (!ecl_buf_reserve (buf, size + OUTPUT_SLACK)) {
       return too_large (plan, size, error);
    }
    p = buf->data + 4;
@@ -478,13 +580,19 @@ keep_id (const ecl_plan_t *plan, ecl_run_state_t *state, const uint8_t *in, size
 
 /* *whole: the new document, where the last stage was a $replaceWith of an expression; else missing. */
 static bool
-run_segment (const ecl_segment_t *segment, ecl_eval_t *ev, ecl_run_state_t *state, const uint8_t *in, size_t len,
+run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *ev, ecl_run_state_t *state, const uint8_t *in, size_t len,
              ecl_value_t *whole, bson_error_t *error)
 {
    memset (state->tracks, 0, segment->n_slots * sizeof *state->tracks);
    memset (state->values, 0, segment->n_slots * sizeof *state->values);
    state->n_found = 0;
    state->next_place = APPENDED;
+   if (state->shape_of != segment || state->shape_serial != plan->serial) {
+      /* Entries name the slots of one segment. A plan may be made where another one was: its serial tells. */
+      memset (state->shape, 0, sizeof state->shape);
+      state->shape_of = segment;
+      state->shape_serial = plan->serial;
+   }
    *whole = ecl_missing ();
    if (segment->needs_root) {
       if (!ecl_bson_validate (in, len, error)) {
@@ -555,7 +663,7 @@ ecl_plan_run (const ecl_plan_t *self, ecl_eval_t *ev, const uint8_t *in, size_t 
    for (const ecl_segment_t *segment = self->segments; segment; segment = segment->next) {
       ecl_value_t whole;
 
-      if (!run_segment (segment, ev, state, current, current_len, &whole, error)) {
+      if (!run_segment (self, segment, ev, state, current, current_len, &whole, error)) {
          return false;
       }
       if (whole.type == BSON_TYPE_DOCUMENT) {

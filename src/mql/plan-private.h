@@ -9,6 +9,7 @@
 typedef struct {
    ecl_name_t name;
    uint64_t head;   /* its first 8 bytes, zero padded */
+   uint8_t padded[16]; /* the name and its NUL, where they fit; written with one copy of fixed size */
    bool inside;     /* something reads or edits what is in it: a document or array is validated when it is found */
 } ecl_slot_t;
 
@@ -26,6 +27,7 @@ struct ecl_segment_t {
 };
 
 struct ecl_plan_t {
+   uint64_t serial;           /* of its own in this process */
    ecl_arena_t arena;
    ecl_eval_t folder;
    ecl_parse_t parse;

@@ -16,8 +16,10 @@ ecl_parse_init (ecl_parse_t *self, ecl_arena_t *arena, ecl_eval_t *folder, ecl_p
 ecl_plan_t *
 ecl_plan_new (const ecl_plan_options_t *options)
 {
+   static _Atomic uint64_t serials;
    ecl_plan_t *self = bson_malloc0 (sizeof *self);
 
+   self->serial = ++serials;
    ecl_arena_init (&self->arena);
    ecl_eval_init (&self->folder);
    self->options = *options;
@@ -179,6 +181,9 @@ slot_of (ecl_plan_t *self, ecl_segment_t *segment, ecl_name_t name, bool inside)
    }
    segment->slots[segment->n_slots] =
       (ecl_slot_t){.name = name, .head = ecl_key_head (name.str, name.len), .inside = inside};
+   if (name.len < sizeof segment->slots->padded) {
+      memcpy (segment->slots[segment->n_slots].padded, name.str, name.len);
+   }
    return segment->n_slots++;
 }
 
@@ -270,6 +275,50 @@ build_table (ecl_plan_t *self, ecl_segment_t *segment)
       segment->table[at] = (uint16_t) (i + 1);
       segment->lengths |= (uint64_t) 1 << (slot->name.len < 63 ? slot->name.len : 63);
    }
+}
+
+static bool
+reads_slot (const ecl_expr_t *e, uint32_t slot)
+{
+   if (!e) {
+      return false;
+   }
+   if (e->kind == ECL_EXPR_FIELD && e->index == slot) {
+      return true;
+   }
+   for (uint32_t i = 0; i < e->n; i++) {
+      if (reads_slot (e->args[i], slot)) {
+         return true;
+      }
+   }
+   return false;
+}
+
+static bool
+tree_reads_slot (const ecl_tree_t *tree, uint32_t slot)
+{
+   if (reads_slot (tree->expr, slot)) {
+      return true;
+   }
+   for (const ecl_tree_t *child = tree->first; child; child = child->next) {
+      if (tree_reads_slot (child, slot)) {
+         return true;
+      }
+   }
+   return false;
+}
+
+static bool
+is_direct (const ecl_stage_t *stage)
+{
+   for (const ecl_tree_t *child = stage->root->first; child; child = child->next) {
+      for (const ecl_tree_t *later = child->next; later; later = later->next) {
+         if (tree_reads_slot (later, child->slot)) {
+            return false;
+         }
+      }
+   }
+   return true;
 }
 
 /* Which slots an inclusion leaves where they are. */
@@ -372,6 +421,7 @@ ecl_plan_link (ecl_plan_t *self)
          if (stage->kind == ECL_STAGE_INCLUDE) {
             note_stays (self, segment, stage);
          }
+         stage->direct = stage->kind == ECL_STAGE_SET && is_direct (stage);
       }
       if (segment->n_slots > self->max_slots) {
          self->max_slots = segment->n_slots;

@@ -38,6 +38,7 @@ struct ecl_stage_t {
    ecl_tree_t *root;
    ecl_expr_t *expr;  /* REPLACE */
    uint32_t n_memo;
+   bool direct;       /* SET, once linked: no expression reads what one before it sets, so each is stored at once */
    bool *stays;       /* INCLUDE, once linked: by slot, what keeps its place (KEEP and CHILDREN) */
    ecl_stage_t *next;
    const uint8_t *source;
