@@ -79,6 +79,10 @@ struct ecl_operator_t {
 
 #define ECL_ANY (-1)
 
+/* The most elements that an operator makes: the server's bound for $range (100 MiB of 16 bytes each), taken for all
+ * that build arrays. Code 146 (ExceededMemoryLimit) says it was met. */
+#define ECL_MAX_ITEMS 6553600u
+
 /* Evaluator: the working memory of one thread. */
 struct ecl_eval_t {
    ecl_arena_t arena;        /* scratch, reset for each document */
