@@ -77,7 +77,7 @@ bool
 ecl_check_variable_name (ecl_parse_t *self, const uint8_t *at, const char *name, size_t len)
 {
    if (len == 0) {
-      ecl_parse_fail (self, at, 16866, "empty variable names are not allowed");
+      ecl_parse_fail (self, at, 9, "empty variable names are not allowed");
       return false;
    }
    /* CURRENT is the one predefined variable that may be rebound. */
@@ -85,13 +85,13 @@ ecl_check_variable_name (ecl_parse_t *self, const uint8_t *at, const char *name,
       return true;
    }
    if (!((name[0] >= 'a' && name[0] <= 'z') || (name[0] & 0x80))) {
-      ecl_parse_fail (self, at, 16867, "'%.*s' starts with an invalid character for a user variable name", (int) len,
+      ecl_parse_fail (self, at, 9, "'%.*s' starts with an invalid character for a user variable name", (int) len,
                       name);
       return false;
    }
    for (size_t i = 1; i < len; i++) {
       if (!is_variable_char (name[i])) {
-         ecl_parse_fail (self, at, 16868, "'%.*s' contains an invalid character for a variable name: '%c'", (int) len,
+         ecl_parse_fail (self, at, 9, "'%.*s' contains an invalid character for a variable name: '%c'", (int) len,
                          name, name[i]);
          return false;
       }
@@ -201,7 +201,7 @@ parse_variable (ecl_parse_t *self, const uint8_t *at, const char *text, size_t l
 #define NAME_IS(s) (name_len == sizeof (s) - 1 && memcmp (text, s, sizeof (s) - 1) == 0)
    if (!scope) {
       if (name_len == 0) {
-         return ecl_parse_fail (self, at, 16866, "empty variable names are not allowed");
+         return ecl_parse_fail (self, at, 9, "empty variable names are not allowed");
       }
       if (NAME_IS ("ROOT") || NAME_IS ("CURRENT")) {
          if (dot) {

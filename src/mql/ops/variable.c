@@ -148,7 +148,7 @@ push_as (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *as, ui
       return true;
    }
    if (as->value.type != BSON_TYPE_UTF8) {
-      ecl_parse_fail (parse, ecl_at (as), 40078, "%s expects a string for 'as', found %s", op->name,
+      ecl_parse_fail (parse, ecl_at (as), 9, "%s expects a string for 'as', found %s", op->name,
                       ecl_type_name (as->value.type));
       return false;
    }
