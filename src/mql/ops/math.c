@@ -85,6 +85,21 @@ ecl_op_floor (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 #define MIN_PLACE (-20)
 #define MAX_PLACE 100
 
+static bool
+is_out_of_int64 (const ecl_value_t *v)
+{
+   int64_t i;
+
+   switch (v->type) {
+   case BSON_TYPE_DOUBLE:
+      return !(v->u.f64 >= -0x1p63 && v->u.f64 < 0x1p63);
+   case BSON_TYPE_DECIMAL128:
+      return !ecl_decimal_round_to_int64 (ecl_decimal_of (v), ECL_ROUND_TO_ZERO, &i);
+   default:
+      return false;
+   }
+}
+
 /* The number of decimal places; negative ones round to tens, hundreds, … . *done where it is null. */
 static bool
 place_arg (const ecl_expr_t *self, ecl_eval_t *ev, int *place, bool *done)
@@ -106,6 +121,10 @@ place_arg (const ecl_expr_t *self, ecl_eval_t *ev, int *place, bool *done)
    }
    if (!ecl_is_number (&v)) {
       return ecl_eval_fail (ev, self, 16004, "can't convert from BSON type %s to long", ecl_type_name (v.type));
+   }
+   if (is_out_of_int64 (&v)) {
+      return ecl_eval_fail (ev, self, 31109, "can't coerce out of range value %s to long",
+                            ecl_value_text (&ev->arena, &v));
    }
    if (!ecl_number_to_int32 (&v, &i)) {
       return ecl_eval_fail (ev, self, 51082, "precision argument to %s must be a integral value", self->op->name);
