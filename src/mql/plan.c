@@ -321,6 +321,37 @@ is_direct (const ecl_stage_t *stage)
    return true;
 }
 
+static void
+shift_memo (ecl_tree_t *tree, uint32_t by)
+{
+   tree->memo += by;
+   for (ecl_tree_t *child = tree->first; child; child = child->next) {
+      shift_memo (child, by);
+   }
+}
+
+/* Direct stages store each field as soon as it is computed, so two that follow each other are one longer stage. */
+static void
+join_direct (ecl_segment_t *segment)
+{
+   ecl_stage_t *stage = segment->first;
+
+   while (stage && stage->next) {
+      ecl_stage_t *next = stage->next;
+
+      if (!stage->direct || !next->direct) {
+         stage = next;
+         continue;
+      }
+      shift_memo (next->root, stage->n_memo);
+      stage->n_memo += next->n_memo;
+      stage->root->last->next = next->root->first;
+      stage->root->last = next->root->last;
+      stage->root->n += next->root->n;
+      stage->next = next->next;
+   }
+}
+
 /* Which slots an inclusion leaves where they are. */
 static void
 note_stays (ecl_plan_t *self, const ecl_segment_t *segment, ecl_stage_t *stage)
@@ -397,9 +428,6 @@ ecl_plan_link (ecl_plan_t *self)
       segment->last = stage;
       note_tree (self, stage->root, "");
       link_tree (self, segment, stage->root, true);
-      if (stage->n_memo > self->max_memo) {
-         self->max_memo = stage->n_memo;
-      }
       if (stage->kind == ECL_STAGE_INCLUDE || stage->kind == ECL_STAGE_REPLACE) {
          segment->drops_rest = true;
          self->whole_written = true;
@@ -422,6 +450,12 @@ ecl_plan_link (ecl_plan_t *self)
             note_stays (self, segment, stage);
          }
          stage->direct = stage->kind == ECL_STAGE_SET && is_direct (stage);
+      }
+      join_direct (segment);
+      for (const ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
+         if (stage->n_memo > self->max_memo) {
+            self->max_memo = stage->n_memo;
+         }
       }
       if (segment->n_slots > self->max_slots) {
          self->max_slots = segment->n_slots;
