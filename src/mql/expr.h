@@ -70,7 +70,8 @@ struct ecl_operator_t {
    ecl_parse_fn parse;
    ecl_eval_fn eval;
    int min, max;        /* OP: number of arguments; max < 0: any */
-   const char *named;   /* OP_NAMED: "date! format timezone"; ! marks the required ones */
+   const char *named;   /* OP_NAMED: "date! format timezone"; ! marks the required ones. OP_CUSTOM: likewise, or "[a, b]",
+                           or NULL for one value; only to be read by people */
    const char *summary; /* one sentence for docs/mql.md */
    const char *example; /* an expression in relaxed notation … */
    const char *result;  /* … and what it gives; run as a test. "error N" where it fails. */
