@@ -193,8 +193,9 @@ ecl_parse_node (ecl_parse_t *self, const ecl_operator_t *op, const ecl_field_t *
 ecl_expr_t *
 ecl_parse_constant (ecl_parse_t *self, const ecl_value_t *value, const uint8_t *source);
 
-/* An OPERATOR node whose arguments are all constant becomes a constant, unless it fails: then it stays, because the
- * branch it is in may never be taken. Generic parsers call it; so should custom ones, at their end. */
+/* An OPERATOR node whose arguments are all constant becomes a constant. One that fails is reported: the server, too,
+ * refuses the whole pipeline then, even where the branch is never taken ({$cond: [true, 1, {$divide: [1, 0]}]}).
+ * Generic parsers call it; so should custom ones, at their end. */
 ecl_expr_t *
 ecl_parse_fold (ecl_parse_t *self, ecl_expr_t *e);
 

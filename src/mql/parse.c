@@ -383,7 +383,7 @@ ecl_parse_fold (ecl_parse_t *self, ecl_expr_t *e)
       value = ecl_value_copy (self->arena, &value);
       return ecl_parse_constant (self, &value, e->source);
    }
-   return e;
+   return ecl_parse_fail (self, e->source, (uint32_t) self->folder->error.code, "%s", self->folder->error.message);
 }
 
 ecl_expr_t *
