@@ -71,6 +71,14 @@ read_options (const char *options, size_t len, uint32_t *flags, ecl_regex_error_
    return true;
 }
 
+bool
+ecl_regex_check_options (const char *options, size_t len, ecl_regex_error_t *error)
+{
+   uint32_t flags;
+
+   return read_options (options, len, &flags, error);
+}
+
 static bool
 compile (ecl_regex_t *self, const char *pattern, size_t len, const char *options, size_t options_len,
          ecl_regex_error_t *error)

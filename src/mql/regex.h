@@ -42,6 +42,10 @@ const ecl_regex_t *
 ecl_regex_cached (ecl_eval_t *ev, const char *pattern, size_t len, const char *options, size_t options_len,
                   ecl_regex_error_t *error) ECL_MUST_CHECK;
 
+/* False, after filling *error, where one of the option letters is none of imsxu. */
+bool
+ecl_regex_check_options (const char *options, size_t len, ecl_regex_error_t *error) ECL_MUST_CHECK;
+
 /* Number of capture groups. */
 uint32_t
 ecl_regex_groups (const ecl_regex_t *self);

@@ -8,6 +8,7 @@
 #include "mql/regex.h"
 
 #include "bson/date.h"
+#include "bson/date_parse.h"
 #include "bson/decimal.h"
 #include "text/number.h"
 
@@ -283,6 +284,7 @@ oid_seconds (const ecl_value_t *v)
 static bool
 to_date (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to, ecl_value_t *out)
 {
+   bson_error_t error;
    int64_t ms;
 
    switch (v->type) {
@@ -303,8 +305,8 @@ to_date (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const tar
       ms = (int64_t) ((uint64_t) v->u.i64 >> 32) * ECL_MS_PER_SECOND;
       break;
    case BSON_TYPE_UTF8:
-      if (!ecl_text_parse_date (v->u.str, v->len, &ms)) {
-         return CANNOT ("Error parsing date string %s", ecl_value_text (&ev->arena, v));
+      if (!ecl_date_parse (v->u.str, v->len, NULL, &ms, &error)) {
+         return CANNOT ("%s", error.message);
       }
       break;
    default:

@@ -18,13 +18,15 @@ typedef struct {
    size_t len, options_len;
 } pattern_t;
 
-#define MESSAGE 200
+#define MESSAGE 300
 
 /* Takes the pattern and its options from the two arguments: 0, or the code of what is wrong. */
 static uint32_t
 read_pattern (const char *name, const ecl_value_t *regex, const ecl_value_t *options, pattern_t *out,
               char message[MESSAGE])
 {
+   ecl_regex_error_t error;
+
    memset (out, 0, sizeof *out);
    out->options = "";
    if (!ecl_is_nullish (regex) && !ecl_is_string (regex) && regex->type != BSON_TYPE_REGEX) {
@@ -60,6 +62,11 @@ read_pattern (const char *name, const ecl_value_t *regex, const ecl_value_t *opt
    if (out->options_len && memchr (out->options, 0, out->options_len)) {
       snprintf (message, MESSAGE, "%s: regular expression options cannot contain an embedded null byte", name);
       return 51110;
+   }
+   /* With a pattern the options are checked when it is compiled. */
+   if (!out->pattern && !ecl_regex_check_options (out->options, out->options_len, &error)) {
+      snprintf (message, MESSAGE, "%s: %s", name, error.message);
+      return 51108;
    }
    return 0;
 }
