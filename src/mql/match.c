@@ -192,6 +192,13 @@ test_bits (const ecl_match_node_t *self, const ecl_value_t *v)
    bool any = self->kind == ECL_MATCH_BITS_ANY_SET || self->kind == ECL_MATCH_BITS_ANY_CLEAR;
    int64_t i;
 
+   if (v->type == BSON_TYPE_DECIMAL128) {
+      /* Unlike a double, a decimal is rounded, and what no int64 holds has the sign bit alone. */
+      if (!ecl_decimal_round_to_int64 (ecl_decimal_of (v), ECL_ROUND_NEAREST_EVEN, &i)) {
+         i = INT64_MIN;
+      }
+      return bits_of_number (self->kind, bits->number, (uint64_t) i);
+   }
    if (v->type != BSON_TYPE_BINARY) {
       return ecl_is_number (v) && ecl_number_to_int64 (v, &i) && bits_of_number (self->kind, bits->number, (uint64_t) i);
    }

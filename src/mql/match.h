@@ -30,8 +30,8 @@ ecl_match_new (const ecl_value_t *filter, const ecl_match_options_t *options);
 void
 ecl_match_destroy (ecl_match_t *self);
 
-/* document is raw and validated. False only where an $expr fails on it, with its error. The evaluator may be in use:
- * nothing that it holds is lost. */
+/* document is raw and validated. False only where an $expr fails on it, with its error. What the
+ * evaluator's arena holds stays; not to be called while it evaluates an expression. */
 bool
 ecl_match_run (const ecl_match_t *self, ecl_eval_t *ev, const ecl_value_t *document, bool *matched,
                bson_error_t *error) ECL_MUST_CHECK;
