@@ -200,7 +200,8 @@ test_bits (const ecl_match_node_t *self, const ecl_value_t *v)
       return bits_of_number (self->kind, bits->number, (uint64_t) i);
    }
    if (v->type != BSON_TYPE_BINARY) {
-      return ecl_is_number (v) && ecl_number_to_int64 (v, &i) && bits_of_number (self->kind, bits->number, (uint64_t) i);
+      return ecl_is_number (v) && ecl_number_to_int64 (v, &i) &&
+             bits_of_number (self->kind, bits->number, (uint64_t) i);
    }
    /* The first bit that is as asked decides for "any", the first that is not for "all". */
    for (uint32_t k = 0; k < bits->n_positions; k++) {
@@ -443,8 +444,7 @@ ecl_match_document (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_valu
 }
 
 bool
-ecl_match_run (const ecl_match_t *self, ecl_eval_t *ev, const ecl_value_t *document, bool *matched,
-               bson_error_t *error)
+ecl_match_run (const ecl_match_t *self, ecl_eval_t *ev, const ecl_value_t *document, bool *matched, bson_error_t *error)
 {
    ecl_arena_mark_t mark = ecl_arena_mark (&ev->arena);
    ecl_value_t root = ev->root;

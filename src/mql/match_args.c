@@ -153,7 +153,8 @@ ecl_match_parse_mod (ecl_parse_t *parse, const ecl_field_t *spec, int64_t *divis
    ecl_iter_init (&iter, &spec->value);
    while (ecl_iter_field (&iter, &field)) {
       if (n == 2) {
-         ecl_parse_fail (parse, ecl_at (&field), 2, "malformed mod, too many elements: it takes a divisor and a remainder");
+         ecl_parse_fail (parse, ecl_at (&field), 2,
+                         "malformed mod, too many elements: it takes a divisor and a remainder");
          return false;
       }
       if (!ecl_is_number (&field.value)) {
@@ -168,7 +169,8 @@ ecl_match_parse_mod (ecl_parse_t *parse, const ecl_field_t *spec, int64_t *divis
       n++;
    }
    if (n < 2) {
-      ecl_parse_fail (parse, ecl_at (spec), 2, "malformed mod, not enough elements: it takes a divisor and a remainder");
+      ecl_parse_fail (parse, ecl_at (spec), 2,
+                      "malformed mod, not enough elements: it takes a divisor and a remainder");
       return false;
    }
    if (*divisor == 0) {

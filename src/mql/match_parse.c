@@ -170,8 +170,8 @@ is_operators (const ecl_value_t *v, bool incomplete_dbref, ecl_field_t *first)
 static bool
 is_pathless (const ecl_field_t *field)
 {
-   static const char *const names[] = {"$alwaysFalse", "$alwaysTrue", "$and",  "$comment",    "$db",   "$expr", "$id",
-                                       "$jsonSchema",  "$nor",        "$or",   "$sampleRate", "$ref",  "$text", "$where"};
+   static const char *const names[] = {"$alwaysFalse", "$alwaysTrue", "$and", "$comment",    "$db",  "$expr", "$id",
+                                       "$jsonSchema",  "$nor",        "$or",  "$sampleRate", "$ref", "$text", "$where"};
 
    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
       if (name_is (field, names[i])) {
@@ -241,7 +241,8 @@ parse_comparison (ecl_match_t *self, ecl_match_node_t *into, ecl_match_kind_t ki
       return;
    }
    if (spec->value.type == BSON_TYPE_REGEX && kind != ECL_MATCH_EQ) {
-      ecl_parse_fail (&self->parse, ecl_at (spec), 2, "Can't have RegEx as arg to %.*s", (int) spec->key_len, spec->key);
+      ecl_parse_fail (&self->parse, ecl_at (spec), 2, "Can't have RegEx as arg to %.*s", (int) spec->key_len,
+                      spec->key);
       return;
    }
    node->u.value = spec->value;
@@ -481,8 +482,8 @@ parse_operator (ecl_match_t *self, ecl_match_node_t *into, const ecl_match_path_
       const char *name;
       ecl_match_kind_t kind;
    } comparisons[] = {
-      {"$eq", ECL_MATCH_EQ},   {"$lt", ECL_MATCH_LT},   {"$lte", ECL_MATCH_LTE},
-      {"$gt", ECL_MATCH_GT},   {"$gte", ECL_MATCH_GTE},
+      {"$eq", ECL_MATCH_EQ}, {"$lt", ECL_MATCH_LT},   {"$lte", ECL_MATCH_LTE},
+      {"$gt", ECL_MATCH_GT}, {"$gte", ECL_MATCH_GTE},
    };
    static const struct {
       const char *name;

@@ -11,7 +11,7 @@ ecl_type_bit (uint8_t type)
    return 1u << (type == BSON_TYPE_MINKEY ? 20 : type == BSON_TYPE_MAXKEY ? 21 : type & 31);
 }
 
-#define ECL_TYPES_NUMBER                                                                                               \
+#define ECL_TYPES_NUMBER \
    ((1u << BSON_TYPE_DOUBLE) | (1u << BSON_TYPE_INT32) | (1u << BSON_TYPE_INT64) | (1u << BSON_TYPE_DECIMAL128))
 
 /* The types of an alias ("int", "number"), 0 where there is none of that name. */

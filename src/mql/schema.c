@@ -99,24 +99,24 @@ tell (walk_t *walk, const frame_t *frame, const char *keyword, const uint8_t *ru
 }
 
 /* Ends the walk, or tells and goes on. To be used where `valid` is the verdict so far. */
-#define BROKEN(keyword, found, ...)                                                                                    \
-   do {                                                                                                                \
-      if (!walk->explain) {                                                                                            \
-         return false;                                                                                                 \
-      }                                                                                                                \
-      valid = tell (walk, frame, #keyword, self->at[ECL_KEYWORD_##keyword], (found),                                   \
-                    ecl_arena_printf (&walk->ev->arena, __VA_ARGS__));                                                 \
+#define BROKEN(keyword, found, ...)                                                  \
+   do {                                                                              \
+      if (!walk->explain) {                                                          \
+         return false;                                                               \
+      }                                                                              \
+      valid = tell (walk, frame, #keyword, self->at[ECL_KEYWORD_##keyword], (found), \
+                    ecl_arena_printf (&walk->ev->arena, __VA_ARGS__));               \
    } while (0)
 
 /* A part must be valid: ends the walk at once where nothing is to be told. */
-#define NEED(condition)                                                                                                \
-   do {                                                                                                                \
-      if (!(condition)) {                                                                                              \
-         if (!walk->explain) {                                                                                         \
-            return false;                                                                                              \
-         }                                                                                                             \
-         valid = false;                                                                                                \
-      }                                                                                                                \
+#define NEED(condition)        \
+   do {                        \
+      if (!(condition)) {      \
+         if (!walk->explain) { \
+            return false;      \
+         }                     \
+         valid = false;        \
+      }                        \
    } while (0)
 
 /* Valid or not, without telling. */
@@ -408,7 +408,7 @@ check_logic (const ecl_schema_node_t *self, walk_t *walk, const ecl_value_t *v, 
                  n ? "more" : "none");
       }
    }
-   if (self->not && check_silently (self->not, walk, v, frame)) {
+   if (self->not &&check_silently (self->not, walk, v, frame)) {
       BROKEN (not, v, "not valid by this schema");
    }
    return valid;
@@ -481,8 +481,8 @@ ecl_schema_run (const ecl_schema_t *self, ecl_eval_t *ev, const ecl_value_t *doc
 }
 
 bool
-ecl_schema_explain (const ecl_schema_t *self, ecl_eval_t *ev, const ecl_value_t *document, ecl_schema_explain_fn explain,
-                    void *context)
+ecl_schema_explain (const ecl_schema_t *self, ecl_eval_t *ev, const ecl_value_t *document,
+                    ecl_schema_explain_fn explain, void *context)
 {
    ecl_arena_mark_t mark = ecl_arena_mark (&ev->arena);
    walk_t walk = {.ev = ev, .explain = explain, .context = context};

@@ -45,8 +45,8 @@ typedef void (*ecl_schema_explain_fn) (void *context, const ecl_schema_problem_t
 /* Reports every broken rule; returns whether there was none. What is inside anyOf, oneOf and not is reported as one
  * rule. */
 bool
-ecl_schema_explain (const ecl_schema_t *self, ecl_eval_t *ev, const ecl_value_t *document, ecl_schema_explain_fn explain,
-                    void *context);
+ecl_schema_explain (const ecl_schema_t *self, ecl_eval_t *ev, const ecl_value_t *document,
+                    ecl_schema_explain_fn explain, void *context);
 
 /* For match: like run, without care for the arena. */
 bool

@@ -272,8 +272,9 @@ ecl_schema_property (const ecl_schema_node_t *self, const char *name, uint32_t l
 {
    ecl_schema_property_t key = {.name = {.str = name, .len = len}};
 
-   return self->n_properties ? bsearch (&key, self->properties, self->n_properties, sizeof key, ecl_schema_compare_names)
-                             : NULL;
+   return self->n_properties
+             ? bsearch (&key, self->properties, self->n_properties, sizeof key, ecl_schema_compare_names)
+             : NULL;
 }
 
 /* Checks properties, required and dependencies and collects the names in them, sorted, each once. */
@@ -289,14 +290,14 @@ collect_names (ecl_parse_t *parse, const fields_t fields, ecl_schema_node_t *nod
    bool ok = true;
 
    names = ecl_arena_array (parse->arena, ecl_schema_property_t, cap);
-#define ADD(text, length)                                                                                              \
-   do {                                                                                                                \
-      if (n == cap) {                                                                                                  \
-         names = ecl_arena_grow (parse->arena, names, cap * sizeof *names, 2 * (size_t) cap * sizeof *names);          \
-         cap *= 2;                                                                                                     \
-      }                                                                                                                \
-      memset (&names[n], 0, sizeof names[n]);                                                                          \
-      names[n++].name = (ecl_name_t){.str = (text), .len = (length)};                                                  \
+#define ADD(text, length)                                                                                     \
+   do {                                                                                                       \
+      if (n == cap) {                                                                                         \
+         names = ecl_arena_grow (parse->arena, names, cap * sizeof *names, 2 * (size_t) cap * sizeof *names); \
+         cap *= 2;                                                                                            \
+      }                                                                                                       \
+      memset (&names[n], 0, sizeof names[n]);                                                                 \
+      names[n++].name = (ecl_name_t){.str = (text), .len = (length)};                                         \
    } while (0)
 
    if (properties->key) {

@@ -1,4 +1,5 @@
-/* Matches and schemas beyond yes and no: what is reported and where, paths, reasons, and that a run allocates nothing. */
+/* Matches and schemas beyond yes and no: what is reported and where, paths, reasons, and that a run allocates nothing.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -92,7 +93,7 @@ value_of (const bson_t *b)
 typedef struct {
    const bson_t *bson;
    unsigned n;
-   char keys[256];  /* of the elements that were pointed at, one after another */
+   char keys[256]; /* of the elements that were pointed at, one after another */
    char codes[128];
 } reports_t;
 
@@ -115,10 +116,11 @@ on_report (void *context, const uint8_t *at, uint32_t code, const char *message)
 static void
 test_all_problems_are_reported (void **state)
 {
-   bson_t *filter = from_json ("{\"a\": {\"$gt\": 1, \"$nope\": 2, \"$size\": -1}, \"$where\": \"x\", \"$and\": [{\"b\": "
-                               "{\"$in\": 3}}, {\"$or\": []}], \"c\": {\"$elemMatch\": {\"d\": {\"$mod\": [0, 1]}}}, "
-                               "\"$expr\": {\"$bad\": 1}, \"$jsonSchema\": {\"x\": 1, \"properties\": {\"p\": {\"minimum\": "
-                               "\"3\", \"maxLength\": -1}}}}");
+   bson_t *filter =
+      from_json ("{\"a\": {\"$gt\": 1, \"$nope\": 2, \"$size\": -1}, \"$where\": \"x\", \"$and\": [{\"b\": "
+                 "{\"$in\": 3}}, {\"$or\": []}], \"c\": {\"$elemMatch\": {\"d\": {\"$mod\": [0, 1]}}}, "
+                 "\"$expr\": {\"$bad\": 1}, \"$jsonSchema\": {\"x\": 1, \"properties\": {\"p\": {\"minimum\": "
+                 "\"3\", \"maxLength\": -1}}}}");
    reports_t reports = {.bson = filter};
    ecl_match_options_t options = {.report = on_report, .report_context = &reports};
    ecl_value_t v = value_of (filter);
@@ -167,8 +169,9 @@ test_paths (void **state)
 static void
 test_failing_expression (void **state)
 {
-   bson_t *filter = from_json ("{\"$nor\": [{\"$expr\": {\"$cond\": [{\"$eq\": [\"$a\", 1]}, {\"$switch\": {\"branches\": "
-                               "[{\"case\": {\"$eq\": [\"$a\", 2]}, \"then\": 1}]}}, 0]}}]}");
+   bson_t *filter =
+      from_json ("{\"$nor\": [{\"$expr\": {\"$cond\": [{\"$eq\": [\"$a\", 1]}, {\"$switch\": {\"branches\": "
+                 "[{\"case\": {\"$eq\": [\"$a\", 2]}, \"then\": 1}]}}, 0]}}]}");
    bson_t *bad = from_json ("{\"a\": 1}"), *good = from_json ("{\"a\": 2}");
    ecl_value_t v = value_of (filter), document = value_of (bad);
    ecl_match_t *match = ecl_match_new (&v, NULL);
@@ -197,12 +200,14 @@ static void
 test_a_run_allocates_nothing (void **state)
 {
    bson_t *filter = from_json (
-      "{\"a.b\": {\"$in\": [1, 2, 3, \"x\"]}, \"s\": {\"$regex\": \"^h.*o$\", \"$options\": \"i\"}, \"t\": {\"$elemMatch\": "
+      "{\"a.b\": {\"$in\": [1, 2, 3, \"x\"]}, \"s\": {\"$regex\": \"^h.*o$\", \"$options\": \"i\"}, \"t\": "
+      "{\"$elemMatch\": "
       "{\"k\": 1, \"v\": {\"$not\": {\"$gt\": 5}}}}, \"$expr\": {\"$eq\": [{\"$ifNull\": [\"$a.b\", 0]}, [1, 9]]}, "
       "\"$jsonSchema\": {\"properties\": {\"t\": {\"uniqueItems\": true}, \"s\": {\"enum\": [\"hello\"], \"pattern\": "
       "\"h\"}}, \"required\": [\"a\"], \"additionalProperties\": false, \"patternProperties\": {\"^[ast]$\": {}}}}");
-   bson_t *document = from_json ("{\"a\": [{\"b\": 1}, {\"b\": 9}], \"s\": \"hello\", \"t\": [{\"k\": 2, \"v\": 1}, {\"v\": 4, "
-                                 "\"k\": 1}]}");
+   bson_t *document =
+      from_json ("{\"a\": [{\"b\": 1}, {\"b\": 9}], \"s\": \"hello\", \"t\": [{\"k\": 2, \"v\": 1}, {\"v\": 4, "
+                 "\"k\": 1}]}");
    ecl_value_t v = value_of (filter), d = value_of (document);
    ecl_match_t *match = ecl_match_new (&v, NULL);
    bson_error_t error;
@@ -246,15 +251,20 @@ static void
 test_explain (void **state)
 {
    bson_t *spec = from_json (
-      "{\"schema\": {\"required\": [\"login\", \"age\"], \"maxProperties\": 4, \"properties\": {\"login\": {}, \"age\": {\"bsonType\": "
-      "[\"int\", \"long\"], \"minimum\": 18}, \"name\": {\"minLength\": 3, \"maxLength\": 2, \"pattern\": \"^[a-z]*$\", \"enum\": "
+      "{\"schema\": {\"required\": [\"login\", \"age\"], \"maxProperties\": 4, \"properties\": {\"login\": {}, "
+      "\"age\": {\"bsonType\": "
+      "[\"int\", \"long\"], \"minimum\": 18}, \"name\": {\"minLength\": 3, \"maxLength\": 2, \"pattern\": "
+      "\"^[a-z]*$\", \"enum\": "
       "[\"x\", 5]}, \"tags\": {\"uniqueItems\": true, \"minItems\": 4, \"items\": {\"type\": \"string\"}}, \"o\": "
-      "{\"properties\": {\"p\": {\"multipleOf\": 2, \"maximum\": 3, \"exclusiveMaximum\": true, \"not\": {\"minimum\": 1}}}, "
-      "\"dependencies\": {\"p\": [\"q\"]}}, \"l\": {\"items\": [{}], \"additionalItems\": false, \"anyOf\": [{\"type\": "
+      "{\"properties\": {\"p\": {\"multipleOf\": 2, \"maximum\": 3, \"exclusiveMaximum\": true, \"not\": {\"minimum\": "
+      "1}}}, "
+      "\"dependencies\": {\"p\": [\"q\"]}}, \"l\": {\"items\": [{}], \"additionalItems\": false, \"anyOf\": "
+      "[{\"type\": "
       "\"null\"}, {\"maxItems\": 1}], \"oneOf\": [{}, {}], \"allOf\": [{\"maxItems\": 1}]}}, \"additionalProperties\": "
       "false}}");
-   bson_t *document = from_json ("{\"login\": \"a\", \"name\": \"A\", \"tags\": [\"x\", 1, \"x\"], \"o\": {\"p\": 3}, \"l\": [1, 2], "
-                                 "\"extra\": true}");
+   bson_t *document =
+      from_json ("{\"login\": \"a\", \"name\": \"A\", \"tags\": [\"x\", 1, \"x\"], \"o\": {\"p\": 3}, \"l\": [1, 2], "
+                 "\"extra\": true}");
    ecl_value_t root = value_of (spec), d = value_of (document);
    ecl_field_t field;
    ecl_iter_t iter;
@@ -375,9 +385,12 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_all_problems_are_reported), cmocka_unit_test (test_paths),
-      cmocka_unit_test (test_failing_expression),        cmocka_unit_test (test_a_run_allocates_nothing),
-      cmocka_unit_test (test_explain),                   cmocka_unit_test (test_sizes),
+      cmocka_unit_test (test_all_problems_are_reported),
+      cmocka_unit_test (test_paths),
+      cmocka_unit_test (test_failing_expression),
+      cmocka_unit_test (test_a_run_allocates_nothing),
+      cmocka_unit_test (test_explain),
+      cmocka_unit_test (test_sizes),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
