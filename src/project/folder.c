@@ -178,6 +178,27 @@ add_folder (ecl_project_t *project, const char *folder, const char *prefix, ecl_
    return ok;
 }
 
+char *
+ecl_folder_migrations (const ecl_folder_t *folder, const ecl_project_t *project)
+{
+   const char *base = folder->folder ? folder->folder : ".", *slash, *setting;
+   char *of_config, *result;
+   bool from_file;
+
+   setting = ecl_project_migrations (project, &from_file);
+   if (!from_file) {
+      return bson_strdup (setting);
+   }
+   if (!folder->config) {
+      return join (base, setting);
+   }
+   slash = strrchr (folder->config, '/');
+   of_config = slash ? bson_strndup (folder->config, (size_t) (slash - folder->config)) : bson_strdup (".");
+   result = join (of_config, setting);
+   bson_free (of_config);
+   return result;
+}
+
 bool
 ecl_folder_load (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t *diags)
 {
@@ -187,7 +208,7 @@ ecl_folder_load (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_
    ecl_text_source_t source = {.name = config};
    bson_error_t error;
    uint8_t *bytes = NULL;
-   bool from_file, ok;
+   bool ok;
 
    *project = NULL;
    if (!ecl_file_read (config, ECL_TEXT_SOURCE_MAX, &bytes, &source.len, &error)) {
@@ -197,16 +218,7 @@ ecl_folder_load (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_
    source.bytes = bytes;
    *project = ecl_project_new (&folder->options);
    ok = ecl_project_configure (*project, &source, diags);
-   migrations = bson_strdup (ecl_project_migrations (*project, &from_file));
-   if (from_file) {
-      char *relative = migrations;
-      char *slash = folder->config ? strrchr (folder->config, '/') : NULL;
-      char *of_config = slash ? bson_strndup (folder->config, (size_t) (slash - folder->config)) : NULL;
-
-      migrations = join (of_config ? of_config : folder->config ? "." : base, relative);
-      bson_free (relative);
-      bson_free (of_config);
-   }
+   migrations = ecl_folder_migrations (folder, *project);
    ok &= add_folder (*project, migrations, "", diags);
    ok &= ecl_project_link (*project, diags);
 

@@ -15,6 +15,11 @@ typedef struct {
 bool
 ecl_folder_load (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t *diags) ECL_MUST_CHECK;
 
+/* The folder of the migrations: the project's own setting is relative to the project file, others to the working folder.
+ * The caller frees it with bson_free. */
+char *
+ecl_folder_migrations (const ecl_folder_t *folder, const ecl_project_t *project);
+
 /* A whole file; at most max bytes. The caller frees *bytes with bson_free. */
 bool
 ecl_file_read (const char *path, size_t max, uint8_t **bytes, size_t *len, bson_error_t *error) ECL_MUST_CHECK;

@@ -58,8 +58,4 @@ ecl_project_wrong_type (const ecl_text_t *text, ecl_diags_t *diags, const ecl_fi
 ecl_chain_t *
 ecl_project_chain_for (ecl_project_t *self, const char *collection, size_t len);
 
-/* Why it cannot be the name of a collection of a user; NULL where it can. */
-const char *
-ecl_project_bad_collection (const char *name, size_t len);
-
 #endif

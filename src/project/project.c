@@ -87,6 +87,21 @@ ecl_project_chain (const ecl_project_t *self, const char *collection)
    return NULL;
 }
 
+ecl_chain_t
+ecl_project_default_chain (const ecl_project_t *self)
+{
+   return (ecl_chain_t){
+      .collection = "",
+      .version_field = self->version_field,
+      .format = self->format,
+      .has_unversioned = true,
+      .unversioned = self->unversioned,
+      .floor = self->unversioned,
+      .target = self->unversioned,
+      .config_text = self->config,
+   };
+}
+
 /* ---- shared by the readers ---- */
 
 ecl_text_t *
@@ -140,14 +155,8 @@ ecl_project_chain_for (ecl_project_t *self, const char *collection, size_t len)
       self->chains = bson_realloc (self->chains, self->cap_chains * sizeof *self->chains);
    }
    chain = &self->chains[self->n_chains++];
-   *chain = (ecl_chain_t){
-      .collection = ecl_arena_strndup (&self->arena, collection, len),
-      .version_field = self->version_field,
-      .format = self->format,
-      .has_unversioned = true,
-      .unversioned = self->unversioned,
-      .config_text = self->config,
-   };
+   *chain = ecl_project_default_chain (self);
+   chain->collection = ecl_arena_strndup (&self->arena, collection, len);
    return chain;
 }
 

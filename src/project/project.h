@@ -127,6 +127,15 @@ ecl_project_chains (const ecl_project_t *self, size_t *n);
 const ecl_chain_t *
 ecl_project_chain (const ecl_project_t *self, const char *collection);
 
+/* The settings of a collection that the project does not name: a chain without steps, name "". Its texts belong to the
+ * project. */
+ecl_chain_t
+ecl_project_default_chain (const ecl_project_t *self);
+
+/* Why it cannot be the name of a collection that is migrated; NULL where it can. */
+const char *
+ecl_project_bad_collection (const char *name, size_t len);
+
 /* The place of a version on the chain: 0 is the floor, i the result of steps[i - 1]. False where it is not on it. */
 bool
 ecl_chain_index (const ecl_chain_t *self, ecl_version_t version, size_t *index);

@@ -1,0 +1,193 @@
+/* Documents in and out: see documents.h. */
+#include "cli/documents.h"
+
+#include "bson/cursor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/* ---- reading ---- */
+
+static ssize_t
+read_some (void *ctx, void *to, size_t cap)
+{
+   const ecl_reader_t *self = ctx;
+   ssize_t n;
+
+   do {
+      n = read (self->fd, to, cap);
+   } while (n < 0 && errno == EINTR);
+   return n;
+}
+
+bool
+ecl_reader_open (ecl_reader_t *self, const ecl_cli_t *cli, const char *path)
+{
+   bool standard = !path || strcmp (path, "-") == 0;
+
+   memset (self, 0, sizeof *self);
+   self->name = standard ? "standard input" : path;
+   self->fd = standard ? STDIN_FILENO : open (path, O_RDONLY | O_CLOEXEC);
+   self->bson = ecl_cli_flag (cli, "bson");
+   ecl_buf_init (&self->buf, ECL_BSON_MAX_INTERNAL_SIZE);
+   if (self->fd < 0) {
+      ecl_cli_fail (cli, "%s: %s", path, strerror (errno));
+      return false;
+   }
+   if (!self->bson) {
+      self->json = ecl_json_stream_new (self->name, ECL_TEXT_DUPLICATES | ECL_TEXT_NO_MAP, read_some, self);
+   }
+   return true;
+}
+
+void
+ecl_reader_close (ecl_reader_t *self)
+{
+   ecl_json_stream_destroy (self->json);
+   ecl_buf_cleanup (&self->buf);
+   if (self->fd > STDIN_FILENO) {
+      close (self->fd);
+   }
+}
+
+/* Exactly n bytes more into buf; *got is what came before the end. */
+static bool
+read_exactly (ecl_reader_t *self, size_t n, size_t *got, bson_error_t *error)
+{
+   *got = 0;
+   if (!ecl_buf_reserve (&self->buf, n)) {
+      return ecl_fail (error, ECL_DOMAIN_CLI, ECL_ERROR_TOO_LARGE, "larger than 16 MiB");
+   }
+   while (*got < n) {
+      ssize_t r = read_some (self, self->buf.data + self->buf.len, n - *got);
+
+      if (r < 0) {
+         return ecl_fail (error, ECL_DOMAIN_CLI, ECL_ERROR_FILE, "%s", strerror (errno));
+      }
+      if (r == 0) {
+         break;
+      }
+      *got += (size_t) r;
+      self->buf.len += (size_t) r;
+   }
+   return true;
+}
+
+static bool
+next_bson (ecl_reader_t *self, const uint8_t **doc, size_t *len, bson_error_t *error)
+{
+   uint32_t size;
+   size_t got;
+
+   ecl_buf_clear (&self->buf);
+   self->broken = true;
+   if (!read_exactly (self, 4, &got, error)) {
+      return false;
+   }
+   if (got == 0) {
+      self->broken = false;
+      return true;
+   }
+   size = got == 4 ? ecl_load_u32 (self->buf.data) : 0;
+   if (got == 4 && (size < 5 || size > ECL_BSON_MAX_INTERNAL_SIZE)) {
+      return ecl_fail (error, ECL_DOMAIN_CLI, ECL_ERROR_SYNTAX, "a document cannot have %u bytes: not BSON", size);
+   }
+   if (got == 4 && !read_exactly (self, size - 4, &got, error)) {
+      return false;
+   }
+   if (self->buf.len < size || !size) {
+      return ecl_fail (error, ECL_DOMAIN_CLI, ECL_ERROR_SYNTAX, "the file ends in the middle of a document");
+   }
+   self->broken = false; /* the length held: the next one can be found */
+   if (!ecl_bson_validate (self->buf.data, size, error)) {
+      return false;
+   }
+   *doc = self->buf.data;
+   *len = size;
+   return true;
+}
+
+bool
+ecl_reader_next (ecl_reader_t *self, const uint8_t **doc, size_t *len, bson_error_t *error)
+{
+   bool ok;
+
+   *doc = NULL;
+   *len = 0;
+   self->n++;
+   if (self->bson) {
+      ok = next_bson (self, doc, len, error);
+      if (!ok) {
+         ecl_error_prefix (error, "%s: document %llu", self->name, (unsigned long long) self->n);
+      }
+      return ok;
+   }
+   ok = ecl_json_stream_next (self->json, doc, len, error);
+   self->broken = ecl_json_stream_broken (self->json);
+   return ok;
+}
+
+/* ---- writing ---- */
+
+void
+ecl_writer_init (ecl_writer_t *self, const ecl_cli_t *cli)
+{
+   self->bson = ecl_cli_flag (cli, "bson");
+   self->mode = ecl_cli_flag (cli, "relaxed") ? ECL_EXTJSON_RELAXED : ECL_EXTJSON_CANONICAL;
+   /* An int32 in an array takes 6 bytes and is written with 20 and more. */
+   ecl_buf_init (&self->line, 16u * ECL_BSON_MAX_INTERNAL_SIZE);
+}
+
+void
+ecl_writer_cleanup (ecl_writer_t *self)
+{
+   ecl_buf_cleanup (&self->line);
+}
+
+bool
+ecl_writer_write (ecl_writer_t *self, const uint8_t *doc, size_t len, bson_error_t *error)
+{
+   if (!self->bson) {
+      ecl_buf_clear (&self->line);
+      if (!ecl_extjson_write (doc, len, self->mode, &self->line, error)) {
+         return false;
+      }
+      if (!ecl_buf_append_str (&self->line, "\n")) {
+         return ecl_fail (error, ECL_DOMAIN_CLI, ECL_ERROR_TOO_LARGE, "the line is too long");
+      }
+      doc = self->line.data;
+      len = self->line.len;
+   }
+   if (fwrite (doc, 1, len, stdout) != len) {
+      return ecl_fail (error, ECL_DOMAIN_CLI, ECL_ERROR_FILE, "standard output: %s", strerror (errno));
+   }
+   return true;
+}
+
+/* ---- arguments ---- */
+
+bool
+ecl_argument_read (const ecl_cli_t *cli, const char *argument, const char *name, ecl_text_t *text)
+{
+   ecl_text_source_t source = {.name = name, .bytes = argument, .len = strlen (argument)};
+   uint8_t *bytes = NULL;
+   bson_error_t error;
+   ecl_diags_t diags;
+   bool ok;
+
+   if (*argument == '@') {
+      source.name = argument + 1;
+      if (!ecl_file_read (source.name, ECL_TEXT_SOURCE_MAX, &bytes, &source.len, &error)) {
+         ecl_cli_fail (cli, "%s", error.message);
+         return false;
+      }
+      source.bytes = bytes;
+   }
+   ecl_diags_init (&diags);
+   ok = ecl_text_read_any (text, &source, ECL_TEXT_ANY_VALUE, &diags);
+   ecl_cli_diags (&diags, stderr, cli->colour_err);
+   ecl_diags_cleanup (&diags);
+   bson_free (bytes);
+   return ok;
+}

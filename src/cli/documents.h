@@ -1,0 +1,56 @@
+/* Documents in and out: Extended JSON or BSON, one after another. Memory is bounded by the largest document. */
+#ifndef ECL_CLI_DOCUMENTS_H
+#define ECL_CLI_DOCUMENTS_H
+
+#include "cli/cli.h"
+
+/* What --bson and --relaxed mean, for the tables of options. */
+#define ECL_DOCUMENTS_OPTIONS                                                                                          \
+   {"bson", 0, NULL, "read and write BSON, as mongodump does"},                                                        \
+   {                                                                                                                   \
+      "relaxed", 0, NULL, "print relaxed Extended JSON"                                                                \
+   }
+
+typedef struct {
+   const char *name; /* of the file, for messages */
+   int fd;
+   bool bson;
+   ecl_json_stream_t *json;
+   ecl_buf_t buf;    /* of the last BSON document */
+   uint64_t n;       /* documents so far */
+   bool broken;      /* nothing more can be read */
+} ecl_reader_t;
+
+/* path NULL or "-" is standard input. False, with a message, where the file cannot be opened. */
+bool
+ecl_reader_open (ecl_reader_t *self, const ecl_cli_t *cli, const char *path) ECL_MUST_CHECK;
+
+void
+ecl_reader_close (ecl_reader_t *self);
+
+/* The next document, valid until the next call; *doc is NULL at the end. After a failure the next call goes on, unless
+ * broken is set. The message says where. */
+bool
+ecl_reader_next (ecl_reader_t *self, const uint8_t **doc, size_t *len, bson_error_t *error) ECL_MUST_CHECK;
+
+typedef struct {
+   bool bson;
+   ecl_extjson_mode_t mode;
+   ecl_buf_t line;
+} ecl_writer_t;
+
+void
+ecl_writer_init (ecl_writer_t *self, const ecl_cli_t *cli);
+
+void
+ecl_writer_cleanup (ecl_writer_t *self);
+
+bool
+ecl_writer_write (ecl_writer_t *self, const uint8_t *doc, size_t len, bson_error_t *error) ECL_MUST_CHECK;
+
+/* A pipeline or filter as an argument: inline, or @file. text is initialised by the caller; its document is
+ * {"": value}. False after diagnostics on standard error. */
+bool
+ecl_argument_read (const ecl_cli_t *cli, const char *argument, const char *name, ecl_text_t *text) ECL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,37 @@
+/* eclose: the program. */
+#include "cli/commands.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+/* In the order of --help: first what needs no server. */
+static const ecl_command_t *const commands[] = {
+   &ecl_cmd_init,
+   &ecl_cmd_new,
+   &ecl_cmd_lint,
+   &ecl_cmd_test,
+   &ecl_cmd_eval,
+   &ecl_cmd_match,
+   NULL,
+};
+
+int
+main (int argc, char **argv)
+{
+   ecl_cli_t cli = {0};
+   ecl_exit_t status = ECL_EXIT_OK;
+
+   /* A reader that goes away (`eclose eval … | head`) is an error of writing, not a death without a word. */
+   signal (SIGPIPE, SIG_IGN);
+   if (ecl_cli_parse (&cli, argc, argv, commands, &status)) {
+      status = cli.command->run (&cli);
+   }
+   if (fflush (stdout) != 0 || ferror (stdout)) {
+      if (errno != EPIPE) {
+         fprintf (stderr, "eclose: standard output: %s\n", strerror (errno));
+      }
+      status = status == ECL_EXIT_OK ? ECL_EXIT_FAILED : status;
+   }
+   return (int) status;
+}

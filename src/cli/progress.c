@@ -1,0 +1,103 @@
+/* Progress: see progress.h. */
+#include "cli/progress.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define TERMINAL_MS 100
+#define PLAIN_MS 5000
+
+const char *
+ecl_progress_count (uint64_t n, char text[32])
+{
+   char digits[32];
+   int len = snprintf (digits, sizeof digits, "%" PRIu64, n), k = 0;
+
+   for (int i = 0; i < len; i++) {
+      if (i && (len - i) % 3 == 0) {
+         text[k++] = ',';
+      }
+      text[k++] = digits[i];
+   }
+   text[k] = '\0';
+   return text;
+}
+
+const char *
+ecl_progress_time (int64_t ms, char text[32])
+{
+   int64_t s = ms / 1000;
+
+   if (s < 60) {
+      snprintf (text, 32, "%" PRId64 "s", s);
+   } else if (s < 3600) {
+      snprintf (text, 32, "%" PRId64 "m%02ds", s / 60, (int) (s % 60));
+   } else {
+      snprintf (text, 32, "%" PRId64 "h%02dm", s / 3600, (int) (s / 60 % 60));
+   }
+   return text;
+}
+
+void
+ecl_progress_begin (ecl_progress_t *self, FILE *out, bool terminal, const char *label, uint64_t total, int64_t now)
+{
+   memset (self, 0, sizeof *self);
+   self->out = out;
+   self->terminal = terminal;
+   snprintf (self->label, sizeof self->label, "%s", label);
+   self->total = total;
+   self->began = now;
+}
+
+static void
+show (ecl_progress_t *self, uint64_t done, int64_t now)
+{
+   int64_t elapsed = now > self->began ? now - self->began : 1;
+   uint64_t rate = done * 1000 / (uint64_t) elapsed;
+   char a[32], b[32], c[32], d[32];
+
+   fprintf (self->out, "%s%s: %s", self->terminal ? "\r\033[K" : "", self->label, ecl_progress_count (done, a));
+   if (self->total) {
+      /* More may be done than was counted before: documents come while the job runs. */
+      uint64_t percent = done >= self->total ? 100 : 100 * done / self->total;
+
+      fprintf (self->out, " of %s (%d%%)", ecl_progress_count (self->total, b), (int) percent);
+   }
+   fprintf (self->out, ", %s/s", ecl_progress_count (rate, c));
+   if (rate && self->total > done) {
+      fprintf (self->out, ", %s left", ecl_progress_time ((int64_t) ((self->total - done) * 1000 / rate), d));
+   }
+   fputs (self->terminal ? "" : "\n", self->out);
+   fflush (self->out);
+   self->dirty = self->terminal;
+   self->shown = now;
+}
+
+void
+ecl_progress_update (ecl_progress_t *self, uint64_t done, int64_t now)
+{
+   int64_t since = self->shown ? self->shown : self->began;
+
+   if (now - since >= (self->terminal ? TERMINAL_MS : PLAIN_MS)) {
+      show (self, done, now);
+   }
+}
+
+void
+ecl_progress_end (ecl_progress_t *self, uint64_t done, int64_t now)
+{
+   show (self, done, now);
+   if (self->terminal) {
+      fputc ('\n', self->out);
+   }
+   self->dirty = false;
+}
+
+void
+ecl_progress_hide (ecl_progress_t *self)
+{
+   if (self->dirty) {
+      fputs ("\r\033[K", self->out);
+      self->dirty = false;
+   }
+}

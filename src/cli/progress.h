@@ -1,0 +1,41 @@
+/* Progress on standard error: one line that is written over on a terminal, a plain line every few seconds elsewhere. */
+#ifndef ECL_CLI_PROGRESS_H
+#define ECL_CLI_PROGRESS_H
+
+#include "base/error.h"
+
+#include <stdio.h>
+
+typedef struct {
+   FILE *out;
+   bool terminal;
+   char label[128];
+   uint64_t total;    /* 0: unknown */
+   int64_t began, shown; /* monotonic ms; shown 0: never */
+   bool dirty;        /* the terminal's line is not ended */
+} ecl_progress_t;
+
+/* Begins to count; nothing is printed yet. now is monotonic, in ms. */
+void
+ecl_progress_begin (ecl_progress_t *self, FILE *out, bool terminal, const char *label, uint64_t total, int64_t now);
+
+/* May be called for each document: prints ten times a second on a terminal, else every five seconds. */
+void
+ecl_progress_update (ecl_progress_t *self, uint64_t done, int64_t now);
+
+/* Prints the last state and ends the line. */
+void
+ecl_progress_end (ecl_progress_t *self, uint64_t done, int64_t now);
+
+/* Clears the line before something else is printed; the next update shows it again. */
+void
+ecl_progress_hide (ecl_progress_t *self);
+
+/* "1,234", "2m03s": numbers and times as people read them. Return text. */
+const char *
+ecl_progress_count (uint64_t n, char text[32]);
+
+const char *
+ecl_progress_time (int64_t ms, char text[32]);
+
+#endif
