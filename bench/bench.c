@@ -75,7 +75,7 @@ bench_pair (const char *name, const char *goal, bench_fn a, void *context_a, ben
    ratio = median (ratios, ROUNDS);
    printf ("%-58s %10.1f %10.1f %7.2f  %s\n", name, median (times_a, ROUNDS), median (times_b, ROUNDS), ratio, goal);
    fflush (stdout);
-   bench_note (name, ratio);
+   bench_note (name, median (times_a, ROUNDS), median (times_b, ROUNDS), ratio);
    return ratio;
 }
 
@@ -99,16 +99,18 @@ bench_header (void)
 
 static struct {
    char name[80];
-   double value;
+   double ns, baseline, ratio;
 } notes[200];
 static size_t n_notes;
 
 void
-bench_note (const char *name, double value)
+bench_note (const char *name, double ns, double baseline, double ratio)
 {
    if (n_notes < sizeof notes / sizeof notes[0]) {
       snprintf (notes[n_notes].name, sizeof notes[n_notes].name, "%s", name);
-      notes[n_notes++].value = value;
+      notes[n_notes].ns = ns;
+      notes[n_notes].baseline = baseline;
+      notes[n_notes++].ratio = ratio;
    }
 }
 
@@ -123,7 +125,8 @@ bench_write_notes (const char *path)
    }
    fprintf (file, "{");
    for (size_t i = 0; i < n_notes; i++) {
-      fprintf (file, "%s\n  \"%s\": %.4f", i ? "," : "", notes[i].name, notes[i].value);
+      fprintf (file, "%s\n  \"%s\": {\"ns\": %.2f, \"baseline\": %.2f, \"ratio\": %.4f}", i ? "," : "", notes[i].name,
+               notes[i].ns, notes[i].baseline, notes[i].ratio);
    }
    fprintf (file, "\n}\n");
    fclose (file);

@@ -22,9 +22,9 @@ bench_one (bench_fn fn, void *context);
 void
 bench_header (void);
 
-/* Adds "name": value to the JSON object that the run leaves behind for docs and scripts (--json FILE). */
+/* Remembers a line for the JSON object that the run leaves behind for scripts (--json FILE). */
 void
-bench_note (const char *name, double value);
+bench_note (const char *name, double ns, double baseline, double ratio);
 
 void
 bench_write_notes (const char *path);
