@@ -1,0 +1,21 @@
+# Wrong usage: status 2, one line that says what, one that says how.
+status 2 eclose
+status 2 eclose tset
+status 2 eclose xyzzy
+status 2 eclose --nope
+status 2 eclose lint --formt json
+status 2 eclose lint --format yaml
+status 2 eclose lint --format
+status 2 eclose lint --color=sometimes
+status 2 eclose lint extra
+status 2 eclose lint -q
+status 2 eclose lint --help=yes
+status 2 eclose eval
+status 2 eclose eval a b c
+status 2 eclose new users
+status 2 eclose new 'sys$tem' x
+status 2 eclose new eclose_jobs x
+status 2 eclose new users 'two words'
+status 1 eclose lint
+status 1 eclose lint -C nowhere
+status 1 eclose lint --config other.yaml
