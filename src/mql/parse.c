@@ -1,5 +1,6 @@
 /* Parsing of expressions: literals, field paths, variables, objects, arrays and the generic argument forms of
  * operators. Operators with a grammar of their own parse themselves in ops/. */
+#include "base/suggest.h"
 #include "mql/expr.h"
 #include "mql/nodes.h"
 
@@ -489,14 +490,34 @@ ecl_parse_named (ecl_parse_t *self, const ecl_operator_t *op, const ecl_field_t 
    return ecl_parse_fold (self, e);
 }
 
+/* With the name that was most likely meant. */
+static void *
+unknown_operator (ecl_parse_t *self, const ecl_field_t *spec)
+{
+   const char **names, *meant;
+   size_t n = 0;
+
+   while (ecl_operator_at (n)) {
+      n++;
+   }
+   names = bson_malloc ((n + 1) * sizeof (char *));
+   for (size_t i = 0; i <= n; i++) {
+      names[i] = i < n ? ecl_operator_at (i)->name : NULL;
+   }
+   meant = ecl_suggest (spec->key, spec->key_len, names);
+   ecl_parse_fail (self, ecl_at (spec), 168, "Unrecognized expression '%.*s'%s%s%s", (int) spec->key_len, spec->key,
+                   meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
+   bson_free (names);
+   return NULL;
+}
+
 static ecl_expr_t *
 parse_operator (ecl_parse_t *self, const ecl_field_t *spec)
 {
    const ecl_operator_t *op = ecl_operator_find (spec->key, spec->key_len);
 
    if (!op) {
-      return ecl_parse_fail (self, ecl_at (spec), 168, "Unrecognized expression '%.*s'", (int) spec->key_len,
-                             spec->key);
+      return unknown_operator (self, spec);
    }
    if (op->refused) {
       return ecl_parse_fail (self, ecl_at (spec), 168, "%s is not supported: %s", op->name, op->refused);

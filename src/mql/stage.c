@@ -1,6 +1,8 @@
 /* Parsing of stages: see stage.h. Codes are the server's (projection_parser.cpp, document_source_*.cpp). */
 #include "mql/stage.h"
 
+#include "base/suggest.h"
+
 /* How the stage's messages and codes differ. */
 typedef struct {
    const char *name;
@@ -90,12 +92,14 @@ parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec)
 {
    ecl_iter_t iter;
    ecl_field_t field;
-   bool any = false;
+   bool any = false, ok = true;
+   uint32_t depth;
 
    if (++parse->depth > ECL_PARSE_MAX_DEPTH) {
       ecl_parse_fail (parse, ecl_at (spec), 15, "nested deeper than %d levels", ECL_PARSE_MAX_DEPTH);
       return false;
    }
+   depth = parse->depth;
    ecl_iter_init (&iter, &spec->value);
    while (ecl_iter_field (&iter, &field)) {
       bool nested = field.value.type == BSON_TYPE_DOCUMENT && !is_operator_object (&field.value);
@@ -118,9 +122,13 @@ parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec)
       } else {
          leaf->action = ECL_TREE_COMPUTED;
          leaf->expr = ecl_parse_expr (parse, &field);
-         if (!leaf->expr) {
-            return false;
-         }
+      }
+      if (!nested && !leaf->expr) {
+         /* The next field is read all the same, so that one run shows every problem. */
+         parse->scope = NULL;
+         parse->n_vars = 0;
+         parse->depth = depth;
+         ok = false;
       }
    }
    parse->depth--;
@@ -129,7 +137,7 @@ parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec)
                       set_rules.name, (int) spec->key_len, spec->key);
       return false;
    }
-   return true;
+   return ok;
 }
 
 static ecl_stage_t *
@@ -399,6 +407,25 @@ static const struct {
    {"$replaceRoot", parse_replace},
 };
 
+static void *
+unknown_stage (ecl_parse_t *parse, const ecl_field_t *field)
+{
+   const char *names[sizeof stages / sizeof stages[0] + 1] = {NULL}, *meant;
+
+   for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
+      names[i] = stages[i].name;
+   }
+   meant = ecl_suggest (field->key, field->key_len, names);
+   if (meant) {
+      return ecl_parse_fail (parse, ecl_at (field), 40324, "Unrecognized pipeline stage name: '%.*s'; did you mean %s?",
+                             (int) field->key_len, field->key, meant);
+   }
+   return ecl_parse_fail (parse, ecl_at (field), 40324,
+                          "Unrecognized pipeline stage name: '%.*s'; known are $set, $addFields, $unset, $project, "
+                          "$replaceWith and $replaceRoot",
+                          (int) field->key_len, field->key);
+}
+
 ecl_stage_t *
 ecl_stage_parse (ecl_parse_t *parse, const ecl_field_t *spec)
 {
@@ -419,8 +446,8 @@ ecl_stage_parse (ecl_parse_t *parse, const ecl_field_t *spec)
          return stages[i].parse (parse, &field);
       }
    }
-   return ecl_parse_fail (parse, ecl_at (&field), 40324,
-                          "Unrecognized pipeline stage name: '%.*s'; known are $set, $addFields, $unset, $project, "
-                          "$replaceWith and $replaceRoot",
-                          (int) field.key_len, field.key);
+   if (ecl_key_is (&field, "$lookup")) {
+      return ecl_parse_fail (parse, ecl_at (&field), 40324, "$lookup is not there yet in this version of eclose");
+   }
+   return unknown_stage (parse, &field);
 }
