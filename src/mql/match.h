@@ -36,7 +36,7 @@ bool
 ecl_match_run (const ecl_match_t *self, ecl_eval_t *ev, const ecl_value_t *document, bool *matched,
                bson_error_t *error) ECL_MUST_CHECK;
 
-/* The dotted paths that the filter reads, each once; they belong to the match. *whole says that any part of the
+/* The dotted paths that the filter reads, sorted, each once; they belong to the match. *whole says that any part of the
  * document may decide ($$ROOT, $jsonSchema). */
 const char *const *
 ecl_match_paths (const ecl_match_t *self, size_t *n, bool *whole);

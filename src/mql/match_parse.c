@@ -4,6 +4,8 @@
 #include "mql/match_types.h"
 #include "mql/plan.h"
 
+#include <stdlib.h>
+
 /* Nested deeper is refused, as by the server. */
 #define MAX_DEPTH 100
 
@@ -67,19 +69,37 @@ add_negated (ecl_match_t *self, ecl_match_node_t *into, ecl_match_node_t *node)
 
 /* ---- paths ---- */
 
+/* Doubles go at the end, in sort_paths. */
 static void
 note_path (ecl_match_t *self, const char *path, size_t len)
 {
-   for (size_t i = 0; i < self->n_paths; i++) {
-      if (strlen (self->paths[i]) == len && memcmp (self->paths[i], path, len) == 0) {
-         return;
-      }
-   }
    if (self->n_paths == self->cap_paths) {
       self->cap_paths = self->cap_paths ? 2 * self->cap_paths : 8;
       self->paths = bson_realloc (self->paths, self->cap_paths * sizeof *self->paths);
    }
    self->paths[self->n_paths++] = ecl_arena_strndup (&self->arena, path, len);
+}
+
+static int
+compare_paths (const void *a, const void *b)
+{
+   return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+static void
+sort_paths (ecl_match_t *self)
+{
+   size_t kept = 0;
+
+   if (self->n_paths) {
+      qsort (self->paths, self->n_paths, sizeof *self->paths, compare_paths);
+   }
+   for (size_t i = 0; i < self->n_paths; i++) {
+      if (kept == 0 || strcmp (self->paths[kept - 1], self->paths[i]) != 0) {
+         self->paths[kept++] = self->paths[i];
+      }
+   }
+   self->n_paths = kept;
 }
 
 static ecl_match_path_t
@@ -759,5 +779,6 @@ ecl_match_parse (ecl_match_t *self, const ecl_value_t *filter)
                              ecl_type_name (filter->type));
    }
    root = parse_document (self, filter, NULL, LEVEL_TOP);
+   sort_paths (self);
    return self->parse.failed ? NULL : root;
 }

@@ -48,6 +48,7 @@ ecl_case_run_other (ecl_eval_t *ev, const ecl_value_t *line, ecl_value_t *expect
    ecl_field_t spec;
    bool answer = false;
 
+   memset (problem, 0, sizeof *problem);
    if (document.type == ECL_MISSING) {
       document = ecl_raw_document (empty, sizeof empty);
    }
