@@ -285,28 +285,61 @@ hash_bytes (uint64_t h, const void *data, size_t n)
 }
 
 static uint64_t
-hash_number (const ecl_value_t *v)
+double_bits (double d)
 {
-   double d;
    uint64_t bits;
 
-   switch (v->type) {
-   case BSON_TYPE_DOUBLE:
-      d = v->u.f64;
-      break;
-   case BSON_TYPE_DECIMAL128:
-      d = ecl_decimal_to_double (ecl_decimal_of (v));
-      break;
-   default:
-      d = (double) v->u.i64;
-      break;
-   }
-   if (isnan (d)) {
-      return 1;
-   }
    d += 0.0; /* -0.0 becomes 0.0 */
    memcpy (&bits, &d, sizeof bits);
    return bits;
+}
+
+/* The nearest double and, where that is not exact, what it leaves: integers above 2^53 that share a double are told
+ * apart, as identifiers made of a time and a counter are. */
+static uint64_t
+hash_int64 (int64_t i)
+{
+   double d = (double) i;
+   int64_t rest = d >= 0x1p63 ? i - INT64_MAX - 1 : i - (int64_t) d;
+
+   return rest ? mix (double_bits (d), (uint64_t) rest) : double_bits (d);
+}
+
+/* As that of the integer or double which it equals, if it does; else from its first and its last 17 digits. (Beyond the
+ * range of doubles all have one hash.) */
+static uint64_t
+hash_decimal (ecl_decimal_t x)
+{
+   int64_t i;
+   double d;
+   ecl_decimal_t rest;
+
+   if (ecl_decimal_to_int64 (x, &i)) {
+      return hash_int64 (i);
+   }
+   d = ecl_decimal_to_double (x);
+   if (isnan (d)) {
+      return 1;
+   }
+   if (isinf (d)) {
+      return double_bits (d);
+   }
+   rest = ecl_decimal_sub (x, ecl_decimal_from_double (d));
+   return ecl_decimal_is_zero (rest) ? double_bits (d)
+                                     : mix (double_bits (d), double_bits (ecl_decimal_to_double (rest)));
+}
+
+static uint64_t
+hash_number (const ecl_value_t *v)
+{
+   switch (v->type) {
+   case BSON_TYPE_DOUBLE:
+      return isnan (v->u.f64) ? 1 : double_bits (v->u.f64);
+   case BSON_TYPE_DECIMAL128:
+      return hash_decimal (ecl_decimal_of (v));
+   default:
+      return hash_int64 (v->u.i64);
+   }
 }
 
 uint64_t
