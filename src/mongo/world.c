@@ -1,0 +1,286 @@
+/* The real world on libmongoc; the only file that knows it.
+ *
+ * One client, not pooled: a world belongs to one thread. Commands go to the primary as they are written. All of them
+ * share one session, so that a cursor's getMore comes in the session of its find; transactions have a second one.
+ *
+ * Time: a command carries maxTimeMS (what is left until its deadline), so that the server gives up by itself; where it
+ * does not answer at all the socket's timeout ends the wait, and the caller learns that the outcome is unknown.
+ */
+#include "mongo/world.h"
+
+#include <errno.h>
+#include <mongoc/mongoc.h>
+#include <pthread.h>
+#include <sys/random.h>
+#include <time.h>
+
+/* Where the URI does not say otherwise: above every deadline, so that the server's own answer comes first. */
+#define SOCKET_TIMEOUT_MS 90000
+#define CONNECT_TIMEOUT_MS 10000
+#define SELECTION_TIMEOUT_MS 15000
+
+/* Longest sleep between two questions whether the run was cancelled. */
+#define NAP_MS 100
+
+typedef struct {
+   ecl_world_t world;
+   mongoc_uri_t *uri;
+   mongoc_client_t *client;
+   mongoc_client_session_t *session;     /* of everything but transactions; NULL where the server has none */
+   mongoc_client_session_t *transaction; /* made when first needed */
+   mongoc_read_prefs_t *primary;
+   bool (*cancelled) (void);
+} mongo_world_t;
+
+static int64_t
+world_now (ecl_world_t *self)
+{
+   struct timespec t;
+
+   (void) self;
+   clock_gettime (CLOCK_BOOTTIME, &t);
+   return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static uint64_t
+world_random (ecl_world_t *self)
+{
+   uint64_t bits = 0;
+
+   while (getrandom (&bits, sizeof bits, 0) != (ssize_t) sizeof bits) {
+      if (errno != EINTR) {
+         return (uint64_t) world_now (self) * 0x9E3779B97F4A7C15u; /* for spreading waits it will do */
+      }
+   }
+   return bits;
+}
+
+static bool
+world_cancelled (ecl_world_t *self)
+{
+   mongo_world_t *world = (mongo_world_t *) self;
+
+   return world->cancelled && world->cancelled ();
+}
+
+static bool
+world_wait (ecl_world_t *self, int64_t ms)
+{
+   int64_t end = world_now (self) + ms, left;
+
+   while ((left = end - world_now (self)) > 0) {
+      int64_t nap = left < NAP_MS ? left : NAP_MS;
+      struct timespec t = {.tv_sec = nap / 1000, .tv_nsec = nap % 1000 * 1000000};
+
+      if (world_cancelled (self)) {
+         return false;
+      }
+      nanosleep (&t, NULL);
+   }
+   return !world_cancelled (self);
+}
+
+/* Commands that take no maxTimeMS: getMore of an ordinary cursor refuses it. */
+static bool
+takes_max_time (const bson_t *command)
+{
+   static const char *const without[] = {"getMore", "killCursors", "hello", "ping"};
+   bson_iter_t iter;
+
+   if (!bson_iter_init (&iter, command) || !bson_iter_next (&iter)) {
+      return false;
+   }
+   for (size_t i = 0; i < sizeof without / sizeof without[0]; i++) {
+      if (strcmp (bson_iter_key (&iter), without[i]) == 0) {
+         return false;
+      }
+   }
+   return !bson_has_field (command, "maxTimeMS");
+}
+
+static ecl_reply_t
+judge (bool good, const bson_t *reply)
+{
+   return good ? ECL_REPLY_OK : bson_has_field (reply, "ok") ? ECL_REPLY_REFUSED : ECL_REPLY_LOST;
+}
+
+static mongoc_client_session_t *
+session_of (mongo_world_t *self, ecl_txn_t txn, bson_error_t *error)
+{
+   mongoc_client_session_t **session = txn == ECL_TXN_NONE ? &self->session : &self->transaction;
+
+   if (!*session) {
+      /* Where there is no server yet, or one without sessions, this fails and is tried again. */
+      mongoc_session_opt_t *options = mongoc_session_opts_new ();
+
+      /* All reads are of the primary; the driver would add a read concern of its own. */
+      mongoc_session_opts_set_causal_consistency (options, false);
+      *session = mongoc_client_start_session (self->client, options, error);
+      mongoc_session_opts_destroy (options);
+   }
+   return *session;
+}
+
+static ecl_reply_t
+end_transaction (mongo_world_t *self, ecl_txn_t txn, bson_t *reply, bson_error_t *error)
+{
+   bool good;
+
+   if (!self->transaction || !mongoc_client_session_in_transaction (self->transaction)) {
+      bson_init (reply);
+      if (txn == ECL_TXN_ABORT) {
+         return ECL_REPLY_OK;
+      }
+      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "no transaction is open");
+      return ECL_REPLY_LOST;
+   }
+   if (txn == ECL_TXN_ABORT) {
+      bson_init (reply);
+      (void) mongoc_client_session_abort_transaction (self->transaction, NULL);
+      return ECL_REPLY_OK;
+   }
+   good = mongoc_client_session_commit_transaction (self->transaction, reply, error);
+   return judge (good, reply);
+}
+
+static bool
+begin_transaction (mongo_world_t *self, bson_error_t *error)
+{
+   mongoc_transaction_opt_t *options = mongoc_transaction_opts_new ();
+   mongoc_write_concern_t *write = mongoc_write_concern_new ();
+   mongoc_read_concern_t *read = mongoc_read_concern_new ();
+   bool good;
+
+   if (mongoc_client_session_in_transaction (self->transaction)) {
+      (void) mongoc_client_session_abort_transaction (self->transaction, NULL);
+   }
+   mongoc_write_concern_set_wmajority (write, ECL_WORLD_TIMEOUT);
+   mongoc_read_concern_set_level (read, MONGOC_READ_CONCERN_LEVEL_SNAPSHOT);
+   mongoc_transaction_opts_set_write_concern (options, write);
+   mongoc_transaction_opts_set_read_concern (options, read);
+   mongoc_transaction_opts_set_read_prefs (options, self->primary);
+   good = mongoc_client_session_start_transaction (self->transaction, options, error);
+   mongoc_read_concern_destroy (read);
+   mongoc_write_concern_destroy (write);
+   mongoc_transaction_opts_destroy (options);
+   return good;
+}
+
+static ecl_reply_t
+world_run_command (ecl_world_t *self, const ecl_command_t *command, int64_t deadline, bson_t *reply,
+                   bson_error_t *error)
+{
+   mongo_world_t *world = (mongo_world_t *) self;
+   mongoc_client_session_t *session;
+   int64_t left = deadline - world_now (self);
+   ecl_reply_t result = ECL_REPLY_LOST;
+   bson_t options = BSON_INITIALIZER;
+   bson_error_t ignored;
+
+   error = error ? error : &ignored;
+   memset (error, 0, sizeof *error);
+   if (command->txn == ECL_TXN_COMMIT || command->txn == ECL_TXN_ABORT) {
+      result = end_transaction (world, command->txn, reply, error);
+      goto done;
+   }
+   session = session_of (world, command->txn, error);
+   if (command->txn != ECL_TXN_NONE && (!session || (command->txn == ECL_TXN_BEGIN && !begin_transaction (world, error)))) {
+      bson_init (reply);
+      goto done;
+   }
+   if (session && !mongoc_client_session_append (session, &options, error)) {
+      bson_init (reply);
+      goto done;
+   }
+   if (takes_max_time (command->command)) {
+      BSON_APPEND_INT64 (&options, "maxTimeMS", left > 1 ? left : 1);
+   }
+   result = judge (mongoc_client_command_with_opts (world->client, command->database, command->command, world->primary,
+                                                    &options, reply, error),
+                   reply);
+
+done:
+   bson_destroy (&options);
+   return result;
+}
+
+static void
+init_driver (void)
+{
+   mongoc_init ();
+   mongoc_log_set_handler (NULL, NULL);
+}
+
+static void
+set_default (mongoc_uri_t *uri, const char *option, int32_t value)
+{
+   if (!mongoc_uri_has_option (uri, option)) {
+      mongoc_uri_set_option_as_int32 (uri, option, value);
+   }
+}
+
+ecl_world_t *
+ecl_mongo_world_new (const char *uri, bool (*cancelled) (void), const char **database, bson_error_t *error)
+{
+   static pthread_once_t once = PTHREAD_ONCE_INIT;
+   mongo_world_t *self;
+   bson_error_t why;
+   mongoc_uri_t *parsed;
+
+   pthread_once (&once, init_driver);
+   parsed = mongoc_uri_new_with_error (uri, &why);
+   if (!parsed) {
+      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "the server's URI cannot be read: %s", why.message);
+      return NULL;
+   }
+   self = bson_malloc0 (sizeof *self);
+   self->uri = parsed;
+   set_default (parsed, MONGOC_URI_SOCKETTIMEOUTMS, SOCKET_TIMEOUT_MS);
+   set_default (parsed, MONGOC_URI_CONNECTTIMEOUTMS, CONNECT_TIMEOUT_MS);
+   set_default (parsed, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, SELECTION_TIMEOUT_MS);
+   self->world = (ecl_world_t){.now = world_now,
+                               .random = world_random,
+                               .wait = world_wait,
+                               .cancelled = world_cancelled,
+                               .run_command = world_run_command};
+   self->cancelled = cancelled;
+   self->primary = mongoc_read_prefs_new (MONGOC_READ_PRIMARY);
+   self->client = mongoc_client_new_from_uri_with_error (parsed, &why);
+   if (!self->client) {
+      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s", why.message);
+      ecl_mongo_world_destroy (&self->world);
+      return NULL;
+   }
+   mongoc_client_set_error_api (self->client, MONGOC_ERROR_API_VERSION_2);
+   mongoc_client_set_appname (self->client, "eclose");
+   *database = mongoc_uri_get_database (parsed);
+   return &self->world;
+}
+
+void
+ecl_mongo_world_destroy (ecl_world_t *world)
+{
+   mongo_world_t *self = (mongo_world_t *) world;
+
+   if (!self) {
+      return;
+   }
+   if (self->transaction) {
+      mongoc_client_session_destroy (self->transaction);
+   }
+   if (self->session) {
+      mongoc_client_session_destroy (self->session);
+   }
+   if (self->client) {
+      mongoc_client_destroy (self->client);
+   }
+   mongoc_read_prefs_destroy (self->primary);
+   mongoc_uri_destroy (self->uri);
+   bson_free (self);
+}
+
+const char *
+ecl_mongo_version (void)
+{
+   return mongoc_get_version ();
+}

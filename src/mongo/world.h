@@ -1,0 +1,19 @@
+/* The real world: clock, chance and a server, by libmongoc. See run/world.h. */
+#ifndef ECL_MONGO_WORLD_H
+#define ECL_MONGO_WORLD_H
+
+#include "run/world.h"
+
+/* Connects when first used. *database is what the URI names, or NULL; it belongs to the world. cancelled is asked
+ * between commands and while waiting; may be NULL. NULL where the URI cannot be read. */
+ecl_world_t *
+ecl_mongo_world_new (const char *uri, bool (*cancelled) (void), const char **database, bson_error_t *error);
+
+void
+ecl_mongo_world_destroy (ecl_world_t *self);
+
+/* The version of libmongoc. */
+const char *
+ecl_mongo_version (void);
+
+#endif

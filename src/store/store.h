@@ -1,0 +1,99 @@
+/* Store: what eclose keeps in the database that it migrates, in collections whose names start with "eclose_".
+ *
+ * Here are the commands that write and read those records, and what their replies mean; nothing is sent. All of them
+ * carry their own concerns, so that nothing in a URI can weaken them: read with majority, written with w: majority and
+ * j: true. Times are the server's ($$NOW), never a client's.
+ *
+ *    eclose_jobs         one record per run: {_id, kind, collection, to, mode, state, counts, host, pid, started, seen,
+ *                        ended, error}; state is "running", "done", "failed" or "cancelled"
+ *    eclose_quarantine   documents that could not be carried over: {_id: {collection, id}, collection, version, to,
+ *                        error: {code, message, file, line, column, path}, when, job}
+ */
+#ifndef ECL_STORE_STORE_H
+#define ECL_STORE_STORE_H
+
+#include "bson/value.h"
+
+#define ECL_STORE_JOBS "eclose_jobs"
+#define ECL_STORE_QUARANTINE "eclose_quarantine"
+
+/* Milliseconds for the majority to have it. */
+#define ECL_STORE_WTIMEOUT 30000
+
+/* Appends a value under a key. The arena is used meanwhile. */
+void
+ecl_append_value (bson_t *to, const char *key, ecl_arena_t *arena, const ecl_value_t *value);
+
+/* Appends writeConcern: {w: majority, j: true, wtimeout}. */
+void
+ecl_store_write_concern (bson_t *command);
+
+/* Appends readConcern: {level: majority}. */
+void
+ecl_store_read_concern (bson_t *command);
+
+/* ---- jobs ---- */
+
+typedef struct {
+   uint8_t id[12];
+   const char *kind;       /* "up" or "down" */
+   const char *collection;
+   const char *to;         /* version as text */
+   const char *mode;       /* "pushdown" or "client": how it works now */
+   const char *state;
+   const char *host;       /* may be NULL */
+   int64_t pid;
+   int64_t total, changed, conflicts, quarantined;
+   const char *error;      /* may be NULL */
+} ecl_job_t;
+
+/* Each initialises *command. begin and update write the whole record; ended sets the time, too. */
+void
+ecl_job_write (const ecl_job_t *job, bool begin, bool ended, bson_t *command);
+
+/* The latest jobs of a collection, newest first; at most limit. */
+void
+ecl_job_find (const char *collection, int32_t limit, bson_t *command);
+
+/* ---- quarantine ---- */
+
+typedef struct {
+   ecl_value_t id; /* of the document */
+   const char *collection;
+   ecl_value_t version;   /* as stored; may be missing */
+   const char *to;        /* version as text */
+   int32_t code;
+   const char *message;
+   const char *path;      /* in the document, or of the expression in the file; "" where unknown */
+   const char *file;      /* "" where unknown */
+   uint32_t line, column;
+   const uint8_t *job;    /* 12 bytes */
+} ecl_quarantined_t;
+
+/* An update command over as many records as are appended; begin, append, end. */
+typedef struct {
+   bson_t *command;
+   bson_t updates;
+   uint32_t n;
+   size_t size;
+} ecl_quarantine_writer_t;
+
+void
+ecl_quarantine_begin (ecl_quarantine_writer_t *self, bson_t *command);
+
+void
+ecl_quarantine_append (ecl_quarantine_writer_t *self, ecl_arena_t *arena, const ecl_quarantined_t *record);
+
+void
+ecl_quarantine_end (ecl_quarantine_writer_t *self);
+
+/* How many records a collection has: an aggregate whose one row is {n}. No row: none. */
+void
+ecl_quarantine_count (const char *collection, bson_t *command);
+
+/* Removes the records of a collection from before a time of the server's: a pass that began then, and saw every document
+ * that is not at its target, did not write them again. */
+void
+ecl_quarantine_forget (const char *collection, int64_t before, bson_t *command);
+
+#endif
