@@ -1,6 +1,8 @@
 /* eclose_quarantine: documents that could not be carried over, with the reason. */
 #include "store/store.h"
 
+#include "upgrade/append.h"
+
 /* Messages of servers can quote whole documents. */
 #define MESSAGE_MAX 2000
 
@@ -34,7 +36,7 @@ append_text (bson_t *to, const char *key, const char *text)
 }
 
 static void
-append_set (bson_t *set, ecl_arena_t *arena, const ecl_quarantined_t *record)
+append_set (bson_t *set, const ecl_quarantined_t *record)
 {
    ecl_field_t literal = ecl_field ("$literal", 8, record->version);
    ecl_value_t version = ecl_fields (&literal, 1);
@@ -44,7 +46,7 @@ append_set (bson_t *set, ecl_arena_t *arena, const ecl_quarantined_t *record)
    bson_oid_init_from_data (&job, record->job);
    append_text (set, "collection", record->collection);
    if (record->version.type != ECL_MISSING) {
-      ecl_append_value (set, "version", arena, &version);
+      ecl_append_value (set, "version", &version);
    }
    append_text (set, "to", record->to);
    BSON_APPEND_DOCUMENT_BEGIN (set, "error", &error);
@@ -60,7 +62,7 @@ append_set (bson_t *set, ecl_arena_t *arena, const ecl_quarantined_t *record)
 }
 
 void
-ecl_quarantine_append (ecl_quarantine_writer_t *self, ecl_arena_t *arena, const ecl_quarantined_t *record)
+ecl_quarantine_append (ecl_quarantine_writer_t *self, const ecl_quarantined_t *record)
 {
    bson_t update, query, id, pipeline, stage, set;
    char buffer[16];
@@ -71,13 +73,13 @@ ecl_quarantine_append (ecl_quarantine_writer_t *self, ecl_arena_t *arena, const 
    BSON_APPEND_DOCUMENT_BEGIN (&update, "q", &query);
    BSON_APPEND_DOCUMENT_BEGIN (&query, "_id", &id);
    BSON_APPEND_UTF8 (&id, "collection", record->collection);
-   ecl_append_value (&id, "id", arena, &record->id);
+   ecl_append_value (&id, "id", &record->id);
    bson_append_document_end (&query, &id);
    bson_append_document_end (&update, &query);
    BSON_APPEND_ARRAY_BEGIN (&update, "u", &pipeline);
    BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
    BSON_APPEND_DOCUMENT_BEGIN (&stage, "$set", &set);
-   append_set (&set, arena, record);
+   append_set (&set, record);
    bson_append_document_end (&stage, &set);
    bson_append_document_end (&pipeline, &stage);
    bson_append_array_end (&update, &pipeline);
@@ -114,20 +116,43 @@ ecl_quarantine_count (const char *collection, bson_t *command)
    ecl_store_read_concern (command);
 }
 
+static void
+append_stale (bson_t *query, const char *collection, int64_t before)
+{
+   bson_t when;
+
+   BSON_APPEND_UTF8 (query, "collection", collection);
+   BSON_APPEND_DOCUMENT_BEGIN (query, "when", &when);
+   BSON_APPEND_DATE_TIME (&when, "$lt", before);
+   bson_append_document_end (query, &when);
+}
+
+void
+ecl_quarantine_stale (const char *collection, int64_t before, bson_t *command)
+{
+   bson_t filter;
+
+   bson_init (command);
+   BSON_APPEND_UTF8 (command, "find", ECL_STORE_QUARANTINE);
+   BSON_APPEND_DOCUMENT_BEGIN (command, "filter", &filter);
+   append_stale (&filter, collection, before);
+   bson_append_document_end (command, &filter);
+   BSON_APPEND_INT32 (command, "limit", 1);
+   BSON_APPEND_BOOL (command, "singleBatch", true);
+   ecl_store_read_concern (command);
+}
+
 void
 ecl_quarantine_forget (const char *collection, int64_t before, bson_t *command)
 {
-   bson_t deletes, delete, query, when;
+   bson_t deletes, delete, query;
 
    bson_init (command);
    BSON_APPEND_UTF8 (command, "delete", ECL_STORE_QUARANTINE);
    BSON_APPEND_ARRAY_BEGIN (command, "deletes", &deletes);
    BSON_APPEND_DOCUMENT_BEGIN (&deletes, "0", &delete);
    BSON_APPEND_DOCUMENT_BEGIN (&delete, "q", &query);
-   BSON_APPEND_UTF8 (&query, "collection", collection);
-   BSON_APPEND_DOCUMENT_BEGIN (&query, "when", &when);
-   BSON_APPEND_DATE_TIME (&when, "$lt", before);
-   bson_append_document_end (&query, &when);
+   append_stale (&query, collection, before);
    bson_append_document_end (&delete, &query);
    BSON_APPEND_INT32 (&delete, "limit", 0);
    bson_append_document_end (&deletes, &delete);

@@ -2,34 +2,6 @@
 #include "store/store.h"
 
 void
-ecl_append_value (bson_t *to, const char *key, ecl_arena_t *arena, const ecl_value_t *value)
-{
-   ecl_arena_mark_t mark = ecl_arena_mark (arena);
-   ecl_field_t field = ecl_field ("", 0, *value);
-   ecl_value_t wrapped = ecl_fields (&field, 1), raw;
-   bson_iter_t iter;
-   bson_t doc;
-
-   if (value->type == ECL_MISSING) {
-      return;
-   }
-   if (value->type == BSON_TYPE_DOCUMENT || value->type == BSON_TYPE_ARRAY) {
-      /* These may be as large as a document can be: not wrapped. */
-      if (ecl_value_to_raw (arena, value, &raw, NULL) && bson_init_static (&doc, raw.u.raw, raw.len)) {
-         if (value->type == BSON_TYPE_DOCUMENT) {
-            bson_append_document (to, key, -1, &doc);
-         } else {
-            bson_append_array (to, key, -1, &doc);
-         }
-      }
-   } else if (ecl_value_to_raw (arena, &wrapped, &raw, NULL) && bson_init_static (&doc, raw.u.raw, raw.len) &&
-              bson_iter_init (&iter, &doc) && bson_iter_next (&iter)) {
-      bson_append_iter (to, key, -1, &iter);
-   }
-   ecl_arena_release (arena, mark);
-}
-
-void
 ecl_store_write_concern (bson_t *command)
 {
    bson_t concern;

@@ -20,10 +20,6 @@
 /* Milliseconds for the majority to have it. */
 #define ECL_STORE_WTIMEOUT 30000
 
-/* Appends a value under a key. The arena is used meanwhile. */
-void
-ecl_append_value (bson_t *to, const char *key, ecl_arena_t *arena, const ecl_value_t *value);
-
 /* Appends writeConcern: {w: majority, j: true, wtimeout}. */
 void
 ecl_store_write_concern (bson_t *command);
@@ -82,7 +78,7 @@ void
 ecl_quarantine_begin (ecl_quarantine_writer_t *self, bson_t *command);
 
 void
-ecl_quarantine_append (ecl_quarantine_writer_t *self, ecl_arena_t *arena, const ecl_quarantined_t *record);
+ecl_quarantine_append (ecl_quarantine_writer_t *self, const ecl_quarantined_t *record);
 
 void
 ecl_quarantine_end (ecl_quarantine_writer_t *self);
@@ -91,8 +87,12 @@ ecl_quarantine_end (ecl_quarantine_writer_t *self);
 void
 ecl_quarantine_count (const char *collection, bson_t *command);
 
-/* Removes the records of a collection from before a time of the server's: a pass that began then, and saw every document
- * that is not at its target, did not write them again. */
+/* Finds one record of a collection from before a time of the server's: a pass that began then, and saw every document
+ * that is not at its target, did not write it again. */
+void
+ecl_quarantine_stale (const char *collection, int64_t before, bson_t *command);
+
+/* Removes those records. */
 void
 ecl_quarantine_forget (const char *collection, int64_t before, bson_t *command);
 

@@ -1,0 +1,222 @@
+/* What the files of the backfill share: see backfill.h.
+ *
+ *    backfill.c        the states that read, begin and end; step and drive
+ *    backfill_push.c   a batch pushed down
+ *    backfill_write.c  a batch computed here: write, quarantine, transactions
+ *
+ * A state has two functions: enter says what to do (or goes on to another state at once), reply takes the answer.
+ */
+#ifndef ECL_RUN_BACKFILL_PRIVATE_H
+#define ECL_RUN_BACKFILL_PRIVATE_H
+
+#include "run/backfill.h"
+#include "run/range.h"
+#include "run/reader.h"
+
+typedef enum {
+   ST_TIME,       /* the server's clock, before a pass */
+   ST_COUNT,      /* what is to be done */
+   ST_READ,       /* the next batch of the reader at hand */
+   ST_NEXT,       /* looks what is left of the batch at hand, and what follows; sends nothing */
+   ST_PUSH,       /* update statements of ranges */
+   ST_REDO,       /* the next range that failed; sends nothing */
+   ST_WORK,       /* computes statements; sends nothing */
+   ST_WRITE,      /* all of them */
+   ST_WRITE_ONE,  /* one after another, where the server refused the command */
+   ST_QUARANTINE,
+   ST_TXN_READ,
+   ST_TXN_WRITE,
+   ST_TXN_COMMIT,
+   ST_TXN_ABORT,
+   ST_JOB_BEGIN,  /* before the first write of all */
+   ST_JOB_SEEN,
+   ST_STALE,      /* are there records of documents that were carried over meanwhile? */
+   ST_FORGET,
+   ST_KILL,       /* cursors that are still open */
+   ST_JOB_END,
+   ST_END,
+   ST_N
+} state_t;
+
+/* Readers: what the pass goes through; a range that is done again; documents that had changed. */
+enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
+
+#define DEFAULT_BATCH 1000u
+#define MAX_COMMAND (15u * 1024 * 1024) /* of statements; one alone may be larger, up to what the guard makes */
+#define MAX_QUARANTINE (4u * 1024 * 1024)
+#define MAX_ROUNDS 5u     /* of reading a batch's changed documents again, before they are left to the next pass */
+#define MAX_ATTEMPTS 8u   /* of one command that is lost */
+#define MAX_IDLE_PASSES 8 /* in a row that changed nothing, with documents that could be */
+#define SEEN_MS 5000      /* between two signs of life in the job's record */
+#define FALL_BACK 3u      /* ranges in a row that failed for no document's fault */
+
+/* A version of the chain, written out for the server. */
+typedef struct {
+   bool ready;
+   bson_t filter, pipeline;
+} pushed_t;
+
+/* Part of a pushed-down batch. */
+typedef struct {
+   ecl_range_t range;
+   bool failed;
+} piece_t;
+
+typedef struct {
+   uint32_t piece;
+   uint32_t version; /* place on the chain */
+} pushed_statement_t;
+
+struct ecl_backfill_t {
+   ecl_backfill_options_t options;
+   ecl_backfill_result_t result;
+   ecl_converter_t *converter;
+   const char *collection;
+   bson_t candidates;       /* filter: not at the target */
+
+   state_t state;
+   state_t after_job;       /* where ST_JOB_BEGIN was needed */
+   state_t after_quarantine;
+   uint32_t attempts;
+   int64_t wait;            /* ms before the state is entered; 0: at once */
+   int64_t now, last_seen;
+   bool cancel, job_begun;
+
+   bson_t command;          /* that is under way */
+   bool has_command;
+
+   /* the pass */
+   int64_t pass_time;       /* the server's clock when it began */
+   int64_t pass_changed, pass_failed, pass_left;
+   int32_t idle_passes;
+   bool counted;
+   bool pushing;            /* this pass is pushed down */
+   bool pushed_through;     /* one was */
+
+   ecl_reader_t readers[N_READERS];
+   int level;               /* reader at hand */
+   int back;                /* where READ_AGAIN returns to */
+
+   ecl_arena_t arena;       /* of the command at hand */
+
+   /* pushed down */
+   ecl_arena_t push_arena;  /* of the batch */
+   pushed_t *pushed;        /* per place on the chain */
+   ecl_value_t *ids;
+   uint32_t n_ids;
+   piece_t *pieces;
+   uint32_t n_pieces;
+   pushed_statement_t *statements;
+   uint32_t n_statements, statements_at, statements_sent;
+   uint32_t redo_at;        /* piece */
+   uint32_t blameless;      /* failed ranges in a row in which no document was at fault */
+   int64_t redo_failed;     /* pass_failed when the range began */
+   char push_error[BSON_ERROR_BUFFER_SIZE];
+
+   /* computed here */
+   bson_t updates;          /* array of statements */
+   uint32_t *sent;          /* index of the item of each */
+   uint32_t n_sent, one_at;
+   bool *item_failed;       /* of the command at hand */
+   uint32_t *txn;           /* items that need a transaction */
+   uint32_t n_txn, txn_at, txn_attempts;
+   bool txn_same;           /* after the abort: the same document once more */
+   ecl_reader_t txn_reader; /* what the transaction read */
+   ecl_value_t txn_after;
+   uint32_t cap_items;
+
+   bson_t again;            /* array of _ids */
+   uint32_t n_again, rounds;
+
+   bson_t quarantine_command;
+   ecl_quarantine_writer_t quarantine;
+   bool quarantining;       /* quarantine_command holds records */
+   bool quarantine_closed;  /* and is complete */
+};
+
+/* ---- for all files ---- */
+
+/* Ends the run. */
+void
+ecl_backfill_fail (ecl_backfill_t *self, const bson_error_t *error);
+
+/* An update command under construction for the collection: options first, so that the statements come last. */
+void
+ecl_backfill_update_begin (ecl_backfill_t *self, bool concern, bson_t *statements);
+
+void
+ecl_backfill_update_end (ecl_backfill_t *self, bson_t *statements);
+
+/* Codes of the server's that will go away. */
+bool
+ecl_backfill_transient (int32_t code);
+
+/* Codes that no document is at fault of and that no waiting heals. */
+bool
+ecl_backfill_hopeless (int32_t code);
+
+/* The item's _id will be read again. */
+void
+ecl_backfill_again (ecl_backfill_t *self, const ecl_value_t *id);
+
+/* Room for n items in the arrays per item. */
+void
+ecl_backfill_reserve (ecl_backfill_t *self, uint32_t n);
+
+/* A whole number of a reply; 0 where there is none. */
+int64_t
+ecl_backfill_number (const bson_t *reply, const char *key);
+
+/* Walks writeErrors. */
+bool
+ecl_backfill_next_error (bson_iter_t *errors, int32_t *index, int32_t *code, const char **message);
+
+/* An iterator before the first write error; false where there are none. */
+bool
+ecl_backfill_errors (const bson_t *reply, bson_iter_t *errors);
+
+/* {$and: [{_id: …}, candidates]} */
+void
+ecl_backfill_among (ecl_backfill_t *self, const ecl_value_t *ids, bson_t *filter);
+
+/* ---- backfill_push.c ---- */
+
+void
+ecl_push_start (ecl_backfill_t *self); /* a batch of _ids has arrived */
+
+void
+ecl_push_enter (ecl_backfill_t *self);
+
+void
+ecl_push_reply (ecl_backfill_t *self, const ecl_event_t *event);
+
+void
+ecl_redo_enter (ecl_backfill_t *self);
+
+void
+ecl_redo_done (ecl_backfill_t *self); /* READ_REDO is exhausted */
+
+/* ---- backfill_write.c ---- */
+
+void
+ecl_work_enter (ecl_backfill_t *self);
+
+void
+ecl_write_enter (ecl_backfill_t *self);
+
+void
+ecl_write_reply (ecl_backfill_t *self, const ecl_event_t *event);
+
+void
+ecl_quarantine_enter (ecl_backfill_t *self);
+
+void
+ecl_quarantine_reply (ecl_backfill_t *self, const ecl_event_t *event);
+
+void
+ecl_txn_enter (ecl_backfill_t *self);
+
+void
+ecl_txn_reply (ecl_backfill_t *self, const ecl_event_t *event);
+
+#endif
