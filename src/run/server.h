@@ -1,0 +1,26 @@
+/* Server: what the server at the other end can do, found by asking it. Nothing here writes. */
+#ifndef ECL_RUN_SERVER_H
+#define ECL_RUN_SERVER_H
+
+#include "run/guard.h"
+#include "run/world.h"
+
+typedef struct {
+   char version[32];
+   int32_t wire;      /* maxWireVersion */
+   bool pipelines;    /* in updates (4.2) */
+   bool transactions; /* a replica set or mongos, with sessions */
+   bool sharded;      /* mongos */
+   bool vouched;      /* it names the commit it was built from, as MongoDB does: its explain is believed */
+} ecl_server_t;
+
+bool
+ecl_server_ask (ecl_world_t *world, ecl_server_t *out, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Whether {_id, $expr} is looked up by _id there, so that a guard may stand in the filter; else it stands in the
+ * pipeline, which every server does by _id. A server whose explain is not believed gets the pipeline. */
+bool
+ecl_server_guard_form (ecl_world_t *world, const ecl_server_t *server, const char *database, const char *collection,
+                       ecl_guard_form_t *form, bson_error_t *error) ECL_MUST_CHECK;
+
+#endif
