@@ -13,6 +13,8 @@ static const ecl_command_t *const commands[] = {
    &ecl_cmd_test,
    &ecl_cmd_eval,
    &ecl_cmd_match,
+   &ecl_cmd_up,
+   &ecl_cmd_down,
    NULL,
 };
 

@@ -167,7 +167,7 @@ begin_transaction (mongo_world_t *self, bson_error_t *error)
 }
 
 static ecl_reply_t
-world_run_command (ecl_world_t *self, const ecl_command_t *command, int64_t deadline, bson_t *reply,
+world_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadline, bson_t *reply,
                    bson_error_t *error)
 {
    mongo_world_t *world = (mongo_world_t *) self;

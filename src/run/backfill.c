@@ -728,7 +728,7 @@ ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, 
       handlers[state].enter (self);
       if (self->has_command) {
          action->kind = ECL_ACTION_COMMAND;
-         action->command = (ecl_command_t){self->options.database, &self->command, txn_of (self->state)};
+         action->command = (ecl_call_t){self->options.database, &self->command, txn_of (self->state)};
          action->timeout = ECL_WORLD_TIMEOUT;
          return;
       }

@@ -66,7 +66,7 @@ typedef enum { ECL_ACTION_COMMAND, ECL_ACTION_WAIT, ECL_ACTION_DONE } ecl_action
 
 typedef struct {
    ecl_action_kind_t kind;
-   ecl_command_t command; /* belongs to the machine, until the next step */
+   ecl_call_t command; /* belongs to the machine, until the next step */
    int64_t timeout;       /* ms for the command, or to wait */
 } ecl_action_t;
 

@@ -136,7 +136,7 @@ ask_shard_key (ecl_world_t *world, const char *database, const char *collection,
                bson_error_t *error)
 {
    bson_t command = BSON_INITIALIZER, filter, reply;
-   ecl_command_t call = {.database = "config", .command = &command};
+   ecl_call_t call = {.database = "config", .command = &command};
    ecl_value_t list, row, dropped;
    ecl_reply_t answer;
    ecl_iter_t iter;

@@ -89,7 +89,7 @@ ecl_server_guard_form (ecl_world_t *world, const ecl_server_t *server, const cha
    bson_t command = BSON_INITIALIZER, find, filter, expr, equal, reply;
    bson_iter_t iter, plan;
    ecl_reply_t answer;
-   ecl_command_t call = {.database = database, .command = &command};
+   ecl_call_t call = {.database = database, .command = &command};
 
    *form = ECL_GUARD_IN_PIPELINE;
    if (!server->vouched) {

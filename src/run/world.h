@@ -26,7 +26,7 @@ typedef struct {
    const char *database;
    const bson_t *command;
    ecl_txn_t txn;
-} ecl_command_t;
+} ecl_call_t;
 
 typedef struct ecl_world_t ecl_world_t;
 
@@ -46,7 +46,7 @@ struct ecl_world_t {
    /* Sends one command to the primary, whatever read preference and write concern the URI names: concerns stand in the
     * command. The server gives up at the deadline (in terms of now). *reply is always initialised here; the caller
     * destroys it. */
-   ecl_reply_t (*run_command) (ecl_world_t *self, const ecl_command_t *command, int64_t deadline, bson_t *reply,
+   ecl_reply_t (*run_command) (ecl_world_t *self, const ecl_call_t *command, int64_t deadline, bson_t *reply,
                                bson_error_t *error);
 };
 

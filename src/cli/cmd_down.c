@@ -1,0 +1,45 @@
+/* eclose down: carries a collection back to an older version. */
+#include "cli/commands.h"
+#include "cli/remote.h"
+
+static ecl_exit_t
+run (ecl_cli_t *cli)
+{
+   ecl_exit_t status = ECL_EXIT_FAILED;
+   const ecl_chain_t *chain = NULL;
+   ecl_remote_t remote = {0};
+   ecl_mode_t mode;
+   size_t target;
+
+   if (!ecl_remote_mode (cli, &mode)) {
+      return ECL_EXIT_USAGE;
+   }
+   if (!ecl_cli_flag (cli, "to")) {
+      return ecl_cli_usage (cli, "say which version to go back to, with --to");
+   }
+   if (ecl_remote_open (&remote, cli) && ecl_cli_chain (cli, remote.project, 0, &chain)) {
+      status = ecl_remote_target (cli, chain, &target) ? ecl_remote_run (&remote, chain, target, true, mode)
+                                                       : ECL_EXIT_USAGE;
+   }
+   ecl_remote_close (&remote);
+   return status;
+}
+
+static const ecl_option_t options[] = {
+   {"to", 0, "N", "the version to go back to"},
+   {"mode", 0, "auto|pushdown|client", "who computes: the server, or eclose; auto chooses"},
+   {NULL},
+};
+
+const ecl_command_t ecl_cmd_down = {
+   .name = "down",
+   .arguments = "COLLECTION",
+   .summary = "carry a collection back to an older version",
+   .about = "Documents above the version run through the way down of each migration between.\n"
+            "Refused where one of them has none or is irreversible.",
+   .options = options,
+   .min_args = 1,
+   .max_args = 1,
+   .flags = ECL_COMMAND_PROJECT | ECL_COMMAND_SERVER | ECL_COMMAND_FORMAT,
+   .run = run,
+};
