@@ -373,33 +373,86 @@ walk_array (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *arr
    return ECL_MATCH_NO;
 }
 
+/* Part i of the path has led to this value. */
+static int
+walk_value (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *v, uint32_t i)
+{
+   ecl_value_t current = *v;
+
+   for (;;) {
+      if (i + 1 == self->path.n) {
+         return walk_leaf (self, ev, &current);
+      }
+      if (current.type == BSON_TYPE_ARRAY) {
+         /* Behind the dot at the end of "a." there is nothing: the server takes the array for the end. */
+         if (i + 2 == self->path.n && self->path.parts[i + 1].len == 0) {
+            return walk_leaf (self, ev, &current);
+         }
+         return walk_array (self, ev, &current, i + 1);
+      }
+      i++;
+      if (current.type != BSON_TYPE_DOCUMENT || !find_part (&current, &self->path.parts[i], &current)) {
+         current = ecl_missing ();
+         return ecl_match_test (self, ev, &current);
+      }
+   }
+}
+
 static int
 walk_document (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *document, uint32_t i)
 {
-   ecl_value_t current = *document, next;
+   ecl_value_t v = ecl_missing ();
 
-   for (; i < self->path.n; i++) {
-      if (!find_part (&current, &self->path.parts[i], &next)) {
-         next = ecl_missing ();
-         return ecl_match_test (self, ev, &next);
-      }
-      if (i + 1 == self->path.n) {
-         return walk_leaf (self, ev, &next);
-      }
-      if (next.type == BSON_TYPE_ARRAY) {
-         /* Behind the dot at the end of "a." there is nothing: the server takes the array for the end. */
-         if (i + 2 == self->path.n && self->path.parts[i + 1].len == 0) {
-            return walk_leaf (self, ev, &next);
-         }
-         return walk_array (self, ev, &next, i + 1);
-      }
-      if (next.type != BSON_TYPE_DOCUMENT) {
-         next = ecl_missing ();
-         return ecl_match_test (self, ev, &next);
-      }
-      current = next;
+   if (!find_part (document, &self->path.parts[i], &v)) {
+      return ecl_match_test (self, ev, &v);
    }
-   return ECL_MATCH_NO;
+   return walk_value (self, ev, &v, i);
+}
+
+/* A node whose path begins with a field that has been looked up. */
+static int
+match_found (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *v)
+{
+   if (self->kind == ECL_MATCH_NOT) {
+      int r = match_found (self->nodes[0], ev, v);
+
+      return r < 0 ? r : !r;
+   }
+   return v->type == ECL_MISSING ? ecl_match_test (self, ev, v) : walk_value (self, ev, v, 0);
+}
+
+/* All nodes of an AND, whose paths' first fields are found in one scan. */
+static int
+match_heads (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *document)
+{
+   ecl_value_t values[ECL_MATCH_MAX_HEADS];
+   uint32_t left = self->n_heads;
+   ecl_cursor_t cursor;
+
+   for (uint32_t k = 0; k < self->n_heads; k++) {
+      values[k] = ecl_missing ();
+   }
+   ecl_cursor_init (&cursor, document->u.raw, document->len);
+   while (left && ecl_cursor_next (&cursor)) {
+      for (uint32_t k = 0; k < self->n_heads; k++) {
+         /* Of fields with equal names the first counts. */
+         if (self->heads[k]->len == cursor.key_len && values[k].type == ECL_MISSING &&
+             memcmp (self->heads[k]->name, cursor.key, cursor.key_len) == 0) {
+            ecl_cursor_value (&cursor, &values[k]);
+            left--;
+            break;
+         }
+      }
+   }
+   for (uint32_t i = 0; i < self->n; i++) {
+      const ecl_match_node_t *node = self->nodes[i];
+      int r = node->head ? match_found (node, ev, &values[node->head - 1]) : ecl_match_document (node, ev, document);
+
+      if (r != ECL_MATCH_YES) {
+         return r;
+      }
+   }
+   return ECL_MATCH_YES;
 }
 
 int
@@ -410,6 +463,9 @@ ecl_match_document (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_valu
    switch (self->kind) {
    case ECL_MATCH_AND:
    case ECL_MATCH_NOT:
+      if (self->n_heads > 0) {
+         return match_heads (self, ev, document);
+      }
       r = ECL_MATCH_YES;
       for (uint32_t i = 0; i < self->n && r == ECL_MATCH_YES; i++) {
          r = ecl_match_document (self->nodes[i], ev, document);

@@ -81,6 +81,10 @@ struct ecl_match_node_t {
    const uint8_t *source;
    ecl_match_node_t **nodes;
    uint32_t n, cap;
+   /* AND of several paths: their first parts, each once, so that one scan of the document finds all of them. head is,
+    * in each of the nodes, the index of its own + 1; 0: it has no path. */
+   const ecl_match_part_t **heads;
+   uint32_t n_heads, head;
    union {
       ecl_value_t value;
       ecl_match_set_t set;
@@ -95,6 +99,9 @@ struct ecl_match_node_t {
       const ecl_schema_t *schema;
    } u;
 };
+
+/* More are looked up one by one. */
+#define ECL_MATCH_MAX_HEADS 16
 
 struct ecl_match_t {
    ecl_arena_t arena;

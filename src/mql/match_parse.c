@@ -611,6 +611,51 @@ parse_operators (ecl_match_t *self, ecl_match_node_t *into, const ecl_match_path
 
 /* ---- predicates of the document ---- */
 
+/* The path that a node of an AND begins with; NULL where it has none, or several. */
+static const ecl_match_path_t *
+path_of (const ecl_match_node_t *node)
+{
+   while (node->kind == ECL_MATCH_NOT && node->n == 1) {
+      node = node->nodes[0];
+   }
+   return node->kind >= ECL_MATCH_EQ && node->path.n ? &node->path : NULL;
+}
+
+/* Collects the first parts of the paths below an AND; see ecl_match_node_t.heads. */
+static void
+collect_heads (ecl_match_t *self, ecl_match_node_t *node)
+{
+   const ecl_match_part_t **heads = ecl_arena_array (&self->arena, const ecl_match_part_t *, ECL_MATCH_MAX_HEADS);
+   uint32_t n = 0;
+
+   for (uint32_t i = 0; i < node->n; i++) {
+      const ecl_match_path_t *path = path_of (node->nodes[i]);
+      uint32_t k = 0;
+
+      if (!path) {
+         continue;
+      }
+      while (k < n &&
+             (heads[k]->len != path->parts[0].len || memcmp (heads[k]->name, path->parts[0].name, heads[k]->len))) {
+         k++;
+      }
+      if (k == ECL_MATCH_MAX_HEADS) {
+         continue;
+      }
+      if (k == n) {
+         heads[n++] = &path->parts[0];
+      }
+      for (ecl_match_node_t *inner = node->nodes[i];; inner = inner->nodes[0]) {
+         inner->head = k + 1;
+         if (inner->kind != ECL_MATCH_NOT) {
+            break;
+         }
+      }
+   }
+   node->heads = heads;
+   node->n_heads = n;
+}
+
 static void
 parse_list (ecl_match_t *self, ecl_match_node_t *into, ecl_match_kind_t kind, const ecl_field_t *spec, level_t level)
 {
@@ -766,7 +811,11 @@ parse_document (ecl_match_t *self, const ecl_value_t *document, const uint8_t *a
       }
    }
    self->parse.depth--;
-   return node->n == 1 ? node->nodes[0] : node;
+   if (node->n == 1) {
+      return node->nodes[0];
+   }
+   collect_heads (self, node);
+   return node;
 }
 
 ecl_match_node_t *
