@@ -58,6 +58,10 @@ typedef struct {
    uint32_t max_value;  /* bytes of a value that are shown; 0: 200 */
 } ecl_diff_style_t;
 
+/* A value as relaxed Extended JSON, cut at max bytes (0: 200) where it is longer; for messages. */
+bool
+ecl_diff_show_value (const ecl_value_t *value, uint32_t max, ecl_buf_t *out) ECL_MUST_CHECK;
+
 /* One line each. False where out is full. */
 bool
 ecl_diff_print (const ecl_differences_t *diff, const ecl_diff_style_t *style, ecl_buf_t *out) ECL_MUST_CHECK;

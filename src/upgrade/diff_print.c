@@ -12,15 +12,15 @@
 #define CYAN "\033[36m"
 #define PLAIN "\033[0m"
 
-/* A value as relaxed Extended JSON, cut at max bytes where it is long. */
-static bool
-show_value (const ecl_value_t *value, uint32_t max, ecl_buf_t *out)
+bool
+ecl_diff_show_value (const ecl_value_t *value, uint32_t max, ecl_buf_t *out)
 {
    uint64_t size = ecl_value_size (value);
    ecl_buf_t text;
    uint8_t *bytes;
    bool ok;
 
+   max = max ? max : 200;
    if (size > ECL_TEXT_BSON_MAX) {
       return ecl_buf_append_str (out, "…");
    }
@@ -59,23 +59,23 @@ print_one (const ecl_difference_t *item, bool colour, uint32_t max, ecl_buf_t *o
 
    switch (item->kind) {
    case ECL_DIFF_REMOVED:
-      ok = ok && ecl_buf_printf (out, "%s: ", path) && show_value (&item->before, max, out);
+      ok = ok && ecl_buf_printf (out, "%s: ", path) && ecl_diff_show_value (&item->before, max, out);
       break;
    case ECL_DIFF_ADDED:
-      ok = ok && ecl_buf_printf (out, "%s: ", path) && show_value (&item->after, max, out);
+      ok = ok && ecl_buf_printf (out, "%s: ", path) && ecl_diff_show_value (&item->after, max, out);
       break;
    case ECL_DIFF_CHANGED: {
       bool types = item->before.type != item->after.type;
 
-      ok = ok && ecl_buf_printf (out, "%s: ", path) && show_value (&item->before, max, out) &&
+      ok = ok && ecl_buf_printf (out, "%s: ", path) && ecl_diff_show_value (&item->before, max, out) &&
            (!types || ecl_buf_printf (out, " (%s)", ecl_type_name (item->before.type))) &&
-           ecl_buf_append_str (out, " -> ") && show_value (&item->after, max, out) &&
+           ecl_buf_append_str (out, " -> ") && ecl_diff_show_value (&item->after, max, out) &&
            (!types || ecl_buf_printf (out, " (%s)", ecl_type_name (item->after.type)));
       break;
    }
    case ECL_DIFF_RENAMED:
       ok = ok && ecl_buf_printf (out, "%s: moved from %s: ", path, item->from_path) &&
-           show_value (&item->after, max, out);
+           ecl_diff_show_value (&item->after, max, out);
       break;
    case ECL_DIFF_MOVED:
       ok = ok && ecl_buf_printf (out, "%s: moved from place %u to %u", path, item->from, item->to);
@@ -87,11 +87,9 @@ print_one (const ecl_difference_t *item, bool colour, uint32_t max, ecl_buf_t *o
 bool
 ecl_diff_print (const ecl_differences_t *diff, const ecl_diff_style_t *style, ecl_buf_t *out)
 {
-   uint32_t max = style->max_value ? style->max_value : 200;
-
    for (size_t i = 0; i < diff->n; i++) {
       if (!ecl_buf_append_str (out, style->indent ? style->indent : "") ||
-          !print_one (&diff->items[i], style->colour, max, out)) {
+          !print_one (&diff->items[i], style->colour, style->max_value, out)) {
          return false;
       }
    }

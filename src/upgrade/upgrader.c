@@ -1,4 +1,5 @@
 /* Upgrader: version of a document, the plan for it, and what to say when it fails. See upgrade.h. */
+#include "upgrade/diff.h"
 #include "upgrade/field.h"
 #include "upgrade/upgrade-private.h"
 
@@ -123,10 +124,15 @@ fail (ecl_upgrader_t *self, const uint8_t *in, size_t len, const ecl_version_t *
                 ecl_version_text (self->format, failure->to, to));
    }
    if (error) {
-      const char *id = ecl_is_missing (&failure->id) ? "none" : ecl_value_text (&self->ev.arena, &failure->id);
+      ecl_buf_t id;
 
-      ecl_fail (error, cause->domain, cause->code, "%s, _id %s%s: %s%s", self->chain->collection, id, versions,
-                self->message, where);
+      ecl_buf_init (&id, 1024);
+      if (ecl_is_missing (&failure->id) || !ecl_diff_show_value (&failure->id, 100, &id)) {
+         (void) !ecl_buf_append_str (&id, "none");
+      }
+      ecl_fail (error, cause->domain, cause->code, "%s, _id %s%s: %s%s", self->chain->collection, ecl_buf_cstr (&id),
+                versions, self->message, where);
+      ecl_buf_cleanup (&id);
    }
    return false;
 }
