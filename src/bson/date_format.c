@@ -57,7 +57,8 @@ zone_minutes (ecl_date_text_t *date, const char **p, const char *end)
    return true;
 }
 
-/* Day of year is counted from 0 here, as the server's library does: "2017 001" with "%Y %j" is the second of January. */
+/* Day of year is counted from 0 here, as the server's library does: "2017 001" with "%Y %j" is the second of January.
+ */
 static bool
 day_of_year (ecl_date_text_t *date, int64_t day)
 {
@@ -159,8 +160,7 @@ resolve_iso (fields_t *fields)
 static bool
 complete (ecl_date_text_t *date)
 {
-   if (date->hour != ECL_UNSET || date->minute != ECL_UNSET || date->second != ECL_UNSET ||
-       date->micros != ECL_UNSET) {
+   if (date->hour != ECL_UNSET || date->minute != ECL_UNSET || date->second != ECL_UNSET || date->micros != ECL_UNSET) {
       date->hour = date->hour == ECL_UNSET ? 0 : date->hour;
       date->minute = date->minute == ECL_UNSET ? 0 : date->minute;
       date->second = date->second == ECL_UNSET ? 0 : date->second;

@@ -14,8 +14,8 @@
 /* Reads len bytes of text. zone is the one that local times are in; NULL for UTC. A text that names a zone itself is
  * refused where zone is given and is not UTC. *error (nullable) has the code 241, ConversionFailure. */
 bool
-ecl_date_parse (const char *text, size_t len, const ecl_timezone_t *zone, int64_t *ms, bson_error_t *error)
-   ECL_MUST_CHECK;
+ecl_date_parse (const char *text, size_t len, const ecl_timezone_t *zone, int64_t *ms,
+                bson_error_t *error) ECL_MUST_CHECK;
 
 /* The same by a format of MongoDB's: %d %m %Y %H %M %S %L %G %V %u %j %b %B %z %Z %%; it must have been checked with
  * ecl_date_check_format. */

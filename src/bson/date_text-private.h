@@ -14,7 +14,7 @@ typedef struct {
    /* to be added once all is known */
    int64_t add_years, add_months, add_days, add_seconds, add_micros;
    bool has_weekday;
-   int32_t weekday; /* 0 Sunday */
+   int32_t weekday;          /* 0 Sunday */
    int32_t weekday_behavior; /* 0: never the day itself; 1: the day itself if it is one; 2: of the same week */
    int32_t month_edge;       /* 1: first day of the month, 2: last */
 } ecl_date_text_t;

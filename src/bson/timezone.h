@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
    int32_t offset; /* seconds east of UTC */
    bool dst;
-   int64_t since;  /* when it began, in seconds since 1970; INT64_MIN where it always was */
+   int64_t since; /* when it began, in seconds since 1970; INT64_MIN where it always was */
 } ecl_zone_info_t;
 
 static inline bool

@@ -249,8 +249,8 @@ ecl_zone_rules_parse (ecl_arena_t *arena, const uint8_t *data, size_t len)
          return NULL;
       }
       if (line > p + 1) {
-         rules->has_footer = parse_footer (ecl_arena_strndup (arena, (const char *) p + 1, (size_t) (line - p - 1)),
-                                           &rules->footer);
+         rules->has_footer =
+            parse_footer (ecl_arena_strndup (arena, (const char *) p + 1, (size_t) (line - p - 1)), &rules->footer);
          if (!rules->has_footer) {
             return NULL;
          }

@@ -63,7 +63,8 @@ check_at (const ecl_timezone_t *zone, int64_t at, int32_t offset, bool dst)
 static void
 test_offsets (void **state)
 {
-   static const char *const wrong[] = {"", "+", "+1", "01", "+1:0", "+010", "+01:0", "+01-00", "+ab", "+0a00", "+01:000"};
+   static const char *const wrong[] = {"",      "+",      "+1",  "01",    "+1:0",   "+010",
+                                       "+01:0", "+01-00", "+ab", "+0a00", "+01:000"};
    ecl_timezone_t zone;
 
    (void) state;
@@ -138,16 +139,22 @@ test_local_times (void **state)
    assert_int_equal (ecl_timezone_to_utc (&york, seconds (2017, 11, 5, 1, 30), true), seconds (2017, 11, 5, 5, 30));
    assert_int_equal (ecl_timezone_to_utc (&york, seconds (2017, 11, 5, 1, 30), false), seconds (2017, 11, 5, 6, 30));
    assert_int_equal (ecl_timezone_to_utc (&paris, seconds (2017, 10, 29, 2, 30), true), seconds (2017, 10, 29, 0, 30));
-   assert_int_equal (ecl_timezone_to_utc (&paris, seconds (2017, 10, 29, 2, 30), false),
-                     seconds (2017, 10, 29, 1, 30));
+   assert_int_equal (ecl_timezone_to_utc (&paris, seconds (2017, 10, 29, 2, 30), false), seconds (2017, 10, 29, 1, 30));
    ecl_arena_cleanup (&arena);
 }
 
 static void
 test_malformed (void **state)
 {
-   static const char *const footers[] = {"CET",     "CET-1CEST",    "CET-1CEST,M3.5.0", "CET-1CEST,M13.5.0,M10.5.0",
-                                         "<CET-1", "CET-1CEST,M3.6.0,M1.1.1", "CET-200", "CET-1x,1,2,3", "-1"};
+   static const char *const footers[] = {"CET",
+                                         "CET-1CEST",
+                                         "CET-1CEST,M3.5.0",
+                                         "CET-1CEST,M13.5.0,M10.5.0",
+                                         "<CET-1",
+                                         "CET-1CEST,M3.6.0,M1.1.1",
+                                         "CET-200",
+                                         "CET-1x,1,2,3",
+                                         "-1"};
    uint8_t file[512], broken[512];
    ecl_arena_t arena;
    size_t n = make_file (file, "CET-1CEST,M3.5.0,M10.5.0/3");

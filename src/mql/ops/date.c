@@ -3,8 +3,7 @@
 #include "mql/ops/date-private.h"
 
 ecl_expr_t *
-ecl_date_parse_form (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec,
-                     const ecl_date_form_t *form)
+ecl_date_parse_form (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec, const ecl_date_form_t *form)
 {
    ecl_iter_t iter;
    ecl_field_t field;
@@ -90,8 +89,7 @@ same_word (const char *text, const char *word, size_t n)
 static bool
 read_day (const ecl_value_t *v, int32_t *day, problem_t *problem)
 {
-   static const char *const names[] = {"sunday",   "monday", "tuesday", "wednesday",
-                                       "thursday", "friday", "saturday"};
+   static const char *const names[] = {"sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"};
 
    if (v->type != BSON_TYPE_UTF8) {
       *problem = (problem_t){5439015, "'startOfWeek' must be a string"};
@@ -123,8 +121,7 @@ read_bin_size (const ecl_value_t *v, int64_t *size, problem_t *problem)
 
 /* db NULL: the zone's file is read into the arena. */
 static bool
-read_zone (const ecl_value_t *v, const ecl_zone_db_t *db, ecl_arena_t *arena, ecl_timezone_t *zone,
-           problem_t *problem)
+read_zone (const ecl_value_t *v, const ecl_zone_db_t *db, ecl_arena_t *arena, ecl_timezone_t *zone, problem_t *problem)
 {
    if (v->type != BSON_TYPE_UTF8) {
       *problem = (problem_t){40517, "timezone must evaluate to a string"};

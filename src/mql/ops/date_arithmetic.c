@@ -16,8 +16,9 @@ ecl_date_add (const ecl_expr_t *self, ecl_eval_t *ev, int64_t ms, ecl_unit_t uni
    static const int64_t max_days = INT64_C (213503982335);
    static const int64_t max_years = INT64_C (213503982335) / 365 + 1;
    const int64_t bounds[] = {
-      [ECL_UNIT_SECOND] = max_days * 86400, [ECL_UNIT_MINUTE] = max_days * 1440, [ECL_UNIT_HOUR] = max_days * 24,
-      [ECL_UNIT_DAY] = max_days,            [ECL_UNIT_WEEK] = max_days / 7,      [ECL_UNIT_MONTH] = max_years * 12,
+      [ECL_UNIT_SECOND] = max_days * 86400, [ECL_UNIT_MINUTE] = max_days * 1440,
+      [ECL_UNIT_HOUR] = max_days * 24,      [ECL_UNIT_DAY] = max_days,
+      [ECL_UNIT_WEEK] = max_days / 7,       [ECL_UNIT_MONTH] = max_years * 12,
       [ECL_UNIT_QUARTER] = max_years * 4,   [ECL_UNIT_YEAR] = max_years,
    };
    ecl_local_t local;
@@ -54,8 +55,7 @@ ecl_date_add (const ecl_expr_t *self, ecl_eval_t *ev, int64_t ms, ecl_unit_t uni
       local.civil.month = (int32_t) ecl_floor_mod (month, 12) + 1;
       /* The 31st of a shorter month is its last day. */
       last = ecl_days_in_month (local.civil.year, local.civil.month);
-      days = ecl_date_days (local.civil.year, local.civil.month,
-                            local.civil.day > last ? last : local.civil.day);
+      days = ecl_date_days (local.civil.year, local.civil.month, local.civil.day > last ? last : local.civil.day);
    }
    seconds = days * 86400 + local.civil.hour * 3600 + local.civil.minute * 60 + local.civil.second;
    seconds = ecl_timezone_to_utc (zone, seconds, local.dst);
@@ -288,7 +288,7 @@ enum { TRUNC_DATE, TRUNC_UNIT, TRUNC_BIN, TRUNC_ZONE, TRUNC_WEEK };
 
 static const ecl_date_arg_t trunc_args[] = {
    {"date", 5439009}, {"unit", 5439010}, {"binSize", 0}, {"timezone", 0}, {"startOfWeek", 0}};
-static const ecl_date_form_t trunc_form = {trunc_args, 5,          5439007,    5439008,   TRUNC_ZONE,
+static const ecl_date_form_t trunc_form = {trunc_args, 5,          5439007,   5439008, TRUNC_ZONE,
                                            TRUNC_UNIT, TRUNC_WEEK, TRUNC_BIN, true};
 
 ecl_expr_t *

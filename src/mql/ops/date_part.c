@@ -84,22 +84,22 @@ iso_day (const ecl_local_t *local)
    return (ecl_day_of_week (local->days) + 6) % 7 + 1;
 }
 
-#define PART(id, value)                                                                                                \
-   ecl_expr_t *ecl_op_##id##_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec)             \
-   {                                                                                                                   \
-      return parse_part (parse, op, spec);                                                                             \
-   }                                                                                                                   \
-                                                                                                                       \
-   bool ecl_op_##id (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)                                         \
-   {                                                                                                                   \
-      ecl_local_t local;                                                                                               \
-      bool null;                                                                                                       \
-                                                                                                                       \
-      if (!local_date (self, ev, &local, &null)) {                                                                     \
-         return false;                                                                                                 \
-      }                                                                                                                \
-      *out = null ? ecl_null () : (value);                                                                             \
-      return true;                                                                                                     \
+#define PART(id, value)                                                                                    \
+   ecl_expr_t *ecl_op_##id##_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec) \
+   {                                                                                                       \
+      return parse_part (parse, op, spec);                                                                 \
+   }                                                                                                       \
+                                                                                                           \
+   bool ecl_op_##id (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)                             \
+   {                                                                                                       \
+      ecl_local_t local;                                                                                   \
+      bool null;                                                                                           \
+                                                                                                           \
+      if (!local_date (self, ev, &local, &null)) {                                                         \
+         return false;                                                                                     \
+      }                                                                                                    \
+      *out = null ? ecl_null () : (value);                                                                 \
+      return true;                                                                                         \
    }
 
 PART (year, ecl_int32 ((int32_t) local.civil.year))
