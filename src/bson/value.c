@@ -146,11 +146,12 @@ ecl_iter_init (ecl_iter_t *self, const ecl_value_t *v)
       break;
    case ECL_REP_VEC:
       self->item = v->u.vec;
-      self->items_end = v->u.vec + v->len;
+      /* an empty one may have no memory */
+      self->items_end = v->len ? v->u.vec + v->len : v->u.vec;
       break;
    case ECL_REP_FIELDS:
       self->field = v->u.fields;
-      self->fields_end = v->u.fields + v->len;
+      self->fields_end = v->len ? v->u.fields + v->len : v->u.fields;
       break;
    default:
       break;
