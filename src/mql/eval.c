@@ -17,6 +17,10 @@ ecl_eval_init (ecl_eval_t *self)
 void
 ecl_eval_cleanup (ecl_eval_t *self)
 {
+   if (self->inner) {
+      ecl_eval_cleanup (self->inner);
+      bson_free (self->inner);
+   }
    ecl_run_state_destroy (self->run);
    ecl_regex_state_destroy (self->regex);
    bson_free (self->vars);

@@ -51,6 +51,8 @@ struct ecl_run_state_t {
    uint32_t cap_memo;
    ecl_buf_t outputs[2];
    unsigned turn;
+   bson_t *functions[2]; /* outputs of functions, in turn; made when first needed */
+   unsigned function_turn;
    const ecl_segment_t *shape_of;
    uint64_t shape_serial;
    shape_t shape[SHAPE_FIELDS];
@@ -98,6 +100,11 @@ ecl_run_state_destroy (ecl_run_state_t *self)
       bson_free (self->memo.known);
       ecl_buf_cleanup (&self->outputs[0]);
       ecl_buf_cleanup (&self->outputs[1]);
+      for (int i = 0; i < 2; i++) {
+         if (self->functions[i]) {
+            bson_destroy (self->functions[i]);
+         }
+      }
       bson_free (self);
    }
 }
@@ -576,6 +583,33 @@ keep_id (const ecl_plan_t *plan, ecl_run_state_t *state, const uint8_t *in, size
    return true;
 }
 
+/* ---- functions ---- */
+
+static bool
+run_function (const ecl_stage_t *stage, ecl_eval_t *ev, ecl_run_state_t *state, const uint8_t *in, size_t len,
+              ecl_value_t *whole, bson_error_t *error)
+{
+   bson_t document, *out;
+
+   state->function_turn ^= 1;
+   if (!state->functions[state->function_turn]) {
+      state->functions[state->function_turn] = bson_new ();
+   }
+   out = state->functions[state->function_turn];
+   bson_reinit (out);
+   if (!ecl_bson_validate (in, len, error)) {
+      return false;
+   }
+   if (!bson_init_static (&document, in, len)) {
+      return ecl_fail (error, ECL_DOMAIN_BSON, ECL_ERROR_SYNTAX, "corrupt BSON");
+   }
+   if (!stage->function->run (stage->function->context, ev, &document, out, error)) {
+      return false;
+   }
+   *whole = ecl_raw_document (bson_get_data (out), out->len);
+   return ecl_bson_validate (whole->u.raw, whole->len, error);
+}
+
 /* ---- the run ---- */
 
 /* *whole: the new document, where the last stage was a $replaceWith of an expression; else missing. */
@@ -600,6 +634,9 @@ run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *e
       }
       ev->root = ecl_raw_document (in, len);
    }
+   if (segment->first && segment->first->kind == ECL_STAGE_FUNCTION) {
+      return run_function (segment->first, ev, state, in, len, whole, error);
+   }
    if (!scan (segment, state, in, len, error)) {
       return false;
    }
@@ -620,6 +657,8 @@ run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *e
       case ECL_STAGE_INCLUDE:
          ok = run_include (segment, stage, ev, state);
          break;
+      case ECL_STAGE_FUNCTION:
+         break; /* alone in its segment, and done above */
       case ECL_STAGE_REPLACE:
          if (!stage->expr) {
             ok = run_replace (segment, stage, ev, state);
@@ -642,6 +681,13 @@ run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *e
    return true;
 }
 
+/* A failure of a run that lacked documents means nothing: it computed with what was not there. */
+static bool
+needs (bson_error_t *error)
+{
+   return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_NEEDS, "documents of other collections are needed first");
+}
+
 bool
 ecl_plan_run (const ecl_plan_t *self, ecl_eval_t *ev, const uint8_t *in, size_t len, const uint8_t **out,
               size_t *out_len, bson_error_t *error)
@@ -653,6 +699,7 @@ ecl_plan_run (const ecl_plan_t *self, ecl_eval_t *ev, const uint8_t *in, size_t 
 
    BSON_ASSERT (self->linked);
    ev->failed = NULL;
+   ev->pending = false;
    ecl_arena_reset (&ev->arena);
    ecl_eval_reserve_vars (ev, self->max_vars);
    if (!ecl_cursor_init (&cursor, in, len)) {
@@ -664,7 +711,10 @@ ecl_plan_run (const ecl_plan_t *self, ecl_eval_t *ev, const uint8_t *in, size_t 
       ecl_value_t whole;
 
       if (!run_segment (self, segment, ev, state, current, current_len, &whole, error)) {
-         return false;
+         return ev->pending ? needs (error) : false;
+      }
+      if (ev->pending) {
+         return needs (error);
       }
       if (whole.type == BSON_TYPE_DOCUMENT) {
          ecl_value_t raw;

@@ -96,6 +96,9 @@ struct ecl_eval_t {
    const ecl_expr_t *failed; /* the node that failed, if known */
    struct ecl_regex_state_t *regex; /* match data and the bounded cache of dynamic patterns; made when first needed */
    struct ecl_run_state_t *run;     /* slots and outputs of ecl_plan_run */
+   const struct ecl_loader_t *loader; /* documents of other collections (lookup.h); NULL: there are none to be had */
+   bool pending;                    /* the run asked for documents that are not here yet */
+   ecl_eval_t *inner;               /* runs the pipelines of $lookup; made when first needed */
 };
 
 /* Sets ev->error and returns false. */
@@ -151,6 +154,7 @@ struct ecl_parse_t {
    uint32_t max_vars;
    uint32_t depth;
    bool allow_now;
+   bool allow_lookup;
    bool failed;
    ecl_eval_t *folder; /* evaluates constants while parsing */
 };

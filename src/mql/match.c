@@ -17,6 +17,11 @@ ecl_match_new (const ecl_value_t *filter, const ecl_match_options_t *options)
    ecl_parse_init (&self->parse, &self->arena, &self->folder, options ? options->report : NULL,
                    options ? options->report_context : NULL);
    self->parse.allow_now = options && options->allow_now;
+   if (options && options->outer) {
+      self->parse.scope = options->outer->scope;
+      self->parse.n_vars = options->outer->n_vars;
+      self->parse.max_vars = options->outer->n_vars;
+   }
    self->root = ecl_match_parse (self, filter);
    if (!self->root) {
       ecl_match_destroy (self);

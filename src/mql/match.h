@@ -21,6 +21,7 @@ typedef struct {
    ecl_parse_report_fn report; /* each problem that parsing finds; may be NULL */
    void *report_context;
    bool allow_now; /* $expr may read $$NOW */
+   const ecl_parse_t *outer; /* of a $match in a $lookup's pipeline: whose variables $expr sees; else NULL */
 } ecl_match_options_t;
 
 /* filter is a raw, validated document. All problems are reported; NULL where there was one. options may be NULL. */

@@ -41,6 +41,7 @@ struct ecl_plan_t {
    size_t n_paths, cap_paths;
    bool whole_read, whole_written;
    bool linked;
+   bool has_functions;
 };
 
 static inline uint32_t

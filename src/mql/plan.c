@@ -28,6 +28,12 @@ ecl_plan_new (const ecl_plan_options_t *options)
    }
    ecl_parse_init (&self->parse, &self->arena, &self->folder, options->report, options->report_context);
    self->parse.allow_now = options->allow_now;
+   self->parse.allow_lookup = options->allow_lookup;
+   if (options->outer) {
+      self->parse.scope = options->outer->scope;
+      self->parse.n_vars = options->outer->n_vars;
+      self->parse.max_vars = options->outer->n_vars;
+   }
    return self;
 }
 
@@ -54,6 +60,24 @@ append_stage (ecl_plan_t *self, ecl_stage_t *stage)
 }
 
 bool
+ecl_plan_add_stage (ecl_plan_t *self, const ecl_field_t *spec)
+{
+   ecl_scope_t *scope = self->parse.scope;
+   uint32_t n_vars = self->parse.n_vars;
+   ecl_stage_t *stage = ecl_stage_parse (&self->parse, spec);
+
+   BSON_ASSERT (!self->linked);
+   if (!stage) {
+      /* The next stage is read all the same, so that one run shows every problem. */
+      self->parse.scope = scope;
+      self->parse.n_vars = n_vars;
+      return false;
+   }
+   append_stage (self, stage);
+   return true;
+}
+
+bool
 ecl_plan_add_pipeline (ecl_plan_t *self, const ecl_value_t *pipeline, const uint8_t *at)
 {
    ecl_iter_t iter;
@@ -61,7 +85,6 @@ ecl_plan_add_pipeline (ecl_plan_t *self, const ecl_value_t *pipeline, const uint
    bool ok = true;
    uint32_t n = 0;
 
-   BSON_ASSERT (!self->linked);
    if (pipeline->type != BSON_TYPE_ARRAY || pipeline->rep != ECL_REP_RAW) {
       ecl_parse_fail (&self->parse, at, 14, "a pipeline must be an array of stages, found %s",
                       ecl_type_name (pipeline->type));
@@ -69,22 +92,29 @@ ecl_plan_add_pipeline (ecl_plan_t *self, const ecl_value_t *pipeline, const uint
    }
    ecl_iter_init (&iter, pipeline);
    while (ecl_iter_field (&iter, &field)) {
-      ecl_stage_t *stage = ecl_stage_parse (&self->parse, &field);
-
       if (++n > 1000) {
          ecl_parse_fail (&self->parse, ecl_at (&field), 7749501, "a pipeline has at most 1000 stages");
          return false;
       }
-      if (stage) {
-         append_stage (self, stage);
-      } else {
-         /* The next stage is read all the same, so that one run shows every problem. */
-         self->parse.scope = NULL;
-         self->parse.n_vars = 0;
-         ok = false;
-      }
+      ok = ecl_plan_add_stage (self, &field) && ok;
    }
    return ok;
+}
+
+void
+ecl_plan_add_function (ecl_plan_t *self, const ecl_function_t *function)
+{
+   ecl_stage_t *stage = ecl_stage_function (&self->parse, function);
+
+   BSON_ASSERT (!self->linked);
+   self->has_functions = true;
+   append_stage (self, stage);
+}
+
+bool
+ecl_plan_has_functions (const ecl_plan_t *self)
+{
+   return self->has_functions;
 }
 
 bool
@@ -410,14 +440,14 @@ ecl_plan_link (ecl_plan_t *self)
    ecl_stage_t *next;
 
    for (ecl_stage_t *stage = self->first; stage; stage = next) {
-      bool root = stage->kind == ECL_STAGE_REPLACE ? reads_root (stage->expr) : tree_reads_root (stage->root);
+      bool root = stage->kind == ECL_STAGE_REPLACE && stage->expr ? reads_root (stage->expr) : tree_reads_root (stage->root);
 
       next = stage->next;
       stage->next = NULL;
-      if (root && segment->first) {
+      if ((root || stage->kind == ECL_STAGE_FUNCTION) && segment->first) {
          segment = new_segment (self, segment);
       }
-      if (stage->kind == ECL_STAGE_REPLACE && stage->expr->kind == ECL_EXPR_OBJECT) {
+      if (stage->kind == ECL_STAGE_REPLACE && stage->expr && stage->expr->kind == ECL_EXPR_OBJECT) {
          replacement_tree (self, stage);
       }
       if (segment->last) {
@@ -432,6 +462,13 @@ ecl_plan_link (ecl_plan_t *self)
          segment->drops_rest = true;
          self->whole_written = true;
          self->touches_id = true;
+      }
+      if (stage->kind == ECL_STAGE_FUNCTION) {
+         self->whole_read = self->whole_written = true;
+         self->touches_id = true;
+         if (next) {
+            segment = new_segment (self, segment);
+         }
       }
       if (stage->kind == ECL_STAGE_REPLACE && stage->expr) {
          link_expr (self, segment, stage->expr, false);

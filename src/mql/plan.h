@@ -21,8 +21,10 @@ typedef struct {
    ecl_parse_report_fn report; /* each problem that parsing finds; may be NULL */
    void *report_context;
    bool allow_now;    /* $$NOW may be read */
+   bool allow_lookup; /* $lookup: whoever runs the plan has a loader */
    bool update;       /* the rules of an update: an _id that goes is put back first, one that changes is refused (66) */
    uint32_t max_size; /* of the result in bytes; 0: ECL_BSON_MAX_SIZE */
+   const ecl_parse_t *outer; /* of a $lookup's pipeline: whose variables it sees; else NULL */
 } ecl_plan_options_t;
 
 ecl_plan_t *
@@ -36,6 +38,26 @@ ecl_plan_destroy (ecl_plan_t *self);
 bool
 ecl_plan_add_pipeline (ecl_plan_t *self, const ecl_value_t *pipeline, const uint8_t *at) ECL_MUST_CHECK;
 
+/* Parses one stage: a document with one field. */
+bool
+ecl_plan_add_stage (ecl_plan_t *self, const ecl_field_t *stage) ECL_MUST_CHECK;
+
+/* A step in the host language. run gets the whole document and an empty, initialised output, to which it appends; it may
+ * load documents with ecl_eval_load, and returns false with an error (of any kind where ev->pending was set: it is
+ * called again). It is pure: the same document gives the same result. Called by every thread that runs the plan. */
+typedef struct ecl_function_t {
+   bool (*run) (void *context, ecl_eval_t *ev, const bson_t *in, bson_t *out, bson_error_t *error);
+   void *context;
+} ecl_function_t;
+
+/* The function is copied. The document is made whole before it, and what it reads and writes is not known. */
+void
+ecl_plan_add_function (ecl_plan_t *self, const ecl_function_t *function);
+
+/* Whether a function is among the steps: then the plan cannot be written out for the server. */
+bool
+ecl_plan_has_functions (const ecl_plan_t *self);
+
 /* Sets the dotted path to a constant, as {$set: {path: {$literal: value}}} does. The value is copied. */
 bool
 ecl_plan_add_constant (ecl_plan_t *self, const char *path, const ecl_value_t *value) ECL_MUST_CHECK;
@@ -46,7 +68,8 @@ ecl_plan_link (ecl_plan_t *self);
 
 /* Runs the plan on one document of len bytes. *out is the input itself where nothing was edited, else bytes of the
  * evaluator, valid until its next run; *out_len its length. On failure false, with the error (domain MQL and
- * MongoDB's code, or domain BSON) and ev->failed. */
+ * MongoDB's code, or domain BSON) and ev->failed. Where documents of other collections are wanted that ev->loader does
+ * not have yet, false with domain UPGRADE and ECL_ERROR_NEEDS: to be run again when they are there. */
 bool
 ecl_plan_run (const ecl_plan_t *self, ecl_eval_t *ev, const uint8_t *in, size_t len, const uint8_t **out,
               size_t *out_len, bson_error_t *error) ECL_MUST_CHECK;

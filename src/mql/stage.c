@@ -2,6 +2,8 @@
 #include "mql/stage.h"
 
 #include "base/suggest.h"
+#include "mql/lookup.h"
+#include "mql/plan.h"
 
 /* How the stage's messages and codes differ. */
 typedef struct {
@@ -207,6 +209,33 @@ ecl_stage_constant (ecl_parse_t *parse, const char *path, const ecl_value_t *val
    return stage;
 }
 
+ecl_stage_t *
+ecl_stage_computed (ecl_parse_t *parse, const ecl_field_t *path, ecl_expr_t *expr)
+{
+   ecl_stage_t *stage = new_stage (parse, ECL_STAGE_SET, path);
+   ecl_tree_t *leaf =
+      add_path (parse, &set_rules, stage->root, path->value.u.str, path->value.len, false, ecl_at (path));
+
+   if (!leaf) {
+      return NULL;
+   }
+   leaf->action = ECL_TREE_COMPUTED;
+   leaf->expr = expr;
+   finish_tree (stage, stage->root, 0);
+   return stage;
+}
+
+ecl_stage_t *
+ecl_stage_function (ecl_parse_t *parse, const struct ecl_function_t *function)
+{
+   ecl_stage_t *stage = new_stage (parse, ECL_STAGE_FUNCTION, NULL);
+   ecl_function_t *copy = ecl_arena_new (parse->arena, ecl_function_t);
+
+   *copy = *function;
+   stage->function = copy;
+   return stage;
+}
+
 /* ---- $unset ---- */
 
 static ecl_stage_t *
@@ -405,6 +434,7 @@ static const struct {
    {"$project", parse_project},
    {"$replaceWith", parse_replace},
    {"$replaceRoot", parse_replace},
+   {"$lookup", ecl_lookup_parse},
 };
 
 static void *
@@ -422,7 +452,7 @@ unknown_stage (ecl_parse_t *parse, const ecl_field_t *field)
    }
    return ecl_parse_fail (parse, ecl_at (field), 40324,
                           "Unrecognized pipeline stage name: '%.*s'; known are $set, $addFields, $unset, $project, "
-                          "$replaceWith and $replaceRoot",
+                          "$replaceWith, $replaceRoot and $lookup",
                           (int) field->key_len, field->key);
 }
 
@@ -442,12 +472,13 @@ ecl_stage_parse (ecl_parse_t *parse, const ecl_field_t *spec)
    }
    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
       if (ecl_key_is (&field, stages[i].name)) {
+         if (stages[i].parse == ecl_lookup_parse && !parse->allow_lookup) {
+            return ecl_parse_fail (parse, ecl_at (&field), 40324,
+                                   "$lookup is refused here: there is nothing that loads documents of other collections");
+         }
          parse->depth = 0;
          return stages[i].parse (parse, &field);
       }
-   }
-   if (ecl_key_is (&field, "$lookup")) {
-      return ecl_parse_fail (parse, ecl_at (&field), 40324, "$lookup is not there yet in this version of eclose");
    }
    return unknown_stage (parse, &field);
 }

@@ -9,6 +9,7 @@ typedef enum {
    ECL_STAGE_EXCLUDE, /* $unset, $project of exclusions */
    ECL_STAGE_INCLUDE, /* $project of inclusions and computed fields */
    ECL_STAGE_REPLACE, /* $replaceWith, $replaceRoot */
+   ECL_STAGE_FUNCTION, /* a function of the host language */
 } ecl_stage_kind_t;
 
 typedef enum {
@@ -37,6 +38,7 @@ struct ecl_stage_t {
    ecl_stage_kind_t kind;
    ecl_tree_t *root;
    ecl_expr_t *expr;  /* REPLACE */
+   const struct ecl_function_t *function; /* FUNCTION */
    uint32_t n_memo;
    bool direct;       /* SET, once linked: no expression reads what one before it sets, so each is stored at once */
    bool *stays;       /* INCLUDE, once linked: by slot, what keeps its place (KEEP and CHILDREN) */
@@ -51,6 +53,15 @@ ecl_stage_parse (ecl_parse_t *parse, const ecl_field_t *stage);
 /* {$set: {path: {$literal: value}}} */
 ecl_stage_t *
 ecl_stage_constant (ecl_parse_t *parse, const char *path, const ecl_value_t *value);
+
+struct ecl_function_t;
+
+ecl_stage_t *
+ecl_stage_function (ecl_parse_t *parse, const struct ecl_function_t *function);
+
+/* A stage that sets the path that the field's value names to a computed value. */
+ecl_stage_t *
+ecl_stage_computed (ecl_parse_t *parse, const ecl_field_t *path, ecl_expr_t *expr);
 
 /* Values of COMPUTED nodes below the top level, so that an array on the path does not evaluate them again for each of
  * its elements. */
