@@ -62,14 +62,15 @@ static ecl_run_state_t *
 run_state (ecl_eval_t *ev, const ecl_plan_t *plan)
 {
    ecl_run_state_t *state = ev->run;
+   uint32_t slots = plan->max_slots ? plan->max_slots : 1; /* memset takes no NULL, not even for nothing */
 
    if (!state) {
       state = ev->run = bson_malloc0 (sizeof *state);
       ecl_buf_init (&state->outputs[0], ECL_BSON_MAX_INTERNAL_SIZE + 64);
       ecl_buf_init (&state->outputs[1], ECL_BSON_MAX_INTERNAL_SIZE + 64);
    }
-   if (plan->max_slots > state->cap) {
-      state->cap = plan->max_slots;
+   if (slots > state->cap) {
+      state->cap = slots;
       state->values = bson_realloc (state->values, state->cap * sizeof *state->values);
       state->tracks = bson_realloc (state->tracks, state->cap * sizeof *state->tracks);
       state->order = bson_realloc (state->order, state->cap * sizeof *state->order);
