@@ -54,7 +54,7 @@ SIGNATURES = {
        'degreesToRadians radiansToDegrees'.split()},
     '$add': ('number', ['number', '*']), '$multiply': ('number', ['number', '*']),
     '$subtract': ('number', ['number', 'number']), '$divide': ('number', ['number', 'number']),
-    '$mod': ('number', ['number', 'number']), '$pow': ('number', ['number', 'int']),
+    '$mod': ('number', ['number', 'number']), '$pow': ('number', ['number', 'exponent']),
     '$log': ('number', ['number', 'number']), '$atan2': ('number', ['number', 'number']),
     '$round': ('number', ['number', '?', 'int']), '$trunc': ('number', ['number', '?', 'int']),
     '$bitAnd': ('number', ['int', '*']), '$bitOr': ('number', ['int', '*']), '$bitXor': ('number', ['int', '*']),
@@ -156,6 +156,8 @@ class Generator:
             return self.pick([INTS, LONGS][r.randrange(2)]) if r.random() < .4 else r.randrange(-5, 12)
         if kind == 'small':
             return r.randrange(-6, 15)
+        if kind == 'exponent':
+            return self.pick([0, 1, 2, 3, -1, -2, 10, 0.5, Int64(5), 1.0, Decimal128('2')])
         if kind in ('count', 'step'):
             return r.randrange(1, 6)
         if kind == 'year':
@@ -253,6 +255,8 @@ class Generator:
             kind = self.pick(['number', 'number', 'string', 'any'])
         if kind == 'datelike':
             kind = self.pick(['date', 'datestring', 'number'])
+        if kind == 'exponent':
+            return self.value(kind)  # only these: a server may compute an integer of a billion digits
         if r.random() < .04:
             kind = 'any'
         if self.variables and r.random() < .35:
