@@ -10,8 +10,11 @@ extern const ecl_command_t ecl_cmd_lint;
 extern const ecl_command_t ecl_cmd_test;
 extern const ecl_command_t ecl_cmd_eval;
 extern const ecl_command_t ecl_cmd_match;
+extern const ecl_command_t ecl_cmd_status;
+extern const ecl_command_t ecl_cmd_plan;
 extern const ecl_command_t ecl_cmd_up;
 extern const ecl_command_t ecl_cmd_down;
+extern const ecl_command_t ecl_cmd_verify;
 
 /* What the program takes in front of a command, and each command beside its own options; see options.c. */
 extern const ecl_option_t ecl_cli_options[];

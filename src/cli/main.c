@@ -13,8 +13,11 @@ static const ecl_command_t *const commands[] = {
    &ecl_cmd_test,
    &ecl_cmd_eval,
    &ecl_cmd_match,
+   &ecl_cmd_status,
+   &ecl_cmd_plan,
    &ecl_cmd_up,
    &ecl_cmd_down,
+   &ecl_cmd_verify,
    NULL,
 };
 

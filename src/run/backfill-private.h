@@ -11,7 +11,7 @@
 
 #include "run/backfill.h"
 #include "run/range.h"
-#include "run/reader.h"
+#include "run/scan.h"
 
 typedef enum {
    ST_TIME,       /* the server's clock, before a pass */
@@ -93,7 +93,7 @@ struct ecl_backfill_t {
    bool pushing;            /* this pass is pushed down */
    bool pushed_through;     /* one was */
 
-   ecl_reader_t readers[N_READERS];
+   ecl_scan_t readers[N_READERS];
    int level;               /* reader at hand */
    int back;                /* where READ_AGAIN returns to */
 
@@ -121,7 +121,7 @@ struct ecl_backfill_t {
    uint32_t *txn;           /* items that need a transaction */
    uint32_t n_txn, txn_at, txn_attempts;
    bool txn_same;           /* after the abort: the same document once more */
-   ecl_reader_t txn_reader; /* what the transaction read */
+   ecl_scan_t txn_reader; /* what the transaction read */
    ecl_value_t txn_after;
    uint32_t cap_items;
 

@@ -1,9 +1,8 @@
 /* The backfill's states that read, begin and end; step and drive. See backfill.h and backfill-private.h. */
 #include "run/backfill-private.h"
 
-#include "bson/cursor.h"
+#include "run/survey.h"
 #include "upgrade/append.h"
-#include "upgrade/pushdown.h"
 
 const char *
 ecl_mode_name (ecl_mode_t mode)
@@ -14,28 +13,6 @@ ecl_mode_name (ecl_mode_t mode)
 }
 
 /* ---- life ---- */
-
-/* Not at the target: at none of the versions on its far side. What no rule gives a version to is among it. */
-static void
-make_candidates (ecl_backfill_t *self)
-{
-   const ecl_chain_t *chain = self->options.chain;
-   size_t first = self->options.down ? 0 : self->options.target;
-   size_t last = self->options.down ? self->options.target : chain->n_steps;
-   bson_t list, filter;
-   char buffer[16];
-   const char *key;
-
-   bson_init (&self->candidates);
-   BSON_APPEND_ARRAY_BEGIN (&self->candidates, "$nor", &list);
-   for (size_t i = first; i <= last; i++) {
-      bson_uint32_to_string ((uint32_t) (i - first), &key, buffer, sizeof buffer);
-      ecl_pushdown_filter (chain, i, &filter);
-      bson_append_document (&list, key, -1, &filter);
-      bson_destroy (&filter);
-   }
-   bson_append_array_end (&self->candidates, &list);
-}
 
 ecl_backfill_t *
 ecl_backfill_new (const ecl_backfill_options_t *options, bson_error_t *error)
@@ -59,11 +36,11 @@ ecl_backfill_new (const ecl_backfill_options_t *options, bson_error_t *error)
    self->collection = options->chain->collection;
    self->result.mode = options->mode == ECL_MODE_PUSHDOWN ? ECL_MODE_PUSHDOWN : ECL_MODE_CLIENT;
    self->state = ST_TIME;
-   make_candidates (self);
+   ecl_survey_candidates (options->chain, options->target, options->down, &self->candidates);
    for (int i = 0; i < N_READERS; i++) {
-      ecl_reader_init (&self->readers[i]);
+      ecl_scan_init (&self->readers[i]);
    }
-   ecl_reader_init (&self->txn_reader);
+   ecl_scan_init (&self->txn_reader);
    ecl_arena_init (&self->arena);
    ecl_arena_init (&self->push_arena);
    self->pushed = bson_malloc0 ((options->chain->n_steps + 1) * sizeof *self->pushed);
@@ -87,12 +64,12 @@ ecl_backfill_destroy (ecl_backfill_t *self)
    }
    bson_free (self->pushed);
    for (int i = 0; i < N_READERS; i++) {
-      ecl_reader_cleanup (&self->readers[i]);
+      ecl_scan_cleanup (&self->readers[i]);
    }
    if (self->has_command) {
       bson_destroy (&self->command);
    }
-   ecl_reader_cleanup (&self->txn_reader);
+   ecl_scan_cleanup (&self->txn_reader);
    if (self->quarantining) {
       if (!self->quarantine_closed) {
          ecl_quarantine_end (&self->quarantine);
@@ -273,7 +250,7 @@ enter_time (ecl_backfill_t *self)
 static void
 begin_pass (ecl_backfill_t *self)
 {
-   ecl_reader_t *reader = &self->readers[READ_PASS];
+   ecl_scan_t *reader = &self->readers[READ_PASS];
 
    self->result.passes++;
    self->pass_changed = self->pass_failed = self->pass_left = 0;
@@ -282,7 +259,7 @@ begin_pass (ecl_backfill_t *self)
    self->n_again = 0;
    bson_reinit (&self->again);
    self->n_txn = self->txn_at = 0;
-   ecl_reader_start (reader, &self->candidates, true);
+   ecl_scan_start (reader, &self->candidates, true);
    if (self->pushing) {
       reader->fields[0] = "_id";
       reader->fields[1] = self->options.chain->version_field;
@@ -379,27 +356,27 @@ end_pass (ecl_backfill_t *self)
 static void
 enter_read (ecl_backfill_t *self)
 {
-   ecl_reader_command (&self->readers[self->level], self->collection, self->options.batch, &self->command);
+   ecl_scan_command (&self->readers[self->level], self->collection, self->options.batch, &self->command);
    self->has_command = true;
 }
 
 static void
 reply_read (ecl_backfill_t *self, const ecl_event_t *event)
 {
-   ecl_reader_t *reader = &self->readers[self->level];
+   ecl_scan_t *reader = &self->readers[self->level];
    bson_error_t error;
 
    if (event->kind != ECL_EVENT_REPLY) {
       /* A cursor that went away: what it had not brought is read by a new one. */
       if (self->level == READ_PASS && reader->opened) {
-         ecl_reader_restart (reader);
+         ecl_scan_restart (reader);
          next_pass (self);
       } else {
-         ecl_reader_restart (reader);
+         ecl_scan_restart (reader);
       }
       return;
    }
-   if (!ecl_reader_take (reader, event->reply, &error)) {
+   if (!ecl_scan_take (reader, event->reply, &error)) {
       ecl_backfill_fail (self, &error);
       return;
    }
@@ -426,7 +403,7 @@ read_again (ecl_backfill_t *self)
    bson_append_document_end (&and, &branch);
    BSON_APPEND_DOCUMENT (&and, "1", &self->candidates);
    bson_append_array_end (&filter, &and);
-   ecl_reader_start (&self->readers[READ_AGAIN], &filter, false);
+   ecl_scan_start (&self->readers[READ_AGAIN], &filter, false);
    bson_destroy (&filter);
    bson_reinit (&self->again);
    self->n_again = 0;
@@ -438,7 +415,7 @@ read_again (ecl_backfill_t *self)
 static void
 enter_next (ecl_backfill_t *self)
 {
-   ecl_reader_t *reader = &self->readers[self->level];
+   ecl_scan_t *reader = &self->readers[self->level];
 
    if (self->quarantining && (self->quarantine.n >= self->options.batch || self->quarantine.size > MAX_QUARANTINE)) {
       self->after_quarantine = ST_NEXT;
@@ -565,7 +542,7 @@ static void
 enter_kill (ecl_backfill_t *self)
 {
    for (int i = 0; i < N_READERS; i++) {
-      ecl_reader_t *reader = &self->readers[i];
+      ecl_scan_t *reader = &self->readers[i];
       bson_t cursors;
 
       if (reader->opened && reader->cursor) {

@@ -33,7 +33,7 @@ static void
 mark_versions (ecl_backfill_t *self, const ecl_range_t *range, bool *has)
 {
    const ecl_chain_t *chain = self->options.chain;
-   const ecl_reader_t *reader = &self->readers[READ_PASS];
+   const ecl_scan_t *reader = &self->readers[READ_PASS];
    size_t index;
 
    for (uint32_t i = range->first; i < range->first + range->n; i++) {
@@ -51,7 +51,7 @@ mark_versions (ecl_backfill_t *self, const ecl_range_t *range, bool *has)
 void
 ecl_push_start (ecl_backfill_t *self)
 {
-   ecl_reader_t *reader = &self->readers[READ_PASS];
+   ecl_scan_t *reader = &self->readers[READ_PASS];
    size_t n_versions = self->options.chain->n_steps + 1;
    bool *has;
 
@@ -190,7 +190,7 @@ ecl_redo_enter (ecl_backfill_t *self)
    ecl_arena_reset (&self->arena);
    ids = ecl_range_filter (&self->arena, self->ids, &self->pieces[self->redo_at].range);
    ecl_backfill_among (self, &ids, &filter);
-   ecl_reader_start (&self->readers[READ_REDO], &filter, false);
+   ecl_scan_start (&self->readers[READ_REDO], &filter, false);
    bson_destroy (&filter);
    self->level = READ_REDO;
    self->state = ST_READ;

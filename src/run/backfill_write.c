@@ -3,7 +3,7 @@
 
 #include "upgrade/append.h"
 
-static ecl_reader_t *
+static ecl_scan_t *
 reader_of (ecl_backfill_t *self)
 {
    return &self->readers[self->level];
@@ -118,7 +118,7 @@ append_statement (ecl_backfill_t *self, uint32_t item, const ecl_converted_t *co
 void
 ecl_work_enter (ecl_backfill_t *self)
 {
-   ecl_reader_t *reader = reader_of (self);
+   ecl_scan_t *reader = reader_of (self);
    ecl_converted_t converted;
 
    bson_reinit (&self->updates);
@@ -360,14 +360,14 @@ txn_refused (ecl_backfill_t *self, int32_t code, const char *message)
 static void
 reply_txn_read (ecl_backfill_t *self, const bson_t *reply)
 {
-   ecl_reader_t *found = &self->txn_reader;
+   ecl_scan_t *found = &self->txn_reader;
    ecl_converted_t converted;
    bson_error_t error;
 
    self->txn_same = false;
    self->state = ST_TXN_ABORT;
-   ecl_reader_restart (found);
-   if (!ecl_reader_take (found, reply, &error)) {
+   ecl_scan_restart (found);
+   if (!ecl_scan_take (found, reply, &error)) {
       ecl_backfill_fail (self, &error);
       return;
    }

@@ -1,11 +1,11 @@
-/* Cursors of the server: see reader.h. */
-#include "run/reader.h"
+/* Cursors of the server: see scan.h. */
+#include "run/scan.h"
 
 #include "bson/cursor.h"
 #include "store/store.h"
 
 void
-ecl_reader_init (ecl_reader_t *self)
+ecl_scan_init (ecl_scan_t *self)
 {
    memset (self, 0, sizeof *self);
    bson_init (&self->filter);
@@ -14,7 +14,7 @@ ecl_reader_init (ecl_reader_t *self)
 }
 
 void
-ecl_reader_cleanup (ecl_reader_t *self)
+ecl_scan_cleanup (ecl_scan_t *self)
 {
    bson_destroy (&self->filter);
    bson_destroy (&self->batch);
@@ -22,7 +22,7 @@ ecl_reader_cleanup (ecl_reader_t *self)
 }
 
 static void
-forget_batch (ecl_reader_t *self)
+forget_batch (ecl_scan_t *self)
 {
    bson_destroy (&self->batch);
    bson_init (&self->batch);
@@ -32,7 +32,7 @@ forget_batch (ecl_reader_t *self)
 }
 
 void
-ecl_reader_start (ecl_reader_t *self, const bson_t *filter, bool ordered)
+ecl_scan_start (ecl_scan_t *self, const bson_t *filter, bool ordered)
 {
    bson_t copy;
 
@@ -40,21 +40,43 @@ ecl_reader_start (ecl_reader_t *self, const bson_t *filter, bool ordered)
    bson_destroy (&self->filter);
    bson_steal (&self->filter, &copy);
    self->ordered = ordered;
+   self->sample = 0;
    self->fields[0] = self->fields[1] = NULL;
    self->seen = 0;
-   ecl_reader_restart (self);
+   ecl_scan_restart (self);
 }
 
 void
-ecl_reader_restart (ecl_reader_t *self)
+ecl_scan_restart (ecl_scan_t *self)
 {
    self->cursor = 0;
    self->opened = false;
    forget_batch (self);
 }
 
+static void
+sample_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command)
+{
+   bson_t pipeline, stage, child;
+
+   BSON_APPEND_UTF8 (command, "aggregate", collection);
+   BSON_APPEND_ARRAY_BEGIN (command, "pipeline", &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+   BSON_APPEND_DOCUMENT (&stage, "$match", &self->filter);
+   bson_append_document_end (&pipeline, &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$sample", &child);
+   BSON_APPEND_INT64 (&child, "size", self->sample);
+   bson_append_document_end (&stage, &child);
+   bson_append_document_end (&pipeline, &stage);
+   bson_append_array_end (command, &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &child);
+   BSON_APPEND_INT32 (&child, "batchSize", (int32_t) batch);
+   bson_append_document_end (command, &child);
+}
+
 void
-ecl_reader_command (const ecl_reader_t *self, const char *collection, uint32_t batch, bson_t *command)
+ecl_scan_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command)
 {
    bson_t child;
 
@@ -63,6 +85,10 @@ ecl_reader_command (const ecl_reader_t *self, const char *collection, uint32_t b
       BSON_APPEND_INT64 (command, "getMore", self->cursor);
       BSON_APPEND_UTF8 (command, "collection", collection);
       BSON_APPEND_INT32 (command, "batchSize", (int32_t) batch);
+      return;
+   }
+   if (self->sample) {
+      sample_command (self, collection, batch, command);
       return;
    }
    BSON_APPEND_UTF8 (command, "find", collection);
@@ -87,7 +113,7 @@ ecl_reader_command (const ecl_reader_t *self, const char *collection, uint32_t b
 }
 
 bool
-ecl_reader_take (ecl_reader_t *self, const bson_t *reply, bson_error_t *error)
+ecl_scan_take (ecl_scan_t *self, const bson_t *reply, bson_error_t *error)
 {
    ecl_value_t root, cursor, list, id, item;
    uint32_t cap = 0;
@@ -123,5 +149,28 @@ ecl_reader_take (ecl_reader_t *self, const bson_t *reply, bson_error_t *error)
    self->seen += self->n;
    self->cursor = id.u.i64;
    self->opened = true;
+   return true;
+}
+
+bool
+ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const char *collection, uint32_t batch,
+                 const ecl_value_t **item, bson_error_t *error)
+{
+   *item = NULL;
+   while (self->at == self->n && (!self->opened || self->cursor)) {
+      bson_t command, reply;
+      bool good;
+
+      ecl_scan_command (self, collection, batch, &command);
+      good = ecl_world_call (world, database, &command, &reply, error) && ecl_scan_take (self, &reply, error);
+      bson_destroy (&reply);
+      bson_destroy (&command);
+      if (!good) {
+         return false;
+      }
+   }
+   if (self->at < self->n) {
+      *item = &self->items[self->at++];
+   }
    return true;
 }

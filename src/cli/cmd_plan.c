@@ -1,0 +1,264 @@
+/* eclose plan: what `up` would do, and what stands in its way. Writes nothing. */
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/remote.h"
+#include "run/scan.h"
+#include "run/survey.h"
+#include "upgrade/append.h"
+#include "upgrade/diff.h"
+
+#define SAMPLES 3
+
+typedef struct {
+   ecl_remote_t *remote;
+   ecl_course_t course;
+   ecl_survey_t survey;
+   ecl_arena_t arena;
+   bool blocked;
+} told_t;
+
+static const char *const levels[] = {"note", "some", "blocks"};
+
+static void
+print_course (const told_t *told)
+{
+   const ecl_chain_t *chain = told->course.chain;
+   const ecl_cli_t *cli = told->remote->cli;
+   char text[ECL_VERSION_TEXT], n[32];
+   int64_t todo = told->survey.outside;
+
+   for (size_t i = 0; i < told->course.target; i++) {
+      todo += told->survey.counts[i];
+   }
+   printf ("%s%s%s: %s documents to version %s, %s: %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
+           ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_progress_count ((uint64_t) todo, n),
+           ecl_version_text (chain->format, ecl_chain_version (chain, told->course.target), text),
+           told->course.mode == ECL_MODE_PUSHDOWN ? "pushed down" : "computed here", told->course.mode_why);
+   for (size_t i = 0; i <= chain->n_steps; i++) {
+      if (told->survey.counts[i]) {
+         printf ("  %12s at version %s%s\n", ecl_progress_count ((uint64_t) told->survey.counts[i], n),
+                 ecl_version_text (chain->format, ecl_chain_version (chain, i), text),
+                 i == told->course.target ? ", the target" : i > told->course.target ? ", beyond the target" : "");
+      }
+   }
+   if (told->survey.outside) {
+      printf ("  %12s with no known version: they would go to quarantine\n",
+              ecl_progress_count ((uint64_t) told->survey.outside, n));
+   }
+   for (size_t i = told->survey.first; i < told->course.target; i++) {
+      printf ("  runs %s: %s\n", chain->steps[i].name, chain->steps[i].description);
+   }
+   for (size_t i = 0; i < told->course.n_obstacles; i++) {
+      const ecl_obstacle_t *obstacle = &told->course.obstacles[i];
+
+      printf ("  %s%s%s: %s\n",
+              ecl_cli_colour (cli, obstacle->level == ECL_OBSTACLE_BLOCKS ? ECL_CLI_RED : ECL_CLI_YELLOW),
+              obstacle->what, ecl_cli_colour (cli, ECL_CLI_PLAIN), obstacle->message);
+   }
+}
+
+static void
+json_course (const told_t *told, bson_t *line)
+{
+   const ecl_chain_t *chain = told->course.chain;
+   char text[ECL_VERSION_TEXT], buffer[16];
+   bson_t list, one;
+   const char *key;
+
+   BSON_APPEND_UTF8 (line, "collection", chain->collection);
+   BSON_APPEND_UTF8 (line, "to", ecl_version_text (chain->format, ecl_chain_version (chain, told->course.target), text));
+   BSON_APPEND_UTF8 (line, "mode", ecl_mode_name (told->course.mode));
+   BSON_APPEND_UTF8 (line, "why", told->course.mode_why);
+   BSON_APPEND_ARRAY_BEGIN (line, "versions", &list);
+   for (size_t i = 0; i <= chain->n_steps; i++) {
+      bson_uint32_to_string ((uint32_t) i, &key, buffer, sizeof buffer);
+      BSON_APPEND_DOCUMENT_BEGIN (&list, key, &one);
+      BSON_APPEND_UTF8 (&one, "version", ecl_version_text (chain->format, ecl_chain_version (chain, i), text));
+      BSON_APPEND_INT64 (&one, "documents", told->survey.counts[i]);
+      bson_append_document_end (&list, &one);
+   }
+   bson_append_array_end (line, &list);
+   BSON_APPEND_INT64 (line, "unknown", told->survey.outside);
+   BSON_APPEND_ARRAY_BEGIN (line, "obstacles", &list);
+   for (size_t i = 0; i < told->course.n_obstacles; i++) {
+      const ecl_obstacle_t *obstacle = &told->course.obstacles[i];
+
+      bson_uint32_to_string ((uint32_t) i, &key, buffer, sizeof buffer);
+      BSON_APPEND_DOCUMENT_BEGIN (&list, key, &one);
+      BSON_APPEND_UTF8 (&one, "level", levels[obstacle->level]);
+      BSON_APPEND_UTF8 (&one, "what", obstacle->what);
+      BSON_APPEND_UTF8 (&one, "message", obstacle->message);
+      bson_append_document_end (&list, &one);
+   }
+   bson_append_array_end (line, &list);
+}
+
+/* One sampled document, before and after. */
+static void
+tell_sample (told_t *told, ecl_upgrader_t *upgrader, const ecl_value_t *document, bson_t *list, uint32_t i)
+{
+   ecl_diff_style_t style = {.colour = told->remote->cli->colour, .indent = "      "};
+   ecl_value_t id = ecl_document_get (document, "_id", 3);
+   ecl_differences_t diff;
+   const uint8_t *out;
+   bson_error_t error;
+   char buffer[16];
+   const char *key;
+   bson_t one, array;
+   ecl_buf_t text;
+   size_t len;
+   bool good = ecl_bson_validate (document->u.raw, document->len, &error) &&
+               ecl_upgrader_run (upgrader, document->u.raw, document->len, &out, &len, NULL, &error);
+
+   if (good) {
+      ecl_value_t after = ecl_raw_document (out, len);
+
+      diff = ecl_diff (&told->arena, document, &after, ECL_DIFF_DEFAULT);
+   }
+   if (list) {
+      bson_uint32_to_string (i, &key, buffer, sizeof buffer);
+      BSON_APPEND_DOCUMENT_BEGIN (list, key, &one);
+      ecl_append_value (&one, "id", &id);
+      if (good) {
+         BSON_APPEND_ARRAY_BEGIN (&one, "diff", &array);
+         ecl_diff_append (&diff, &array);
+         bson_append_array_end (&one, &array);
+      } else {
+         BSON_APPEND_UTF8 (&one, "error", error.message);
+      }
+      bson_append_document_end (list, &one);
+      return;
+   }
+   printf ("    _id %s\n", ecl_value_text (&told->arena, &id));
+   if (!good) {
+      printf ("      %s\n", error.message);
+      return;
+   }
+   ecl_buf_init (&text, 16u * 1024 * 1024);
+   if (ecl_diff_print (&diff, &style, &text)) {
+      fwrite (text.data, 1, text.len, stdout);
+   }
+   ecl_buf_cleanup (&text);
+}
+
+static bool
+tell_samples (told_t *told, bson_t *list, bson_error_t *error)
+{
+   const ecl_chain_t *chain = told->course.chain;
+   ecl_upgrader_t *upgrader =
+      ecl_upgrader_new (told->remote->upgrades, chain, ecl_chain_version (chain, told->course.target), error);
+   const ecl_value_t *document = NULL;
+   ecl_scan_t reader;
+   uint32_t n = 0;
+   bson_t filter;
+   bool good;
+
+   if (!upgrader) {
+      return false;
+   }
+   ecl_survey_candidates (chain, told->course.target, false, &filter);
+   ecl_scan_init (&reader);
+   ecl_scan_start (&reader, &filter, false);
+   reader.sample = SAMPLES;
+   while ((good = ecl_scan_next (&reader, told->remote->world, told->remote->database, chain->collection, SAMPLES,
+                                   &document, error)) &&
+          document) {
+      tell_sample (told, upgrader, document, list, n++);
+   }
+   ecl_scan_cleanup (&reader);
+   bson_destroy (&filter);
+   ecl_upgrader_destroy (upgrader);
+   return good;
+}
+
+static bool
+plan_chain (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_mode_t mode, bool *blocked)
+{
+   told_t told = {.remote = remote};
+   bson_t line = BSON_INITIALIZER, list;
+   bson_error_t error;
+   bool good;
+
+   ecl_arena_init (&told.arena);
+   good = ecl_remote_course (remote, chain, target, false, mode, &told.arena, &told.course, &error) &&
+          ecl_survey (remote->world, remote->database, chain, target, &told.arena, &told.survey, &error);
+   if (good && remote->cli->json) {
+      json_course (&told, &line);
+      BSON_APPEND_ARRAY_BEGIN (&line, "samples", &list);
+      good = tell_samples (&told, &list, &error);
+      bson_append_array_end (&line, &list);
+      if (good) {
+         ecl_cli_json (&line);
+      }
+   } else if (good) {
+      print_course (&told);
+      good = tell_samples (&told, NULL, &error);
+   }
+   for (size_t i = 0; good && i < told.course.n_obstacles; i++) {
+      *blocked = *blocked || told.course.obstacles[i].level == ECL_OBSTACLE_BLOCKS;
+   }
+   if (!good) {
+      ecl_cli_fail (remote->cli, "%s: %s", chain->collection, error.message);
+   }
+   bson_destroy (&line);
+   ecl_arena_cleanup (&told.arena);
+   return good;
+}
+
+static ecl_exit_t
+run (ecl_cli_t *cli)
+{
+   ecl_exit_t status = ECL_EXIT_FAILED;
+   const ecl_chain_t *chains, *only;
+   ecl_remote_t remote = {0};
+   bool blocked = false;
+   ecl_mode_t mode;
+   size_t n, target;
+
+   if (!ecl_remote_mode (cli, &mode)) {
+      return ECL_EXIT_USAGE;
+   }
+   if (ecl_cli_flag (cli, "to") && !cli->n_args) {
+      return ecl_cli_usage (cli, "--to needs a COLLECTION: each has versions of its own");
+   }
+   if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
+      goto done;
+   }
+   chains = ecl_project_chains (remote.project, &n);
+   for (size_t i = 0; i < n; i++) {
+      if (only && only != &chains[i]) {
+         continue;
+      }
+      if (!ecl_remote_target (cli, &chains[i], &target)) {
+         status = ECL_EXIT_USAGE;
+         goto done;
+      }
+      if (!plan_chain (&remote, &chains[i], target, mode, &blocked)) {
+         goto done;
+      }
+   }
+   status = blocked ? ECL_EXIT_FAILED : ECL_EXIT_OK;
+
+done:
+   ecl_remote_close (&remote);
+   return status;
+}
+
+static const ecl_option_t options[] = {
+   {"to", 0, "N", "another target than the end of the chain"},
+   {"mode", 0, "auto|pushdown|client", "plan for this way of working"},
+   {NULL},
+};
+
+const ecl_command_t ecl_cmd_plan = {
+   .name = "plan",
+   .arguments = "[COLLECTION]",
+   .summary = "say what up would do and what stands in its way",
+   .about = "How many documents would change, who would compute and why, three sampled documents\n"
+            "before and after, and what stands in the way. Ends with 1 where `up` would refuse a\n"
+            "collection. Writes nothing.",
+   .options = options,
+   .max_args = 1,
+   .flags = ECL_COMMAND_PROJECT | ECL_COMMAND_SERVER | ECL_COMMAND_FORMAT,
+   .run = run,
+};

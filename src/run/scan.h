@@ -1,0 +1,49 @@
+/* Scan: a cursor of the server as the backfill sees it: a filter, batches, and how far the present one is used up. */
+#ifndef ECL_RUN_SCAN_H
+#define ECL_RUN_SCAN_H
+
+#include "bson/value.h"
+#include "run/world.h"
+
+typedef struct {
+   bson_t filter;         /* a document; what is read */
+   const char *fields[2]; /* only these (and nothing else); NULL: whole documents */
+   int64_t sample;        /* so many at random, of those; 0: all */
+   bool ordered;          /* by _id, along its index, from what the majority has */
+   int64_t cursor;        /* 0: exhausted or not open */
+   bool opened;
+   bson_t batch;          /* the reply that items point into */
+   ecl_arena_t arena;
+   ecl_value_t *items;    /* raw documents */
+   uint32_t n, at;        /* items; the next one */
+   int64_t seen;          /* items of all batches */
+} ecl_scan_t;
+
+void
+ecl_scan_init (ecl_scan_t *self);
+
+void
+ecl_scan_cleanup (ecl_scan_t *self);
+
+/* Begins a new read; filter is copied. */
+void
+ecl_scan_start (ecl_scan_t *self, const bson_t *filter, bool ordered);
+
+/* The command that brings the next batch: find, or getMore; initialises *command. */
+void
+ecl_scan_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command);
+
+/* Takes the reply to it. False where it is none. */
+bool
+ecl_scan_take (ecl_scan_t *self, const bson_t *reply, bson_error_t *error) ECL_MUST_CHECK;
+
+/* The cursor is gone: reads again from the start. */
+void
+ecl_scan_restart (ecl_scan_t *self);
+
+/* The next document, valid until the next call, for those who may wait for the server; *item is NULL at the end. */
+bool
+ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const char *collection, uint32_t batch,
+                 const ecl_value_t **item, bson_error_t *error) ECL_MUST_CHECK;
+
+#endif

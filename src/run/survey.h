@@ -1,0 +1,25 @@
+/* Survey: how many documents a collection has at each version of its chain. Reads only. */
+#ifndef ECL_RUN_SURVEY_H
+#define ECL_RUN_SURVEY_H
+
+#include "project/project.h"
+#include "run/world.h"
+
+typedef struct {
+   int64_t *counts;     /* per place on the chain, n_steps + 1 of them; in the arena */
+   int64_t outside;     /* whose version cannot be read or is not on the chain */
+   int64_t quarantined; /* records in eclose_quarantine */
+   int64_t not_at;      /* at another place than the target, outside included */
+   size_t first;        /* the first place below the target that has documents; the target where none has */
+} ecl_survey_t;
+
+bool
+ecl_survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_arena_t *arena,
+            ecl_survey_t *out, bson_error_t *error) ECL_MUST_CHECK;
+
+/* The filter for documents that are to be carried to the target: at none of the versions on its far side. What no rule
+ * gives a version to is among them. filter is initialised here; the caller destroys it. */
+void
+ecl_survey_candidates (const ecl_chain_t *chain, size_t target, bool down, bson_t *filter);
+
+#endif
