@@ -245,7 +245,8 @@ ecl_tree_include (const ecl_tree_t *tree, ecl_arena_t *arena, const ecl_value_t 
 
       for (uint32_t i = 0; i < n; i++) {
          ecl_tree_include (tree, arena, &items[i], &results[count]);
-         count += results[count].type != ECL_MISSING;
+         /* Where something is computed below, even a scalar's place is kept for it. */
+         count += results[count].type != ECL_MISSING || tree->computes;
       }
       *out = ecl_vec (results, count);
    } else if (v->type == BSON_TYPE_DOCUMENT) {
