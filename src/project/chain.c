@@ -138,7 +138,9 @@ ecl_project_link (ecl_project_t *self, ecl_diags_t *diags)
    bool ok = true;
 
    BSON_ASSERT (!self->linked);
-   qsort (self->chains, self->n_chains, sizeof *self->chains, compare_chains);
+   if (self->n_chains) {
+      qsort (self->chains, self->n_chains, sizeof *self->chains, compare_chains);
+   }
    for (size_t i = 0; i < self->n_chains; i++) {
       ok &= link_chain (self, &self->chains[i], diags);
    }

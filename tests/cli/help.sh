@@ -1,5 +1,6 @@
 # What --help says; and that the man pages know every option of it.
-eclose --help
+# The commands that need a server come and go without this test.
+eclose --help | sed '/^with a server/,/^$/d'
 for command in init new lint test eval match; do
    echo "---- $command"
    eclose $command --help
