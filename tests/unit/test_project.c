@@ -1,6 +1,8 @@
 /* Projects: settings, precedence, migrations, chains, and the place of every problem. */
 #include "project_check.h"
 
+#include "base/suggest.h"
+
 /* ---- problems ---- */
 
 static void
@@ -221,6 +223,23 @@ test_precedence (void **state)
    ecl_diags_cleanup (&diags);
 }
 
+/* ---- suggestions ---- */
+
+static void
+test_suggestions (void **state)
+{
+   static const char *const known[] = {"database", "migrations", "uri", "version_field", "version_format", "up", NULL};
+
+   (void) state;
+   assert_string_equal (ecl_suggest ("databse", 7, known), "database");
+   assert_string_equal (ecl_suggest ("version_fromat", 14, known), "version_format");
+   assert_string_equal (ecl_suggest ("urix", 3, known), "uri");
+   assert_null (ecl_suggest ("xx", 2, known));
+   assert_null (ecl_suggest ("", 0, known));
+   assert_null (ecl_suggest ("collection_names_that_are_far_too_long_to_be_compared", 53, known));
+   assert_null (ecl_suggest ("schema", 6, known));
+}
+
 /* ---- versions ---- */
 
 static void
@@ -265,7 +284,7 @@ main (void)
       cmocka_unit_test (test_config_problems), cmocka_unit_test (test_migration_problems),
       cmocka_unit_test (test_chain_problems),  cmocka_unit_test (test_chains),
       cmocka_unit_test (test_dotted_chain),    cmocka_unit_test (test_precedence),
-      cmocka_unit_test (test_versions),
+      cmocka_unit_test (test_versions),        cmocka_unit_test (test_suggestions),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
