@@ -4,39 +4,40 @@
 #include "bson/date.h"
 #include "bson/decimal.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-/* The server's StringBuilder prints a double with %.16g. printf takes its decimal point from the locale, so only the
- * digits are taken from it. */
-size_t
-ecl_double_to_string (double d, char out[ECL_DOUBLE_TEXT])
+/* Writes what stands for zero and for no number; 0 where d is another. */
+static size_t
+special_text (double d, char *out)
 {
-   char raw[48], digits[20];
+   const char *text = isnan (d)   ? "NaN"
+                      : isinf (d) ? (d < 0 ? "-Infinity" : "Infinity")
+                      : d == 0    ? (signbit (d) ? "-0" : "0")
+                                  : "";
+   size_t len = strlen (text);
+
+   memcpy (out, text, len + 1);
+   return len;
+}
+
+/* Text of the form %e as %g writes it: an exponent below -4 or from `most` on, else none. printf takes its decimal
+ * point from the locale, so only the digits of `raw` are read. */
+static size_t
+lay_out (const char *raw, int most, char *out)
+{
+   char digits[20];
    int n = 0, exponent = 0;
-   bool negative = signbit (d);
    const char *p = raw;
    char *o = out;
 
-   if (isnan (d)) {
-      memcpy (out, "NaN", 4);
-      return 3;
-   }
-   if (negative) {
+   if (*p == '-') {
       *o++ = '-';
    }
-   if (isinf (d)) {
-      memcpy (o, "Infinity", 9);
-      return (size_t) (o - out) + 8;
-   }
-   if (d == 0) {
-      *o++ = '0';
-      *o = '\0';
-      return (size_t) (o - out);
-   }
-   snprintf (raw, sizeof raw, "%.15e", fabs (d));
    for (; *p && *p != 'e'; p++) {
-      if (*p >= '0' && *p <= '9' && n < 16) {
+      if (*p >= '0' && *p <= '9' && n < (int) sizeof digits) {
          digits[n++] = *p;
       }
    }
@@ -51,9 +52,7 @@ ecl_double_to_string (double d, char out[ECL_DOUBLE_TEXT])
    while (n > 1 && digits[n - 1] == '0') {
       n--;
    }
-   if (exponent < -4 || exponent >= 16) {
-      int magnitude = exponent < 0 ? -exponent : exponent;
-
+   if (exponent < -4 || exponent >= most) {
       *o++ = digits[0];
       if (n > 1) {
          *o++ = '.';
@@ -62,7 +61,7 @@ ecl_double_to_string (double d, char out[ECL_DOUBLE_TEXT])
       }
       *o++ = 'e';
       *o++ = exponent < 0 ? '-' : '+';
-      o = ecl_put_digits (o, magnitude, 2);
+      o = ecl_put_digits (o, exponent < 0 ? -exponent : exponent, 2);
    } else if (exponent < 0) {
       *o++ = '0';
       *o++ = '.';
@@ -83,6 +82,39 @@ ecl_double_to_string (double d, char out[ECL_DOUBLE_TEXT])
    }
    *o = '\0';
    return (size_t) (o - out);
+}
+
+size_t
+ecl_double_to_string (double d, char out[ECL_DOUBLE_TEXT])
+{
+   char raw[48];
+   size_t len = special_text (d, out);
+
+   if (len) {
+      return len;
+   }
+   /* What has at most 15 digits is found at once; below the normal doubles there are fewer to go by. */
+   for (int digits = fabs (d) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
+      snprintf (raw, sizeof raw, "%.*e", digits - 1, d);
+      if (strtod (raw, NULL) == d) {
+         break;
+      }
+   }
+   return lay_out (raw, 16, out);
+}
+
+/* "1.23457e+06": the server's StringBuilder prints a double with %g. */
+static size_t
+double_to_short_string (double d, char out[ECL_DOUBLE_TEXT])
+{
+   char raw[48];
+   size_t len = special_text (d, out);
+
+   if (len) {
+      return len;
+   }
+   snprintf (raw, sizeof raw, "%.5e", d);
+   return lay_out (raw, 6, out);
 }
 
 /* "Dec 25 18:02:06:3": ctime without the day of the week and the year, and the increment. */
@@ -123,7 +155,7 @@ ecl_coerce_string (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *v)
       len = (size_t) snprintf (text, sizeof text, "%lld", (long long) v->u.i64);
       break;
    case BSON_TYPE_DOUBLE:
-      len = ecl_double_to_string (v->u.f64, text);
+      len = double_to_short_string (v->u.f64, text);
       break;
    case BSON_TYPE_DECIMAL128:
       len = ecl_decimal_to_string (ecl_decimal_of (v), text);

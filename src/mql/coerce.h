@@ -9,13 +9,13 @@
 
 #define ECL_DOUBLE_TEXT 32
 
-/* "0.1", "1", "1e+16", "-0", "NaN", "-Infinity": up to 16 digits, as the server prints a double; returns the length.
- * Independent of the locale. */
+/* "0.1", "1", "1e+16", "-0", "NaN", "-Infinity": the shortest digits that read back as the same double, as $toString
+ * gives it; returns the length. Independent of the locale. */
 size_t
 ecl_double_to_string (double d, char out[ECL_DOUBLE_TEXT]);
 
 /* *v as the string that $toLower, $substrBytes and their like make of it: "" for null and missing, numbers, dates and
- * timestamps as text. Fails with 16007 for other types. */
+ * timestamps as text (doubles with six digits, unlike in $toString). Fails with 16007 for other types. */
 bool
 ecl_coerce_string (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *v);
 

@@ -444,10 +444,16 @@ to_string (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const t
    }
    case BSON_TYPE_BINARY:
       return binary_to_string (self, ev, v, to, out);
+   case BSON_TYPE_DOUBLE: {
+      char text[ECL_DOUBLE_TEXT];
+      size_t len = ecl_double_to_string (v->u.f64, text);
+
+      *out = ecl_string (ecl_arena_strndup (&ev->arena, text, len), len);
+      return true;
+   }
    case BSON_TYPE_UTF8:
    case BSON_TYPE_INT32:
    case BSON_TYPE_INT64:
-   case BSON_TYPE_DOUBLE:
    case BSON_TYPE_DECIMAL128:
    case BSON_TYPE_DATE_TIME:
       *out = *v;
