@@ -77,6 +77,10 @@ run_documents (const ecl_cli_t *cli, const ecl_match_t *match, ecl_reader_t *rea
       } else if (!ok && at_document) {
          ecl_error_prefix (&error, "%s: document %llu", reader->name, (unsigned long long) reader->n);
       }
+      if (!ok && writer->closed) {
+         status = ECL_EXIT_FAILED; /* whoever read has seen enough: main knows */
+         break;
+      }
       if (!ok) {
          status = ecl_cli_fail (cli, "%s", error.message);
          break;

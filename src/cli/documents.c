@@ -133,6 +133,7 @@ ecl_reader_next (ecl_reader_t *self, const uint8_t **doc, size_t *len, bson_erro
 void
 ecl_writer_init (ecl_writer_t *self, const ecl_cli_t *cli)
 {
+   self->closed = false;
    self->bson = ecl_cli_flag (cli, "bson");
    self->mode = ecl_cli_flag (cli, "relaxed") ? ECL_EXTJSON_RELAXED : ECL_EXTJSON_CANONICAL;
    /* An int32 in an array takes 6 bytes and is written with 20 and more. */
@@ -160,6 +161,7 @@ ecl_writer_write (ecl_writer_t *self, const uint8_t *doc, size_t len, bson_error
       len = self->line.len;
    }
    if (fwrite (doc, 1, len, stdout) != len) {
+      self->closed = errno == EPIPE;
       return ecl_fail (error, ECL_DOMAIN_CLI, ECL_ERROR_FILE, "standard output: %s", strerror (errno));
    }
    return true;

@@ -37,6 +37,7 @@ typedef struct {
    bool bson;
    ecl_extjson_mode_t mode;
    ecl_buf_t line;
+   bool closed; /* nobody reads any more */
 } ecl_writer_t;
 
 void
