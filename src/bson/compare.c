@@ -256,12 +256,16 @@ ecl_equal (const ecl_value_t *a, const ecl_value_t *b)
    return ecl_compare (a, b) == 0;
 }
 
+__extension__ typedef unsigned __int128 u128_t;
+
+/* Both halves of the product: the doubles of small integers differ in their high bits only, which a product of 64 bits
+ * never carries down to the low ones that a table looks at. */
 static uint64_t
 mix (uint64_t h, uint64_t x)
 {
-   h ^= x;
-   h *= 0x9E3779B97F4A7C15ull;
-   return h ^ (h >> 29);
+   u128_t product = (u128_t) (h ^ x) * 0x9E3779B97F4A7C15ull;
+
+   return (uint64_t) product ^ (uint64_t) (product >> 64);
 }
 
 static uint64_t

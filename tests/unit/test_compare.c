@@ -136,12 +136,31 @@ test_hashes_of_close_numbers_differ (void **state)
    ecl_arena_cleanup (&arena);
 }
 
+/* What a table of a few thousand entries looks at: the low bits, and what hash_of in set.c folds into them. */
+static void
+test_hashes_fill_a_table (void **state)
+{
+   uint64_t low[1000];
+
+   (void) state;
+   for (int kind = 0; kind < 3; kind++) {
+      for (int i = 0; i < 1000; i++) {
+         ecl_value_t v = kind == 0 ? ecl_int32 (i) : kind == 1 ? ecl_double (i * 1024.0) : ecl_date (i * 86400000ll);
+         uint64_t hash = ecl_hash (&v);
+
+         low[i] = (hash ^ hash >> 32) & 4095;
+      }
+      assert_true (count_distinct (low, 1000) > 800);
+   }
+}
+
 int
 main (void)
 {
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_equal_numbers_have_equal_hashes),
       cmocka_unit_test (test_hashes_of_close_numbers_differ),
+      cmocka_unit_test (test_hashes_fill_a_table),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
