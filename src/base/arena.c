@@ -79,6 +79,7 @@ enter (ecl_arena_t *self, ecl_chunk_t *chunk)
    self->current = chunk;
    self->next = chunk->data;
    self->end = chunk->data + chunk->size;
+   self->used += chunk->size;
 }
 
 void
@@ -88,6 +89,7 @@ ecl_arena_reset (ecl_arena_t *self)
       disown (self, NULL);
    }
    memset (self->tails, 0, sizeof self->tails);
+   self->used = 0;
    if (self->first) {
       enter (self, self->first);
       POISON (self->first->data, self->first->size);
@@ -97,7 +99,7 @@ ecl_arena_reset (ecl_arena_t *self)
 ecl_arena_mark_t
 ecl_arena_mark (const ecl_arena_t *self)
 {
-   return (ecl_arena_mark_t){.current = self->current, .next = self->next, .owned = self->owned};
+   return (ecl_arena_mark_t){.current = self->current, .next = self->next, .owned = self->owned, .used = self->used};
 }
 
 void
@@ -110,6 +112,7 @@ ecl_arena_release (ecl_arena_t *self, ecl_arena_mark_t mark)
    disown (self, mark.owned);
    memset (self->tails, 0, sizeof self->tails);
    self->current = mark.current;
+   self->used = mark.used;
    self->next = mark.next;
    self->end = mark.current->data + mark.current->size;
    POISON (self->next, (size_t) (self->end - self->next));
@@ -134,6 +137,12 @@ ecl_arena_alloc_slow (ecl_arena_t *self, size_t size)
 
          chunk->size = n;
          chunk->next = next;
+         if (next) {
+            /* It is too small for what is wanted here: the larger one takes its place, or chunks would pile up. */
+            chunk->next = next->next;
+            UNPOISON (next->data, next->size);
+            bson_free (next);
+         }
          if (self->current) {
             self->current->next = chunk;
          } else {

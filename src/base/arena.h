@@ -32,6 +32,7 @@ typedef struct {
    uint8_t *next;
    uint8_t *end;
    size_t chunk_size;  /* of the next chunk; doubles up to 1 MiB */
+   size_t used;        /* bytes of the chunks that were entered since the last reset */
    ecl_owned_t *owned; /* the latest first */
    uint32_t next_tail;
    ecl_tail_t tails[ECL_ARENA_TAILS];
@@ -42,6 +43,7 @@ typedef struct {
    ecl_chunk_t *current;
    uint8_t *next;
    ecl_owned_t *owned;
+   size_t used;
 } ecl_arena_mark_t;
 
 /* No memory is taken before the first allocation. */

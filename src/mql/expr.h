@@ -106,6 +106,18 @@ bool
 ecl_eval_fail (ecl_eval_t *ev, const ecl_expr_t *self, uint32_t code, const char *format, ...) ECL_PRINTF (4, 5)
    __attribute__ ((cold));
 
+/* What the evaluation of one document may take: several of the largest documents. Operators that evaluate an argument
+ * many times ask before each time, because that is where memory multiplies. */
+#define ECL_EVAL_MAX_MEMORY ((size_t) 256 << 20)
+
+static inline bool
+ecl_eval_has_memory (ecl_eval_t *ev, const ecl_expr_t *self)
+{
+   return ECL_LIKELY (ev->arena.used <= ECL_EVAL_MAX_MEMORY) ||
+          ecl_eval_fail (ev, self, 146, "the evaluation of one document needs more than %zu MiB",
+                         ECL_EVAL_MAX_MEMORY >> 20);
+}
+
 static inline bool
 ecl_expr_eval (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 {

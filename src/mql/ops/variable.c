@@ -203,7 +203,7 @@ ecl_op_map (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    results = ecl_arena_array (&ev->arena, ecl_value_t, n);
    for (uint32_t i = 0; i < n; i++) {
       ev->vars[self->index] = ecl_present (items[i]);
-      if (!ecl_expr_eval (self->args[1], ev, &results[i])) {
+      if (!ecl_eval_has_memory (ev, self) || !ecl_expr_eval (self->args[1], ev, &results[i])) {
          return false;
       }
       results[i] = ecl_present (results[i]);
@@ -281,7 +281,7 @@ ecl_op_filter (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
       ecl_value_t condition, item = ecl_present (items[i]);
 
       ev->vars[self->index] = item;
-      if (!ecl_expr_eval (self->args[1], ev, &condition)) {
+      if (!ecl_eval_has_memory (ev, self) || !ecl_expr_eval (self->args[1], ev, &condition)) {
          return false;
       }
       if (ecl_truthy (&condition)) {
@@ -346,7 +346,7 @@ ecl_op_reduce (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    for (uint32_t i = 0; i < n; i++) {
       ev->vars[self->index] = ecl_present (items[i]);
       ev->vars[self->index + 1] = value;
-      if (!ecl_expr_eval (self->args[2], ev, &value)) {
+      if (!ecl_eval_has_memory (ev, self) || !ecl_expr_eval (self->args[2], ev, &value)) {
          return false;
       }
    }
