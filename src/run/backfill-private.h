@@ -46,7 +46,7 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 #define MAX_QUARANTINE (4u * 1024 * 1024)
 #define MAX_ROUNDS 5u     /* of reading a batch's changed documents again, before they are left to the next pass */
 #define MAX_ATTEMPTS 8u   /* of one command that is lost */
-#define MAX_IDLE_PASSES 8 /* in a row that changed nothing, with documents that could be */
+#define MAX_IDLE_PASSES 4 /* in a row that changed nothing; in the last what still conflicts goes to quarantine */
 #define SEEN_MS 5000      /* between two signs of life in the job's record */
 #define FALL_BACK 3u      /* ranges in a row that failed for no document's fault */
 
@@ -159,6 +159,13 @@ ecl_backfill_hopeless (int32_t code);
 void
 ecl_backfill_again (ecl_backfill_t *self, const ecl_value_t *id);
 
+/* Whether what conflicts again now is set aside: a job must come to its end. */
+static inline bool
+ecl_backfill_gives_up (const ecl_backfill_t *self)
+{
+   return self->idle_passes >= MAX_IDLE_PASSES - 1;
+}
+
 /* Room for n items in the arrays per item. */
 void
 ecl_backfill_reserve (ecl_backfill_t *self, uint32_t n);
@@ -197,6 +204,10 @@ void
 ecl_redo_done (ecl_backfill_t *self); /* READ_REDO is exhausted */
 
 /* ---- backfill_write.c ---- */
+
+/* The documents whose _ids are still in `again`. */
+void
+ecl_again_quarantine (ecl_backfill_t *self);
 
 void
 ecl_work_enter (ecl_backfill_t *self);

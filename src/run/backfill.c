@@ -441,7 +441,11 @@ enter_next (ecl_backfill_t *self)
       if (self->n_again && self->rounds < MAX_ROUNDS) {
          read_again (self);
       } else {
-         self->pass_left += self->n_again;
+         if (self->n_again && ecl_backfill_gives_up (self)) {
+            ecl_again_quarantine (self);
+         } else {
+            self->pass_left += self->n_again;
+         }
          self->n_again = 0;
          bson_reinit (&self->again);
          self->level = self->back;

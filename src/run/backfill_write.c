@@ -56,6 +56,25 @@ quarantine_refused (ecl_backfill_t *self, const ecl_value_t *item, int32_t code,
 }
 
 void
+ecl_again_quarantine (ecl_backfill_t *self)
+{
+   ecl_value_t list = ecl_raw_document (bson_get_data (&self->again), self->again.len), id;
+   ecl_iter_t iter;
+
+   list.type = BSON_TYPE_ARRAY;
+   ecl_iter_init (&iter, &list);
+   while (ecl_iter_item (&iter, &id)) {
+      ecl_converted_t converted = {.id = id,
+                                   .code = ECL_ERROR_CONFLICT,
+                                   .message = "it changed each time before it could be written",
+                                   .path = "",
+                                   .file = ""};
+
+      quarantine (self, &converted);
+   }
+}
+
+void
 ecl_quarantine_enter (ecl_backfill_t *self)
 {
    /* The records are kept until they are acknowledged: what is sent is a copy. */
@@ -337,14 +356,14 @@ txn_end (ecl_backfill_t *self, bool same, state_t state)
 
 /* Something stood in the way that may be gone next time. */
 static void
-txn_conflict (ecl_backfill_t *self)
+txn_conflict (ecl_backfill_t *self, int32_t code, const char *message)
 {
    self->result.conflicts++;
-   if (++self->txn_attempts < MAX_ROUNDS) {
-      self->txn_same = true;
-   } else {
+   self->txn_same = ++self->txn_attempts < MAX_ROUNDS;
+   if (!self->txn_same && ecl_backfill_gives_up (self)) {
+      quarantine_refused (self, txn_item (self), code, message);
+   } else if (!self->txn_same) {
       self->pass_left++;
-      self->txn_same = false;
    }
    self->state = ST_TXN_ABORT;
 }
@@ -398,14 +417,14 @@ reply_txn_write (ecl_backfill_t *self, const bson_t *reply)
 
    if (ecl_backfill_errors (reply, &errors) && ecl_backfill_next_error (&errors, &index, &code, &message)) {
       if (ecl_backfill_transient (code)) {
-         txn_conflict (self);
+         txn_conflict (self, code, message);
       } else {
          txn_refused (self, code, message);
       }
    } else if (ecl_backfill_number (reply, "n") == 1) {
       self->state = ST_TXN_COMMIT;
    } else {
-      txn_conflict (self);
+      txn_conflict (self, ECL_ERROR_CONFLICT, "it was gone when it was to be written");
    }
 }
 
@@ -416,7 +435,7 @@ ecl_txn_reply (ecl_backfill_t *self, const ecl_event_t *event)
       /* Answered or not: the server ends it by itself, too. */
       txn_end (self, self->txn_same, ST_NEXT);
    } else if (event->kind == ECL_EVENT_LOST) {
-      txn_conflict (self);
+      txn_conflict (self, (int32_t) event->error->code, event->error->message);
    } else if (event->kind == ECL_EVENT_REFUSED) {
       txn_refused (self, (int32_t) event->error->code, event->error->message);
    } else if (self->state == ST_TXN_READ) {
