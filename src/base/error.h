@@ -55,7 +55,8 @@ typedef enum {
    X (ECL_ERROR_LOSSY, 13, "something would be lost")                                                                  \
    X (ECL_ERROR_SERVER, 14, "the server refused or did not answer")                                                    \
    X (ECL_ERROR_NEEDS, 15, "another document is needed first")                                                         \
-   X (ECL_ERROR_CANCELLED, 16, "cancelled")
+   X (ECL_ERROR_CANCELLED, 16, "cancelled")                                                                            \
+   X (ECL_ERROR_LEASE, 17, "the lease is not held, or not any more")
 
 typedef enum {
 #define X(name, number, text) name = number,

@@ -48,6 +48,10 @@ struct ecl_world_t {
     * destroys it. */
    ecl_reply_t (*run_command) (ecl_world_t *self, const ecl_call_t *command, int64_t deadline, bson_t *reply,
                                bson_error_t *error);
+
+   /* The sessions that its commands come in at the server, 16 bytes each, at most max of them; returns how many. NULL in
+    * a world without sessions. */
+   size_t (*sessions) (ecl_world_t *self, uint8_t (*ids)[16], size_t max);
 };
 
 /* A command that gets as much time as one that must not hang needs; false where it was refused or lost. */
