@@ -100,6 +100,47 @@ check_versions (const ecl_project_t *project, const ecl_chain_t *chain, ecl_diag
    return ok;
 }
 
+/* Functions that are a way of a file's step go there. Both lead to the same version, the one before it is the file's. */
+static bool
+merge_function (ecl_draft_t *file, const ecl_draft_t *functions, ecl_diags_t *diags)
+{
+   if (functions->step.up.kind != ECL_WAY_NONE || file->step.down.kind != ECL_WAY_NONE) {
+      return ecl_project_error (file->step.text, diags, ECL_ERROR_CHAIN,
+                                functions->step.up.kind != ECL_WAY_NONE ? file->step.up.at : file->step.down.at,
+                                "this migration and a function of the program both say the way %s",
+                                functions->step.up.kind != ECL_WAY_NONE ? "up" : "down");
+   }
+   file->step.down = functions->step.down;
+   return true;
+}
+
+/* Drafts in order, those of functions merged into files of the same version. */
+static size_t
+merge_drafts (ecl_draft_t **drafts, size_t n, bool *ok, ecl_diags_t *diags)
+{
+   size_t kept = 0;
+
+   for (size_t i = 0; i < n; i++) {
+      ecl_draft_t *last = kept ? drafts[kept - 1] : NULL;
+
+      if (last && last->step.to == drafts[i]->step.to && last->of_functions != drafts[i]->of_functions) {
+         ecl_draft_t *file = last->of_functions ? drafts[i] : last;
+
+         *ok &= merge_function (file, last->of_functions ? last : drafts[i], diags);
+         drafts[kept - 1] = file;
+      } else {
+         drafts[kept++] = drafts[i];
+      }
+   }
+   for (size_t i = 0; i < kept; i++) {
+      if (drafts[i]->of_functions && drafts[i]->step.up.kind == ECL_WAY_NONE) {
+         *ok = ecl_project_error (drafts[i]->step.text, diags, ECL_ERROR_CHAIN, drafts[i]->to_at,
+                                  "a way down, and no way up to that version");
+      }
+   }
+   return kept;
+}
+
 static bool
 link_chain (ecl_project_t *self, ecl_chain_t *chain, ecl_diags_t *diags)
 {
@@ -119,6 +160,7 @@ link_chain (ecl_project_t *self, ecl_chain_t *chain, ecl_diags_t *diags)
       }
    }
    qsort (drafts, n, sizeof (ecl_draft_t *), compare_drafts);
+   n = merge_drafts (drafts, n, &ok, diags);
    steps = ecl_arena_array (&self->arena, ecl_step_t, n);
    for (size_t i = 0; i < n; i++) {
       ok &= check_place (chain, drafts[i], i ? drafts[i - 1] : NULL, diags);
@@ -145,7 +187,7 @@ ecl_project_link (ecl_project_t *self, ecl_diags_t *diags)
       ok &= link_chain (self, &self->chains[i], diags);
    }
    self->linked = true;
-   return ok;
+   return ecl_project_check_cycles (self, diags) && ok;
 }
 
 bool

@@ -200,7 +200,7 @@ ecl_folder_migrations (const ecl_folder_t *folder, const ecl_project_t *project)
 }
 
 bool
-ecl_folder_load (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t *diags)
+ecl_folder_add (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t *diags)
 {
    const char *base = folder->folder ? folder->folder : ".";
    char *config = folder->config ? bson_strdup (folder->config) : join (base, "eclose.yaml");
@@ -220,11 +220,18 @@ ecl_folder_load (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_
    ok = ecl_project_configure (*project, &source, diags);
    migrations = ecl_folder_migrations (folder, *project);
    ok &= add_folder (*project, migrations, "", diags);
-   ok &= ecl_project_link (*project, diags);
 
 done:
    bson_free (config);
    bson_free (migrations);
    bson_free (bytes);
    return ok;
+}
+
+bool
+ecl_folder_load (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t *diags)
+{
+   bool ok = ecl_folder_add (folder, project, diags);
+
+   return *project && ecl_project_link (*project, diags) && ok;
 }

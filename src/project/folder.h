@@ -15,6 +15,10 @@ typedef struct {
 bool
 ecl_folder_load (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t *diags) ECL_MUST_CHECK;
 
+/* The same without the last step: the chains are not in order yet, and more may be added. */
+bool
+ecl_folder_add (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t *diags) ECL_MUST_CHECK;
+
 /* The folder of the migrations: the project's own setting is relative to the project file, others to the working folder.
  * The caller frees it with bson_free. */
 char *

@@ -336,3 +336,81 @@ ecl_project_add (ecl_project_t *self, const char *path, const ecl_text_source_t 
    }
    return reader.ok;
 }
+
+/* ---- functions ---- */
+
+bool
+ecl_project_has_migration (const ecl_project_t *self, const char *path)
+{
+   const char *slash = strchr (path, '/'), *ending = strrchr (path, '.');
+   size_t len = slash && ending > slash ? (size_t) (ending - slash - 1) : 0;
+
+   for (const ecl_draft_t *draft = self->drafts; len && draft; draft = draft->next) {
+      if (!draft->of_functions && strlen (draft->collection) == (size_t) (slash - path) &&
+          memcmp (draft->collection, path, (size_t) (slash - path)) == 0 && strlen (draft->step.name) == len &&
+          memcmp (draft->step.name, slash + 1, len) == 0) {
+         return true;
+      }
+   }
+   return false;
+}
+
+bool
+ecl_project_add_function (ecl_project_t *self, const char *collection, const char *to, bool up,
+                          const ecl_function_t *function, ecl_diags_t *diags)
+{
+   const char *bad = ecl_project_bad_collection (collection, strlen (collection)), *name;
+   const ecl_chain_t *chain;
+   ecl_draft_t *draft;
+   ecl_version_t version;
+   ecl_way_t *way;
+
+   BSON_ASSERT (!self->linked);
+   if (bad) {
+      return ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID, NULL, 0, 0, NULL,
+                            "\"%s\" cannot be a collection's name: %s", collection, bad);
+   }
+   chain = ecl_project_chain_for (self, collection, strlen (collection));
+   name = ecl_arena_printf (&self->arena, "function of %s, version %s", chain->collection, to);
+   if (!ecl_version_parse (chain->format, to, strlen (to), &version)) {
+      return ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, ECL_ERROR_VERSION, name, 0, 0, NULL,
+                            "\"%s\" is no version of %s: expected %s", to, collection,
+                            ecl_version_expected (chain->format));
+   }
+   draft = self->drafts;
+   while (draft && !(draft->of_functions && draft->collection == chain->collection && draft->step.to == version)) {
+      draft = draft->next;
+   }
+   if (!draft) {
+      ecl_text_t *text = ecl_project_text (self);
+      /* A text of its own, because all that is said about a step has a place in one. */
+      char *json = bson_strdup_printf ("{\"to\": \"%s\"}", to);
+      ecl_text_source_t source = {.name = name, .bytes = json, .len = strlen (json)};
+      bool ok = ecl_text_read_json (text, &source, ECL_TEXT_DEFAULT, diags);
+
+      bson_free (json);
+      if (!ok) {
+         return false;
+      }
+      draft = ecl_arena_new (&self->arena, ecl_draft_t);
+      memset (draft, 0, sizeof *draft);
+      draft->of_functions = true;
+      draft->collection = chain->collection;
+      draft->to_at = text->doc + 4;
+      draft->step = (ecl_step_t){.to = version,
+                                 .stamp = ecl_version_value (chain->format, version, &self->arena),
+                                 .name = name,
+                                 .file = name,
+                                 .description = "",
+                                 .text = text};
+      draft->next = self->drafts;
+      self->drafts = draft;
+   }
+   way = up ? &draft->step.up : &draft->step.down;
+   if (way->kind != ECL_WAY_NONE) {
+      return ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, ECL_ERROR_CHAIN, name, 0, 0, NULL,
+                            "a second function that leads %s that version", up ? "to" : "down from");
+   }
+   *way = (ecl_way_t){.kind = ECL_WAY_FUNCTION, .function = *function, .at = draft->to_at};
+   return true;
+}

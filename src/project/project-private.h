@@ -11,6 +11,7 @@ struct ecl_draft_t {
    ecl_draft_t *next;
    const char *collection;
    const uint8_t *to_at;
+   bool of_functions; /* no file, but functions of the program */
    ecl_step_t step; /* `from` comes with the order */
 };
 
@@ -53,6 +54,11 @@ ecl_project_unknown_key (const ecl_text_t *text, ecl_diags_t *diags, const ecl_f
 /* Reports a value of another type than expected ("a string"). */
 bool
 ecl_project_wrong_type (const ecl_text_t *text, ecl_diags_t *diags, const ecl_field_t *field, const char *expected);
+
+/* Checks that no collection looks itself up, through whatever others; after the chains are in order. False, with the way
+ * round written out, where one does. */
+bool
+ecl_project_check_cycles (ecl_project_t *self, ecl_diags_t *diags);
 
 /* The collection's chain, made with the project's settings where it is new. */
 ecl_chain_t *

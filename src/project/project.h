@@ -13,19 +13,22 @@
 #ifndef ECL_PROJECT_PROJECT_H
 #define ECL_PROJECT_PROJECT_H
 
+#include "mql/plan.h"
 #include "project/version.h"
 #include "text/text.h"
 
-/* A way of a step: stages as data. Where kind is not PIPELINE there are none. */
+/* A way of a step: stages as data, or a function of the host language. */
 typedef enum {
    ECL_WAY_NONE,         /* not said */
    ECL_WAY_IRREVERSIBLE, /* said to be impossible, on purpose */
    ECL_WAY_PIPELINE,
+   ECL_WAY_FUNCTION,     /* added by the program that loads the project */
 } ecl_way_kind_t;
 
 typedef struct {
    ecl_way_kind_t kind;
-   ecl_value_t stages; /* a raw array in the step's text */
+   ecl_value_t stages; /* PIPELINE: a raw array in the step's text */
+   ecl_function_t function; /* FUNCTION */
    const uint8_t *at;  /* its element, for messages */
 } ecl_way_t;
 
@@ -103,6 +106,16 @@ ecl_project_configure (ecl_project_t *self, const ecl_text_source_t *source, ecl
  * messages call it. False where something was wrong with it. */
 bool
 ecl_project_add (ecl_project_t *self, const char *path, const ecl_text_source_t *source, ecl_diags_t *diags);
+
+/* Adds a function as the way of a collection up to a version (as a user writes it) or down from it. Where a file leads to
+ * that version, too, it must not say that way itself; `up` it always says. False where something was wrong. */
+bool
+ecl_project_add_function (ecl_project_t *self, const char *collection, const char *to, bool up,
+                          const ecl_function_t *function, ecl_diags_t *diags);
+
+/* Whether a migration of that path below the migrations folder, whatever it ends with, was added. */
+bool
+ecl_project_has_migration (const ecl_project_t *self, const char *path);
 
 /* Puts the chains in order and checks them; after the last file. False where something was wrong with them. */
 bool

@@ -103,6 +103,10 @@ add_way (ecl_plan_t *plan, const ecl_chain_t *chain, const ecl_step_t *step, boo
    char text[ECL_VERSION_TEXT];
 
    context->step = step;
+   if (way->kind == ECL_WAY_FUNCTION) {
+      ecl_plan_add_function (plan, &way->function);
+      return true;
+   }
    if (way->kind != ECL_WAY_PIPELINE) {
       return ecl_fail (context->error, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY, "%s: %s: no way %s version %s: %s",
                        chain->collection, step->file, up ? "to" : "back from",

@@ -30,10 +30,19 @@ append_stages (bson_t *pipeline, uint32_t *n, const ecl_chain_t *chain, const ec
    if (way->kind != ECL_WAY_PIPELINE) {
       return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY, "%s: %s: no way %s version %s: %s", chain->collection,
                        step->file, up ? "to" : "back from", ecl_version_text (chain->format, step->to, text),
-                       way->kind == ECL_WAY_IRREVERSIBLE ? "it is irreversible" : "it has no `down`");
+                       way->kind == ECL_WAY_IRREVERSIBLE ? "it is irreversible"
+                       : way->kind == ECL_WAY_FUNCTION   ? "it is a function of a program, which the server cannot run"
+                                                         : "it has no `down`");
    }
    ecl_iter_init (&iter, &way->stages);
    while (ecl_iter_item (&iter, &stage)) {
+      ecl_value_t lookup = ecl_is_document (&stage) ? ecl_document_get (&stage, "$lookup", 7) : ecl_missing ();
+
+      if (!ecl_is_missing (&lookup)) {
+         return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_UNSUPPORTED,
+                          "%s: %s: the server cannot run this migration: what its $lookup brings has to be upgraded first",
+                          chain->collection, step->file);
+      }
       snprintf (key, sizeof key, "%u", (*n)++);
       ecl_append_value (pipeline, key, &stage);
       if (pipeline->len > PIPELINE_MAX) {

@@ -62,6 +62,11 @@ ecl_upgrader_chain (const ecl_upgrader_t *self);
 ecl_version_t
 ecl_upgrader_target (const ecl_upgrader_t *self);
 
+/* Where documents of other collections come from; it outlives its use. NULL: nowhere. A run that lacks some fails with
+ * ECL_ERROR_NEEDS, quickly and without an ecl_failure_t, and is to be repeated when they are there. */
+void
+ecl_upgrader_set_loader (ecl_upgrader_t *self, const struct ecl_loader_t *loader);
+
 /* The version of a document. Reads the version field; without one, `detect`, then `unversioned`. The document's
  * bytes are checked only as far as they are read. */
 bool

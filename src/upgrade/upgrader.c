@@ -162,6 +162,12 @@ fail_corrupt (ecl_upgrader_t *self, const uint8_t *in, size_t len, bson_error_t 
    return fail (self, in, len, NULL, &cause, error);
 }
 
+void
+ecl_upgrader_set_loader (ecl_upgrader_t *self, const struct ecl_loader_t *loader)
+{
+   self->ev.loader = loader;
+}
+
 /* ---- version ---- */
 
 /* A document that has no version of its own. */
@@ -253,6 +259,9 @@ ecl_upgrader_run_from (ecl_upgrader_t *self, ecl_version_t from, const uint8_t *
       return fail (self, in, len, &from, &cause, error);
    }
    if (!ecl_plan_run (self->plans[index], &self->ev, in, len, out, out_len, &cause)) {
+      if (cause.code == ECL_ERROR_NEEDS && cause.domain == ECL_DOMAIN_UPGRADE) {
+         return ecl_fail (error, cause.domain, cause.code, "%s", cause.message);
+      }
       return fail (self, in, len, &from, &cause, error);
    }
    if (what) {
