@@ -1,0 +1,121 @@
+/* A world of canned replies: each command must hold a text, and gets a reply. Time goes by only in waits. */
+#ifndef FAKE_WORLD_H
+#define FAKE_WORLD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "run/world.h"
+
+typedef struct {
+   const char *expect; /* a part of the command, as relaxed Extended JSON */
+   const char *reply;  /* JSON; "LOST"; or "REFUSED <code>" */
+} canned_t;
+
+typedef struct {
+   ecl_world_t world;
+   const canned_t *script; /* up to one without expect */
+   size_t at;
+   int64_t now, waited;
+   size_t writes; /* to eclose's own collections; all of them with their concern */
+} fake_world_t;
+
+static inline int64_t
+fake_now (ecl_world_t *self)
+{
+   return ((fake_world_t *) self)->now;
+}
+
+static inline uint64_t
+fake_random (ecl_world_t *self)
+{
+   (void) self;
+   return 4;
+}
+
+static inline bool
+fake_wait (ecl_world_t *self, int64_t ms)
+{
+   ((fake_world_t *) self)->now += ms;
+   ((fake_world_t *) self)->waited += ms;
+   return true;
+}
+
+static inline bool
+fake_cancelled (ecl_world_t *self)
+{
+   (void) self;
+   return false;
+}
+
+static inline ecl_reply_t
+fake_run_command (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, bson_t *reply, bson_error_t *error)
+{
+   fake_world_t *world = (fake_world_t *) self;
+   const canned_t *canned = &world->script[world->at++];
+   char *text = bson_as_relaxed_extended_json (call->command, NULL);
+   ecl_reply_t answer = ECL_REPLY_OK;
+
+   assert_true (deadline > world->now);
+   if (!canned->expect || !strstr (text, canned->expect)) {
+      print_error ("step %zu\n sent %s\n not  %s\n", world->at - 1, text, canned->expect ? canned->expect : "the end");
+      fail ();
+   }
+   if (strstr (text, " : \"eclose_")) {
+      bool write = strstr (text, "{ \"update\"") == text || strstr (text, "{ \"delete\"") == text;
+
+      assert_non_null (strstr (text, write ? "\"writeConcern\" : { \"w\" : \"majority\", \"j\" : true"
+                                           : "\"readConcern\" : { \"level\" : \"majority\" }"));
+      world->writes += write;
+   }
+   bson_free (text);
+   memset (error, 0, sizeof *error);
+   if (strcmp (canned->reply, "LOST") == 0) {
+      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the connection was cut");
+      bson_init (reply);
+      answer = ECL_REPLY_LOST;
+   } else if (strncmp (canned->reply, "REFUSED ", 8) == 0) {
+      ecl_fail (error, 17, (uint32_t) strtol (canned->reply + 8, NULL, 10), "refused as told");
+      bson_init (reply);
+      answer = ECL_REPLY_REFUSED;
+   } else {
+      bson_t *parsed = bson_new_from_json ((const uint8_t *) canned->reply, -1, error);
+
+      if (!parsed) {
+         print_error ("%s: %s\n", canned->reply, error->message);
+         fail ();
+      }
+      bson_copy_to (parsed, reply);
+      bson_destroy (parsed);
+   }
+   return answer;
+}
+
+static inline fake_world_t
+fake_world (const canned_t *script)
+{
+   return (fake_world_t){.world = {.now = fake_now,
+                                   .random = fake_random,
+                                   .wait = fake_wait,
+                                   .cancelled = fake_cancelled,
+                                   .run_command = fake_run_command},
+                         .script = script,
+                         .now = 1000};
+}
+
+/* All of the script was used. */
+static inline void
+fake_done (const fake_world_t *world)
+{
+   if (world->script[world->at].expect) {
+      print_error ("not sent: %s\n", world->script[world->at].expect);
+      fail ();
+   }
+}
+
+#endif
