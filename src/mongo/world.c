@@ -204,6 +204,31 @@ done:
    return result;
 }
 
+static size_t
+world_sessions (ecl_world_t *self, uint8_t (*ids)[16], size_t max)
+{
+   static const ecl_txn_t kinds[] = {ECL_TXN_NONE, ECL_TXN_BEGIN};
+   mongo_world_t *world = (mongo_world_t *) self;
+   size_t n = 0;
+
+   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && n < max; i++) {
+      mongoc_client_session_t *session = session_of (world, kinds[i], NULL);
+      bson_subtype_t subtype;
+      const uint8_t *data;
+      bson_iter_t iter;
+      uint32_t len;
+
+      if (session && bson_iter_init_find (&iter, mongoc_client_session_get_lsid (session), "id") &&
+          BSON_ITER_HOLDS_BINARY (&iter)) {
+         bson_iter_binary (&iter, &subtype, &len, &data);
+         if (len == 16) {
+            memcpy (ids[n++], data, 16);
+         }
+      }
+   }
+   return n;
+}
+
 static void
 init_driver (void)
 {
@@ -219,8 +244,25 @@ set_default (mongoc_uri_t *uri, const char *option, int32_t value)
    }
 }
 
+static void
+cut (mongoc_uri_t *uri, const char *option, int32_t most)
+{
+   int32_t now = mongoc_uri_get_option_as_int32 (uri, option, 0);
+
+   if (now <= 0 || now > most) {
+      mongoc_uri_set_option_as_int32 (uri, option, most);
+   }
+}
+
 ecl_world_t *
 ecl_mongo_world_new (const char *uri, bool (*cancelled) (void), const char **database, bson_error_t *error)
+{
+   return ecl_mongo_world_new_hasty (uri, 0, cancelled, database, error);
+}
+
+ecl_world_t *
+ecl_mongo_world_new_hasty (const char *uri, int32_t timeout, bool (*cancelled) (void), const char **database,
+                           bson_error_t *error)
 {
    static pthread_once_t once = PTHREAD_ONCE_INIT;
    mongo_world_t *self;
@@ -238,11 +280,17 @@ ecl_mongo_world_new (const char *uri, bool (*cancelled) (void), const char **dat
    set_default (parsed, MONGOC_URI_SOCKETTIMEOUTMS, SOCKET_TIMEOUT_MS);
    set_default (parsed, MONGOC_URI_CONNECTTIMEOUTMS, CONNECT_TIMEOUT_MS);
    set_default (parsed, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, SELECTION_TIMEOUT_MS);
+   if (timeout) {
+      cut (parsed, MONGOC_URI_SOCKETTIMEOUTMS, timeout);
+      cut (parsed, MONGOC_URI_CONNECTTIMEOUTMS, timeout);
+      cut (parsed, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, timeout);
+   }
    self->world = (ecl_world_t){.now = world_now,
                                .random = world_random,
                                .wait = world_wait,
                                .cancelled = world_cancelled,
-                               .run_command = world_run_command};
+                               .run_command = world_run_command,
+                               .sessions = world_sessions};
    self->cancelled = cancelled;
    self->primary = mongoc_read_prefs_new (MONGOC_READ_PRIMARY);
    self->client = mongoc_client_new_from_uri_with_error (parsed, &why);

@@ -9,6 +9,12 @@
 ecl_world_t *
 ecl_mongo_world_new (const char *uri, bool (*cancelled) (void), const char **database, bson_error_t *error);
 
+/* The same, but a server that does not answer within so many milliseconds counts as one that lost the command: for
+ * those who have to know in time, and send again. */
+ecl_world_t *
+ecl_mongo_world_new_hasty (const char *uri, int32_t timeout, bool (*cancelled) (void), const char **database,
+                           bson_error_t *error);
+
 void
 ecl_mongo_world_destroy (ecl_world_t *self);
 

@@ -50,6 +50,7 @@ typedef struct {
    _Atomic int64_t until;  /* by the world's clock; 0: not held */
    _Atomic int64_t beat;
    bool took_over;         /* from a holder that did not let go */
+   bool raised;            /* the token was compared with what the records have */
    char *host, *user, *release_name;
 } ecl_holder_t;
 
@@ -105,7 +106,7 @@ void
 ecl_holder_release (ecl_holder_t *self, ecl_world_t *world);
 
 /* Makes the token larger than one that was seen in records: where the lease's document was removed, it begins small
- * again, and the records of before would refuse it. */
+ * again, and the records of before would refuse it. Once, and before a heartbeat begins, which would miss the change. */
 bool
 ecl_holder_raise (ecl_holder_t *self, ecl_world_t *world, int64_t above, bson_error_t *error) ECL_MUST_CHECK;
 

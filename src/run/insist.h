@@ -1,0 +1,18 @@
+/* Insist: commands that may be sent again until somebody says what came of them.
+ *
+ * An answer that is lost, a server that steps down, and a write that the majority did not have in time all mean
+ * 'unknown'. For a command that has the same effect twice as once, sending it again turns unknown into known.
+ */
+#ifndef ECL_RUN_INSIST_H
+#define ECL_RUN_INSIST_H
+
+#include "run/world.h"
+
+/* Sends the command, again and again, until it is answered for good, or the deadline (in terms of the world's now), or
+ * the run is cancelled (then it is still tried a few times, without waiting). *sent is when the answered one was sent;
+ * may be NULL. The reply is always initialised. The result is LOST where nothing is known at the end. */
+ecl_reply_t
+ecl_insist (ecl_world_t *world, const char *database, const bson_t *command, int64_t deadline, int64_t *sent,
+            bson_t *reply, bson_error_t *error) ECL_MUST_CHECK;
+
+#endif
