@@ -412,7 +412,9 @@ enter (const ecl_expr_t *self, ecl_eval_t *ev)
       memcpy (inner->vars, ev->vars, lookup->first_let * sizeof *inner->vars);
    }
    /* The key may be a variable of the stage's own. */
-   memcpy (ev->vars + lookup->first_let, inner->vars + lookup->first_let, lookup->n_let * sizeof *inner->vars);
+   for (uint32_t i = lookup->first_let; i < lookup->first_let + lookup->n_let; i++) {
+      ev->vars[i] = inner->vars[i];
+   }
    return true;
 }
 
