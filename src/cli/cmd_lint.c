@@ -39,14 +39,19 @@ run (ecl_cli_t *cli)
       ecl_cli_diags (&diags, stdout, cli->colour);
       if (ok) {
          const ecl_chain_t *chains;
-         size_t n, steps = 0;
+         size_t n, steps = 0, works;
 
          chains = ecl_project_chains (project, &n);
          for (size_t i = 0; i < n; i++) {
             steps += chains[i].n_steps;
          }
-         printf ("%sno problems%s: %zu collection%s, %zu document migration%s\n", ecl_cli_colour (cli, ECL_CLI_GREEN),
+         (void) ecl_project_works (project, &works);
+         printf ("%sno problems%s: %zu collection%s, %zu document migration%s", ecl_cli_colour (cli, ECL_CLI_GREEN),
                  ecl_cli_colour (cli, ECL_CLI_PLAIN), n, n == 1 ? "" : "s", steps, steps == 1 ? "" : "s");
+         if (works) {
+            printf (", %zu database migration%s", works, works == 1 ? "" : "s");
+         }
+         putchar ('\n');
       }
    }
    ecl_project_destroy (project);

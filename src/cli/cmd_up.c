@@ -20,6 +20,10 @@ run (ecl_cli_t *cli)
    if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
       goto done;
    }
+   if (!only && (ecl_project_works (remote.project, &n), n)) {
+      ecl_cli_fail (cli, "database migrations are read and checked, but not run yet: name a COLLECTION");
+      goto done;
+   }
    chains = ecl_project_chains (remote.project, &n);
    status = ECL_EXIT_OK;
    for (size_t i = 0; i < n; i++) {

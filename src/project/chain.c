@@ -1,5 +1,5 @@
 /* Chains: migrations in order, checked for gaps and doubles. See project.h. */
-#include "project/project-private.h"
+#include "project/work-private.h"
 
 #include <stdlib.h>
 
@@ -186,6 +186,7 @@ ecl_project_link (ecl_project_t *self, ecl_diags_t *diags)
    for (size_t i = 0; i < self->n_chains; i++) {
       ok &= link_chain (self, &self->chains[i], diags);
    }
+   ok &= ecl_work_link (self, diags);
    self->linked = true;
    return ecl_project_check_cycles (self, diags) && ok;
 }

@@ -122,8 +122,18 @@ is_meant (const struct dirent *entry)
    return name[0] != '.' && name[strlen (name) - 1] != '~';
 }
 
+/* Executables are run, whatever they are written in; what is data is read, whatever its mode. */
 static bool
-add_file (ecl_project_t *project, const char *path, const char *file, ecl_diags_t *diags)
+is_program (const char *path, const struct stat *info)
+{
+   const char *ending = strrchr (path, '.');
+
+   return (info->st_mode & S_IXUSR) && !strchr (path, '/') &&
+          !(ending && (strcmp (ending, ".yaml") == 0 || strcmp (ending, ".yml") == 0 || strcmp (ending, ".json") == 0));
+}
+
+static bool
+add_file (ecl_project_t *project, const char *path, const char *file, bool program, ecl_diags_t *diags)
 {
    bson_error_t error;
    ecl_text_source_t source = {.name = file};
@@ -135,7 +145,8 @@ add_file (ecl_project_t *project, const char *path, const char *file, ecl_diags_
       return fail_file (diags, file, error.message + strlen (file) + 2);
    }
    source.bytes = bytes;
-   ok = ecl_project_add (project, path, &source, diags);
+   ok = program ? ecl_project_add_program (project, path, &source, diags)
+                : ecl_project_add (project, path, &source, diags);
    bson_free (bytes);
    return ok;
 }
@@ -159,7 +170,7 @@ add_folder (ecl_project_t *project, const char *folder, const char *prefix, ecl_
       if (stat (file, &info) != 0) {
          ok = fail_file (diags, file, strerror (errno));
       } else if (S_ISREG (info.st_mode)) {
-         ok &= add_file (project, path, file, diags);
+         ok &= add_file (project, path, file, is_program (path, &info), diags);
       } else if (!S_ISDIR (info.st_mode)) {
          ok = fail_file (diags, file, "neither a file nor a folder");
       } else if (*prefix) {

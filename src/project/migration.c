@@ -1,5 +1,5 @@
 /* Document migrations: a file, its name, and all that can be wrong in it. See project.h. */
-#include "project/project-private.h"
+#include "project/work-private.h"
 
 #include "mql/plan.h"
 #include "mql/schema.h"
@@ -270,20 +270,6 @@ check_number (reader_t *reader, const char *base)
    }
 }
 
-/* A file that does not lie in a collection's folder: a database migration by its name, or a stray. */
-static bool
-refuse_top_file (const char *file, const char *base, ecl_diags_t *diags)
-{
-   size_t digits = count_digits (base);
-
-   if (digits >= 8 && strchr (base + digits, '_')) {
-      return fail_name (diags, file, ECL_ERROR_UNSUPPORTED,
-                        "database migrations are not there yet in this version of eclose");
-   }
-   return fail_name (diags, file, ECL_ERROR_INVALID,
-                     "not a migration: document migrations lie in a folder named as their collection");
-}
-
 bool
 ecl_project_add (ecl_project_t *self, const char *path, const ecl_text_source_t *source, ecl_diags_t *diags)
 {
@@ -299,7 +285,11 @@ ecl_project_add (ecl_project_t *self, const char *path, const ecl_text_source_t 
 
    BSON_ASSERT (!self->linked);
    if (!slash) {
-      return refuse_top_file (file, base, diags);
+      return ecl_work_named (base)
+                ? ecl_work_add (self, base, &named, diags)
+                : fail_name (diags, file, ECL_ERROR_INVALID,
+                             "not a migration: document migrations lie in a folder named as their collection, database "
+                             "migrations are called <time>_<name>.yaml");
    }
    if (strchr (base, '/')) {
       return fail_name (diags, file, ECL_ERROR_INVALID, "too deep: expected migrations/COLLECTION/NNNN_name.yaml");

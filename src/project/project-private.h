@@ -32,6 +32,8 @@ struct ecl_project_t {
 
    ecl_chain_t *chains;          /* sorted once linked */
    size_t n_chains, cap_chains;
+   ecl_work_t *works;            /* sorted once linked */
+   size_t n_works, cap_works;
    ecl_draft_t *drafts;          /* the last one first */
    ecl_text_t **texts;
    size_t n_texts, cap_texts;

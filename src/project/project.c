@@ -42,6 +42,7 @@ ecl_project_destroy (ecl_project_t *self)
       }
       bson_free (self->texts);
       bson_free (self->chains);
+      bson_free (self->works);
       bson_free (self->uri);
       bson_free (self->database);
       bson_free (self->migrations);

@@ -15,6 +15,7 @@
 
 #include "mql/plan.h"
 #include "project/version.h"
+#include "project/work.h"
 #include "text/text.h"
 
 /* A way of a step: stages as data, or a function of the host language. */
@@ -117,6 +118,11 @@ ecl_project_add_function (ecl_project_t *self, const char *collection, const cha
 bool
 ecl_project_has_migration (const ecl_project_t *self, const char *path);
 
+/* Adds an executable of the migrations folder: a database migration. source->name is where it is; its bytes are only
+ * summed. */
+bool
+ecl_project_add_program (ecl_project_t *self, const char *path, const ecl_text_source_t *source, ecl_diags_t *diags);
+
 /* Puts the chains in order and checks them; after the last file. False where something was wrong with them. */
 bool
 ecl_project_link (ecl_project_t *self, ecl_diags_t *diags);
@@ -148,6 +154,14 @@ ecl_project_default_chain (const ecl_project_t *self);
 /* Why it cannot be the name of a collection that is migrated; NULL where it can. */
 const char *
 ecl_project_bad_collection (const char *name, size_t len);
+
+/* All database migrations, by name: the order in which they run. */
+const ecl_work_t *
+ecl_project_works (const ecl_project_t *self, size_t *n);
+
+/* NULL where there is none of that name. */
+const ecl_work_t *
+ecl_project_work (const ecl_project_t *self, const char *name);
 
 /* The place of a version on the chain: 0 is the floor, i the result of steps[i - 1]. False where it is not on it. */
 bool
