@@ -86,8 +86,8 @@ test_migration_problems (void **state)
                    "users/first.yaml: the name must begin with the version: expected NNNN_name.yaml, such as"
                    " 0002_split_name.yaml\n"
                    "users/notes.txt: not a document migration: expected NNNN_name.yaml or NNNN_name.json\n");
-   check_problems (NULL, FILES ({"20261121T0900_merge.yaml", "up: []\n"}),
-                   "20261121T0900_merge.yaml: database migrations are not there yet in this version of eclose\n");
+   check_problems (NULL, FILES ({"20261121T0900_merge.yaml", "up: {}\n"}),
+                   "20261121T0900_merge.yaml:1:1: up must be a list of steps, found object (at up)\n");
    /* A file that cannot be read makes no gap. */
    check_problems (NULL, FILES ({"users/0001_a.json", "{\"to\": 1"}, {"users/0002_b.yaml", "to: 2\nup: []\n"}),
                    "users/0001_a.json:1:9: expected ',' or '}', found the end of the text (at to)\n");
