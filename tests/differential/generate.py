@@ -62,7 +62,7 @@ SIGNATURES = {
     '$arrayElemAt': ('any', ['array', 'int']), '$concatArrays': ('array', ['array', '*']),
     '$first': ('any', ['array']), '$last': ('any', ['array']), '$in': ('bool', ['any', 'array']),
     '$indexOfArray': ('number', ['array', 'any', '?', 'small', 'small']), '$isArray': ('bool', ['any']),
-    '$range': ('numbers', ['small', 'small', '?', 'step']), '$reverseArray': ('array', ['array']),
+    '$range': ('numbers', ['bound', 'bound', '?', 'step']), '$reverseArray': ('array', ['array']),
     '$size': ('number', ['array']), '$slice': ('array', ['array', 'int', '?', 'small']),
     '$firstN': ('array', {'input': 'array', 'n': 'count'}), '$lastN': ('array', {'input': 'array', 'n': 'count'}),
     '$maxN': ('array', {'input': 'array', 'n': 'count'}), '$minN': ('array', {'input': 'array', 'n': 'count'}),
@@ -154,7 +154,7 @@ class Generator:
             return self.number()
         if kind == 'int':
             return self.pick([INTS, LONGS][r.randrange(2)]) if r.random() < .4 else r.randrange(-5, 12)
-        if kind == 'small':
+        if kind in ('small', 'bound'):
             return r.randrange(-6, 15)
         if kind == 'exponent':
             return self.pick([0, 1, 2, 3, -1, -2, 10, 0.5, Int64(5), 1.0, Decimal128('2')])
@@ -255,8 +255,8 @@ class Generator:
             kind = self.pick(['number', 'number', 'string', 'any'])
         if kind == 'datelike':
             kind = self.pick(['date', 'datestring', 'number'])
-        if kind == 'exponent':
-            return self.value(kind)  # only these: a server may compute an integer of a billion digits
+        if kind in ('exponent', 'bound', 'step'):
+            return self.value(kind)  # only these: a server may compute a billion digits, or hold a billion numbers
         if r.random() < .04:
             kind = 'any'
         if self.variables and r.random() < .35:
