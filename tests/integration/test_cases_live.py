@@ -25,6 +25,9 @@ SERVERS = ('mongod', 'given', 'rs', 'py')
 # ExceededMemoryLimit: such cases are MongoDB's alone. Another server does what it is told until the machine is full.
 GREEDY = 146
 
+# Types that pymongo has no value for: it would send another one.
+UNHELD = ('"$undefined"', '"$symbol"', '"$dbPointer"')
+
 
 def files():
     return sorted(glob.glob(os.path.join(CASES, '*.test')))
@@ -73,6 +76,8 @@ def differences(server, path):
     for key, comment, line in read_cases(path):
         n += 1
         try:
+            if any(name in line for name in UNHELD):
+                continue
             case = from_json(line)
             if case.get('error') == GREEDY and server.name in ('rs', 'py'):
                 continue
