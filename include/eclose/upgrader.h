@@ -37,6 +37,16 @@ ECLOSE_EXPORT (bool)
 eclose_upgrader_run (eclose_upgrader_t *self, const bson_t *in, const bson_t **out,
                      bson_error_t *error) ECLOSE_MUST_CHECK;
 
+typedef enum {
+   ECLOSE_WAS_CURRENT,
+   ECLOSE_WENT_UP,
+   ECLOSE_WENT_DOWN,
+} eclose_went_t;
+
+/* What the last eclose_upgrader_run that succeeded did. */
+ECLOSE_EXPORT (eclose_went_t)
+eclose_upgrader_went (const eclose_upgrader_t *self);
+
 /* The whole error of the last call that failed:
  *
  *    {domain: "MQL", code, message, collection, version, to, file, line, column, path, _id}
@@ -104,6 +114,27 @@ eclose_upgrader_save (eclose_upgrader_t *self, const bson_t *stored, const bson_
 /* The same equality by which that is judged: the same paths, types and values, in any order of fields. */
 ECLOSE_EXPORT (bool)
 eclose_documents_same (const bson_t *a, const bson_t *b);
+
+/* ---- queries ---- */
+
+/* A pipeline for the collection's aggregate that finds, whatever version they are stored in, the documents that match a
+ * filter on the target's shape, and gives them in that shape:
+ *
+ *    $match of the current documents by the filter, then one $unionWith for each other version: its documents, the
+ *    migrations' stages, the stamp, the filter. Where a step only renames fields or sets constants the filter is also
+ *    translated to the old shape, so that indexes on old fields serve.
+ *
+ * options: {sort: {…}, skip: n, limit: n, projection: {…}}, each as in a find; may be NULL. pipeline (an array) is
+ * initialised here in any case; the caller destroys it. Fails for filters that a pipeline cannot hold ($where, $near,
+ * $text), and where a step on the way is a function. */
+ECLOSE_EXPORT (bool)
+eclose_upgrader_query (eclose_upgrader_t *self, const bson_t *filter, const bson_t *options, bson_t *pipeline,
+                       bson_error_t *error) ECLOSE_MUST_CHECK;
+
+/* The filter for the documents of which this upgrader says that they are at the target. filter is initialised here; the
+ * caller destroys it. */
+ECLOSE_EXPORT (void)
+eclose_upgrader_current_filter (const eclose_upgrader_t *self, bson_t *filter);
 
 ECLOSE_END_DECLS
 

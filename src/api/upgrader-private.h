@@ -16,6 +16,7 @@ struct _eclose_upgrader_t {
    ecl_eval_t stamp_ev;
    ecl_loads_t *loads;
    bool in_batch;
+   ecl_upgrade_t what;                 /* of the last run */
    bson_t out, out_filter, out_update; /* static: what was given out last */
    ecl_arena_t arena;                  /* of statements */
    const ecl_upgrader_t *failed;       /* the last call failed there; else NULL */

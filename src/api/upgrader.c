@@ -94,7 +94,7 @@ run_again (eclose_upgrader_t *self, ecl_upgrader_t *upgrader, const uint8_t *in,
          self->load_failed = true;
          return false;
       }
-      if (ecl_upgrader_run (upgrader, in, len, out, out_len, NULL, &cause)) {
+      if (ecl_upgrader_run (upgrader, in, len, out, out_len, &self->what, &cause)) {
          return true;
       }
       if (cause.domain != ECL_DOMAIN_UPGRADE || cause.code != ECL_ERROR_NEEDS) {
@@ -114,7 +114,7 @@ ecl_api_run (eclose_upgrader_t *self, ecl_upgrader_t *upgrader, const uint8_t *i
    if (self->loads && !self->in_batch) {
       ecl_loads_clear (self->loads);
    }
-   if (ECL_LIKELY (ecl_upgrader_run (upgrader, in, len, out, out_len, NULL, &cause))) {
+   if (ECL_LIKELY (ecl_upgrader_run (upgrader, in, len, out, out_len, &self->what, &cause))) {
       return true;
    }
    self->failed = upgrader;
@@ -151,6 +151,14 @@ eclose_upgrader_run (eclose_upgrader_t *self, const bson_t *in, const bson_t **o
    BSON_ASSERT (bson_init_static (&self->out, result, len));
    *out = &self->out;
    return true;
+}
+
+eclose_went_t
+eclose_upgrader_went (const eclose_upgrader_t *self)
+{
+   return self->what == ECL_UPGRADE_UP     ? ECLOSE_WENT_UP
+          : self->what == ECL_UPGRADE_DOWN ? ECLOSE_WENT_DOWN
+                                           : ECLOSE_WAS_CURRENT;
 }
 
 const char *

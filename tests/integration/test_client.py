@@ -1,0 +1,34 @@
+"""libeclose-mongoc on a server: the tests of tests/api/live.c, each as a test of its own."""
+
+import os
+import re
+import subprocess
+
+import pytest
+from conftest import ROOT, SANITIZER_STATUS
+
+with open(os.path.join(ROOT, 'tests', 'api', 'live.c'), encoding='utf-8') as f:
+    NAMES = re.findall(r'cmocka_unit_test_setup_teardown \((test_\w+)', f.read())
+
+
+def program(*path):
+    build = os.environ.get('ECLOSE_BUILD') or os.path.join(ROOT, 'build')
+    found = os.path.join(build, *path)
+    if not os.access(found, os.X_OK):
+        pytest.skip(f'{"/".join(path)} is not built')
+    return found
+
+
+def environment(server, db, **more):
+    return dict(os.environ, ECLOSE_TEST_URI=server.uri, ECLOSE_TEST_DATABASE=db.name, CMOCKA_MESSAGE_OUTPUT='TAP', **more)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_live(name, server, db):
+    done = subprocess.run([program('tests', 'api', 'live'), name], env=environment(server, db), capture_output=True,
+                          text=True, timeout=120, check=False)
+    assert done.returncode != SANITIZER_STATUS, done.stderr
+    assert done.returncode == 0 and re.search(r'^ok 1', done.stdout, re.MULTILINE) or '# SKIP' in done.stdout, \
+        done.stdout + done.stderr
+    if '# SKIP' in done.stdout:
+        pytest.skip(done.stdout)
