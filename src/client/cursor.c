@@ -16,6 +16,7 @@ struct _eclose_cursor_t {
    const bson_t *stored, *current;
    bson_t **ahead;              /* NULL: nothing is read ahead */
    size_t n_ahead, next_ahead;
+   bool ended;                  /* nothing more is to be read ahead */
    bool failed;
    bson_error_t error;
    bson_t failure;              /* its document */
@@ -161,8 +162,12 @@ next_stored (eclose_cursor_t *self, const bson_t **stored)
       const bson_t *document;
 
       drop_ahead (self);
-      while (self->n_ahead < READ_AHEAD && mongoc_cursor_next (self->cursor, &document)) {
-         self->ahead[self->n_ahead++] = bson_copy (document);
+      while (!self->ended && self->n_ahead < READ_AHEAD) {
+         /* Asked once more at its end, a cursor of mongoc's has an error. */
+         self->ended = !mongoc_cursor_next (self->cursor, &document);
+         if (!self->ended) {
+            self->ahead[self->n_ahead++] = bson_copy (document);
+         }
       }
       if (!self->n_ahead) {
          return false;
@@ -240,7 +245,7 @@ eclose_cursor_error_document (eclose_cursor_t *self, bson_error_t *error, const 
 bool
 eclose_cursor_more (eclose_cursor_t *self)
 {
-   return !self->failed && (self->next_ahead < self->n_ahead || mongoc_cursor_more (self->cursor));
+   return !self->failed && (self->next_ahead < self->n_ahead || (!self->ended && mongoc_cursor_more (self->cursor)));
 }
 
 mongoc_cursor_t *

@@ -121,7 +121,7 @@ static ecl_plan_t *
 make_plan (const ecl_chain_t *chain, size_t from, size_t to, bool stamp, bson_error_t *error)
 {
    report_t context = {.error = error};
-   ecl_plan_options_t options = {.report = report, .report_context = &context, .update = true};
+   ecl_plan_options_t options = {.report = report, .report_context = &context, .update = true, .allow_lookup = true};
    ecl_plan_t *plan = ecl_plan_new (&options);
    bool ok = true;
 
