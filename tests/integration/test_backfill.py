@@ -40,6 +40,11 @@ def project(eclose, collection, steps, settings='unversioned: 1'):
     return eclose
 
 
+def size(server, n):
+    """So many documents; an eighth of them where the server is slow (secantusd-py scans for each range)."""
+    return n // 8 if server.name == 'py' else n
+
+
 def raw(collection):
     """All documents as bytes, by _id."""
     options = CodecOptions(document_class=RawBSONDocument)
@@ -75,14 +80,15 @@ class Writes:
 
 
 @MODES
-def test_no_write_of_an_application_is_lost_though_eclose_is_killed(eclose, db, mode):
+def test_no_write_of_an_application_is_lost_though_eclose_is_killed(eclose, db, server, mode):
     example(eclose, 'users')
-    application = Application(db.users, 6000, seed=7)
+    n = size(server, 6000)
+    application = Application(db.users, n, seed=7)
     application.load()
     application.run()
     child = eclose.start('up', '--mode', mode)
-    while db.users.count_documents({'schema_version': 2}, limit=1500) < 1500:
-        assert child.poll() is None or db.users.count_documents({'schema_version': 2}) == 6000, child.stderr.read()
+    while db.users.count_documents({'schema_version': 2}, limit=n // 4) < n // 4:
+        assert child.poll() is None or db.users.count_documents({'schema_version': 2}) == n, child.stderr.read()
     child.kill()
     child.wait(timeout=30)
     second = up(eclose, 'users', mode)
@@ -90,15 +96,15 @@ def test_no_write_of_an_application_is_lost_though_eclose_is_killed(eclose, db, 
     up(eclose, 'users', mode)
     application.stop(2)
     assert application.lost() == []
-    assert db.users.count_documents({'schema_version': 2}) == 6000
+    assert db.users.count_documents({'schema_version': 2}) == n
     assert second['quarantined'] == 0
     assert application.writes() > 50
 
 
 @MODES
-def test_two_at_once(eclose, db, mode):
+def test_two_at_once(eclose, db, server, mode):
     example(eclose, 'users')
-    application = Application(db.users, 4000, seed=8)
+    application = Application(db.users, size(server, 4000), seed=8)
     application.load()
     application.run()
     children = [eclose.start('up', '--mode', mode) for _ in range(2)]
@@ -131,17 +137,17 @@ NUMBER = '''up:
 
 
 @MODES
-def test_changes_of_what_the_chain_reads(eclose, db, mode):
+def test_changes_of_what_the_chain_reads(eclose, db, server, mode):
     """$inc, $push, whole replaces, and a number that becomes another type with the same value."""
     project(eclose, 'things', [NUMBER])
-    db.things.insert_many([{'_id': i, 'schema_version': 1, 'n': 1, 'unit': 'a', 'log': []} for i in range(3000)])
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'n': 1, 'unit': 'a', 'log': []} for i in range(size(server, 3000))])
     end, counts, failures = threading.Event(), {}, []
 
     def work():
         try:
             i = 0
             while not end.is_set():
-                i = (i + 7) % 3000
+                i = (i + 7) % size(server, 3000)
                 asked = {'_id': i, 'schema_version': 1}
                 for write in ({'$inc': {'n': 1}}, {'$push': {'log': i}},
                               {'$set': {'n': float(1)}}, {'$set': {'n': Int64(5)}}):
@@ -184,9 +190,9 @@ IDS = [None, float('nan'), -1.5, 1, Int64(2**40), Decimal128('3.5'), 'a', 'ä', 
        ObjectId('5f9d88b2a1e4c7b3d2f10001'), True, False, Timestamp(1, 1)]  # secantusd-rs: no MinKey, MaxKey, Code
 
 
-def test_both_modes_leave_the_same_bytes(eclose, db):
+def test_both_modes_leave_the_same_bytes(eclose, db, server):
     example(eclose, 'users')
-    start = users(2300) + [dict(users(1)[0], _id=i) for i in IDS if i != 1]
+    start = users(size(server, 2300)) + [dict(users(1)[0], _id=i) for i in IDS if i != 1]
     left = {}
     for mode in ('client', 'pushdown'):
         db.users.drop()
@@ -254,16 +260,16 @@ def test_examples_live(eclose, db, name, mode):
 
 
 @MODES
-def test_ten_bad_documents_among_ten_thousand(eclose, db, mode):
+def test_ten_bad_documents_among_ten_thousand(eclose, db, server, mode):
     example(eclose, 'users')
-    good = users(10000)
-    bad = set(range(500, 10000, 950))
-    assert len(bad) == 10
+    n = size(server, 10000)
+    good = users(n)
+    bad = {n // 20 + i * n // 11 for i in range(10)}
     for i in bad:
         good[i]['name'] = i
     db.users.insert_many(good)
     result = up(eclose, 'users', mode, rc=5)
-    assert (result['changed'], result['quarantined']) == (9990, 10)
+    assert (result['changed'], result['quarantined']) == (n - 10, 10)
     records = list(db.eclose_quarantine.find())
     assert {r['_id']['id'] for r in records} == bad
     assert all(r['collection'] == 'users' and r['version'] == 1 and r['error']['file'].endswith('0002_split_name.yaml')
