@@ -192,7 +192,9 @@ IDS = [None, float('nan'), -1.5, 1, Int64(2**40), Decimal128('3.5'), 'a', 'ä', 
 
 def test_both_modes_leave_the_same_bytes(eclose, db, server):
     example(eclose, 'users')
-    start = users(size(server, 2300)) + [dict(users(1)[0], _id=i) for i in IDS if i != 1]
+    # secantusd-py takes no update with a pipeline of a document whose _id is NaN.
+    ids = [i for i in IDS if i != 1 and (i == i or server.name != 'py')]
+    start = users(size(server, 2300)) + [dict(users(1)[0], _id=i) for i in ids]
     left = {}
     for mode in ('client', 'pushdown'):
         db.users.drop()
