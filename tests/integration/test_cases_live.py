@@ -2,7 +2,7 @@
 speaks it. Where this server answers otherwise, tests/cases/known_disagreements.txt says why MongoDB does not; what is not
 listed there fails. A line of that list that is no longer needed is reported.
 
-    python tests/integration/test_cases_live.py NAME URI     prints the lines that are missing in the list
+    python tests/integration/test_cases_live.py NAME URI [FILE…]     prints the lines that are missing in the list
 """
 
 import glob
@@ -24,6 +24,9 @@ SERVERS = ('mongod', 'given', 'rs', 'py')
 
 # ExceededMemoryLimit: such cases are MongoDB's alone. Another server does what it is told until the machine is full.
 GREEDY = 146
+
+# A pattern that a server without a limit on matching would try until the end of days.
+ENDLESS = '(a|aa|aaa)+'
 
 # Types that pymongo has no value for: it would send another one.
 UNHELD = ('"$undefined"', '"$symbol"', '"$dbPointer"')
@@ -79,7 +82,7 @@ def differences(server, path):
             if any(name in line for name in UNHELD):
                 continue
             case = from_json(line)
-            if case.get('error') == GREEDY and server.name in ('rs', 'py'):
+            if (case.get('error') == GREEDY or ENDLESS in line) and server.name in ('rs', 'py'):
                 continue
             wanted = expected(case)
             got = server.answer({k: v for k, v in case.items() if k in ('expr', 'pipeline', 'filter', 'schema', 'doc')})
@@ -124,10 +127,10 @@ def test_the_list_names_cases():
 
 
 def main():
-    name, uri = sys.argv[1:]
+    name, uri, *paths = sys.argv[1:]
     server = Server(uri, name)
     known = read_list()
-    for path in files():
+    for path in paths or files():
         found, _ = differences(server, path)
         for key, comment, line, _, got in found:
             if (name, key) not in known:
