@@ -15,6 +15,8 @@ extern const ecl_command_t ecl_cmd_plan;
 extern const ecl_command_t ecl_cmd_up;
 extern const ecl_command_t ecl_cmd_down;
 extern const ecl_command_t ecl_cmd_verify;
+extern const ecl_command_t ecl_cmd_query;
+extern const ecl_command_t ecl_cmd_view;
 
 /* What the program takes in front of a command, and each command beside its own options; see options.c. */
 extern const ecl_option_t ecl_cli_options[];

@@ -44,6 +44,21 @@ applies (size_t i, const ecl_command_t *command)
           (program_options[i].scope == FOR_ALL || ((unsigned) program_options[i].scope & (unsigned) command->flags));
 }
 
+/* The program's option beside a command: one whose long name the command has itself goes by another. */
+static const ecl_option_t *
+beside (size_t i, const ecl_command_t *command)
+{
+   static const ecl_option_t project = {"project-folder", 'C', "FOLDER", "the project's folder", "project"};
+
+   for (const ecl_option_t *own = command ? command->options : NULL; own && own->name; own++) {
+      if (strcmp (own->name, program_options[i].option.name) == 0) {
+         BSON_ASSERT (i == 0);
+         return &project;
+      }
+   }
+   return &program_options[i].option;
+}
+
 /* ---- help ---- */
 
 static void
@@ -73,7 +88,7 @@ print_command_help (const ecl_command_t *command)
    }
    for (size_t i = 0; i < N_PROGRAM; i++) {
       if (applies (i, command)) {
-         print_option (&program_options[i].option);
+         print_option (beside (i, command));
       }
    }
    printf ("\nmore: man eclose-%s\n", command->name);
@@ -225,7 +240,7 @@ parse_options (ecl_cli_t *self, const parser_t *parser, int argc, char **argv, e
       for (size_t i = 0; i < parser->n && !option; i++) {
          option = c == 256 + (int) i || (c < 256 && parser->known[i]->letter == c) ? parser->known[i] : NULL;
       }
-      note (self, option->name, option->arg ? optarg : "");
+      note (self, option->as ? option->as : option->name, option->arg ? optarg : "");
    }
    return true;
 }
@@ -332,7 +347,7 @@ ecl_cli_parse (ecl_cli_t *self, int argc, char **argv, const ecl_command_t *cons
    }
    for (size_t i = 0; i < N_PROGRAM; i++) {
       if (applies (i, self->command)) {
-         add_option (&own, &program_options[i].option);
+         add_option (&own, beside (i, self->command));
       }
    }
    if (!parse_options (self, &own, argc - first, argv + first, status)) {

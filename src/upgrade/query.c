@@ -200,8 +200,11 @@ add_replace (stages_t *self, const ecl_value_t *expression)
 {
    ecl_arena_t *arena = self->arena;
    ecl_value_t is_document = object1 (arena, "$eq", pair (arena, object1 (arena, "$type", text ("$$d")), text ("object")));
-   ecl_value_t has_none =
-      object1 (arena, "$eq", pair (arena, object1 (arena, "$type", text ("$$d._id")), text ("missing")));
+   /* By its names: not all servers tell a missing field of a variable from null. */
+   ecl_value_t names = object1 (arena, "$map",
+                                object2 (arena, "input", object1 (arena, "$objectToArray", text ("$$d")), "in",
+                                         text ("$$this.k")));
+   ecl_value_t has_none = object1 (arena, "$not", object1 (arena, "$in", pair (arena, text ("_id"), names)));
    ecl_value_t merged =
       object1 (arena, "$mergeObjects", pair (arena, object1 (arena, "_id", text ("$_id")), text ("$$d")));
    ecl_value_t *cond = ecl_arena_array (arena, ecl_value_t, 3);
