@@ -51,6 +51,7 @@ conformance: ## the engine against the cases of MongoDB's language
 
 install: build ## into PREFIX (/usr/local), below DESTDIR if that is set
 	@meson configure --prefix=$(PREFIX) $(BUILD)
+	@ninja -C $(BUILD)
 	@meson install -C $(BUILD) --no-rebuild
 
 format: ## clang-format on all C files

@@ -74,19 +74,20 @@ print_text (const ecl_course_t *course, const ecl_backfill_result_t *result, con
    char a[32], b[32], c[32];
 
    if (result->total == 0 && !result->failed) {
-      printf ("%s: nothing to do, all documents are at version %s\n", collection, to);
+      printf ("%s: nothing to do, no document is %s version %s\n", collection, course->down ? "above" : "below", to);
       return;
    }
-   printf ("%s: %s documents carried to version %s in %s (%s: %s)\n", collection,
-           ecl_progress_count ((uint64_t) result->changed, a), to, ecl_progress_time (ms, b),
+   printf ("%s: %s document%s carried to version %s in %s (%s: %s)\n", collection,
+           ecl_progress_count ((uint64_t) result->changed, a), result->changed == 1 ? "" : "s", to,
+           ecl_progress_time (ms, b),
            ecl_mode_name (result->mode), result->mode_why ? result->mode_why : course->mode_why);
    if (result->conflicts) {
-      printf ("%s: %s times a document had changed meanwhile and was read again\n", collection,
-              ecl_progress_count ((uint64_t) result->conflicts, c));
+      printf ("%s: %s time%s a document had changed meanwhile and was read again\n", collection,
+              ecl_progress_count ((uint64_t) result->conflicts, c), result->conflicts == 1 ? "" : "s");
    }
    if (result->quarantined) {
-      printf ("%s: %s documents could not be carried over; " ECL_STORE_QUARANTINE " says why\n", collection,
-              ecl_progress_count ((uint64_t) result->quarantined, c));
+      printf ("%s: %s document%s could not be carried over; " ECL_STORE_QUARANTINE " says why\n", collection,
+              ecl_progress_count ((uint64_t) result->quarantined, c), result->quarantined == 1 ? "" : "s");
    }
 }
 

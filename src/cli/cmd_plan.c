@@ -30,8 +30,8 @@ print_course (const told_t *told)
    for (size_t i = 0; i < told->course.target; i++) {
       todo += told->survey.counts[i];
    }
-   printf ("%s%s%s: %s documents to version %s, %s: %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
-           ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_progress_count ((uint64_t) todo, n),
+   printf ("%s%s%s: %s document%s to version %s, %s: %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
+           ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_progress_count ((uint64_t) todo, n), todo == 1 ? "" : "s",
            ecl_version_text (chain->format, ecl_chain_version (chain, told->course.target), text),
            told->course.mode == ECL_MODE_PUSHDOWN ? "pushed down" : "computed here", told->course.mode_why);
    for (size_t i = 0; i <= chain->n_steps; i++) {
@@ -46,7 +46,9 @@ print_course (const told_t *told)
               ecl_progress_count ((uint64_t) told->survey.outside, n));
    }
    for (size_t i = told->survey.first; i < told->course.target; i++) {
-      printf ("  runs %s: %s\n", chain->steps[i].name, chain->steps[i].description);
+      const char *description = chain->steps[i].description;
+
+      printf ("  runs %s%s%s\n", chain->steps[i].name, *description ? ": " : "", description);
    }
    for (size_t i = 0; i < told->course.n_obstacles; i++) {
       const ecl_obstacle_t *obstacle = &told->course.obstacles[i];

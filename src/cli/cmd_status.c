@@ -13,8 +13,8 @@ print_text (const ecl_cli_t *cli, const ecl_chain_t *chain, const ecl_survey_t *
    for (size_t i = 0; i <= chain->n_steps; i++) {
       all += survey->counts[i];
    }
-   printf ("%s%s%s: %s documents, target %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
-           ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_progress_count ((uint64_t) all, n),
+   printf ("%s%s%s: %s document%s, target %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
+           ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_progress_count ((uint64_t) all, n), all == 1 ? "" : "s",
            ecl_version_text (chain->format, chain->target, text));
    for (size_t i = 0; i <= chain->n_steps; i++) {
       if (survey->counts[i] || i == chain->n_steps) {

@@ -89,7 +89,8 @@ verify_chain (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sample, in
       ecl_cli_fail (remote->cli, "%s: ended as asked for", chain->collection);
       good = false;
    } else if (!remote->cli->json) {
-      printf ("%s: %s documents looked at, ", chain->collection, ecl_progress_count ((uint64_t) self.documents, n));
+      printf ("%s: %s document%s looked at, ", chain->collection, ecl_progress_count ((uint64_t) self.documents, n),
+              self.documents == 1 ? "" : "s");
       printf ("%s with problems", ecl_progress_count ((uint64_t) self.bad, n));
       if (self.hybrids) {
          printf (", %s of them hybrids", ecl_progress_count ((uint64_t) self.hybrids, n));

@@ -184,6 +184,10 @@ world_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadlin
       goto done;
    }
    session = session_of (world, command->txn, error);
+   if (!session && error->domain == MONGOC_ERROR_SERVER_SELECTION) {
+      bson_init (reply); /* asked again at once, the driver would only say that it waits */
+      goto done;
+   }
    if (command->txn != ECL_TXN_NONE && (!session || (command->txn == ECL_TXN_BEGIN && !begin_transaction (world, error)))) {
       bson_init (reply);
       goto done;
