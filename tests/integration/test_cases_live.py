@@ -97,6 +97,10 @@ def differences(server, path):
     return found, n
 
 
+def shown(got):
+    return str(got) if isinstance(got, Exception) else text(got)
+
+
 @pytest.fixture(scope='module')
 def side(server):
     opened = Server(server.uri, server.name, 'eclose_test_cases')
@@ -110,7 +114,7 @@ def test_cases(side, path):
     known = read_list()
     found, n = differences(side, path)
     assert n
-    new = [f'{key}: {line}\n   {side.name} gives {text(got)}' for key, _, line, _, got in found
+    new = [f'{key}: {line}\n   {side.name} gives {shown(got)}' for key, _, line, _, got in found
            if (side.name, key) not in known]
     different = {key for key, *_ in found}
     keys = {key for key, *_ in read_cases(path)}
@@ -134,8 +138,7 @@ def main():
         found, _ = differences(server, path)
         for key, comment, line, _, got in found:
             if (name, key) not in known:
-                answer = text(got) if not isinstance(got, Exception) else str(got)
-                print(f'{name} {key} {comment}. {name} gives {answer[:160]}'.replace('\n', ' '))
+                print(f'{name} {key} {comment}. {name} gives {shown(got)[:160]}'.replace('\n', ' '))
                 print(f'   {line}', file=sys.stderr)
 
 
