@@ -1,0 +1,17 @@
+"""Documents of MongoDB, in the shape that a program was written for, whatever shape the database holds.
+
+    project = eclose.Project('migrations')
+    users = project.collection(client.shop.users)
+    users.find_one({'_id': 1})                       # upgraded if need be; nothing is written
+
+The work is done by libeclose, on the driver's raw bytes. For mongoengine see eclose.mongoengine.
+"""
+
+from eclose._native import version as _version
+from eclose.collection import Collection, Cursor, drain
+from eclose.errors import ConflictError, EcloseError, LossyError, ProjectError, UpgradeError
+from eclose.project import Context, Project
+
+__version__ = _version()
+__all__ = ['Collection', 'ConflictError', 'Context', 'Cursor', 'EcloseError', 'LossyError', 'Project', 'ProjectError',
+           'UpgradeError', 'drain']

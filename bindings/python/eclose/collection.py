@@ -1,0 +1,448 @@
+"""A collection of pymongo that reads through upgrades, and writes with the right version."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Union
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.objectid import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo import InsertOne, ReplaceOne
+from pymongo.collection import Collection as PymongoCollection
+from pymongo.cursor import Cursor as PymongoCursor
+from pymongo.errors import InvalidOperation, WriteError
+
+from eclose.errors import ConflictError, UpgradeError
+from eclose.project import FUNCTION_OPTIONS, Project, Upgraders, loader
+
+Document = dict[str, Any]
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument)
+_NOTHING, _STATEMENT = 0, 1  # of eclose_save_t; else a transaction
+
+
+class Read(dict):  # type: ignore[type-arg]
+    """A document that was upgraded, with the bytes that are stored; see Cursor._keep."""
+
+    __slots__ = ('stored',)
+
+
+class Cursor:
+    """A cursor of pymongo over upgraded documents: each batch goes through the library as the raw bytes that came.
+
+    It has the methods of pymongo's cursor. A document that cannot be upgraded raises UpgradeError when its turn comes;
+    the next call goes on behind it.
+    """
+
+    def __init__(self, collection: Collection, raw: Any, keep: bool = False) -> None:
+        self._owner = collection
+        self._raw = raw
+        self._keep = keep
+        self._ready: Iterator[Any] = iter(())
+        self._batch, self._at = b'', 0
+        self._error: Exception | None = None
+        self._skip = self._limit = 0
+        self._empty = self._started = False
+
+    @property
+    def collection(self) -> Any:
+        return self._raw.collection
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._at < len(self._batch) or self._error or self._raw.alive)
+
+    def __iter__(self) -> Cursor:
+        return self
+
+    def __next__(self) -> Any:
+        for document in self._ready:
+            return document
+        return self._refill()
+
+    next = __next__
+
+    def _refill(self) -> Any:
+        self._started = True
+        if self._empty:
+            raise StopIteration
+        while True:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+            if self._at >= len(self._batch):
+                self._batch, self._at = next(self._raw), 0
+            owner = self._owner
+            out, self._at, stored, self._error = owner._upgraders.run(self._batch, self._at, owner._load, self._keep)
+            documents = bson.decode_all(out, owner._collection.codec_options) if out else []
+            if stored is not None:
+                for i, raw in enumerate(stored):
+                    if raw is not None:
+                        documents[i] = read = Read(documents[i])
+                        read.stored = raw
+            self._ready = iter(documents)
+            for document in self._ready:
+                return document
+
+    def to_list(self, length: int | None = None) -> list[Any]:
+        if length is None:
+            return list(self)
+        return [document for _, document in zip(range(length), self)]
+
+    def clone(self) -> Cursor:
+        other = Cursor(self._owner, self._raw.clone(), self._keep)
+        other._skip, other._limit, other._empty = self._skip, self._limit, self._empty
+        return other
+
+    __copy__ = clone
+
+    def __deepcopy__(self, memo: Any) -> Cursor:
+        return self.clone()
+
+    def rewind(self) -> Cursor:
+        self._raw.rewind()
+        self._ready, self._batch, self._at, self._error, self._started = iter(()), b'', 0, None, False
+        return self
+
+    def skip(self, skip: int) -> Cursor:
+        self._raw.skip(skip)
+        self._skip = skip
+        return self
+
+    def limit(self, limit: int) -> Cursor:
+        self._raw.limit(limit)
+        self._limit = limit
+        self._empty = False
+        return self
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if self._started:
+            raise InvalidOperation('cannot set options after executing query')
+        if isinstance(index, slice):
+            if index.step is not None:
+                raise IndexError('a cursor has no slices with steps')
+            start = index.start or 0
+            if start < 0 or (index.stop is not None and index.stop < start):
+                raise IndexError(f'not a slice of a cursor: {index!r}')
+            self.skip(start).limit(0 if index.stop is None else index.stop - start)
+            self._empty = index.stop is not None and index.stop == start
+            return self
+        if index < 0:
+            raise IndexError('a cursor has no negative indexes')
+        with self.clone() as clone:
+            for document in clone.skip(index + self._skip).limit(-1):
+                return document
+        raise IndexError('no such item')
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def __enter__(self) -> Cursor:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('_'):
+            raise AttributeError(name)
+        value = getattr(self._raw, name)  # sort, hint, batch_size, explain, …
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = value(*args, **kwargs)
+            return self if result is self._raw else result
+
+        return call
+
+
+class Collection:
+    """A collection of pymongo, read and written through a project. Everything else of it is the original's.
+
+    Filters, sorts and update operators go to the server as they are written, and so meet the documents in the shape in
+    which they are stored; query() is for filters on the target's shape.
+    """
+
+    def __init__(self, project: Project, collection: PymongoCollection[Any], *, name: str | None = None,
+                 target: int | str | None = None) -> None:
+        if not isinstance(collection, PymongoCollection):
+            raise TypeError(f'a collection of pymongo (the blocking kind) is needed, not {type(collection).__name__}')
+        self._project = project
+        self._collection = collection
+        self._name = name or collection.name
+        self._target = target
+        self._upgraders: Upgraders = project.upgraders(self._name, target)
+        self._load = loader(collection.database)
+
+    def __repr__(self) -> str:
+        return f'eclose.Collection({self._collection!r}, target={self.target!r})'
+
+    @property
+    def stored(self) -> PymongoCollection[Any]:
+        """The original: documents as they are stored."""
+        return self._collection
+
+    @property
+    def target(self) -> str:
+        """The version in which documents are read."""
+        return self._upgraders.target
+
+    def with_options(self, *args: Any, **kwargs: Any) -> Collection:
+        return Collection(self._project, self._collection.with_options(*args, **kwargs), name=self._name,
+                          target=self._target)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('_'):
+            raise AttributeError(name)
+        if name in ('watch', 'find_raw_batches', 'aggregate_raw_batches'):
+            raise AttributeError(f'{name} does not upgrade documents: use .stored.{name}, and project.upgrade')
+        return getattr(self._collection, name)
+
+    # ---- reading
+
+    def find(self, filter: Any = None, projection: Any = None, *args: Any, **kwargs: Any) -> Cursor:
+        """As the original's. A projection would hide what upgrades read: use query()."""
+        return self._find(False, filter, projection, *args, **kwargs)
+
+    def _find(self, keep: bool, filter: Any, projection: Any, *args: Any, **kwargs: Any) -> Cursor:
+        self._refuse_projection(projection)
+        raw = self._collection.find_raw_batches(filter, None, *args, **kwargs)
+        cursor = Cursor(self._with_session(kwargs.get('session')), raw, keep)
+        cursor._skip, cursor._limit = kwargs.get('skip', args[0] if args else 0), kwargs.get('limit', 0)
+        return cursor
+
+    def find_one(self, filter: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if filter is not None and not isinstance(filter, Mapping):
+            filter = {'_id': filter}
+        with self.find(filter, *args, **kwargs).limit(-1) as cursor:
+            for document in cursor:
+                return document
+        return None
+
+    def query(self, filter: Mapping[str, Any] | None = None, projection: Mapping[str, Any] | None = None, *,
+              sort: Any = None, skip: int = 0, limit: int = 0, session: Any = None, **kwargs: Any) -> Cursor:
+        """What matches a filter on the target's shape, whatever shape it is stored in.
+
+        One aggregation: current documents straight by the filter, with its indexes; and one branch for each other
+        version that migrates on the server. Refused where a step on the way is a Python function.
+        """
+        raw = self._collection.aggregate_raw_batches(
+            self._pipeline(filter, projection, sort, skip, limit), session=session, **kwargs)
+        # These documents have the target's shape: nothing is to be done, and with a projection nothing could be.
+        return _Decoded(self._with_session(session), raw)
+
+    def aggregate(self, pipeline: Sequence[Mapping[str, Any]], session: Any = None, **kwargs: Any) -> Cursor:
+        """A pipeline that sees the target's shape: its first $match is what query() would do, the rest follows it."""
+        pipeline = list(pipeline)
+        first: Mapping[str, Any] = {}
+        if pipeline and list(pipeline[0]) == ['$match']:
+            first = pipeline.pop(0)['$match']
+        for stage in pipeline[:1]:
+            for name in stage:
+                if name in ('$geoNear', '$search', '$vectorSearch', '$collStats', '$indexStats', '$changeStream'):
+                    raise InvalidOperation(f'{name} does not see upgraded documents: use .stored.aggregate')
+        raw = self._collection.aggregate_raw_batches(
+            [*self._pipeline(first), *pipeline], session=session, **kwargs)
+        return _Decoded(self._with_session(session), raw)
+
+    def _pipeline(self, filter: Mapping[str, Any] | None, projection: Any = None, sort: Any = None, skip: int = 0,
+                  limit: int = 0) -> list[Any]:
+        options: Document = {}
+        if sort:
+            options['sort'] = dict([(sort, 1)] if isinstance(sort, str) else
+                                   sort.items() if isinstance(sort, Mapping) else
+                                   [(s, 1) if isinstance(s, str) else s for s in sort])
+        if projection:
+            options['projection'] = projection if isinstance(projection, Mapping) else dict.fromkeys(projection, 1)
+        if skip:
+            options['skip'] = skip
+        if limit:
+            options['limit'] = abs(limit)
+        codec = self._collection.codec_options
+        with self._upgraders.borrow() as upgrader:
+            pipeline = upgrader.query(bson.encode(filter or {}, codec_options=codec),
+                                      bson.encode(options, codec_options=codec) if options else None)
+        return list(RawBSONDocument(pipeline).values())
+
+    def find_one_and_update(self, filter: Any, update: Any, projection: Any = None, **kwargs: Any) -> Any:
+        self._refuse_projection(projection)
+        return self._decode(self._raw().find_one_and_update(filter, update, **kwargs))
+
+    def find_one_and_replace(self, filter: Any, replacement: Any, projection: Any = None, **kwargs: Any) -> Any:
+        self._refuse_projection(projection)
+        return self._decode(self._raw().find_one_and_replace(filter, self._stamped(replacement), **kwargs))
+
+    def find_one_and_delete(self, filter: Any, projection: Any = None, **kwargs: Any) -> Any:
+        self._refuse_projection(projection)
+        return self._decode(self._raw().find_one_and_delete(filter, **kwargs))
+
+    # ---- writing
+
+    def insert_one(self, document: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._collection.insert_one(self._new(document), *args, **kwargs)
+
+    def insert_many(self, documents: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+        return self._collection.insert_many([self._new(document) for document in documents], *args, **kwargs)
+
+    def replace_one(self, filter: Any, replacement: Any, *args: Any, **kwargs: Any) -> Any:
+        """As the original's, stamped: it replaces whatever is stored. edit() minds other writers."""
+        return self._collection.replace_one(filter, self._stamped(replacement), *args, **kwargs)
+
+    def bulk_write(self, requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        """As the original's; what is inserted or replaced is stamped."""
+        return self._collection.bulk_write([self._stamped_request(r) for r in requests], *args, **kwargs)
+
+    @contextmanager
+    def edit(self, filter: Any, *, session: Any = None) -> Iterator[MutableMapping[str, Any]]:
+        """Reads one document, lets the program change it, and saves it if it is still what was read.
+
+            with users.edit({'_id': 1}) as user:
+                user['login'] = 'ariel'
+
+        ConflictError where somebody else changed it meanwhile; LossyError where it is stored in a later version and
+        holds what this program would lose. Saves nothing if the block raises.
+        """
+        if not isinstance(filter, Mapping):
+            filter = {'_id': filter}
+        raw = self._raw().find_one(filter, session=session)
+        if raw is None:
+            raise LookupError(f'no document of {self._collection.name} matches the filter')
+        document = self._decode(raw, session)
+        yield document
+        self._save(raw.raw, bson.encode(document, codec_options=self._collection.codec_options), session)
+
+    def _save(self, stored: bytes, document: bytes, session: Any = None) -> bool:
+        """Saves over the stored bytes; ConflictError where they are not stored any more. False if nothing is new."""
+        owner = self._with_session(session)
+        collection = self._raw()
+        with self._upgraders.borrow() as upgrader:
+            how, filter, update, replacement = upgrader.save(stored, document, owner._load)
+        if how == _NOTHING:
+            return False
+        if how == _STATEMENT:
+            assert filter is not None and update is not None
+            stages = list(RawBSONDocument(update).values())
+            if collection.update_one(RawBSONDocument(filter), stages, session=session).modified_count:
+                return True
+        elif self._save_in_transaction(collection, stored, replacement, session):
+            return True
+        identity = RawBSONDocument(stored)['_id']
+        current = self._raw().find_one({'_id': identity}, session=session)
+        raise ConflictError(f'the document {identity!r} of {self._collection.name} changed since it was read',
+                            None if current is None else self._decode(current, session))
+
+    def _save_in_transaction(self, collection: Any, stored: bytes, replacement: bytes, session: Any) -> bool:
+        """For documents that no single statement can compare exactly."""
+        identity = {'_id': RawBSONDocument(stored)['_id']}
+
+        def replace(session: Any) -> bool:
+            now = collection.find_one(identity, session=session)
+            if now is None or now.raw != stored:
+                return False
+            collection.replace_one(identity, RawBSONDocument(replacement), session=session)
+            return True
+
+        if session is not None and session.in_transaction:
+            return replace(session)
+        with collection.database.client.start_session() as own:
+            return bool(own.with_transaction(replace))
+
+    # ---- parts
+
+    def _raw(self) -> PymongoCollection[RawBSONDocument]:
+        return self._collection.with_options(codec_options=_RAW)
+
+    def _with_session(self, session: Any) -> Collection:
+        """What upgrades look up is read in the session, too."""
+        if session is None:
+            return self
+        other = copy.copy(self)
+        other._load = loader(self._collection.database, session)
+        return other
+
+    def _decode(self, raw: RawBSONDocument | None, session: Any = None) -> Any:
+        if raw is None:
+            return None
+        out = self._upgraders.one(raw.raw, self._with_session(session)._load)
+        return bson.decode(out, self._collection.codec_options)
+
+    def _refuse_projection(self, projection: Any) -> None:
+        if projection:
+            raise InvalidOperation('a projection would hide from the upgrades what they read: use query() with a '
+                                   'projection, or find whole documents')
+
+    def _stamped(self, document: Any) -> RawBSONDocument:
+        return RawBSONDocument(self._upgraders.stamp(
+            document.raw if isinstance(document, RawBSONDocument) else
+            bson.encode(document, codec_options=self._collection.codec_options)))
+
+    def _new(self, document: Any) -> RawBSONDocument:
+        if not isinstance(document, RawBSONDocument) and '_id' not in document:
+            document['_id'] = ObjectId()  # as the original does
+        return self._stamped(document)
+
+    def _stamped_request(self, request: Any) -> Any:
+        if isinstance(request, InsertOne):
+            return InsertOne(self._new(request._doc))
+        if isinstance(request, ReplaceOne):
+            request = copy.copy(request)
+            request._doc = self._stamped(request._doc)
+        return request
+
+
+class _Decoded(Cursor):
+    """A cursor over documents that the server migrated."""
+
+    def _refill(self) -> Any:
+        while True:
+            self._ready = iter(bson.decode_all(next(self._raw), self._owner._collection.codec_options))
+            for document in self._ready:
+                return document
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split('.'))
+
+
+def drain(collection: Union[Collection, Any], *, delay: float = 0.0, limit: int | None = None,
+          batch: int = 100) -> int:
+    """Upgrades stored documents in the background, and returns how many are left.
+
+    collection: a Collection, or a class of eclose.mongoengine.EvolvingDocument. delay: seconds to wait after each batch
+    of documents. limit: how many documents to upgrade at most. Each is written only if it is still what was read: one
+    that changed meanwhile is left for the next time, as is one that cannot be upgraded. Documents of later versions are
+    not touched.
+    """
+    if not isinstance(collection, Collection):
+        collection = collection._eclose_collection()
+    upgraders, raw = collection._upgraders, collection._raw()
+    target = _order(upgraders.target)
+    stamp = bson.decode(upgraders.stamp(bson.encode({'_id': 0})), FUNCTION_OPTIONS)
+    for part in upgraders.field.split('.'):
+        stamp = stamp[part]
+    other = {upgraders.field: {'$ne': stamp}}
+    done = seen = ahead = 0
+    cursor = raw.find(other, no_cursor_timeout=False).batch_size(batch)
+    with cursor:
+        for document in cursor:
+            if limit is not None and done >= limit:
+                break
+            seen += 1
+            try:
+                with upgraders.borrow() as upgrader:
+                    version = upgrader.version(document.raw)
+                if _order(version) >= target:
+                    ahead += 1
+                    continue
+                upgraded = upgraders.one(document.raw, collection._load)
+                done += collection._save(document.raw, upgraded)
+            except (ConflictError, UpgradeError, WriteError):
+                pass  # it is counted as left
+            if delay and seen % batch == 0:
+                time.sleep(delay)
+    return max(0, raw.count_documents(other) - ahead)

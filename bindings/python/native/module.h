@@ -1,0 +1,89 @@
+/* The extension module eclose._native: libeclose's public functions for Python, on bytes.
+ *
+ * It knows raw BSON and callables, nothing of pymongo: what a user sees is written in Python, in the package beside it.
+ * Batches run without the GIL; it is taken again only for functions and loaders of the program.
+ *
+ * Limited API of Python 3.10: one build serves every later version.
+ */
+#ifndef ECLOSE_PYTHON_MODULE_H
+#define ECLOSE_PYTHON_MODULE_H
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030a0000
+#include <Python.h>
+
+#include <eclose/eclose.h>
+
+/* The state of the module: its types, and the function of eclose/errors.py that makes its exceptions. */
+typedef struct {
+   PyObject *project_type, *upgrader_type, *context_type;
+   PyObject *make_error;    /* (message, domain, code, document or problems as bytes or None) → exception */
+   PyObject *pending_error; /* BaseException: what a function looked up is not here yet */
+} py_state_t;
+
+py_state_t *
+py_state_of_type (PyTypeObject *type);
+
+/* ---- project.c ---- */
+
+typedef struct py_function_t py_function_t;
+
+typedef struct {
+   PyObject_HEAD
+   eclose_project_t *project;
+   py_function_t *functions; /* given to the project as user data: they live as long as it does */
+   bool loaded;
+} py_project_t;
+
+extern PyType_Spec py_project_spec;
+
+/* ---- upgrader.c ---- */
+
+typedef struct {
+   PyObject_HEAD
+   py_project_t *project; /* owned */
+   eclose_upgrader_t *upgrader;
+   py_state_t *state;
+   PyObject *loader; /* of the call that runs; borrowed */
+   PyObject *cause;  /* what a function or a loader raised in the call that runs */
+   bool busy;
+} py_upgrader_t;
+
+extern PyType_Spec py_upgrader_spec;
+
+/* Keeps the exception that is set as the cause of the failure, clears it, and says it in error. self may be NULL. */
+void
+py_upgrader_keep_cause (py_upgrader_t *self, bson_error_t *error);
+
+/* ---- function.c ---- */
+
+struct py_function_t {
+   PyObject *callable; /* (document, context) → document, all as bytes */
+   py_state_t *state;
+   py_function_t *next;
+};
+
+extern PyType_Spec py_context_spec;
+
+/* An eclose_function_t; user_data is a py_function_t. Takes the GIL. */
+bool
+py_function_call (const bson_t *in, bson_t *out, eclose_context_t *context, bson_error_t *error);
+
+/* ---- module.c ---- */
+
+/* Raises what is in error; document (may be NULL) is the whole error, cause (may be NULL) what raised it. */
+void
+py_raise (const py_state_t *state, const bson_error_t *error, const bson_t *document, PyObject *cause);
+
+/* The same as an object that is not raised yet. */
+PyObject *
+py_error_new (const py_state_t *state, const bson_error_t *error, const bson_t *document, PyObject *cause);
+
+/* Views bytes as one document, borrowed; raises where they are none. */
+bool
+py_document (PyObject *bytes, bson_t *document);
+
+PyObject *
+py_bytes (const bson_t *document);
+
+#endif

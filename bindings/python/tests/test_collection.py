@@ -1,0 +1,213 @@
+"""A collection of pymongo, read and written through a project."""
+
+import threading
+
+import bson
+import pytest
+from bson.codec_options import CodecOptions
+from bson.son import SON
+from pymongo import DeleteOne, InsertOne, ReplaceOne, ReturnDocument
+from pymongo.collection import Collection
+from pymongo.errors import InvalidOperation
+
+import eclose
+
+FILES = {
+    'eclose.yaml': 'collections: {users: {unversioned: 1}}',
+    'users/0002_split.yaml': '''
+to: 2
+up:
+  - $set: {first: {$first: {$split: [$name, " "]}}, last: {$last: {$split: [$name, " "]}}}
+  - $unset: name
+down:
+  - $set: {name: {$concat: [$first, " ", $last]}}
+  - $unset: [first, last]
+''',
+}
+
+
+@pytest.fixture(scope='module')
+def project():
+    return eclose.Project(files=FILES)
+
+
+@pytest.fixture
+def stored(db):
+    db.users.insert_many([{'_id': i, 'name': f'Ariel L{i}'} if i % 2 else
+                          {'_id': i, 'first': 'Ariel', 'last': f'L{i}', 'schema_version': 2} for i in range(10)])
+    return db.users
+
+
+def shape(i):
+    return {'_id': i, 'first': 'Ariel', 'last': f'L{i}', 'schema_version': 2}
+
+
+def test_find(project, stored):
+    users = project.collection(stored)
+    assert sorted(users.find(), key=lambda d: d['_id']) == [shape(i) for i in range(10)]
+    assert list(users.find().sort('_id', -1).skip(1).limit(2)) == [shape(8), shape(7)]
+    assert list(users.find(sort=[('_id', 1)], batch_size=3)) == [shape(i) for i in range(10)]
+    assert [d['_id'] for d in users.find().sort('_id', 1)[3:5]] == [3, 4]
+    assert users.find().sort('_id', 1)[7] == shape(7)
+    assert users.find_one({'_id': 3}) == users.find_one(3) == shape(3)
+    assert users.find_one({'_id': 33}) is None
+    assert users.find({'_id': {'$lt': 2}}).to_list() == [shape(0), shape(1)]
+    assert stored.find_one(3) == {'_id': 3, 'name': 'Ariel L3'}  # nothing was written
+
+
+def test_cursor_has_the_habits_of_pymongo(project, stored):
+    users = project.collection(stored)
+    with users.find().sort('_id', 1).batch_size(2) as cursor:
+        assert cursor.alive and next(cursor) == shape(0) and cursor.next() == shape(1)
+        assert cursor.to_list(2) == [shape(2), shape(3)]
+        again = cursor.clone()
+        assert next(again) == shape(0)
+        assert [d['_id'] for d in cursor] == list(range(4, 10))
+        assert not cursor.alive
+        cursor.rewind()
+        assert next(cursor) == shape(0)
+        with pytest.raises(InvalidOperation):
+            cursor[3]
+    assert users.find().hint('_id_').comment('x').explain()
+    assert users.find({}, batch_size=2).collection == stored
+    with pytest.raises(IndexError):
+        users.find()[100]
+
+
+def test_codec_options(project, stored):
+    users = project.collection(stored).with_options(codec_options=CodecOptions(document_class=SON))
+    assert type(users.find_one(3)) is SON and type(next(users.find())) is SON
+
+
+def test_other_targets(project, stored):
+    old = project.collection(stored, target=1)
+    assert old.target == '1'
+    assert old.find_one(4) == {'_id': 4, 'name': 'Ariel L4', 'schema_version': 1}
+
+
+def test_a_projection_is_refused(project, stored):
+    with pytest.raises(InvalidOperation, match='query'):
+        project.collection(stored).find({}, {'first': 1})
+    with pytest.raises(InvalidOperation, match='query'):
+        project.collection(stored).find_one_and_delete({}, projection={'first': 1})
+
+
+def test_one_document_that_fails(project, stored):
+    stored.update_one({'_id': 5}, {'$set': {'name': 5}})
+    cursor = project.collection(stored).find().sort('_id', 1)
+    assert [next(cursor)['_id'] for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(eclose.UpgradeError, match='_id 5') as caught:
+        next(cursor)
+    assert caught.value.details['_id'] == 5 and caught.value.details['version'] == '1'
+    assert [d['_id'] for d in cursor] == [6, 7, 8, 9]
+
+
+def test_find_one_and(project, stored):
+    users = project.collection(stored)
+    assert users.find_one_and_update({'_id': 1}, {'$set': {'age': 7}},
+                                     return_document=ReturnDocument.AFTER) == {**shape(1), 'age': 7} | shape(1)
+    assert users.find_one_and_replace({'_id': 1}, {'first': 'B'}, return_document=ReturnDocument.AFTER) == {
+        '_id': 1, 'first': 'B', 'schema_version': 2}
+    assert users.find_one_and_delete({'_id': 3}) == shape(3)
+    assert users.find_one_and_delete({'_id': 3}) is None
+
+
+def test_writes_are_stamped(project, db):
+    users = project.collection(db.users)
+    document = {'first': 'A', 'last': 'B'}
+    assert users.insert_one(document).inserted_id == document['_id']
+    users.insert_many([{'_id': 2}, {'_id': 3}])
+    users.replace_one({'_id': 2}, {'last': 'C'})
+    users.replace_one({'_id': 4}, {'last': 'D'}, upsert=True)
+    users.bulk_write([InsertOne({'_id': 5}), ReplaceOne({'_id': 3}, {'last': 'E'}), DeleteOne({'_id': 4})])
+    assert list(db.users.find({'_id': {'$type': 'number'}}, sort=[('_id', 1)])) == [
+        {'_id': 2, 'last': 'C', 'schema_version': 2}, {'_id': 3, 'last': 'E', 'schema_version': 2},
+        {'_id': 5, 'schema_version': 2}]
+    assert db.users.find_one(document['_id']) == {**document, 'schema_version': 2}
+
+
+def test_edit(project, stored):
+    users = project.collection(stored)
+    with users.edit({'_id': 1}) as user:
+        user['last'] = 'X'
+    assert stored.find_one(1) == {**shape(1), 'last': 'X'}
+    with pytest.raises(eclose.ConflictError) as caught, users.edit(1) as user:
+        stored.update_one({'_id': 1}, {'$set': {'last': 'theirs'}})
+        user['last'] = 'mine'
+    assert caught.value.current['last'] == 'theirs' == stored.find_one(1)['last']
+    with pytest.raises(ZeroDivisionError), users.edit(1) as user:
+        user['last'] = 'mine'
+        1 / 0
+    assert stored.find_one(1)['last'] == 'theirs'
+    with pytest.raises(LookupError), users.edit(99):
+        pass
+
+
+def test_an_older_program_edits_only_where_nothing_is_lost(project, stored):
+    old = project.collection(stored, target=1)
+    with old.edit(4) as user:
+        user['name'] = 'Kim Lund'
+    assert project.collection(stored).find_one(4) == {'_id': 4, 'first': 'Kim', 'last': 'Lund', 'schema_version': 2}
+    stored.update_one({'_id': 6}, {'$set': {'last': 'two words'}})
+    with pytest.raises(eclose.LossyError), old.edit(6) as user:
+        user['name'] = 'Kim Lund'
+
+
+def test_what_does_not_upgrade_is_refused_and_the_rest_is_the_originals(project, stored):
+    users = project.collection(stored)
+    with pytest.raises(AttributeError, match='stored'):
+        users.watch()
+    assert users.count_documents({}) == 10 and users.name == 'users' and users.stored is stored
+    with pytest.raises(TypeError):
+        project.collection(bson)
+
+
+def test_lookups_of_a_batch_are_one_query(db):
+    project = eclose.Project(files={
+        'devices/0001_tags.yaml': '''
+to: 1
+up:
+  - $lookup: {from: products, localField: product, foreignField: _id, as: product}
+  - $set: {tags: {$first: $product.tags}}
+'''})
+    db.products.insert_many([{'_id': i, 'tags': [str(i)]} for i in range(5)])
+    db.devices.insert_many([{'_id': i, 'product': i % 5} for i in range(50)])
+    devices = project.collection(db.devices)
+    queries = []
+    load = devices._load
+    devices._load = lambda collection, filter: queries.append(collection) or load(collection, filter)
+    assert all(d['tags'] == [str(d['_id'] % 5)] for d in devices.find())
+    assert queries == ['products']
+
+
+def test_drain(project, stored):
+    users = project.collection(stored)
+    stored.insert_one({'_id': 'bad', 'name': 3})
+    assert eclose.drain(users, limit=2) == 4
+    assert eclose.drain(users, batch=2) == 1  # the one that fails
+    assert stored.count_documents({'schema_version': 2}) == 10
+
+
+def test_threads_share_a_collection(project, db):
+    db.users.insert_many([{'_id': i, 'name': f'Ariel L{i}'} for i in range(2000)])
+    users = project.collection(db.users)
+    wrong = []
+
+    def read():
+        try:
+            wrong.extend(d for d in users.find(batch_size=100) if d != shape(d['_id']))
+        except Exception as e:
+            wrong.append(e)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_reads_in_a_session(project, stored):
+    with stored.database.client.start_session() as session:
+        assert project.collection(stored).find_one(3, session=session) == shape(3)
+    assert isinstance(project.collection(stored).stored, Collection)
