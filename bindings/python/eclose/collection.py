@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Union
 
@@ -14,15 +14,17 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import InsertOne, ReplaceOne
 from pymongo.collection import Collection as PymongoCollection
-from pymongo.cursor import Cursor as PymongoCursor
 from pymongo.errors import InvalidOperation, WriteError
+from pymongo.results import InsertManyResult, InsertOneResult
 
 from eclose.errors import ConflictError, UpgradeError
-from eclose.project import FUNCTION_OPTIONS, Project, Upgraders, loader
+from eclose.project import Project, Upgraders, loader
 
 Document = dict[str, Any]
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument)
 _NOTHING, _STATEMENT = 0, 1  # of eclose_save_t; else a transaction
+
+_TRIES = 20
 
 
 class Read(dict):  # type: ignore[type-arg]
@@ -231,10 +233,10 @@ class Collection:
         One aggregation: current documents straight by the filter, with its indexes; and one branch for each other
         version that migrates on the server. Refused where a step on the way is a Python function.
         """
-        raw = self._collection.aggregate_raw_batches(
-            self._pipeline(filter, projection, sort, skip, limit), session=session, **kwargs)
-        # These documents have the target's shape: nothing is to be done, and with a projection nothing could be.
-        return _Decoded(self._with_session(session), raw)
+        def pipeline(skip: int, limit: int) -> list[Any]:
+            return self._pipeline(filter, projection, sort, skip, limit)
+
+        return _Answer(self._with_session(session), pipeline, skip, limit, {'session': session, **kwargs})
 
     def aggregate(self, pipeline: Sequence[Mapping[str, Any]], session: Any = None, **kwargs: Any) -> Cursor:
         """A pipeline that sees the target's shape: its first $match is what query() would do, the rest follows it."""
@@ -246,9 +248,10 @@ class Collection:
             for name in stage:
                 if name in ('$geoNear', '$search', '$vectorSearch', '$collStats', '$indexStats', '$changeStream'):
                     raise InvalidOperation(f'{name} does not see upgraded documents: use .stored.aggregate')
-        raw = self._collection.aggregate_raw_batches(
-            [*self._pipeline(first), *pipeline], session=session, **kwargs)
-        return _Decoded(self._with_session(session), raw)
+        whole = [*self._pipeline(first), *pipeline]
+        return _Answer(self._with_session(session), lambda skip, limit: [*whole, *([{'$skip': skip}] if skip else []),
+                                                                         *([{'$limit': abs(limit)}] if limit else [])],
+                       0, 0, {'session': session, **kwargs})
 
     def _pipeline(self, filter: Mapping[str, Any] | None, projection: Any = None, sort: Any = None, skip: int = 0,
                   limit: int = 0) -> list[Any]:
@@ -270,24 +273,69 @@ class Collection:
         return list(RawBSONDocument(pipeline).values())
 
     def find_one_and_update(self, filter: Any, update: Any, projection: Any = None, **kwargs: Any) -> Any:
+        """As the original's, on the target's shape: what is stored in another is saved in it first, then updated."""
         self._refuse_projection(projection)
-        return self._decode(self._raw().find_one_and_update(filter, update, **kwargs))
+        return self._modify('find_one_and_update', filter, (update,), kwargs)
 
     def find_one_and_replace(self, filter: Any, replacement: Any, projection: Any = None, **kwargs: Any) -> Any:
+        """The same; the replacement is stamped."""
         self._refuse_projection(projection)
-        return self._decode(self._raw().find_one_and_replace(filter, self._stamped(replacement), **kwargs))
+        return self._modify('find_one_and_replace', filter, (self._stamped(replacement),), kwargs)
 
     def find_one_and_delete(self, filter: Any, projection: Any = None, **kwargs: Any) -> Any:
         self._refuse_projection(projection)
-        return self._decode(self._raw().find_one_and_delete(filter, **kwargs))
+        return self._modify('find_one_and_delete', filter, (), kwargs)
+
+    def _modify(self, operation: str, filter: Mapping[str, Any], args: tuple[Any, ...], kwargs: Document) -> Any:
+        """The command meets only documents at the target: its filter says so. Where it meets none, the filter is asked of
+        all versions; what it finds is saved in the target's shape, and then modified by its _id. Whoever comes between
+        makes it start again."""
+        upsert = kwargs.pop('upsert', False)
+        session, sort = kwargs.get('session'), kwargs.get('sort')
+        raw = self._raw()
+        call = getattr(raw, operation)
+        with self._upgraders.borrow() as upgrader:
+            current = RawBSONDocument(upgrader.current_filter())
+        for _ in range(_TRIES):
+            found = None if sort else call({'$and': [filter, current]}, *args, **kwargs)
+            if found is not None:
+                return self._decode(found, session)
+            identity = self._look(filter, sort, session)
+            if identity is None:
+                if not upsert:
+                    return None
+                return self._decode(call(filter, *args, upsert=True, **kwargs), session)
+            try:
+                stored = raw.find_one(identity, session=session)
+                if stored is not None:
+                    upgraded = self._upgraders.one(stored.raw, self._with_session(session)._load)
+                    if upgraded is not stored.raw:
+                        self._save(stored.raw, upgraded, session)
+            except ConflictError:
+                continue
+            found = call({'$and': [identity, filter, current]}, *args, **kwargs)
+            if found is not None:
+                return self._decode(found, session)
+        raise ConflictError(f'the document of {self._collection.name} changed {_TRIES} times while it was upgraded')
+
+    def _look(self, filter: Mapping[str, Any], sort: Any, session: Any) -> Document | None:
+        """{_id} of what the filter finds first, in whatever version."""
+        if list(filter) == ['_id']:
+            found = self._raw().find_one(filter, sort=sort, session=session)
+        else:
+            found = next(self.query(filter, sort=sort, limit=1, session=session), None)
+        return None if found is None else {'_id': found['_id']}
 
     # ---- writing
 
     def insert_one(self, document: Any, *args: Any, **kwargs: Any) -> Any:
-        return self._collection.insert_one(self._new(document), *args, **kwargs)
+        new, identity = self._new(document)
+        return InsertOneResult(identity, self._collection.insert_one(new, *args, **kwargs).acknowledged)
 
     def insert_many(self, documents: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
-        return self._collection.insert_many([self._new(document) for document in documents], *args, **kwargs)
+        new = [self._new(document) for document in documents]
+        result = self._collection.insert_many([document for document, _ in new], *args, **kwargs)
+        return InsertManyResult([identity for _, identity in new], result.acknowledged)
 
     def replace_one(self, filter: Any, replacement: Any, *args: Any, **kwargs: Any) -> Any:
         """As the original's, stamped: it replaces whatever is stored. edit() minds other writers."""
@@ -381,28 +429,71 @@ class Collection:
             document.raw if isinstance(document, RawBSONDocument) else
             bson.encode(document, codec_options=self._collection.codec_options)))
 
-    def _new(self, document: Any) -> RawBSONDocument:
+    def _new(self, document: Any) -> tuple[RawBSONDocument, Any]:
         if not isinstance(document, RawBSONDocument) and '_id' not in document:
             document['_id'] = ObjectId()  # as the original does
-        return self._stamped(document)
+        return self._stamped(document), document.get('_id')
 
     def _stamped_request(self, request: Any) -> Any:
         if isinstance(request, InsertOne):
-            return InsertOne(self._new(request._doc))
+            return InsertOne(self._new(request._doc)[0])
         if isinstance(request, ReplaceOne):
             request = copy.copy(request)
             request._doc = self._stamped(request._doc)
         return request
 
 
-class _Decoded(Cursor):
-    """A cursor over documents that the server migrated."""
+class _Answer(Cursor):
+    """A cursor over documents that the server migrated: they have the target's shape, and nothing is to be done (with a
+    projection nothing could be). It asks when the first document is wanted, as cursors do."""
+
+    def __init__(self, owner: Collection, pipeline: Callable[[int, int], list[Any]], skip: int, limit: int,
+                 options: Document) -> None:
+        super().__init__(owner, None)
+        self._pipeline, self._options = pipeline, options
+        self._skip, self._limit = skip, limit
+        pipeline(skip, limit)  # what cannot be asked is refused here
+
+    @property
+    def collection(self) -> Any:
+        return self._owner._collection
+
+    @property
+    def alive(self) -> bool:
+        return not self._started or self._raw.alive
 
     def _refill(self) -> Any:
+        if self._empty:
+            raise StopIteration
+        if not self._started:
+            self._raw = self.collection.aggregate_raw_batches(self._pipeline(self._skip, self._limit), **self._options)
+            self._started = True
         while True:
-            self._ready = iter(bson.decode_all(next(self._raw), self._owner._collection.codec_options))
+            self._ready = iter(bson.decode_all(next(self._raw), self.collection.codec_options))
             for document in self._ready:
                 return document
+
+    def clone(self) -> Cursor:
+        other = _Answer(self._owner, self._pipeline, self._skip, self._limit, self._options)
+        other._empty = self._empty
+        return other
+
+    def rewind(self) -> Cursor:
+        self.close()
+        self._ready, self._started = iter(()), False
+        return self
+
+    def skip(self, skip: int) -> Cursor:
+        self._skip = skip
+        return self
+
+    def limit(self, limit: int) -> Cursor:
+        self._limit, self._empty = limit, False
+        return self
+
+    def close(self) -> None:
+        if self._started:
+            self._raw.close()
 
 
 def _order(version: str) -> tuple[int, ...]:
@@ -422,12 +513,10 @@ def drain(collection: Union[Collection, Any], *, delay: float = 0.0, limit: int 
         collection = collection._eclose_collection()
     upgraders, raw = collection._upgraders, collection._raw()
     target = _order(upgraders.target)
-    stamp = bson.decode(upgraders.stamp(bson.encode({'_id': 0})), FUNCTION_OPTIONS)
-    for part in upgraders.field.split('.'):
-        stamp = stamp[part]
-    other = {upgraders.field: {'$ne': stamp}}
+    with upgraders.borrow() as upgrader:
+        other = {'$nor': [RawBSONDocument(upgrader.current_filter())]}
     done = seen = ahead = 0
-    cursor = raw.find(other, no_cursor_timeout=False).batch_size(batch)
+    cursor = raw.find(other).batch_size(batch)
     with cursor:
         for document in cursor:
             if limit is not None and done >= limit:

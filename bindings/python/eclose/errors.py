@@ -61,7 +61,8 @@ class _Pending(BaseException):
 def _make(message: str, domain: int, code: int, document: bytes | None) -> EcloseError:
     """The exception for an error of the library; called by the extension."""
     reason = str(code) if domain == _MQL else _CODES.get(code, str(code))
-    if domain == _PROJECT or (document and b'level\0' in document[:16]):
+    # Problems are an array: its first key is 0.
+    if domain == _PROJECT or (document and document[4:7] == b'\x030\0'):
         problems = list(bson.decode(document, _OPTIONS).values()) if document else []
         return ProjectError(message, reason, problems)
     details = bson.decode(document, _OPTIONS) if document else None

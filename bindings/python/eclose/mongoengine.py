@@ -149,7 +149,7 @@ class EvolvingQuerySet(QuerySet):  # type: ignore[misc]
         super().__init__(document, collection)
         if document._eclose_evolution() is not None and document._eclose_owner() is document:
             # All that is in the collection; the names of classes that were there before may still be stored.
-            self._initial_query = {}
+            self._cls_query = {}
 
     def evolved(self) -> EvolvingQuerySet:
         """The same query on the target's shape, answered on the server by one aggregation (see Collection.query)."""

@@ -500,6 +500,43 @@ upgrader_save (PyObject *object, PyObject *args)
    return result;
 }
 
+/* query (filter, options or None) → the pipeline, as an array's bytes */
+static PyObject *
+upgrader_query (PyObject *object, PyObject *args)
+{
+   py_upgrader_t *self = (py_upgrader_t *) object;
+   PyObject *filter_bytes, *options_bytes, *result = NULL;
+   bson_t filter, options, pipeline;
+   bson_error_t error;
+
+   if (!PyArg_ParseTuple (args, "SO:query", &filter_bytes, &options_bytes) || !py_document (filter_bytes, &filter) ||
+       (options_bytes != Py_None && !py_document (options_bytes, &options)) || !begin (self, Py_None)) {
+      return NULL;
+   }
+   if (eclose_upgrader_query (self->upgrader, &filter, options_bytes == Py_None ? NULL : &options, &pipeline, &error)) {
+      result = py_bytes (&pipeline);
+   } else {
+      py_raise (self->state, &error, NULL, NULL);
+   }
+   bson_destroy (&pipeline);
+   end (self);
+   return result;
+}
+
+/* The filter for documents at the target. */
+static PyObject *
+upgrader_current_filter (PyObject *object, PyObject *unused)
+{
+   PyObject *result;
+   bson_t filter;
+
+   (void) unused;
+   eclose_upgrader_current_filter (((py_upgrader_t *) object)->upgrader, &filter);
+   result = py_bytes (&filter);
+   bson_destroy (&filter);
+   return result;
+}
+
 static PyObject *
 upgrader_target (PyObject *object, void *unused)
 {
@@ -519,6 +556,8 @@ static PyMethodDef upgrader_methods[] = {
    {"stamp", upgrader_stamp, METH_O, NULL},
    {"version", upgrader_version, METH_O, NULL},
    {"save", upgrader_save, METH_VARARGS, NULL},
+   {"query", upgrader_query, METH_VARARGS, NULL},
+   {"current_filter", upgrader_current_filter, METH_NOARGS, NULL},
    {NULL, NULL, 0, NULL},
 };
 

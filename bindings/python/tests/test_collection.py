@@ -105,11 +105,47 @@ def test_one_document_that_fails(project, stored):
 def test_find_one_and(project, stored):
     users = project.collection(stored)
     assert users.find_one_and_update({'_id': 1}, {'$set': {'age': 7}},
-                                     return_document=ReturnDocument.AFTER) == {**shape(1), 'age': 7} | shape(1)
+                                     return_document=ReturnDocument.AFTER) == {**shape(1), 'age': 7}
     assert users.find_one_and_replace({'_id': 1}, {'first': 'B'}, return_document=ReturnDocument.AFTER) == {
         '_id': 1, 'first': 'B', 'schema_version': 2}
     assert users.find_one_and_delete({'_id': 3}) == shape(3)
     assert users.find_one_and_delete({'_id': 3}) is None
+    # filters are on the target's shape, and so are updates: an old document has it before they meet it
+    assert users.find_one_and_update({'last': 'L5'}, {'$set': {'last': 'M5'}}) == shape(5)
+    assert stored.find_one(5) == {**shape(5), 'last': 'M5'}
+    assert users.find_one_and_update({'first': 'Ariel'}, {'$set': {'x': 1}}, sort=[('_id', -1)])['_id'] == 9
+    assert users.find_one_and_update({'last': 'new'}, {'$set': {'schema_version': 2}}, upsert=True,
+                                     return_document=ReturnDocument.AFTER)['last'] == 'new'
+
+
+def test_query(project, stored):
+    users = project.collection(stored)
+    assert sorted(d['_id'] for d in users.query({'last': {'$in': ['L3', 'L4']}})) == [3, 4]
+    assert list(users.query({}, {'_id': 0, 'last': 1}, sort=[('_id', -1)], skip=1, limit=2)) == [
+        {'last': 'L8'}, {'last': 'L7'}]
+    assert list(users.query({'_id': 3})) == [shape(3)]
+    assert users.query({'last': 'L3'}).to_list() == [shape(3)]
+    answer = users.query({'first': 'Ariel'}, sort=[('_id', 1)])
+    assert answer[4] == shape(4) and answer.alive and next(answer) == shape(0)
+    assert [d['_id'] for d in answer.clone()[2:5]] == [2, 3, 4]
+    answer.rewind()
+    assert answer.to_list() == [shape(i) for i in range(10)] and not answer.alive
+
+
+def test_aggregate_sees_the_target(project, stored):
+    users = project.collection(stored)
+    assert list(users.aggregate([{'$match': {'last': {'$gt': 'L4'}}}, {'$count': 'n'}])) == [{'n': 5}]
+    assert list(users.aggregate([{'$group': {'_id': '$first', 'n': {'$sum': 1}}}])) == [{'_id': 'Ariel', 'n': 10}]
+    with pytest.raises(InvalidOperation):
+        users.aggregate([{'$collStats': {}}])
+
+
+def test_a_chain_with_a_function_is_not_queried_on_the_server(stored):
+    project = eclose.Project(functions={'users': {1: lambda document: None}})
+    users = project.collection(stored)
+    with pytest.raises(eclose.EcloseError):
+        users.query({'last': 'L3'})
+    assert users.find_one_and_update({'_id': 3}, {'$set': {'x': 1}})['schema_version'] == 1
 
 
 def test_writes_are_stamped(project, db):

@@ -29,6 +29,7 @@ class IoTDevice(EvolvingDocument):
 
 
 class Human(EvolvingDocument):
+    id = IntField(primary_key=True)
     name = StringField()
     meta = {'allow_inheritance': True, 'version_field': '_v'}
     schema_updates = {
@@ -206,6 +207,10 @@ def test_inheritance(db, mongo):
     Human.objects.get(id=2).save()
     assert db.human.find_one(2) == {'_id': 2, '_cls': 'Human.BadSith', 'name': 'Anakin', '_v': 1}
     assert BadSith.objects.count() == 1
+    # filters of inherited classes meet what is stored, unless they are asked in the new shape
+    assert [h.name for h in GoodJedi.objects] == []
+    assert [h.name for h in GoodJedi.objects.evolved()] == ['Obi-Wan']
+    assert [h.name for h in GoodJedi.objects(name='Obi-Wan').order_by('name').limit(1).evolved()] == ['Obi-Wan']
 
     class Rebel(Human):
         schema_updates = {2: []}
