@@ -25,7 +25,15 @@ def relative(path):
     return os.path.relpath(path, HERE)
 
 
+def prebuilt():
+    """ECLOSE_BUILD is a folder in which meson built eclose: its archive is taken, and only the module is compiled."""
+    folder = os.environ.get('ECLOSE_BUILD')
+    return [str(Path(folder).resolve() / 'src' / 'api' / 'libeclose.a')] if folder else []
+
+
 def sources():
+    if prebuilt():
+        return sorted(map(relative, (HERE / 'native').glob('*.c')))
     found = [path for folder in FOLDERS for path in (TOP / 'src' / folder).rglob('*.c')]
     if not found:
         raise SystemExit(f'the sources of libeclose are not in {TOP}')
@@ -59,7 +67,7 @@ class Build(build_ext):
         # Their headers warn where ours must not.
         flags = [flag.replace('-I', '-isystem', 1) for flag in pkg_config('--cflags', *packages)]
         ext.extra_compile_args += flags
-        ext.extra_link_args += [*pkg_config('--libs', *packages), '-lbidgcc000', '-lm', '-lpthread']
+        ext.extra_link_args += [*prebuilt(), *pkg_config('--libs', *packages), '-lbidgcc000', '-lm', '-lpthread']
 
         def compile_all(sources, **options):
             # Folders are made by the first, so that no two make the same.
