@@ -1,5 +1,5 @@
-/* A server that is not there: a stream for libmongoc that answers from memory. It says hello, and any find or getMore gets
- * the same batch of documents, without end, so that what is measured is the client alone. */
+/* A server that is not there: a stream for libmongoc that answers from memory. It says hello, and any find or getMore
+ * gets the same batch of documents, without end, so that what is measured is the client alone. */
 #ifndef ECL_BENCH_CANNED_H
 #define ECL_BENCH_CANNED_H
 

@@ -1,5 +1,5 @@
-/* The client's time for a document that is read through the collection handle, against the bare cursor of libmongoc. Both
- * read the same canned replies; no server is there.
+/* The client's time for a document that is read through the collection handle, against the bare cursor of libmongoc.
+ * Both read the same canned replies; no server is there.
  *
  *    bench_client [--json FILE]
  */
@@ -19,15 +19,15 @@
 
 static volatile uint64_t sink;
 
-static const char users_2[] =
-   "to: 2\n"
-   "up:\n"
-   "  - $set: {name: {$trim: {input: {$ifNull: [$name, '']}}}}\n"
-   "  - $set: {last_name: {$last: {$split: [$name, ' ']}}}\n"
-   "  - $set:\n"
-   "      first_name: {$trim: {input: {$substrCP: [$name, 0, {$subtract: [{$strLenCP: $name}, {$strLenCP: $last_name}]}]}}}\n"
-   "      contacts: {$cond: [{$gt: [$phone, null]}, [{type: phone, value: $phone}], []]}\n"
-   "  - $unset: [name, phone]\n";
+static const char users_2[] = "to: 2\n"
+                              "up:\n"
+                              "  - $set: {name: {$trim: {input: {$ifNull: [$name, '']}}}}\n"
+                              "  - $set: {last_name: {$last: {$split: [$name, ' ']}}}\n"
+                              "  - $set:\n"
+                              "      first_name: {$trim: {input: {$substrCP: [$name, 0, {$subtract: [{$strLenCP: "
+                              "$name}, {$strLenCP: $last_name}]}]}}}\n"
+                              "      contacts: {$cond: [{$gt: [$phone, null]}, [{type: phone, value: $phone}], []]}\n"
+                              "  - $unset: [name, phone]\n";
 
 typedef struct {
    mongoc_collection_t *collection;

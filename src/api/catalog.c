@@ -20,9 +20,8 @@ ecl_catalog_read (const bson_t *document, const char **path, const char **text, 
       *text = bson_iter_utf8 (&iter, &size);
       *len = size;
    }
-   return (*path && *text) ||
-          ecl_fail (error, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID,
-                    "not a document of eclose_catalog: expected {_id: a path, text: a string}");
+   return (*path && *text) || ecl_fail (error, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID,
+                                        "not a document of eclose_catalog: expected {_id: a path, text: a string}");
 }
 
 /* A document as canonical Extended JSON, appended under the key. */

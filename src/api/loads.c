@@ -169,10 +169,11 @@ find (void *context, const char *collection, const char *field, const ecl_value_
    *documents = NULL;
    *n = 0;
    if (self->depth >= ECL_LOADS_DEPTH) {
-      ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_CHAIN,
-                "documents of %s are looked up for documents that are looked up, %u deep: functions that look each other "
-                "up in a circle",
-                collection, self->depth);
+      ecl_fail (
+         error, ECL_DOMAIN_UPGRADE, ECL_ERROR_CHAIN,
+         "documents of %s are looked up for documents that are looked up, %u deep: functions that look each other "
+         "up in a circle",
+         collection, self->depth);
       return ECL_LOAD_FAILED;
    }
    group = group_of (self, collection, field);
@@ -217,8 +218,7 @@ below_of (ecl_loads_t *self, const ecl_chain_t *chain, below_t **out, bson_error
       below = below->next;
    }
    if (!below) {
-      ecl_upgrader_t *upgrader =
-         ecl_upgrader_new (self->project->upgrades, chain, ecl_api_own_target (chain), error);
+      ecl_upgrader_t *upgrader = ecl_upgrader_new (self->project->upgrades, chain, ecl_api_own_target (chain), error);
 
       if (!upgrader) {
          return false;

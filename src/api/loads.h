@@ -1,8 +1,8 @@
 /* Loads: what an upgrader looked up in other collections, kept for a batch.
  *
  *    evaluation ──find──► HIT: the documents
- *                         PENDING: noted as wanted ──► ecl_loads_fetch: one call of the public loader per collection and
- *                                                      field, each document carried to the newest shape of its collection
+ *                         PENDING: noted as wanted ──► ecl_loads_fetch: one call of the public loader per collection
+ * and field, each document carried to the newest shape of its collection
  *
  * Belongs to one thread, as its upgrader does. Documents that are looked up may look up others: their upgraders have
  * loads of their own, below this one. Chains cannot go in a circle, but functions can; the depth is bounded.
@@ -13,7 +13,8 @@
 #include "api/api-private.h"
 #include "mql/lookup.h"
 
-/* Upgraders below each other: chains are checked when they are loaded, so only functions that look each other up get there. */
+/* Upgraders below each other: chains are checked when they are loaded, so only functions that look each other up get
+ * there. */
 #define ECL_LOADS_DEPTH 16u
 
 typedef struct ecl_loads_t ecl_loads_t;

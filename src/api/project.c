@@ -111,8 +111,7 @@ eclose_project_add_text (eclose_project_t *self, const char *path, const char *t
       return false;
    }
    for (const ecl_api_source_t *source = self->sources; source; source = source->next) {
-      if (!source->published &&
-          (strcmp (source->path, path) == 0 || (is_config (path) && is_config (source->path)))) {
+      if (!source->published && (strcmp (source->path, path) == 0 || (is_config (path) && is_config (source->path)))) {
          return ecl_fail (error, ECL_DOMAIN_PROJECT, ECL_ERROR_DUPLICATE_KEY, "%s was added already", path);
       }
    }
@@ -144,7 +143,8 @@ eclose_project_add_function (eclose_project_t *self, const char *collection, con
       return false;
    }
    if (!function || (direction != ECLOSE_UP && direction != ECLOSE_DOWN)) {
-      return ecl_fail (error, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID, "expected a function and ECLOSE_UP or ECLOSE_DOWN");
+      return ecl_fail (error, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID,
+                       "expected a function and ECLOSE_UP or ECLOSE_DOWN");
    }
    added = bson_malloc0 (sizeof *added);
    added->collection = bson_strdup (collection);
@@ -192,8 +192,8 @@ configure (eclose_project_t *self, ecl_diags_t *diags)
       ecl_folder_t folder = {.folder = self->folder, .options = options};
 
       if (config && !config->published) {
-         ok = ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, ECL_ERROR_DUPLICATE_KEY, config->name, 0, 0, NULL,
-                             "a second project file: the folder %s has one", self->folder);
+         ok = ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, ECL_ERROR_DUPLICATE_KEY, config->name, 0, 0,
+                             NULL, "a second project file: the folder %s has one", self->folder);
       }
       return ecl_folder_add (&folder, &self->project, diags) && ok;
    }

@@ -26,8 +26,8 @@ read_options (const bson_t *options, ecl_query_t *query, bson_error_t *error)
       if (number ? !ecl_number_to_int64 (&field.value, ecl_key_is (&field, "skip") ? &query->skip : &query->limit) ||
                       query->skip < 0 || query->limit < 0
                  : !ecl_is_document (&field.value)) {
-         return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_INVALID, "%.*s of a query must be %s", (int) field.key_len,
-                          field.key, number ? "a whole number, not negative" : "a document");
+         return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_INVALID, "%.*s of a query must be %s",
+                          (int) field.key_len, field.key, number ? "a whole number, not negative" : "a document");
       }
       if (ecl_key_is (&field, "sort")) {
          query->sort = field.value;

@@ -9,7 +9,8 @@ eclose_documents_same (const bson_t *a, const bson_t *b)
 {
    ecl_value_t x = ecl_raw_document (bson_get_data (a), a->len), y = ecl_raw_document (bson_get_data (b), b->len);
 
-   return ecl_bson_validate (x.u.raw, x.len, NULL) && ecl_bson_validate (y.u.raw, y.len, NULL) && ecl_diff_same (&x, &y);
+   return ecl_bson_validate (x.u.raw, x.len, NULL) && ecl_bson_validate (y.u.raw, y.len, NULL) &&
+          ecl_diff_same (&x, &y);
 }
 
 /* up (down (stored)) is stored. */
@@ -44,10 +45,11 @@ check_lossless (eclose_upgrader_t *self, const ecl_value_t *stored, ecl_version_
    if (!ecl_diff_same (stored, &returned)) {
       char text[ECL_VERSION_TEXT];
 
-      return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_LOSSY,
-                       "%s: the stored document is at version %s and would not come back whole from version %s: saving it "
-                       "from here would lose what this program does not see",
-                       self->collection, ecl_version_text (self->chain->format, version, text), self->target_text);
+      return ecl_fail (
+         error, ECL_DOMAIN_UPGRADE, ECL_ERROR_LOSSY,
+         "%s: the stored document is at version %s and would not come back whole from version %s: saving it "
+         "from here would lose what this program does not see",
+         self->collection, ecl_version_text (self->chain->format, version, text), self->target_text);
    }
    return true;
 }
@@ -87,12 +89,13 @@ eclose_upgrader_save (eclose_upgrader_t *self, const bson_t *stored, const bson_
    old_id = ecl_document_get (&before, "_id", 3);
    new_id = ecl_document_get (&after, "_id", 3);
    if (ecl_is_missing (&old_id) || !ecl_identical (&old_id, &new_id)) {
-      return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_INVALID, "%s: a saved document keeps the _id of the stored one",
-                       self->collection);
+      return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_INVALID,
+                       "%s: a saved document keeps the _id of the stored one", self->collection);
    }
    BSON_ASSERT (bson_init_static (&self->out, bytes, len));
    *replacement = &self->out;
-   switch (ecl_guard_build (&self->arena, &all, &before, &after, ECL_GUARD_IN_PIPELINE, &raw_filter, &raw_update, &why)) {
+   switch (
+      ecl_guard_build (&self->arena, &all, &before, &after, ECL_GUARD_IN_PIPELINE, &raw_filter, &raw_update, &why)) {
    case ECL_GUARD_NOTHING:
       return true;
    case ECL_GUARD_STATEMENT:

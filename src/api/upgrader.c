@@ -34,8 +34,8 @@ eclose_upgrader_new (const eclose_project_t *project, const char *collection, co
       ecl_chain_t unknown = ecl_project_default_chain (project->project);
       ecl_version_t version = unknown.target;
 
-      if (target && (!ecl_version_parse (unknown.format, target, strlen (target), &version) ||
-                     version != unknown.target)) {
+      if (target &&
+          (!ecl_version_parse (unknown.format, target, strlen (target), &version) || version != unknown.target)) {
          ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY, "%s has no version %s: the project does not know it",
                    collection, target);
          eclose_upgrader_destroy (self);
@@ -266,7 +266,8 @@ eclose_upgrader_batch_begin (eclose_upgrader_t *self, const bson_t *const *docum
          size_t len;
          bson_error_t cause = {0};
 
-         if (!ecl_upgrader_run (self->inner, bson_get_data (documents[i]), documents[i]->len, &out, &len, NULL, &cause)) {
+         if (!ecl_upgrader_run (self->inner, bson_get_data (documents[i]), documents[i]->len, &out, &len, NULL,
+                                &cause)) {
             again |= cause.domain == ECL_DOMAIN_UPGRADE && cause.code == ECL_ERROR_NEEDS;
          }
       }

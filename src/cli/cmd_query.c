@@ -65,7 +65,8 @@ print_batch (ecl_writer_t *writer, const bson_t *reply, int64_t *cursor, bson_er
          return false;
       }
    }
-   return ecl_number_to_int64 (&id, cursor) || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "a cursor without id");
+   return ecl_number_to_int64 (&id, cursor) ||
+          ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "a cursor without id");
 }
 
 static void

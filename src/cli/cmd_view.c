@@ -106,8 +106,8 @@ run (ecl_cli_t *cli)
       goto done;
    }
    target = chain->n_steps;
-   if (version && (!ecl_chain_parse_version (chain, version, &wanted, &error) ||
-                   !ecl_chain_index (chain, wanted, &target))) {
+   if (version &&
+       (!ecl_chain_parse_version (chain, version, &wanted, &error) || !ecl_chain_index (chain, wanted, &target))) {
       status = ecl_cli_usage (cli, "--version: %s", error.message);
       goto done;
    }

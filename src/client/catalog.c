@@ -1,4 +1,5 @@
-/* eclose_catalog: the migrations in the database. Read from the primary what the majority has, written to the majority. */
+/* eclose_catalog: the migrations in the database. Read from the primary what the majority has, written to the majority.
+ */
 #include "client/client-private.h"
 
 #define CATALOG "eclose_catalog"

@@ -17,7 +17,7 @@ struct _eclose_collection_t {
    eclose_upgrader_t *spare[ECL_SPARE_UPGRADERS];
    size_t n_spare;
    bool write_back;
-   bool loads;             /* upgrades look documents up */
+   bool loads; /* upgrades look documents up */
    bool asked_collation, has_collation;
 };
 

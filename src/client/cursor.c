@@ -14,13 +14,13 @@ struct _eclose_cursor_t {
    mongoc_cursor_t *cursor;     /* NULL: it could not be made */
    eclose_upgrader_t *upgrader; /* NULL: the server upgrades */
    const bson_t *stored, *current;
-   bson_t **ahead;              /* NULL: nothing is read ahead */
+   bson_t **ahead; /* NULL: nothing is read ahead */
    size_t n_ahead, next_ahead;
-   bool ended;                  /* nothing more is to be read ahead */
+   bool ended; /* nothing more is to be read ahead */
    bool failed;
    bson_error_t error;
-   bson_t failure;              /* its document */
-   bson_t *mine;                /* what is given out after write-back, or NULL */
+   bson_t failure; /* its document */
+   bson_t *mine;   /* what is given out after write-back, or NULL */
 };
 
 static eclose_cursor_t *
@@ -42,8 +42,9 @@ eclose_collection_find (eclose_collection_t *self, const bson_t *filter, const b
 
    if (opts && bson_has_field (opts, "projection")) {
       cursor->failed = true;
-      ecl_client_fail (&cursor->error, ECLOSE_ERROR_USAGE, ECLOSE_CODE_UNSUPPORTED,
-                       "a projection: a document that lacks fields cannot be upgraded; eclose_collection_query takes one");
+      ecl_client_fail (
+         &cursor->error, ECLOSE_ERROR_USAGE, ECLOSE_CODE_UNSUPPORTED,
+         "a projection: a document that lacks fields cannot be upgraded; eclose_collection_query takes one");
       return cursor;
    }
    cursor->cursor = mongoc_collection_find_with_opts (self->collection, filter, opts, read_prefs);
@@ -105,8 +106,8 @@ aggregate_pipeline (eclose_collection_t *self, const bson_t *pipeline, bson_t *o
    bson_t filter;
 
    if (!stages_of (pipeline, &stages) || !bson_iter_next (&stages) || !BSON_ITER_HOLDS_DOCUMENT (&stages) ||
-       !bson_iter_recurse (&stages, &first) || !bson_iter_next (&first) || strcmp (bson_iter_key (&first), "$match") != 0 ||
-       !BSON_ITER_HOLDS_DOCUMENT (&first)) {
+       !bson_iter_recurse (&stages, &first) || !bson_iter_next (&first) ||
+       strcmp (bson_iter_key (&first), "$match") != 0 || !BSON_ITER_HOLDS_DOCUMENT (&first)) {
       bson_init (out);
       return ecl_client_fail (error, ECLOSE_ERROR_USAGE, ECLOSE_CODE_UNSUPPORTED,
                               "an aggregate through upgrades begins with a $match (which may be empty)");

@@ -1,8 +1,8 @@
 /* find_and_modify on documents in the target's shape. See eclose/mongoc.h.
  *
- * The command itself only meets documents that are at the target: its filter says so. Where it meets none, the filter is
- * asked of all versions; what it finds is saved in the target's shape, and then modified by its _id. Whoever comes between
- * makes it start again.
+ * The command itself only meets documents that are at the target: its filter says so. Where it meets none, the filter
+ * is asked of all versions; what it finds is saved in the target's shape, and then modified by its _id. Whoever comes
+ * between makes it start again.
  */
 #include "client/client-private.h"
 
@@ -132,7 +132,8 @@ look (eclose_collection_t *self, const bson_t *filter, const mongoc_find_and_mod
    return ok;
 }
 
-/* Saves the document in the target's shape, where it is not in it. A conflict is no failure here: the caller looks again. */
+/* Saves the document in the target's shape, where it is not in it. A conflict is no failure here: the caller looks
+ * again. */
 static bool
 bring (eclose_collection_t *self, const bson_t *by_id, bson_error_t *error)
 {
@@ -187,8 +188,8 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
    }
    upsert = mongoc_find_and_modify_opts_get_flags (mine) & MONGOC_FIND_AND_MODIFY_UPSERT;
    quiet = copy_options (self, opts, &sorted, error);
-   mongoc_find_and_modify_opts_set_flags (
-      quiet, mongoc_find_and_modify_opts_get_flags (mine) & ~(unsigned) MONGOC_FIND_AND_MODIFY_UPSERT);
+   mongoc_find_and_modify_opts_set_flags (quiet, mongoc_find_and_modify_opts_get_flags (mine) &
+                                                    ~(unsigned) MONGOC_FIND_AND_MODIFY_UPSERT);
    eclose_upgrader_current_filter (self->own, &current);
    both (filter, &current, &here);
    /* With a sort the first one may be of any version: it has to be looked for. */

@@ -138,9 +138,9 @@ save_transaction (eclose_collection_t *self, const bson_t *stored, const bson_t 
    mongoc_client_session_destroy (session);
    if (!ok && cause.code == 20) {
       /* "Transaction numbers are only allowed on a replica set member or mongos" */
-      return ecl_client_fail (error, ECLOSE_ERROR_UPGRADE, ECLOSE_CODE_UNSUPPORTED,
-                              "%s: this document cannot be compared in one statement, and the server has no transactions",
-                              self->name);
+      return ecl_client_fail (
+         error, ECLOSE_ERROR_UPGRADE, ECLOSE_CODE_UNSUPPORTED,
+         "%s: this document cannot be compared in one statement, and the server has no transactions", self->name);
    }
    if (!ok && cause.code == 112) {
       return conflict (self, error); /* a write of somebody else's, at the same time */
@@ -201,8 +201,8 @@ take_current (eclose_collection_t *self, eclose_document_t *document, bson_error
 }
 
 bool
-eclose_collection_save (eclose_collection_t *self, eclose_document_t *document, const bson_t *changed, const bson_t *opts,
-                        bson_error_t *error)
+eclose_collection_save (eclose_collection_t *self, eclose_document_t *document, const bson_t *changed,
+                        const bson_t *opts, bson_error_t *error)
 {
    bson_error_t cause = {0};
    bson_t *written;

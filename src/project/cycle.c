@@ -1,11 +1,12 @@
-/* Cycles between chains. What a $lookup brings arrives upgraded, so a chain that looks up a collection whose chain looks
- * up the first one would never end. Found here by a walk over the graph of collections, once, when a project is linked. */
+/* Cycles between chains. What a $lookup brings arrives upgraded, so a chain that looks up a collection whose chain
+ * looks up the first one would never end. Found here by a walk over the graph of collections, once, when a project is
+ * linked. */
 #include "project/project-private.h"
 
 typedef struct {
    ecl_project_t *project;
    ecl_diags_t *diags;
-   size_t *path;  /* places of the chains from the walk's beginning to here */
+   size_t *path; /* places of the chains from the walk's beginning to here */
    size_t n_path;
    uint8_t *state; /* by chain: 0 not seen, 1 on the path, 2 done */
    bool ok;
@@ -30,10 +31,11 @@ report (walk_t *self, size_t to, const ecl_step_t *step, const uint8_t *at)
       (void) !ecl_buf_printf (&text, "%s -> ", chains[self->path[i]].collection); /* cut where it is very long */
    }
    (void) !ecl_buf_append_str (&text, chains[to].collection);
-   self->ok = ecl_project_error (step->text, self->diags, ECL_ERROR_CHAIN, at,
-                                 "a cycle of $lookup between chains: %s; what is looked up is upgraded first, which would "
-                                 "never end",
-                                 ecl_buf_cstr (&text));
+   self->ok =
+      ecl_project_error (step->text, self->diags, ECL_ERROR_CHAIN, at,
+                         "a cycle of $lookup between chains: %s; what is looked up is upgraded first, which would "
+                         "never end",
+                         ecl_buf_cstr (&text));
    ecl_buf_cleanup (&text);
 }
 

@@ -58,7 +58,8 @@ add_stage (stages_t *self, const char *name, ecl_value_t spec)
    if (self->n == self->cap) {
       uint32_t cap = self->cap ? 2 * self->cap : 8;
 
-      self->items = ecl_arena_grow (self->arena, self->items, self->cap * sizeof *self->items, cap * sizeof *self->items);
+      self->items =
+         ecl_arena_grow (self->arena, self->items, self->cap * sizeof *self->items, cap * sizeof *self->items);
       self->cap = cap;
    }
    self->items[self->n++] = object1 (self->arena, name, spec);
@@ -193,17 +194,18 @@ add_project (stages_t *self, const ecl_value_t *spec, bool *loses)
    return true;
 }
 
-/* $replaceWith, with the _id put first where what replaces has none: an update does that at its end. What is no document
- * stays what it is, so that the server refuses it in the same way. */
+/* $replaceWith, with the _id put first where what replaces has none: an update does that at its end. What is no
+ * document stays what it is, so that the server refuses it in the same way. */
 static void
 add_replace (stages_t *self, const ecl_value_t *expression)
 {
    ecl_arena_t *arena = self->arena;
-   ecl_value_t is_document = object1 (arena, "$eq", pair (arena, object1 (arena, "$type", text ("$$d")), text ("object")));
+   ecl_value_t is_document =
+      object1 (arena, "$eq", pair (arena, object1 (arena, "$type", text ("$$d")), text ("object")));
    /* By its names: not all servers tell a missing field of a variable from null. */
-   ecl_value_t names = object1 (arena, "$map",
-                                object2 (arena, "input", object1 (arena, "$objectToArray", text ("$$d")), "in",
-                                         text ("$$this.k")));
+   ecl_value_t names =
+      object1 (arena, "$map",
+               object2 (arena, "input", object1 (arena, "$objectToArray", text ("$$d")), "in", text ("$$this.k")));
    ecl_value_t has_none = object1 (arena, "$not", object1 (arena, "$in", pair (arena, text ("_id"), names)));
    ecl_value_t merged =
       object1 (arena, "$mergeObjects", pair (arena, object1 (arena, "_id", text ("$_id")), text ("$$d")));
@@ -266,7 +268,8 @@ add_way (stages_t *self, const ecl_chain_t *chain, size_t from, size_t to, bson_
 
    ok = ecl_pushdown_pipeline (chain, from, to, &pipeline, error);
    if (ok) {
-      list = (ecl_value_t){.type = BSON_TYPE_ARRAY, .rep = ECL_REP_RAW, .len = pipeline.len, .u.raw = bson_get_data (&pipeline)};
+      list = (ecl_value_t){
+         .type = BSON_TYPE_ARRAY, .rep = ECL_REP_RAW, .len = pipeline.len, .u.raw = bson_get_data (&pipeline)};
       list = ecl_value_copy (self->arena, &list);
       ecl_iter_init (&items, &list);
       while (ok && ecl_iter_item (&items, &stage)) {
@@ -278,10 +281,11 @@ add_way (stages_t *self, const ecl_chain_t *chain, size_t from, size_t to, bson_
       if (!ok) {
          char a[ECL_VERSION_TEXT], b[ECL_VERSION_TEXT];
 
-         ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_UNSUPPORTED,
-                   "%s: what the migrations from version %s to %s do with _id can be said in an update, but not in a query",
-                   chain->collection, ecl_version_text (chain->format, ecl_chain_version (chain, from), a),
-                   ecl_version_text (chain->format, ecl_chain_version (chain, to), b));
+         ecl_fail (
+            error, ECL_DOMAIN_UPGRADE, ECL_ERROR_UNSUPPORTED,
+            "%s: what the migrations from version %s to %s do with _id can be said in an update, but not in a query",
+            chain->collection, ecl_version_text (chain->format, ecl_chain_version (chain, from), a),
+            ecl_version_text (chain->format, ecl_chain_version (chain, to), b));
       }
    }
    bson_destroy (&pipeline);
@@ -312,8 +316,7 @@ add_branch (stages_t *stages, const ecl_chain_t *chain, size_t from, size_t targ
    stages_t branch = {.arena = arena};
    ecl_value_t version = at_version (arena, chain, from), translated = ecl_missing ();
 
-   switch (is_empty (filter) ? ECL_TRANSLATED_ALL
-                             : ecl_translate (arena, chain, from, target, filter, &translated)) {
+   switch (is_empty (filter) ? ECL_TRANSLATED_ALL : ecl_translate (arena, chain, from, target, filter, &translated)) {
    case ECL_TRANSLATED_NONE:
       return true;
    case ECL_TRANSLATED_ALL:
@@ -398,7 +401,8 @@ ecl_query_pipeline (const ecl_chain_t *chain, size_t target, const ecl_query_t *
    ecl_arena_init (&arena);
    stages.arena = &arena;
    version = at_version (&arena, chain, target);
-   add_stage (&stages, "$match", is_empty (&filter) ? version : object1 (&arena, "$and", pair (&arena, filter, version)));
+   add_stage (&stages, "$match",
+              is_empty (&filter) ? version : object1 (&arena, "$and", pair (&arena, filter, version)));
    ok = check_filter (&filter, error);
    for (size_t i = 0; ok && i <= chain->n_steps; i++) {
       ok = i == target || add_branch (&stages, chain, i, target, &filter, error);

@@ -16,10 +16,10 @@
 #include "project/project.h"
 
 typedef struct {
-   ecl_value_t filter;     /* raw documents; missing where there is none */
+   ecl_value_t filter; /* raw documents; missing where there is none */
    ecl_value_t sort;
    ecl_value_t projection;
-   int64_t skip, limit;    /* 0: none */
+   int64_t skip, limit; /* 0: none */
 } ecl_query_t;
 
 /* The pipeline (an array) for documents in the shape of a place on the chain. pipeline is initialised here and the

@@ -14,13 +14,13 @@
 #include <string.h>
 
 /* Example 1 as two files. */
-#define USERS_2                                                                                                        \
-   "to: 2\n"                                                                                                           \
-   "up:\n"                                                                                                             \
-   "  - $set: {first: {$first: {$split: [$name, ' ']}}, last: {$last: {$split: [$name, ' ']}}}\n"                      \
-   "  - $unset: name\n"                                                                                                \
-   "down:\n"                                                                                                           \
-   "  - $set: {name: {$concat: [$first, ' ', $last]}}\n"                                                               \
+#define USERS_2                                                                                   \
+   "to: 2\n"                                                                                      \
+   "up:\n"                                                                                        \
+   "  - $set: {first: {$first: {$split: [$name, ' ']}}, last: {$last: {$split: [$name, ' ']}}}\n" \
+   "  - $unset: name\n"                                                                           \
+   "down:\n"                                                                                      \
+   "  - $set: {name: {$concat: [$first, ' ', $last]}}\n"                                          \
    "  - $unset: [first, last]\n"
 
 static inline void

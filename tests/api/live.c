@@ -12,17 +12,17 @@
 #include <stdlib.h>
 
 /* Version 2: name is called full, plan is new. */
-#define RENAME                                                                                                         \
-   "to: 2\n"                                                                                                           \
-   "up: [{$set: {full: $name, plan: 0}}, {$unset: name}]\n"                                                            \
+#define RENAME                                              \
+   "to: 2\n"                                                \
+   "up: [{$set: {full: $name, plan: 0}}, {$unset: name}]\n" \
    "down: [{$set: {name: $full}}, {$unset: [full, plan]}]\n"
 
 /* Version 3: tags are looked up at the product. */
-#define LOOKUP                                                                                                         \
-   "to: 1\n"                                                                                                           \
-   "up:\n"                                                                                                             \
-   "  - $lookup: {from: products, localField: product, foreignField: _id, as: found}\n"                                \
-   "  - $set: {tags: {$ifNull: [{$first: $found.labels}, []]}}\n"                                                      \
+#define LOOKUP                                                                          \
+   "to: 1\n"                                                                            \
+   "up:\n"                                                                              \
+   "  - $lookup: {from: products, localField: product, foreignField: _id, as: found}\n" \
+   "  - $set: {tags: {$ifNull: [{$first: $found.labels}, []]}}\n"                       \
    "  - $unset: found\n"
 
 typedef struct {
@@ -134,10 +134,10 @@ gives (eclose_cursor_t *cursor, const char *const *expected, size_t n)
    eclose_cursor_destroy (cursor);
 }
 
-#define GIVES(cursor, ...)                                                                                             \
-   do {                                                                                                                \
-      const char *const list[] = {__VA_ARGS__};                                                                        \
-      gives ((cursor), list, sizeof list / sizeof list[0]);                                                            \
+#define GIVES(cursor, ...)                                  \
+   do {                                                     \
+      const char *const list[] = {__VA_ARGS__};             \
+      gives ((cursor), list, sizeof list / sizeof list[0]); \
    } while (0)
 
 static eclose_document_t *
@@ -167,8 +167,10 @@ test_find_over_many_batches (void **state)
    for (int i = 0; i < 100; i++) {
       char text[100];
 
-      snprintf (text, sizeof text, i % 2 ? "{\"_id\": %d, \"full\": \"u\", \"plan\": 0, \"schema_version\": 2}"
-                                         : "{\"_id\": %d, \"name\": \"u\"}", i);
+      snprintf (text, sizeof text,
+                i % 2 ? "{\"_id\": %d, \"full\": \"u\", \"plan\": 0, \"schema_version\": 2}"
+                      : "{\"_id\": %d, \"name\": \"u\"}",
+                i);
       put (live->raw, text);
    }
    cursor = eclose_collection_find (live->users, &filter, opts, NULL);
@@ -494,8 +496,8 @@ test_lookups_are_one_query_a_batch (void **state)
       static const char *const tags[] = {"[ \"old\" ]", "[ \"new\" ]", "[  ]"};
       char text[120];
 
-      snprintf (text, sizeof text, "{ \"_id\" : %d, \"product\" : %d, \"tags\" : %s, \"schema_version\" : 1 }", n, n % 3,
-                tags[n % 3]);
+      snprintf (text, sizeof text, "{ \"_id\" : %d, \"product\" : %d, \"tags\" : %s, \"schema_version\" : 1 }", n,
+                n % 3, tags[n % 3]);
       same_json (document, text);
       n++;
    }

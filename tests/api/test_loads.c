@@ -1,21 +1,21 @@
 /* What upgrades look up in other collections, through a loader of the test's own; and what saving needs. */
 #include "api_check.h"
 
-#define LOOKUP                                                                                                         \
-   "to: 1\n"                                                                                                           \
-   "up:\n"                                                                                                             \
-   "  - $lookup: {from: products, localField: product, foreignField: _id, as: found}\n"                                \
-   "  - $set: {tags: {$ifNull: [{$first: $found.labels}, none]}}\n"                                                    \
-   "  - $unset: found\n"                                                                                               \
+#define LOOKUP                                                                          \
+   "to: 1\n"                                                                            \
+   "up:\n"                                                                              \
+   "  - $lookup: {from: products, localField: product, foreignField: _id, as: found}\n" \
+   "  - $set: {tags: {$ifNull: [{$first: $found.labels}, none]}}\n"                     \
+   "  - $unset: found\n"                                                                \
    "down: [{$unset: tags}]\n"
 
-#define PIPELINE                                                                                                       \
-   "to: 1\n"                                                                                                           \
-   "up:\n"                                                                                                             \
-   "  - $lookup:\n"                                                                                                    \
-   "      from: products\n"                                                                                            \
-   "      let: {p: $product}\n"                                                                                        \
-   "      pipeline: [{$match: {$expr: {$eq: [$_id, $$p]}}}, {$project: {labels: 1, _id: 0}}]\n"                        \
+#define PIPELINE                                                                                \
+   "to: 1\n"                                                                                    \
+   "up:\n"                                                                                      \
+   "  - $lookup:\n"                                                                             \
+   "      from: products\n"                                                                     \
+   "      let: {p: $product}\n"                                                                 \
+   "      pipeline: [{$match: {$expr: {$eq: [$_id, $$p]}}}, {$project: {labels: 1, _id: 0}}]\n" \
    "      as: found\n"
 
 /* A database in memory: documents by collection; counts what it is asked. */
@@ -295,7 +295,8 @@ test_save (void **state)
    assert_int_equal (save (two, "{\"_id\": 1, \"name\": \"A B\"}", "{\"_id\": 1, \"first\": \"A\"}", &ok, &error),
                      ECLOSE_SAVE_STATEMENT);
    assert_true (ok);
-   assert_int_equal (save (two, "{\"_id\": 1, \"schema_version\": 2}", "{\"_id\": 1}", &ok, &error), ECLOSE_SAVE_NOTHING);
+   assert_int_equal (save (two, "{\"_id\": 1, \"schema_version\": 2}", "{\"_id\": 1}", &ok, &error),
+                     ECLOSE_SAVE_NOTHING);
    assert_true (ok);
    assert_int_equal (save (two, "{\"_id\": 1, \"a\": [{\"n\": 1}]}", "{\"_id\": 1}", &ok, &error),
                      ECLOSE_SAVE_TRANSACTION);

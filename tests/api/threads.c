@@ -74,7 +74,8 @@ work (void *context)
       BSON_APPEND_UTF8 (&document, "when", "2020-01-01");
       must (eclose_upgrader_run (upgrader, &document, &up, &error), "run", &error);
       if (i % 7) {
-         must (bson_iter_init_find (&iter, up, "n") && bson_iter_as_int64 (&iter) == 2 * i, "the function's result", NULL);
+         must (bson_iter_init_find (&iter, up, "n") && bson_iter_as_int64 (&iter) == 2 * i, "the function's result",
+               NULL);
          must (bson_iter_init_find (&iter, up, "found") && BSON_ITER_HOLDS_ARRAY (&iter), "what was looked up", NULL);
       }
       must (eclose_upgrader_stamp (upgrader, &document, &out, &error), "stamp", &error);
@@ -93,17 +94,20 @@ main (void)
    bson_error_t error;
 
    project = eclose_project_new ();
-   must (eclose_project_add_text (project, "things/0001_a.yaml",
-                                  "to: 1\n"
-                                  "up: [{$set: {m: {$toUpper: {$ifNull: [$name, x]}}, r: {$regexMatch: {input: $when, regex: "
-                                  "'^2'}}, d: {$dateFromString: {dateString: $when, timezone: Europe/Copenhagen}}}}]\n"
-                                  "down: [{$unset: [m, r, d]}]\n",
-                                  -1, &error), "add", &error);
+   must (eclose_project_add_text (
+            project, "things/0001_a.yaml",
+            "to: 1\n"
+            "up: [{$set: {m: {$toUpper: {$ifNull: [$name, x]}}, r: {$regexMatch: {input: $when, regex: "
+            "'^2'}}, d: {$dateFromString: {dateString: $when, timezone: Europe/Copenhagen}}}}]\n"
+            "down: [{$unset: [m, r, d]}]\n",
+            -1, &error),
+         "add", &error);
    must (eclose_project_add_function (project, "things", "2", ECLOSE_UP, twice, NULL, &error), "add", &error);
    must (eclose_project_add_text (project, "things/0003_c.yaml",
                                   "to: 3\n"
                                   "up: [{$lookup: {from: others, localField: n, foreignField: _id, as: found}}]\n",
-                                  -1, &error), "add", &error);
+                                  -1, &error),
+         "add", &error);
    must (eclose_project_load (project, &error), "load", &error);
    for (int i = 0; i < THREADS; i++) {
       seeds[i] = i;
