@@ -43,11 +43,11 @@ static void *
 beat (void *context)
 {
    ecl_heartbeat_t *self = context;
-   int64_t interval = ecl_holder_interval (self->holder);
    bson_error_t ignored;
 
    /* Whoever works under the lease sees that it is lost; there is nobody to be told here. */
-   while (rest (self, interval) && ecl_holder_renew (self->holder, self->world, &ignored)) {
+   while (rest (self, ecl_holder_due (self->holder, self->world->now (self->world))) &&
+          ecl_holder_renew (self->holder, self->world, &ignored)) {
    }
    return NULL;
 }

@@ -22,6 +22,16 @@ ecl_history_cleanup (ecl_history_t *self)
    ecl_arena_cleanup (&self->arena);
 }
 
+/* Sends what may be sent again for as long as the lease lasts. */
+static bool
+send (ecl_world_t *world, ecl_holder_t *holder, const bson_t *command, bson_t *reply, bson_error_t *error)
+{
+   ecl_held_world_t held;
+
+   return ecl_insist (ecl_held_world_init (&held, world, holder), holder->database, command,
+                      atomic_load (&holder->until), NULL, reply, error) == ECL_REPLY_OK;
+}
+
 /* ---- reading ---- */
 
 static const char *
@@ -98,6 +108,31 @@ read_page (ecl_history_t *self, ecl_world_t *world, const char *database, int64_
    return good;
 }
 
+/* Takes over what somebody else has left running. */
+static bool
+seal (ecl_history_t *self, ecl_world_t *world, ecl_holder_t *holder, ecl_changelog_t *record, bson_error_t *error)
+{
+   bson_t command, reply;
+   bson_iter_t iter;
+   bool good;
+
+   ecl_changelog_seal (record->name, ecl_holder_token (holder), &command);
+   good = send (world, holder, &command, &reply, error);
+   if (good && bson_iter_init_find (&iter, &reply, "value") && BSON_ITER_HOLDS_DOCUMENT (&iter)) {
+      good = parse_at (&iter, record, error);
+      keep_texts (&self->arena, record);
+   } else if (good) {
+      /* It came to its end between: its last statement was on its way. */
+      const ecl_changelog_t *now;
+
+      good = ecl_history_load (self, world, holder->database, record->name, &now, error);
+      *record = good && now ? *now : *record;
+   }
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   return good;
+}
+
 bool
 ecl_history_read (ecl_history_t *self, ecl_world_t *world, const char *database, ecl_holder_t *holder,
                   bson_error_t *error)
@@ -116,7 +151,16 @@ ecl_history_read (ecl_history_t *self, ecl_world_t *world, const char *database,
    for (size_t i = 0; i < self->n; i++) {
       above = self->records[i].token > above ? self->records[i].token : above;
    }
-   return !holder || ecl_holder_raise (holder, world, above, error);
+   if (holder && !ecl_holder_raise (holder, world, above, error)) {
+      return false;
+   }
+   for (size_t i = 0; holder && i < self->n; i++) {
+      if (self->records[i].state == ECL_CHANGELOG_RUNNING && self->records[i].token < ecl_holder_token (holder) &&
+          !seal (self, world, holder, &self->records[i], error)) {
+         return false;
+      }
+   }
+   return true;
 }
 
 const ecl_changelog_t *
@@ -177,36 +221,55 @@ not_ours (ecl_holder_t *holder, const char *name, bson_error_t *error)
                     holder->name);
 }
 
-/* Sends what may be sent again for as long as the lease lasts. */
+/* Writes the record where it still is as it was read. *late is set where it is not, because of a claim that an old
+ * holder had on its way and that changed nothing else: then *before is the record as it is now. */
 static bool
-send (ecl_world_t *world, ecl_holder_t *holder, const bson_t *command, bson_t *reply, bson_error_t *error)
+put_once (ecl_world_t *world, ecl_holder_t *holder, ecl_changelog_t *before, const ecl_changelog_t *record, bool *late,
+          bson_error_t *error)
 {
-   ecl_held_world_t held;
+   ecl_changelog_t now = {0};
+   bson_t command, reply;
+   bson_iter_t iter;
+   bool good, ours;
 
-   return ecl_insist (ecl_held_world_init (&held, world, holder), holder->database, command,
-                      atomic_load (&holder->until), NULL, reply, error) == ECL_REPLY_OK;
+   *late = false;
+   ecl_changelog_put (before, record, &command);
+   good = send (world, holder, &command, &reply, error);
+   if (good) {
+      ours = bson_iter_init_find (&iter, &reply, "value") && BSON_ITER_HOLDS_DOCUMENT (&iter) &&
+             parse_at (&iter, &now, NULL);
+      *late = ours && now.state == ECL_CHANGELOG_RUNNING && now.token < record->token && now.steps == record->steps;
+      before->state = now.state;
+      before->token = now.token;
+      before->steps = now.steps;
+      ours = ours && now.token == record->token && now.state == record->state;
+      good = ours || *late || not_ours (holder, record->name, error);
+   }
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   return good;
 }
 
 static bool
 put (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_t *before, ecl_changelog_t *record,
      bson_error_t *error)
 {
-   ecl_changelog_t now;
-   bson_t command, reply;
-   bson_iter_t iter;
-   bool good, ours;
+   ecl_changelog_t expected = {.state = ECL_CHANGELOG_ABSENT};
+   bool late = true;
 
-   record->token = ecl_holder_token (holder);
-   ecl_changelog_put (before, record, &command);
-   good = send (world, holder, &command, &reply, error);
-   if (good) {
-      ours = bson_iter_init_find (&iter, &reply, "value") && BSON_ITER_HOLDS_DOCUMENT (&iter) &&
-             parse_at (&iter, &now, NULL) && now.token == record->token && now.state == record->state;
-      good = ours || not_ours (holder, record->name, error);
+   if (before) {
+      expected = *before;
    }
-   bson_destroy (&reply);
-   bson_destroy (&command);
-   return good;
+   record->token = ecl_holder_token (holder);
+   /* Larger than that of a claim that comes late. */
+   record->attempts = record->attempts > expected.attempts ? record->attempts : expected.attempts + 1;
+   /* Each old holder has one claim on its way at most. */
+   while (late) {
+      if (!put_once (world, holder, &expected, record, &late, error)) {
+         return false;
+      }
+   }
+   return true;
 }
 
 bool
@@ -214,9 +277,7 @@ ecl_history_claim (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog
                    bson_error_t *error)
 {
    record->state = ECL_CHANGELOG_RUNNING;
-   record->attempts = 1 + (before && before->state != ECL_CHANGELOG_APPLIED && before->down == record->down
-                              ? before->attempts
-                              : 0);
+   record->attempts = 1 + (before ? before->attempts : 0);
    record->started = record->ended = 0;
    record->error = record->output = NULL;
    return put (world, holder, before, record, error);
@@ -252,7 +313,7 @@ ecl_history_step (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_
    bson_t command;
    bool good;
 
-   ecl_changelog_step (record->name, record->token, steps, &command);
+   ecl_changelog_step (record, steps, &command);
    good = change (world, holder, record->name, &command, error);
    bson_destroy (&command);
    return good;

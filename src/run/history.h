@@ -26,7 +26,8 @@ void
 ecl_history_cleanup (ecl_history_t *self);
 
 /* Reads all records (without output), from what the majority has; what was in *self is gone. holder may be NULL; where
- * it is given, its token is made larger than all that are found (see ecl_holder_raise). */
+ * it is given, its token is made larger than all that are found (see ecl_holder_raise), and what counts as running is
+ * taken from those who ran it, so that nothing of theirs changes it any more. */
 bool
 ecl_history_read (ecl_history_t *self, ecl_world_t *world, const char *database, ecl_holder_t *holder,
                   bson_error_t *error) ECL_MUST_CHECK;

@@ -46,6 +46,14 @@ ecl_holder_left (const ecl_holder_t *self, int64_t now)
    return until > now ? until - now : 0;
 }
 
+int64_t
+ecl_holder_due (const ecl_holder_t *self, int64_t now)
+{
+   int64_t due = ecl_holder_left (self, now) - 2 * ecl_holder_interval (self);
+
+   return due > ASK_SHORTEST_MS ? due : ASK_SHORTEST_MS;
+}
+
 void
 ecl_holder_lose (ecl_holder_t *self)
 {
@@ -166,6 +174,7 @@ begin (ecl_holder_t *self, ecl_world_t *world)
    atomic_store (&self->beat, 0);
    atomic_store (&self->token, 0);
    atomic_store (&self->until, 0);
+   atomic_store (&self->unknown, false);
    self->took_over = self->raised = false;
 }
 
@@ -219,6 +228,7 @@ bool
 ecl_holder_renew (ecl_holder_t *self, ecl_world_t *world, bson_error_t *error)
 {
    int64_t until = atomic_load (&self->until), beat = atomic_fetch_add (&self->beat, 1) + 1, sent;
+   int64_t end = world->now (world) + ecl_holder_interval (self);
    ecl_lease_t lease;
    bson_t command, reply;
    bool good, found;
@@ -227,7 +237,7 @@ ecl_holder_renew (ecl_holder_t *self, ecl_world_t *world, bson_error_t *error)
       return lost (self, error);
    }
    ecl_lease_renew (&self->key, ecl_holder_token (self), beat, &command);
-   good = ecl_insist (world, self->database, &command, until, &sent, &reply, error) == ECL_REPLY_OK &&
+   good = ecl_insist (world, self->database, &command, end < until ? end : until, &sent, &reply, error) == ECL_REPLY_OK &&
           ecl_lease_read (&reply, &found, &lease, error);
    bson_destroy (&reply);
    bson_destroy (&command);
@@ -284,7 +294,7 @@ ecl_holder_release (ecl_holder_t *self, ecl_world_t *world)
    if (!held) {
       return;
    }
-   ecl_lease_free (&self->key, token, &command);
+   ecl_lease_free (&self->key, token, atomic_load (&self->unknown), &command);
    (void) under_token (self, world, &command, now + RELEASE_MS, &ours, &ignored);
    bson_destroy (&command);
 }
@@ -387,6 +397,7 @@ held_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadline
    ecl_world_t *beneath = held_world (self)->beneath;
    ecl_holder_t *holder = held_world (self)->holder;
    int64_t now = beneath->now (beneath), left = ecl_holder_left (holder, now);
+   ecl_reply_t answer;
 
    /* Giving up a transaction is always right. */
    if (left <= 0 && command->txn != ECL_TXN_ABORT) {
@@ -394,8 +405,12 @@ held_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadline
       ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost", holder->name);
       return ECL_REPLY_LOST;
    }
-   return beneath->run_command (beneath, command, left > 0 && deadline > now + left ? now + left : deadline, reply,
-                                error);
+   answer = beneath->run_command (beneath, command, left > 0 && deadline > now + left ? now + left : deadline, reply,
+                                  error);
+   if (answer == ECL_REPLY_LOST) {
+      atomic_store (&holder->unknown, true);
+   }
+   return answer;
 }
 
 static size_t

@@ -49,6 +49,7 @@ typedef struct {
    _Atomic int64_t token;  /* 0: none */
    _Atomic int64_t until;  /* by the world's clock; 0: not held */
    _Atomic int64_t beat;
+   _Atomic bool unknown;   /* an answer to something sent under it was lost: it may still run at the server */
    bool took_over;         /* from a holder that did not let go */
    bool raised;            /* the token was compared with what the records have */
    char *host, *user, *release_name;
@@ -70,16 +71,20 @@ ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
                     void (*waiting) (void *context, const ecl_lease_t *lease), void *context, bson_error_t *error)
    ECL_MUST_CHECK;
 
-/* Renews it, trying for as long as it lasts. False: it is lost. */
+/* Renews it. True without an answer, too, while it still lasts: it may be tried again. False: it is lost. */
 bool
 ecl_holder_renew (ecl_holder_t *self, ecl_world_t *world, bson_error_t *error) ECL_MUST_CHECK;
 
-/* How long to wait between two renewals. */
+/* A third of its time: the longest between two renewals, and for how long one is tried. */
 static inline int64_t
 ecl_holder_interval (const ecl_holder_t *self)
 {
    return self->key.time / 3;
 }
+
+/* How long to wait until the next renewal; soon, where the last one had no answer. */
+int64_t
+ecl_holder_due (const ecl_holder_t *self, int64_t now);
 
 /* Milliseconds that are left of it; 0: it is not held. now is the world's. */
 int64_t

@@ -101,18 +101,19 @@ append_record (const ecl_changelog_t *record, bson_t *out)
    }
 }
 
-/* {$eq: [path, value]} for both */
+/* Whether the stored record is that one, as far as it matters. */
 static bson_t *
-has (int64_t token, ecl_changelog_state_t state)
+is (const ecl_changelog_t *record)
 {
-   return BCON_NEW ("$and", "[", "{", "$eq", "[", BCON_UTF8 ("$token"), BCON_INT64 (token), "]", "}", "{", "$eq", "[",
-                    BCON_UTF8 ("$state"), BCON_UTF8 (state_names[state]), "]", "}", "]");
+   return BCON_NEW ("$and", "[", "{", "$eq", "[", BCON_UTF8 ("$token"), BCON_INT64 (record->token), "]", "}", "{",
+                    "$eq", "[", BCON_UTF8 ("$state"), BCON_UTF8 (state_names[record->state]), "]", "}", "{", "$eq", "[",
+                    BCON_UTF8 ("$steps"), BCON_INT32 (record->steps), "]", "}", "]");
 }
 
 void
 ecl_changelog_put (const ecl_changelog_t *before, const ecl_changelog_t *record, bson_t *command)
 {
-   bson_t whole = BSON_INITIALIZER, times = BSON_INITIALIZER, *left = has (record->token, record->state), *read, *all;
+   bson_t whole = BSON_INITIALIZER, times = BSON_INITIALIZER, *left = is (record), *read, *all;
 
    append_record (record, &whole);
    BSON_APPEND_UTF8 (&times, "seen", "$$NOW");
@@ -123,7 +124,7 @@ ecl_changelog_put (const ecl_changelog_t *before, const ecl_changelog_t *record,
       BSON_APPEND_UTF8 (&times, "ended", "$$NOW");
    }
    read = before && before->state != ECL_CHANGELOG_ABSENT
-             ? has (before->token, before->state)
+             ? is (before)
              : BCON_NEW ("$eq", "[", "{", "$type", BCON_UTF8 ("$token"), "}", BCON_UTF8 ("missing"), "]");
    /* clang-format off */
    all = BCON_NEW (
@@ -148,9 +149,28 @@ ecl_changelog_put (const ecl_changelog_t *before, const ecl_changelog_t *record,
    bson_destroy (&whole);
 }
 
-/* An update of one record under its token. */
+void
+ecl_changelog_seal (const char *name, int64_t token, bson_t *command)
+{
+   /* clang-format off */
+   bson_t *all = BCON_NEW (
+      "findAndModify", BCON_UTF8 (ECL_STORE_CHANGELOG),
+      "query", "{", "_id", BCON_UTF8 (name), "state", BCON_UTF8 (state_names[ECL_CHANGELOG_RUNNING]),
+         "token", "{", "$lte", BCON_INT64 (token), "}", "}",
+      "update", "[", "{", "$set", "{", "token", "{", "$literal", BCON_INT64 (token), "}", "}", "}", "]",
+      "fields", "{", "output", BCON_INT32 (0), "}",
+      "new", BCON_BOOL (true));
+   /* clang-format on */
+
+   bson_init (command);
+   bson_concat (command, all);
+   ecl_store_write_concern (command);
+   bson_destroy (all);
+}
+
+/* An update of one record under its token, in that claim of it. */
 static void
-update (const char *name, int64_t token, const bson_t *set, const bson_t *unset, bson_t *command)
+update (const ecl_changelog_t *record, const bson_t *more, const bson_t *set, const bson_t *unset, bson_t *command)
 {
    bson_t updates, one, query, pipeline, stage;
 
@@ -159,8 +179,12 @@ update (const char *name, int64_t token, const bson_t *set, const bson_t *unset,
    BSON_APPEND_ARRAY_BEGIN (command, "updates", &updates);
    BSON_APPEND_DOCUMENT_BEGIN (&updates, "0", &one);
    BSON_APPEND_DOCUMENT_BEGIN (&one, "q", &query);
-   BSON_APPEND_UTF8 (&query, "_id", name);
-   BSON_APPEND_INT64 (&query, "token", token);
+   BSON_APPEND_UTF8 (&query, "_id", record->name);
+   BSON_APPEND_INT64 (&query, "token", record->token);
+   BSON_APPEND_INT32 (&query, "attempts", record->attempts);
+   if (more) {
+      bson_concat (&query, more);
+   }
    bson_append_document_end (&one, &query);
    BSON_APPEND_ARRAY_BEGIN (&one, "u", &pipeline);
    BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
@@ -178,11 +202,15 @@ update (const char *name, int64_t token, const bson_t *set, const bson_t *unset,
 }
 
 void
-ecl_changelog_step (const char *name, int64_t token, int32_t steps, bson_t *command)
+ecl_changelog_step (const ecl_changelog_t *record, int32_t steps, bson_t *command)
 {
+   /* One that was sent twice and comes late must not turn it back. */
+   bson_t *forward = BCON_NEW ("state", BCON_UTF8 (state_names[ECL_CHANGELOG_RUNNING]), "steps", "{", "$lte",
+                               BCON_INT32 (steps), "}");
    bson_t *set = BCON_NEW ("steps", "{", "$literal", BCON_INT32 (steps), "}", "seen", BCON_UTF8 ("$$NOW"));
 
-   update (name, token, set, NULL, command);
+   update (record, forward, set, NULL, command);
+   bson_destroy (forward);
    bson_destroy (set);
 }
 
@@ -212,7 +240,7 @@ ecl_changelog_end (const ecl_changelog_t *record, bson_t *command)
       append_cut (&text, "$literal", record->output, ECL_CHANGELOG_OUTPUT_MAX, true);
       bson_append_document_end (set, &text);
    }
-   update (record->name, record->token, set, record->error ? NULL : &unset, command);
+   update (record, NULL, set, record->error ? NULL : &unset, command);
    bson_destroy (&unset);
    bson_destroy (set);
 }

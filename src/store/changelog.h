@@ -6,6 +6,7 @@
  *   state      "running" (or died while it did), "applied", "failed", "reverted"
  *   direction  "up" or "down": which way it ran, or runs
  *   steps      how many of them are done: they are not repeated
+ *   attempts   how often it was claimed: tells the writes of one run from those of the next under the same token
  *   token      of the lease under which it was written last; who has a smaller one changes it no more
  *   duration   milliseconds, by the server's clock
  *
@@ -58,7 +59,12 @@ typedef struct {
 void
 ecl_changelog_find (const char *name, const char *after, int32_t limit, bool output, bson_t *command);
 
-/* Writes the record whole, where it still is as it was read (`before`: its token and state, ABSENT where there was
+/* Makes a record that still counts as running ours: what its old holder has on its way is refused from then on. The
+ * answer is the record as it is then; null where it does not run any more. */
+void
+ecl_changelog_seal (const char *name, int64_t token, bson_t *command);
+
+/* Writes the record whole, where it still is as it was read (`before`: token, state, steps; state ABSENT where there was
  * none), or as this very command left it. Its times are set by the server: started in state RUNNING, ended in all
  * others, where the record's own are 0. The answer is the record as it is then. */
 void
@@ -66,7 +72,7 @@ ecl_changelog_put (const ecl_changelog_t *before, const ecl_changelog_t *record,
 
 /* Notes how many steps are done, under the token. n of the answer is 0 where the record is no longer ours. */
 void
-ecl_changelog_step (const char *name, int64_t token, int32_t steps, bson_t *command);
+ecl_changelog_step (const ecl_changelog_t *record, int32_t steps, bson_t *command);
 
 /* Ends a run, under the token: state, error and output of the record are written, and when it ended. Likewise. */
 void

@@ -12,6 +12,12 @@
 #define EXPIRES "{", "$toLong", "{", "$ifNull", "[", BCON_UTF8 ("$expires"), BCON_DATE_TIME (0), "]", "}", "}"
 #define IN_TIME "{", "$toDate", "{", "$add", "[", NOW, BCON_INT64 (key->time), "]", "}", "}"
 
+/* The sessions that are to be ended, with the present ones or without. What is too old to be in it has long ended. */
+#define DOOMED(with)                                                                                                   \
+   "{", "$slice", "[", "{", "$concatArrays", "[", "{", "$ifNull", "[", BCON_UTF8 ("$doomed"), "[", "]", "]", "}", "{", \
+      "$ifNull", "[", BCON_UTF8 ((with) ? "$sessions" : "$$REMOVE"), "[", "]", "]", "}", "]", "}",                     \
+      BCON_INT32 (-ECL_LEASE_DOOMED), "]", "}"
+
 /* findAndModify by _id, and by token where there is one, with one stage that makes the new document. */
 static void
 begin (const ecl_lease_key_t *key, int64_t token, bool upsert, const bson_t *replacement, bson_t *command)
@@ -102,11 +108,7 @@ ecl_lease_ask (const ecl_lease_key_t *key, const ecl_lease_holder_t *holder, int
                "expires", IN_TIME,
                "beat", "{", "$literal", BCON_INT64 (beat), "}",
                "sessions", "{", "$literal", BCON_ARRAY (&sessions), "}",
-               /* What is too old to be in it has long come to its end. */
-               "doomed", "{", "$slice", "[", "{", "$concatArrays", "[",
-                  "{", "$ifNull", "[", BCON_UTF8 ("$doomed"), "[", "]", "]", "}",
-                  "{", "$ifNull", "[", BCON_UTF8 ("$sessions"), "[", "]", "]", "}",
-                  "]", "}", BCON_INT32 (-ECL_LEASE_DOOMED), "]", "}",
+               "doomed", DOOMED (true),
             "}", "]", "}", "}",
          /* An answer was lost and this is asked again: the grant stands. */
          "{", "case", "{", "$and", "[",
@@ -147,10 +149,10 @@ ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, bson_t
 }
 
 void
-ecl_lease_free (const ecl_lease_key_t *key, int64_t token, bson_t *command)
+ecl_lease_free (const ecl_lease_key_t *key, int64_t token, bool doom, bson_t *command)
 {
    bson_t *stage = BCON_NEW ("$set", "{", "holder", BCON_NULL, "sessions", "[", "]", "expires", BCON_UTF8 ("$$NOW"),
-                             "}");
+                             "doomed", DOOMED (doom), "}");
 
    begin (key, token, false, stage, command);
    bson_destroy (stage);
@@ -183,9 +185,7 @@ ecl_lease_break (const ecl_lease_key_t *key, int64_t token, bson_t *command)
          "holder", BCON_NULL,
          "token", "{", "$add", "[", BCON_UTF8 ("$token"), BCON_INT64 (1), "]", "}",
          "sessions", "[", "]",
-         "doomed", "{", "$concatArrays", "[",
-            "{", "$ifNull", "[", BCON_UTF8 ("$doomed"), "[", "]", "]", "}",
-            "{", "$ifNull", "[", BCON_UTF8 ("$sessions"), "[", "]", "]", "}", "]", "}",
+         "doomed", DOOMED (true),
       "}");
    /* clang-format on */
 

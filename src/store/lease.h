@@ -71,9 +71,10 @@ ecl_lease_ask (const ecl_lease_key_t *key, const ecl_lease_holder_t *holder, int
 void
 ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, bson_t *command);
 
-/* Lets it go where the token is still this one: whoever asks next gets it at once. */
+/* Lets it go where the token is still this one: whoever asks next gets it at once. doom: something of the holder's may
+ * still run at the server, so its sessions are to be ended as if it had died. */
 void
-ecl_lease_free (const ecl_lease_key_t *key, int64_t token, bson_t *command);
+ecl_lease_free (const ecl_lease_key_t *key, int64_t token, bool doom, bson_t *command);
 
 /* Makes the token larger than one that was seen, where it is still this one: for a lease whose document was removed. */
 void

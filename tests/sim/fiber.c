@@ -1,0 +1,128 @@
+/* Fibers: blocking code that can be left where it blocks. On ucontext, with what AddressSanitizer wants to be told. */
+#include "sim.h"
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define HAVE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAVE_ASAN 1
+#endif
+#endif
+
+#ifdef HAVE_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+#define STACK_SIZE ((size_t) 256 * 1024)
+
+struct fiber_t {
+   ucontext_t own, caller;
+   void *stack;
+   void (*body) (void *context);
+   void *context;
+   bool ended;
+   fiber_t *next;             /* unused ones, whose stacks are kept */
+   void *fake;                /* ASan's, of this fiber while it is left */
+   const void *caller_bottom; /* the stack that resumed it */
+   size_t caller_size;
+};
+
+static fiber_t *unused;
+
+static void
+switch_to (fiber_t *self)
+{
+#ifdef HAVE_ASAN
+   void *fake;
+
+   __sanitizer_start_switch_fiber (&fake, self->stack, STACK_SIZE);
+   swapcontext (&self->caller, &self->own);
+   __sanitizer_finish_switch_fiber (fake, NULL, NULL);
+#else
+   swapcontext (&self->caller, &self->own);
+#endif
+}
+
+static void
+switch_back (fiber_t *self)
+{
+#ifdef HAVE_ASAN
+   /* Where it ended its fake stack goes with it. */
+   __sanitizer_start_switch_fiber (self->ended ? NULL : &self->fake, self->caller_bottom, self->caller_size);
+   swapcontext (&self->own, &self->caller);
+   __sanitizer_finish_switch_fiber (self->fake, &self->caller_bottom, &self->caller_size);
+#else
+   swapcontext (&self->own, &self->caller);
+#endif
+}
+
+static void
+enter (unsigned high, unsigned low)
+{
+   fiber_t *self = (fiber_t *) (((uintptr_t) high << 32) | (uintptr_t) low);
+
+#ifdef HAVE_ASAN
+   __sanitizer_finish_switch_fiber (NULL, &self->caller_bottom, &self->caller_size);
+#endif
+   self->body (self->context);
+   self->ended = true;
+   switch_back (self);
+}
+
+fiber_t *
+fiber_start (void (*body) (void *context), void *context)
+{
+   fiber_t *self = unused;
+   uintptr_t bits;
+   void *stack;
+
+   if (self) {
+      unused = self->next;
+   } else {
+      self = bson_malloc0 (sizeof *self);
+      self->stack = mmap (NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      BSON_ASSERT (self->stack != MAP_FAILED);
+   }
+   stack = self->stack;
+   memset (self, 0, sizeof *self);
+   self->stack = stack;
+   self->body = body;
+   self->context = context;
+   getcontext (&self->own);
+   self->own.uc_stack.ss_sp = stack;
+   self->own.uc_stack.ss_size = STACK_SIZE;
+   self->own.uc_link = NULL;
+   bits = (uintptr_t) self;
+   makecontext (&self->own, (void (*) (void)) enter, 2, (unsigned) (bits >> 32), (unsigned) bits);
+   return self;
+}
+
+void
+fiber_resume (fiber_t *self)
+{
+   BSON_ASSERT (!self->ended);
+   switch_to (self);
+}
+
+void
+fiber_yield (fiber_t *self)
+{
+   switch_back (self);
+}
+
+bool
+fiber_ended (const fiber_t *self)
+{
+   return self->ended;
+}
+
+void
+fiber_destroy (fiber_t *self)
+{
+   BSON_ASSERT (self->ended);
+   self->next = unused;
+   unused = self;
+}
