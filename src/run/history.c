@@ -261,6 +261,9 @@ put (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_t *before, ec
       expected = *before;
    }
    record->token = ecl_holder_token (holder);
+   if (expected.token > record->token) {
+      return not_ours (holder, record->name, error);
+   }
    /* Larger than that of a claim that comes late. */
    record->attempts = record->attempts > expected.attempts ? record->attempts : expected.attempts + 1;
    /* Each old holder has one claim on its way at most. */
