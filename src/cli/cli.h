@@ -31,7 +31,7 @@ typedef struct ecl_cli_t ecl_cli_t;
 typedef struct {
    const char *name; /* "to" for --to */
    char letter;      /* 'C' for -C; 0: none */
-   const char *arg;  /* what its argument is called; NULL: it takes none */
+   const char *arg;  /* what its argument is called; NULL: it takes none; "[=N]": it may have one */
    const char *help; /* what it does, as a phrase */
    const char *as;   /* what ecl_cli_option knows it by; NULL: its name. A command may so have a --project of its own */
 } ecl_option_t;

@@ -17,6 +17,10 @@ extern const ecl_command_t ecl_cmd_down;
 extern const ecl_command_t ecl_cmd_verify;
 extern const ecl_command_t ecl_cmd_query;
 extern const ecl_command_t ecl_cmd_view;
+extern const ecl_command_t ecl_cmd_history;
+extern const ecl_command_t ecl_cmd_revert;
+extern const ecl_command_t ecl_cmd_baseline;
+extern const ecl_command_t ecl_cmd_repair;
 
 /* What the program takes in front of a command, and each command beside its own options; see options.c. */
 extern const ecl_option_t ecl_cli_options[];

@@ -20,6 +20,10 @@ static const ecl_command_t *const commands[] = {
    &ecl_cmd_verify,
    &ecl_cmd_query,
    &ecl_cmd_view,
+   &ecl_cmd_history,
+   &ecl_cmd_revert,
+   &ecl_cmd_baseline,
+   &ecl_cmd_repair,
    NULL,
 };
 

@@ -66,7 +66,8 @@ print_option (const ecl_option_t *option)
 {
    char text[64];
 
-   snprintf (text, sizeof text, "--%s%s%s", option->name, option->arg ? " " : "", option->arg ? option->arg : "");
+   snprintf (text, sizeof text, "--%s%s%s", option->name, option->arg && *option->arg != '[' ? " " : "",
+             option->arg ? option->arg : "");
    if (option->letter) {
       printf ("  -%c, %-27s %s\n", option->letter, text, option->help);
    } else {
@@ -187,7 +188,10 @@ add_option (parser_t *parser, const ecl_option_t *option)
    size_t len = strlen (parser->shorts);
 
    BSON_ASSERT (parser->n < ECL_CLI_OPTIONS);
-   parser->longs[parser->n] = (struct option){option->name, option->arg ? required_argument : no_argument, NULL,
+   parser->longs[parser->n] = (struct option){option->name, !option->arg          ? no_argument
+                                                            : *option->arg == '[' ? optional_argument
+                                                                                  : required_argument,
+                                              NULL,
                                               256 + (int) parser->n};
    parser->known[parser->n++] = option;
    if (option->letter) {
@@ -240,7 +244,7 @@ parse_options (ecl_cli_t *self, const parser_t *parser, int argc, char **argv, e
       for (size_t i = 0; i < parser->n && !option; i++) {
          option = c == 256 + (int) i || (c < 256 && parser->known[i]->letter == c) ? parser->known[i] : NULL;
       }
-      note (self, option->as ? option->as : option->name, option->arg ? optarg : "");
+      note (self, option->as ? option->as : option->name, option->arg && optarg ? optarg : "");
    }
    return true;
 }

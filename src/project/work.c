@@ -754,6 +754,8 @@ read_way (ecl_work_reader_t *reader, const ecl_field_t *field, const ecl_field_t
       /* All steps in one transaction are one step. */
       whole = ecl_arena_new (&reader->project->arena, ecl_act_t);
       *whole = (ecl_act_t){.kind = ECL_ACT_TRANSACTION, .at = ecl_at (transaction), .spec = field->value,
+                           .args = memset (ecl_arena_array (&reader->project->arena, ecl_field_t, ECL_ARG_COUNT_OF), 0,
+                                           ECL_ARG_COUNT_OF * sizeof (ecl_field_t)),
                            .acts = way->acts, .n_acts = way->n_acts};
       way->acts = whole;
       way->n_acts = 1;

@@ -1,0 +1,129 @@
+/* eclose history: what the changelog says. */
+#include "cli/commands.h"
+#include "cli/works.h"
+
+#include <time.h>
+
+static const char *
+time_text (int64_t ms, char text[32])
+{
+   time_t seconds = (time_t) (ms / 1000);
+   struct tm parts;
+
+   if (!ms || !gmtime_r (&seconds, &parts) || !strftime (text, 32, "%Y-%m-%d %H:%M:%SZ", &parts)) {
+      snprintf (text, 32, "-");
+   }
+   return text;
+}
+
+static void
+append_text (bson_t *line, const char *key, const char *text)
+{
+   if (text) {
+      BSON_APPEND_UTF8 (line, key, text);
+   }
+}
+
+static void
+print_json (const ecl_changelog_t *record)
+{
+   bson_t line = BSON_INITIALIZER;
+
+   BSON_APPEND_UTF8 (&line, "name", record->name);
+   BSON_APPEND_UTF8 (&line, "state", ecl_changelog_state_name (record->state));
+   BSON_APPEND_UTF8 (&line, "direction", record->down ? "down" : "up");
+   BSON_APPEND_INT32 (&line, "steps", record->steps);
+   BSON_APPEND_INT32 (&line, "attempts", record->attempts);
+   BSON_APPEND_INT64 (&line, "token", record->token);
+   append_text (&line, "checksum", record->checksum);
+   append_text (&line, "origin", record->origin);
+   append_text (&line, "host", record->who.host);
+   BSON_APPEND_INT64 (&line, "pid", record->who.pid);
+   append_text (&line, "user", record->who.user);
+   append_text (&line, "release", record->who.release);
+   BSON_APPEND_DATE_TIME (&line, "started", record->started);
+   if (record->ended) {
+      BSON_APPEND_DATE_TIME (&line, "ended", record->ended);
+   }
+   if (record->duration >= 0) {
+      BSON_APPEND_INT64 (&line, "ms", record->duration);
+   }
+   append_text (&line, "error", record->error);
+   append_text (&line, "output", record->output);
+   ecl_cli_json (&line);
+   bson_destroy (&line);
+}
+
+static void
+print_text (const ecl_changelog_t *record)
+{
+   char at[32], took[32] = "-";
+
+   if (record->duration >= 0) {
+      ecl_progress_time (record->duration, took);
+   }
+   printf ("%-10s %s  %6s  %s  %s@%s%s%s%s%s%s\n", ecl_changelog_state_name (record->state),
+           time_text (record->ended ? record->ended : record->started, at), took, record->name,
+           record->who.user ? record->who.user : "?", record->who.host ? record->who.host : "?",
+           record->who.release ? "  release " : "", record->who.release ? record->who.release : "", record->origin ? "  (" : "",
+           record->origin ? record->origin : "", record->origin ? ")" : "");
+   if (record->error) {
+      printf ("           %s\n", record->error);
+   }
+   if (record->output) {
+      printf ("%s%s", record->output, *record->output && record->output[strlen (record->output) - 1] == '\n' ? "" : "\n");
+   }
+}
+
+static ecl_exit_t
+run (ecl_cli_t *cli)
+{
+   const ecl_changelog_t *one = NULL;
+   ecl_exit_t status = ECL_EXIT_FAILED;
+   ecl_remote_t remote = {0};
+   ecl_works_t works = {0};
+   bson_error_t error;
+
+   if (!ecl_remote_open (&remote, cli) || !ecl_works_open (&works, &remote)) {
+      goto done;
+   }
+   if (cli->n_args) {
+      if (!ecl_works_find (&works, cli->args[0])) {
+         goto done;
+      }
+      if (!ecl_history_load (&works.history, remote.world, remote.database, cli->args[0], &one, &error)) {
+         ecl_cli_fail (cli, "%s", error.message);
+         goto done;
+      }
+      if (!one) {
+         ecl_cli_note (cli, "%s never ran", cli->args[0]);
+      }
+   }
+   for (size_t i = 0; i < works.history.n || one; i++) {
+      const ecl_changelog_t *record = one ? one : &works.history.records[i];
+
+      if (!cli->n_args || one) {
+         (cli->json ? print_json : print_text) (record);
+      }
+      if (one) {
+         break;
+      }
+   }
+   status = ECL_EXIT_OK;
+
+done:
+   ecl_works_close (&works);
+   ecl_remote_close (&remote);
+   return status;
+}
+
+const ecl_command_t ecl_cmd_history = {
+   .name = "history",
+   .arguments = "[NAME]",
+   .summary = "say which database migrations ran, when, and by whom",
+   .about = "The changelog in order of name. With a NAME all that is known of that one, with the\n"
+            "end of what a program wrote. Times are the server's, in UTC. Writes nothing.",
+   .max_args = 1,
+   .flags = ECL_COMMAND_PROJECT | ECL_COMMAND_SERVER | ECL_COMMAND_FORMAT,
+   .run = run,
+};

@@ -1,0 +1,64 @@
+/* What the commands about database migrations share: the lease, the changelog, and running one. */
+#ifndef ECL_CLI_WORKS_H
+#define ECL_CLI_WORKS_H
+
+#include "cli/progress.h"
+#include "cli/remote.h"
+#include "mongo/heartbeat.h"
+#include "run/migrate.h"
+
+typedef struct {
+   ecl_remote_t *remote;
+   ecl_history_t history;
+   ecl_arena_t arena;
+   const ecl_placed_t *list; /* as of the last reading */
+   size_t n;
+   ecl_holder_t holder;
+   bool acquired;
+   ecl_heartbeat_t *heartbeat;
+   ecl_held_world_t held;
+   ecl_who_t who;
+   char host[256];
+   ecl_progress_t progress;
+   int64_t began;            /* of the migration that runs */
+   bool terminal;
+} ecl_works_t;
+
+/* Reads the changelog. Cleanup in any case. */
+bool
+ecl_works_open (ecl_works_t *self, ecl_remote_t *remote) ECL_MUST_CHECK;
+
+void
+ecl_works_close (ecl_works_t *self);
+
+/* Milliseconds of --wait[=SECONDS]: 0 where it was not given, negative without end. False after a message. */
+bool
+ecl_works_wait (const ecl_cli_t *cli, int64_t *wait) ECL_MUST_CHECK;
+
+/* Takes the lease and reads the changelog again. ECL_EXIT_OK; ECL_EXIT_LEASE where somebody else has it. */
+ecl_exit_t
+ecl_works_acquire (ecl_works_t *self, int64_t wait) ECL_MUST_CHECK;
+
+/* One migration, one way, with everything said. */
+ecl_exit_t
+ecl_works_run (ecl_works_t *self, const ecl_placed_t *placed, bool down) ECL_MUST_CHECK;
+
+/* Says which applied files have changed; false where one has. */
+bool
+ecl_works_unchanged (const ecl_works_t *self);
+
+/* The one of that name; NULL after a message, with what was likely meant. */
+const ecl_placed_t *
+ecl_works_find (const ecl_works_t *self, const char *name);
+
+/* Marks as applied without running; origin is kept in the record. */
+bool
+ecl_works_mark (ecl_works_t *self, const ecl_placed_t *placed, const char *origin) ECL_MUST_CHECK;
+
+static inline bool
+ecl_placed_pending (const ecl_placed_t *placed)
+{
+   return placed->kind == ECL_PLACE_PENDING || placed->kind == ECL_PLACE_LATE;
+}
+
+#endif

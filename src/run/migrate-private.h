@@ -1,0 +1,92 @@
+/* What the files of the runner of database migrations share. */
+#ifndef ECL_RUN_MIGRATE_PRIVATE_H
+#define ECL_RUN_MIGRATE_PRIVATE_H
+
+#include "run/migrate.h"
+#include "run/insist.h"
+
+typedef struct {
+   const ecl_migrate_options_t *options;
+   const ecl_work_t *work;
+   bool down;
+   ecl_held_world_t held;
+   ecl_world_t *world;      /* under the lease */
+   ecl_changelog_t record;
+   ecl_migrate_event_t event;
+   bool again;              /* the step may have been done in part before */
+   ecl_arena_t arena;       /* of the step */
+} ecl_migrate_t;
+
+/* A row of a foreach: the values of its `let`, as far as a line of `do` is concerned. */
+typedef struct {
+   const ecl_act_t *foreach; /* NULL: no row, all stands as it is */
+   const ecl_value_t *values;
+   bool held_back;           /* an `unless` matched */
+} ecl_row_t;
+
+/* ---- migrate_send.c ---- */
+
+/* Sends what may be sent again, for as long as a server may reasonably be away. */
+bool
+ecl_migrate_send (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply, bson_error_t *error)
+   ECL_MUST_CHECK;
+
+/* The same for what may take longer than the lease lasts and goes on at the server by itself. */
+bool
+ecl_migrate_send_long (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply,
+                       bson_error_t *error) ECL_MUST_CHECK;
+
+/* Whether a document matches. */
+bool
+ecl_migrate_exists (ecl_migrate_t *self, const char *collection, const ecl_value_t *filter, bool *exists,
+                    bson_error_t *error) ECL_MUST_CHECK;
+
+/* "name" of the act's argument as a C string in the step's arena; "" where it was not said. */
+const char *
+ecl_migrate_text (ecl_migrate_t *self, const ecl_act_t *act, ecl_arg_t arg);
+
+/* Tells how far the step is. */
+void
+ecl_migrate_progress (ecl_migrate_t *self, int64_t rows);
+
+/* ---- migrate_let.c ---- */
+
+/* The value with what the row has in place of "$$name". False where what is missing in the row would make a filter wider:
+ * `filter` says that the value is one. */
+bool
+ecl_migrate_fill (ecl_arena_t *arena, const ecl_row_t *row, const ecl_value_t *value, bool filter, ecl_value_t *out,
+                  bson_error_t *error) ECL_MUST_CHECK;
+
+/* ---- migrate_write.c ---- */
+
+/* One statement on documents for each row that is not held back, acknowledged when it returns. */
+bool
+ecl_migrate_write (ecl_migrate_t *self, const ecl_act_t *act, ecl_row_t *rows, size_t n, ecl_txn_t *txn,
+                   bson_error_t *error) ECL_MUST_CHECK;
+
+/* updateMany or deleteMany by ranges of _id. */
+bool
+ecl_migrate_ranges (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error) ECL_MUST_CHECK;
+
+/* ---- migrate_foreach.c ---- */
+
+bool
+ecl_migrate_foreach (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error) ECL_MUST_CHECK;
+
+/* ---- migrate_txn.c ---- */
+
+/* All steps of it, and the note that this step is done, in one transaction. */
+bool
+ecl_migrate_transaction (ecl_migrate_t *self, const ecl_act_t *act, int32_t steps, bson_error_t *error) ECL_MUST_CHECK;
+
+/* ---- migrate_admin.c ---- */
+
+/* Everything that is no statement on documents. txn: of an assert in a transaction, else NULL. */
+bool
+ecl_migrate_admin (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error) ECL_MUST_CHECK;
+
+/* What an assert says; in a transaction or (txn NULL) outside. */
+bool
+ecl_migrate_assert (ecl_migrate_t *self, const ecl_act_t *act, ecl_txn_t *txn, bson_error_t *error) ECL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,421 @@
+"""Database migrations on a live server: every kind of step, the two stories, programs, and who may run them."""
+
+import json
+import os
+import random
+import signal
+import shutil
+import stat
+import time
+
+import pytest
+
+from conftest import ROOT
+
+EXAMPLES = os.path.join(ROOT, 'examples')
+FAST = {'ECLOSE_LEASE_TIME': '1500', 'ECLOSE_MAX_CLOCK_SKEW': '300'}
+
+
+def write(folder, **files):
+    os.makedirs(os.path.join(folder, 'migrations'), exist_ok=True)
+    config = os.path.join(folder, 'eclose.yaml')
+    if not os.path.exists(config):
+        with open(config, 'w', encoding='utf-8') as f:
+            f.write('version_field: v\n')
+    for name, text in files.items():
+        with open(os.path.join(folder, 'migrations', '20260101_' + name + '.yaml'), 'w', encoding='utf-8') as f:
+            f.write(text)
+
+
+def program(folder, name, text):
+    write(folder)
+    path = os.path.join(folder, 'migrations', name)
+    with open(path, 'w', encoding='utf-8') as f:
+        f.write(text)
+    os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
+
+
+def docs(collection):
+    return list(collection.find().sort('_id', 1))
+
+
+def record(db, name):
+    return db.eclose_changelog.find_one({'_id': name})
+
+
+def test_every_kind_of_step(eclose, db):
+    db.a.insert_many([{'_id': i, 'n': i} for i in range(1200)])
+    db.old.insert_one({'_id': 1})
+    db.gone.insert_one({'_id': 1})
+    write(eclose.folder, kinds='''
+up:
+  - insert: {collection: b, document: {_id: 1, z: 1, a: 2}}
+  - insert: {collection: b, documents: [{_id: 2}, {_id: 3, s: $text}]}
+  - updateOne: {collection: b, filter: {_id: 2}, update: {$set: {x: 1}}}
+  - updateOne: {collection: b, filter: {_id: 9}, update: {$set: {x: 1}}, upsert: true}
+  - updateMany: {collection: a, filter: {m: {$exists: false}}, update: [{$set: {m: {$add: [$n, 1]}}}]}
+  - deleteMany: {collection: a, filter: {n: {$gte: 1000}}}
+  - deleteMany: {collection: a, filter: {n: 0}, at_once: true}
+  - replaceOne: {collection: b, filter: {_id: 9}, replacement: {y: 1}}
+  - bulkWrite:
+      collection: b
+      operations:
+        - insertOne: {document: {_id: 20}}
+        - updateOne: {filter: {_id: 20}, update: {$set: {k: 1}}}
+        - deleteOne: {filter: {_id: 3}}
+  - aggregate: {collection: b, pipeline: [{$match: {_id: {$lt: 10}}}, {$merge: {into: c}}]}
+  - createIndex: {collection: c, keys: {x: 1, y: -1}, options: {unique: false}}
+  - createIndex: {collection: c, keys: {z: 1}}
+  - dropIndex: {collection: c, keys: {z: 1}}
+  - dropIndex: {collection: c, index: never_was}
+  - createCollection: {collection: d}
+  - createCollection: {collection: d}
+  - validator: {collection: d, schema: {required: [x]}}
+  - renameCollection: {from: old, to: new}
+    repeatable: because nothing writes to it
+  - dropCollection: {collection: gone}
+  - dropCollection: {collection: never_was}
+  - wait: {collection: b, filter: {never: 1}, seconds: 5}
+  - assert: {collection: a, filter: {}, count: 999}
+  - command: {ping: 1}
+''')
+    out = eclose('up', rc=0)
+    assert 'applied' in out.out
+    assert docs(db.b) == [{'_id': 1, 'z': 1, 'a': 2}, {'_id': 2, 'x': 1}, {'_id': 9, 'y': 1}, {'_id': 20, 'k': 1}]
+    assert list(docs(db.b)[0]) == ['_id', 'z', 'a']
+    assert db.a.count_documents({}) == 999 and db.a.find_one({'_id': 7})['m'] == 8
+    assert docs(db.c) == docs(db.b)[:3]
+    assert sorted(db.c.index_information()) == ['_id_', 'x_1_y_-1']
+    assert 'd' in db.list_collection_names() and 'gone' not in db.list_collection_names()
+    assert docs(db.new) == [{'_id': 1}] and 'old' not in db.list_collection_names()
+    with pytest.raises(Exception, match='(?i)validation'):
+        db.d.insert_one({'y': 1})
+    entry = record(db, '20260101_kinds')
+    assert entry['state'] == 'applied' and entry['steps'] == 23 and entry['duration'] >= 0
+    # Once is once.
+    assert eclose('up', rc=0).out == ''
+    assert '20260101_kinds' in eclose('history', rc=0).out
+
+
+def test_what_fails_is_known_and_goes_on_from_there(eclose, db):
+    write(eclose.folder, one='''
+up:
+  - insert: {collection: a, document: {_id: 1}}
+  - assert: {collection: ready, filter: {}, min: 1, message: not ready}
+  - insert: {collection: a, document: {_id: 2}}
+''', two='up: [{insert: {collection: a, document: {_id: 3}}}]\n')
+    failed = eclose('up', rc=1)
+    assert 'migrations/20260101_one.yaml:4:5: assert: not ready: 0 documents of ready match, expected at least 1' in failed.err
+    entry = record(db, '20260101_one')
+    assert (entry['state'], entry['steps']) == ('failed', 1) and 'not ready' in entry['error']
+    assert docs(db.a) == [{'_id': 1}]
+    db.ready.insert_one({})
+    db.a.delete_one({'_id': 1})  # a finished step is not repeated
+    eclose('up', rc=0)
+    assert docs(db.a) == [{'_id': 2}, {'_id': 3}]
+    assert record(db, '20260101_one')['state'] == 'applied'
+
+
+def test_a_double_key_is_no_success(eclose, db):
+    db.a.insert_one({'_id': 1, 'mine': True})
+    write(eclose.folder, one='up: [{insert: {collection: a, document: {_id: 1}}}]\n')
+    assert 'E11000' in eclose('up', rc=1).err or 'duplicate' in eclose('up', rc=1).err
+    assert docs(db.a) == [{'_id': 1, 'mine': True}]
+
+
+def test_values_of_rows_are_data(eclose, db):
+    db.src.insert_many([{'_id': 1, 'v': '$a', 'w': {'y': '$$ROOT'}}, {'_id': 2, 'v': '$$keep'}])
+    db.dst.insert_many([{'_id': 1, 'a': 'wrong'}, {'_id': 2, 'a': 'wrong'}])
+    write(eclose.folder, one='''
+up:
+  - foreach: {find: src, sort: {_id: 1}}
+    let: {id: $_id, value: $v, more: $w}
+    do:
+      - updateOne: {collection: dst, filter: {_id: $$id}, update: [{$set: {b: $$value, c: $a, root: {$type: $$ROOT}}}]}
+        repeatable: because the type stays
+      - updateOne: {collection: dst, filter: {_id: $$id}, update: {$set: {plain: $$value, more: $$more}}}
+''')
+    # "$$ROOT" stands in an expression: it is the server's.
+    eclose('up', rc=0)
+    assert docs(db.dst) == [
+        {'_id': 1, 'a': 'wrong', 'b': '$a', 'c': 'wrong', 'root': 'object', 'plain': '$a', 'more': {'y': '$$ROOT'}},
+        {'_id': 2, 'a': 'wrong', 'b': '$$keep', 'c': 'wrong', 'root': 'object', 'plain': '$$keep'}]
+
+
+def test_a_filter_never_grows_because_a_value_is_missing(eclose, db):
+    db.src.insert_one({'_id': 1})
+    db.dst.insert_many([{'_id': 1}, {'_id': 2}])
+    write(eclose.folder, one='''
+up:
+  - foreach: {find: src}
+    let: {id: $nothing}
+    do: [{deleteMany: {collection: dst, filter: {_id: $$id}}}]
+''')
+    assert 'would match more than was meant' in eclose('up', rc=1).err
+    assert db.dst.count_documents({}) == 2
+
+
+def test_transaction_is_all_or_nothing(eclose, db):
+    db.b.insert_one({'_id': 1})
+    write(eclose.folder, one='''
+transaction: true
+up:
+  - insert: {collection: a, document: {x: 1}}
+  - updateOne: {collection: a, filter: {x: 1}, update: {$inc: {n: 1}}}
+  - insert: {collection: b, document: {_id: 1}}
+down:
+  - deleteMany: {collection: a, filter: {x: 1}}
+''')
+    eclose('up', rc=1)
+    assert docs(db.a) == []
+    db.b.delete_one({'_id': 1})
+    eclose('up', rc=0)
+    assert [d['n'] for d in docs(db.a)] == [1]
+    assert record(db, '20260101_one')['steps'] == 1
+    eclose('revert', rc=0)
+    assert docs(db.a) == [] and record(db, '20260101_one')['state'] == 'reverted'
+    eclose('up', rc=0)
+    assert len(docs(db.a)) == 1
+
+
+def test_order_and_choice(eclose, db):
+    for name in ('a', 'b', 'd'):
+        write(eclose.folder, **{name: f'up: [{{insert: {{collection: log, document: {{_id: {name}}}}}}}]\n'
+                                      f'down: [{{deleteOne: {{collection: log, filter: {{_id: {name}}}}}}}]\n'})
+    eclose('up', '--steps', 1, rc=0)
+    assert [d['_id'] for d in docs(db.log)] == ['a']
+    eclose('up', '--only', '20260101_d', rc=0)
+    assert [d['_id'] for d in docs(db.log)] == ['a', 'd']
+    assert 'arrived late' in eclose('up', '--strict-order', rc=1).err
+    assert 'arrived late' in eclose('up', '--to-migration', '20260101_b', rc=0).err
+    assert [d['_id'] for d in docs(db.log)] == ['a', 'b', 'd']
+    eclose('revert', '--steps', 2, rc=0)
+    assert [d['_id'] for d in docs(db.log)] == ['a']
+    assert 'did you mean "20260101_d"' in eclose('up', '--only', '20260101_dd', rc=1).err
+    eclose('baseline', '20260101_b', rc=0)
+    eclose('up', rc=0)
+    assert [d['_id'] for d in docs(db.log)] == ['a', 'd'] and record(db, '20260101_b')['origin'] == 'baseline'
+    lines = [json.loads(line) for line in eclose('history', '--format', 'json', rc=0).out.splitlines()]
+    assert [(line['name'], line['state']) for line in lines] == [
+        ('20260101_a', 'applied'), ('20260101_b', 'applied'), ('20260101_d', 'applied')]
+
+
+def test_a_changed_file_is_refused(eclose, db):
+    write(eclose.folder, a='up: [{insert: {collection: log, document: {_id: 1}}}]\n')
+    eclose('up', rc=0)
+    write(eclose.folder, a='up: [{insert: {collection: log, document: {_id: 2}}}]\n')
+    assert 'the file is another by now' in eclose('up', rc=1).err
+    eclose('repair', rc=0)
+    eclose('up', rc=0)
+    assert docs(db.log) == [{'_id': 1}]
+
+
+def test_backfill_verify_and_mixed_validator(eclose, db):
+    os.makedirs(os.path.join(eclose.folder, 'migrations', 'users'))
+    with open(os.path.join(eclose.folder, 'migrations', 'users', '0001_n.yaml'), 'w', encoding='utf-8') as f:
+        f.write('to: 1\nup: [{$set: {m: $n}}, {$unset: n}]\nschema: {required: [m]}\n')
+    db.users.insert_many([{'_id': i, 'n': i} for i in range(50)])
+    write(eclose.folder, a='''
+up:
+  - validator: {collection: users, mixed: true}
+  - backfill: {collection: users, to: 1}
+  - verify: {collection: users}
+''')
+    eclose('up', rc=0)
+    assert db.users.count_documents({'v': 1, 'm': {'$exists': True}}) == 50
+    db.users.insert_one({'_id': 'old', 'n': 1})
+    with pytest.raises(Exception, match='(?i)validation'):
+        db.users.insert_one({'_id': 'bad', 'v': 1})
+
+
+# ---- programs ----
+
+SCRIPT = '''#!/bin/sh
+echo "$ECLOSE_DIRECTION $ECLOSE_MIGRATION $ECLOSE_DATABASE $ECLOSE_TOKEN"
+echo "${ECLOSE_URI%%:*}" >&2
+exit ${CODE:-0}
+'''
+
+
+def test_programs(eclose, db):
+    program(eclose.folder, '20260101_script.sh', SCRIPT)
+    failed = eclose('up', rc=1, env={'CODE': '7'})
+    assert 'ended with status 7' in failed.err
+    assert record(db, '20260101_script')['state'] == 'failed'
+    eclose('up', rc=0)
+    entry = record(db, '20260101_script')
+    assert entry['output'].splitlines() == [f'up 20260101_script {db.name} {entry["token"]}', 'mongodb']
+    assert f'down 20260101_script {db.name}' in eclose('revert', rc=0).err
+    assert 'mongodb' in eclose('history', '20260101_script', rc=0).out
+
+
+def test_the_end_of_long_output_is_kept(eclose, db):
+    program(eclose.folder, '20260101_long.sh', '#!/bin/sh\nseq 1 100000\n')
+    eclose('up', rc=0)
+    output = record(db, '20260101_long')['output']
+    assert output.endswith('99999\n100000\n') and 60000 < len(output) <= 65536
+
+
+def alive(pid):
+    try:
+        with open(f'/proc/{pid}/stat', encoding='utf-8') as f:
+            return f.read().rsplit(')', 1)[1].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(what, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError('it did not come to be')
+
+
+@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGSTOP])
+def test_a_program_dies_with_eclose_and_with_the_lease(eclose, db, tmp_path, how):
+    pids = tmp_path / 'pids'
+    program(eclose.folder, '20260101_slow.sh', f'#!/bin/sh\nsleep 600 & echo $$ $! > {pids}.new; mv {pids}.new {pids}\nwait\n')
+    child = eclose.start('up', env=FAST)
+    wait_for(pids.exists)
+    children = [int(pid) for pid in pids.read_text().split()]
+    child.send_signal(how)
+    wait_for(lambda: not any(map(alive, children)))
+    child.kill()
+
+
+# ---- the stories ----
+
+def example(eclose, name):
+    shutil.copytree(os.path.join(EXAMPLES, name), eclose.folder, dirs_exist_ok=True)
+
+
+def run_killed(eclose, delays):
+    for delay in delays:
+        child = eclose.start('up', '--wait', env=FAST)
+        time.sleep(delay)
+        child.kill()
+        child.wait()
+    eclose('up', '--wait', rc=0, env=FAST)
+
+
+def test_merge_categories(eclose, db):
+    example(eclose, 'merge-categories')
+    db.categories.insert_many([{'_id': i, 'label': f'label {i % 70}'} for i in range(280)])
+    db.posts.insert_many([{'_id': i, 'categoryId': i % 280} for i in range(3000)])
+    run_killed(eclose, [0.1, 0.3, 0.5])
+    assert sorted(c['_id'] for c in db.categories.find()) == list(range(70))
+    assert db.posts.count_documents({}) == 3000
+    assert all(p['categoryId'] == p['_id'] % 70 for p in db.posts.find())
+
+
+def test_webhooks(eclose, db):
+    example(eclose, 'webhooks')
+    db.creators.insert_many([{'_id': i, 'webhookUrls': [f'http://h/{i}/{k % 3}' for k in range(i % 6)]} for i in range(800)])
+    run_killed(eclose, [0.1, 0.3, 0.5])
+    assert db.creators.count_documents({'webhookUrls': {'$exists': True}}) == 0
+    hooks = [(h['creatorId'], h['url']) for h in db.webhooks.find()]
+    assert len(hooks) == len(set(hooks))
+    assert set(hooks) == {(i, f'http://h/{i}/{k % 3}') for i in range(800) for k in range(i % 6)}
+    one = db.webhooks.find_one({'creatorId': 5}, {'_id': 0})
+    assert list(one) == ['creatorId', 'event', 'name', 'secret', 'url'] and one['secret'] is None
+
+
+# ---- many at once ----
+
+def rounds(eclose, db, seed):
+    chance = random.Random(seed)
+    for name in ('a', 'b', 'c'):
+        write(eclose.folder, **{name: f'''
+up:
+  - insert: {{collection: log, document: {{_id: {name}}}}}
+  - transaction:
+      - insert: {{collection: times, document: {{of: {name}}}}}
+      - updateOne: {{collection: log, filter: {{_id: {name}}}, update: {{$inc: {{n: 1}}}}}}
+  - foreach: {{find: rows, filter: {{{name}: {{$exists: false}}}}}}
+    let: {{id: $_id}}
+    do: [{{updateOne: {{collection: rows, filter: {{_id: $$id}}, update: {{$set: {{{name}: 1}}}}}}}}]
+'''})
+    db.rows.insert_many([{'_id': i} for i in range(300)])
+    children = [eclose.start('up', '--wait', env=FAST) for _ in range(20)]
+    time.sleep(chance.uniform(0, 1.5))
+    victim = chance.choice(children)
+    victim.kill()
+    for child in children:
+        out, err = child.communicate(timeout=120)
+        assert child is victim or child.returncode == 0, (out, err)
+    eclose.children.clear()
+    assert docs(db.log) == [{'_id': name, 'n': 1} for name in 'abc']
+    assert sorted(d['of'] for d in db.times.find()) == ['a', 'b', 'c']
+    assert db.rows.count_documents({'a': 1, 'b': 1, 'c': 1}) == 300
+    assert [e['state'] for e in docs(db.eclose_changelog)] == ['applied'] * 3
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_twenty_at_once_and_one_is_killed(eclose, db, seed):
+    rounds(eclose, db, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('seed', range(5, 50))
+def test_twenty_at_once_often(eclose, db, seed):
+    rounds(eclose, db, seed)
+
+
+def test_without_wait_the_second_ends_with_four(eclose, db):
+    program(eclose.folder, '20260101_slow.sh', '#!/bin/sh\nsleep 600\n')
+    child = eclose.start('up')
+    wait_for(lambda: record(db, '20260101_slow'))
+    assert eclose('up', rc=4).err
+    child.terminate()
+    assert child.wait(timeout=60) == 1
+    assert record(db, '20260101_slow')['state'] == 'failed'
+
+
+# ---- a server that goes away; memory ----
+
+def test_server_goes_away_and_comes_back(own_eclose, own_server, own_db):
+    own_db.src.insert_many([{'_id': i, 'v': i} for i in range(20000)])
+    write(own_eclose.folder, a='''
+up:
+  - foreach: {find: src, filter: {done: {$exists: false}}}
+    let: {id: $_id, v: $v}
+    do:
+      - insert: {collection: dst, document: {_id: $$id, v: $$v}}
+      - updateOne: {collection: src, filter: {_id: $$id}, update: {$set: {done: true}}}
+''')
+    child = own_eclose.start('up')
+    wait_for(lambda: own_db.dst.estimated_document_count() > 500)
+    own_server.kill()
+    own_server.restart()
+    out, err = child.communicate(timeout=150)
+    assert child.returncode == 0 or 'eclose up:' in err, (out, err)
+    own_eclose('up', '--wait', rc=0, env=FAST)
+    assert own_db.dst.count_documents({}) == 20000 and own_db.src.count_documents({'done': True}) == 20000
+
+
+@pytest.mark.long
+def test_foreach_over_many_rows_has_bounded_memory(eclose, db, tmp_path):
+    for first in range(0, 300000, 50000):
+        db.src.insert_many([{'_id': i, 'v': 'x' * 100} for i in range(first, first + 50000)])
+    write(eclose.folder, a='''
+up:
+  - foreach: {find: src}
+    let: {id: $_id, v: $v}
+    do: [{insert: {collection: dst, document: {_id: $$id, v: $$v}}}]
+''')
+    child = eclose.start('up')
+    peak = 0
+    while child.poll() is None:
+        try:
+            with open(f'/proc/{child.pid}/status', encoding='utf-8') as f:
+                peak = max([peak] + [int(line.split()[1]) for line in f if line.startswith('VmHWM')])
+        except FileNotFoundError:
+            pass
+        time.sleep(0.05)
+    _, err = child.communicate()
+    assert child.returncode == 0, err
+    assert db.dst.count_documents({}) == 300000
+    assert 0 < peak <= 64 * 1024, peak
