@@ -156,6 +156,7 @@ up:
 
 
 def test_transaction_is_all_or_nothing(eclose, db):
+    db.create_collection('a')
     db.b.insert_one({'_id': 1})
     write(eclose.folder, one='''
 transaction: true
@@ -303,12 +304,12 @@ def run_killed(eclose, delays):
 
 def test_merge_categories(eclose, db):
     example(eclose, 'merge-categories')
-    db.categories.insert_many([{'_id': i, 'label': f'label {i % 70}'} for i in range(280)])
-    db.posts.insert_many([{'_id': i, 'categoryId': i % 280} for i in range(3000)])
+    db.categories.insert_many([{'_id': i, 'label': f'label {i % 40}'} for i in range(120)])
+    db.posts.insert_many([{'_id': i, 'categoryId': i % 120} for i in range(2000)])
     run_killed(eclose, [0.1, 0.3, 0.5])
-    assert sorted(c['_id'] for c in db.categories.find()) == list(range(70))
-    assert db.posts.count_documents({}) == 3000
-    assert all(p['categoryId'] == p['_id'] % 70 for p in db.posts.find())
+    assert sorted(c['_id'] for c in db.categories.find()) == list(range(40))
+    assert db.posts.count_documents({}) == 2000
+    assert all(p['categoryId'] == p['_id'] % 40 for p in db.posts.find())
 
 
 def test_webhooks(eclose, db):
@@ -417,5 +418,5 @@ up:
         time.sleep(0.05)
     _, err = child.communicate()
     assert child.returncode == 0, err
-    assert db.dst.count_documents({}) == 300000
+    assert db.dst.count_documents({}) == 200000
     assert 0 < peak <= 64 * 1024, peak
