@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
+#include "cli/works.h"
 #include "run/survey.h"
 
 static void
@@ -69,6 +70,56 @@ print_json (const ecl_chain_t *chain, const ecl_survey_t *survey)
    bson_destroy (&line);
 }
 
+static const char *
+place_name (const ecl_placed_t *placed)
+{
+   switch (placed->kind) {
+   case ECL_PLACE_LATE:
+      return "late";
+   case ECL_PLACE_CHANGED:
+      return "changed";
+   case ECL_PLACE_GONE:
+      return "gone";
+   default:
+      return placed->record ? ecl_changelog_state_name (placed->record->state) : "pending";
+   }
+}
+
+/* The database migrations; those that are applied and well are only counted. */
+static bool
+show_works (ecl_remote_t *remote, int64_t *pending)
+{
+   const ecl_cli_t *cli = remote->cli;
+   ecl_works_t works;
+   size_t applied = 0;
+   bool good = ecl_works_open (&works, remote);
+
+   for (size_t i = 0; i < works.n && good; i++) {
+      const ecl_placed_t *placed = &works.list[i];
+
+      *pending += ecl_placed_pending (placed);
+      applied += placed->kind == ECL_PLACE_APPLIED;
+      if (cli->json) {
+         bson_t line = BSON_INITIALIZER;
+
+         BSON_APPEND_UTF8 (&line, "migration", placed->name);
+         BSON_APPEND_UTF8 (&line, "state", place_name (placed));
+         ecl_cli_json (&line);
+         bson_destroy (&line);
+      } else if (placed->kind != ECL_PLACE_APPLIED) {
+         printf ("%s%s%s %s%s%s\n", ecl_cli_colour (cli, ecl_placed_pending (placed) ? ECL_CLI_YELLOW : ECL_CLI_RED),
+                 place_name (placed), ecl_cli_colour (cli, ECL_CLI_PLAIN), placed->name,
+                 placed->record && placed->record->error ? ": " : "",
+                 placed->record && placed->record->error ? placed->record->error : "");
+      }
+   }
+   if (good && works.n && !cli->json) {
+      printf ("database migrations: %zu of %zu applied\n", applied, works.n);
+   }
+   ecl_works_close (&works);
+   return good;
+}
+
 static ecl_exit_t
 run (ecl_cli_t *cli)
 {
@@ -83,6 +134,9 @@ run (ecl_cli_t *cli)
 
    ecl_arena_init (&arena);
    if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
+      goto done;
+   }
+   if (!only && !show_works (&remote, &pending)) {
       goto done;
    }
    chains = ecl_project_chains (remote.project, &n);

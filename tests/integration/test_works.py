@@ -157,19 +157,18 @@ up:
 
 def test_transaction_is_all_or_nothing(eclose, db):
     db.create_collection('a')
-    db.b.insert_one({'_id': 1})
     write(eclose.folder, one='''
 transaction: true
 up:
   - insert: {collection: a, document: {x: 1}}
   - updateOne: {collection: a, filter: {x: 1}, update: {$inc: {n: 1}}}
-  - insert: {collection: b, document: {_id: 1}}
+  - assert: {collection: ready, filter: {}, count: 1}
 down:
   - deleteMany: {collection: a, filter: {x: 1}}
 ''')
     eclose('up', rc=1)
     assert docs(db.a) == []
-    db.b.delete_one({'_id': 1})
+    db.ready.insert_one({})
     eclose('up', rc=0)
     assert [d['n'] for d in docs(db.a)] == [1]
     assert record(db, '20260101_one')['steps'] == 1
