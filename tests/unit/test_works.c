@@ -1,0 +1,161 @@
+/* Rows into statements, and checksums: run/migrate_let.c and base/sha256.c. */
+#include "project_check.h"
+
+#include "run/migrate-private.h"
+
+static void
+test_checksums (void **state)
+{
+   static const struct {
+      const char *text, *sum;
+   } known[] = {
+      {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+      {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+      {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+       "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+   };
+   char text[ECL_SHA256_TEXT];
+
+   (void) state;
+   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+      ecl_sha256_text (known[i].text, strlen (known[i].text), text);
+      assert_string_equal (text, known[i].sum);
+   }
+}
+
+/* The checksum of a file is that of its text, whatever the line ends. */
+static void
+test_line_ends (void **state)
+{
+   ecl_project_t *unix_like = load_good (NULL, (file_t[]){{"20260101_a.yaml", "description: x\nup: []\n"}, {0}});
+   ecl_project_t *other = load_good (NULL, (file_t[]){{"20260101_a.yaml", "description: x\r\nup: []\r\n"}, {0}});
+   size_t n;
+
+   (void) state;
+   assert_string_equal (ecl_project_works (unix_like, &n)->checksum, ecl_project_works (other, &n)->checksum);
+   assert_int_equal (n, 1);
+   ecl_project_destroy (unix_like);
+   ecl_project_destroy (other);
+}
+
+static const ecl_act_t *
+first_act (const ecl_project_t *project)
+{
+   size_t n;
+
+   return ecl_project_works (project, &n)->up.acts;
+}
+
+/* What was filled in, as relaxed Extended JSON. */
+static void
+check_filled (const ecl_row_t *row, const ecl_value_t *value, bool filter, const char *expected)
+{
+   ecl_value_t filled, raw;
+   ecl_field_t field;
+   bson_error_t error;
+   ecl_arena_t arena;
+   ecl_buf_t out;
+
+   ecl_arena_init (&arena);
+   ecl_buf_init (&out, 1u << 20);
+   if (!ecl_migrate_fill (&arena, row, value, filter, &filled, &error)) {
+      assert_string_equal (error.message, expected);
+   } else {
+      field = ecl_field ("v", 1, filled);
+      filled = ecl_fields (&field, 1);
+      assert_true (ecl_value_to_raw (&arena, &filled, &raw, &error));
+      assert_true (ecl_extjson_write (raw.u.raw, raw.len, ECL_EXTJSON_RELAXED, &out, &error));
+      assert_string_equal (ecl_buf_cstr (&out), expected);
+   }
+   ecl_buf_cleanup (&out);
+   ecl_arena_cleanup (&arena);
+}
+
+static void
+test_let (void **state)
+{
+   ecl_project_t *project = load_good (
+      NULL,
+      (file_t[]){{"20260101_a.yaml",
+                  "up:\n"
+                  "  - foreach: {find: a}\n"
+                  "    let: {keep: $k, gone: $g}\n"
+                  "    do:\n"
+                  "      - updateMany:\n"
+                  "          collection: b\n"
+                  "          filter: {x: {$in: [$$keep, y]}, $expr: {$eq: [$z, $$keep]}}\n"
+                  "          update: {$set: {a: $$keep, b: {c: [$$gone, $$keep]}, d: $$gone}}\n"
+                  "      - updateMany: {collection: b, filter: {x: $$gone}, update: [{$set: {a: $$keep, t: $$NOW}}]}\n"
+                  "      - deleteMany: {collection: b, filter: {x: $$keep}}\n"},
+                 {0}});
+   const ecl_act_t *foreach = first_act (project), *line = foreach->acts;
+   ecl_value_t values[] = {ecl_string ("$name", 5), ecl_missing ()};
+   ecl_row_t row = {.foreach = foreach, .values = values}, none = {0};
+
+   (void) state;
+   assert_int_equal (foreach->n_acts, 3);
+   check_filled (
+      &row, ecl_act_arg (&line[0], ECL_ARG_FILTER), true,
+      "{\"v\": {\"x\": {\"$in\": [\"$name\", \"y\"]}, \"$expr\": {\"$eq\": [\"$z\", {\"$literal\": \"$name\"}]}}}");
+   /* Missing stays missing, in a list it is null. */
+   check_filled (&row, ecl_act_arg (&line[0], ECL_ARG_UPDATE), false,
+                 "{\"v\": {\"$set\": {\"a\": \"$name\", \"b\": {\"c\": [null, \"$name\"]}}}}");
+   /* In a filter it would match more than was meant. */
+   check_filled (
+      &row, ecl_act_arg (&line[1], ECL_ARG_FILTER), true,
+      "a row has no value for \"$$gone\", and the filter without it would match more than was meant: use $ifNull, or "
+      "leave such rows out of the query");
+   check_filled (&row, ecl_act_arg (&line[1], ECL_ARG_UPDATE), false,
+                 "{\"v\": [{\"$set\": {\"a\": {\"$literal\": \"$name\"}, \"t\": \"$$NOW\"}}]}");
+   check_filled (&none, ecl_act_arg (&line[2], ECL_ARG_FILTER), true, "{\"v\": {\"x\": \"$$keep\"}}");
+   ecl_project_destroy (project);
+}
+
+/* Which are pending, which came late, which changed, and which nobody knows any more. */
+static void
+test_list (void **state)
+{
+   static const file_t files[] = {{"20260101_a.yaml", "up: []\n"},
+                                  {"20260102_b.yaml", "up: []\n"},
+                                  {"20260103_c.yaml", "up: []\n"},
+                                  {"20260104_d.yaml", "up: []\n"},
+                                  {0}};
+   ecl_project_t *project = load_good (NULL, files);
+   ecl_changelog_t records[] = {{.name = "20250101_old", .state = ECL_CHANGELOG_APPLIED},
+                                {.name = "20260102_b", .state = ECL_CHANGELOG_FAILED},
+                                {.name = "20260103_c", .state = ECL_CHANGELOG_APPLIED, .checksum = "another"}};
+   static const ecl_place_kind_t expected[] = {ECL_PLACE_GONE, ECL_PLACE_LATE, ECL_PLACE_LATE, ECL_PLACE_CHANGED,
+                                               ECL_PLACE_PENDING};
+   ecl_history_t history;
+   const ecl_placed_t *list;
+   ecl_arena_t arena;
+   size_t n;
+
+   (void) state;
+   ecl_arena_init (&arena);
+   ecl_history_init (&history);
+   history.records = records;
+   history.n = 3;
+   list = ecl_migrate_list (project, &history, &arena, &n);
+   assert_int_equal (n, 5);
+   for (size_t i = 0; i < n; i++) {
+      assert_int_equal (list[i].kind, expected[i]);
+   }
+   history.records = NULL;
+   ecl_history_cleanup (&history);
+   ecl_arena_cleanup (&arena);
+   ecl_project_destroy (project);
+}
+
+int
+main (void)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_checksums),
+      cmocka_unit_test (test_line_ends),
+      cmocka_unit_test (test_let),
+      cmocka_unit_test (test_list),
+   };
+
+   return cmocka_run_group_tests (tests, NULL, NULL);
+}
