@@ -120,6 +120,10 @@ ecl_lease_ask (const ecl_lease_key_t *key, const ecl_lease_holder_t *holder, int
                "expires", IN_TIME,
                "beat", "{", "$literal", BCON_INT64 (beat), "}",
             "}", "]", "}", "}",
+         /* Likewise, but too late: without this the answer would look like the grant that it was. */
+         "{", "case", "{", "$eq", "[", BCON_UTF8 ("$holder.id"), BCON_OID (&id), "]", "}",
+            "then", "{", "$mergeObjects", "[", BCON_UTF8 ("$$ROOT"), "{", "beat", "{", "$literal", BCON_INT64 (0), "}",
+            "}", "]", "}", "}",
       "]", "default", BCON_UTF8 ("$$ROOT"), "}", "}");
    /* clang-format on */
    begin (key, 0, true, stage, command);
@@ -140,7 +144,8 @@ ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, bson_t
             "expires", IN_TIME,
             "beat", "{", "$literal", BCON_INT64 (beat), "}",
          "}", "]", "}",
-         BCON_UTF8 ("$$ROOT"),
+         /* Too late. The same renewal may have been taken before, and its answer lost: this one must not look like it. */
+         "{", "$mergeObjects", "[", BCON_UTF8 ("$$ROOT"), "{", "beat", "{", "$literal", BCON_INT64 (0), "}", "}", "]", "}",
       "]", "}");
    /* clang-format on */
 

@@ -68,6 +68,8 @@ check_lease (sim_t *sim, const sender_t *sender, const bson_t *before, const bso
 {
    int64_t was = check_number (before, "token"), is = check_number (after, "token");
 
+   sim_log (sim, "    lease: token %" PRId64 ", beat %" PRId64 ", by process %d", is, check_number (after, "beat"),
+            sender->process ? sender->process->index : -1);
    if (was > is) {
       sim_wrong (sim, "the lease's token went back from %" PRId64 " to %" PRId64, was, is);
    }
@@ -140,7 +142,12 @@ check_holders (sim_t *sim)
          continue;
       }
       if (first >= 0) {
-         sim_wrong (sim, "processes %d and %d both believe that they hold the lease", first, process->index);
+         sim_wrong (sim,
+                    "processes %d and %d both believe that they hold the lease (tokens %" PRId64 " and %" PRId64
+                    ", until %" PRId64 " and %" PRId64 ")",
+                    first, process->index, ecl_holder_token (&sim->processes[first].holder),
+                    ecl_holder_token (&process->holder), atomic_load (&sim->processes[first].holder.until),
+                    atomic_load (&process->holder.until));
       }
       first = process->index;
    }
