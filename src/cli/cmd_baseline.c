@@ -11,7 +11,8 @@ run (ecl_cli_t *cli)
    ecl_works_t works = {0};
    size_t n = 0;
 
-   if (!ecl_remote_open (&remote, cli) || !ecl_works_open (&works, &remote) || (last && !ecl_works_find (&works, last))) {
+   if (!ecl_remote_open (&remote, cli) || !ecl_works_open (&works, &remote) ||
+       (last && !ecl_works_find (&works, last))) {
       goto done;
    }
    status = ecl_works_acquire (&works, 0);

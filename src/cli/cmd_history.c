@@ -65,13 +65,14 @@ print_text (const ecl_changelog_t *record)
    printf ("%-10s %s  %6s  %s  %s@%s%s%s%s%s%s\n", ecl_changelog_state_name (record->state),
            time_text (record->ended ? record->ended : record->started, at), took, record->name,
            record->who.user ? record->who.user : "?", record->who.host ? record->who.host : "?",
-           record->who.release ? "  release " : "", record->who.release ? record->who.release : "", record->origin ? "  (" : "",
-           record->origin ? record->origin : "", record->origin ? ")" : "");
+           record->who.release ? "  release " : "", record->who.release ? record->who.release : "",
+           record->origin ? "  (" : "", record->origin ? record->origin : "", record->origin ? ")" : "");
    if (record->error) {
       printf ("           %s\n", record->error);
    }
    if (record->output) {
-      printf ("%s%s", record->output, *record->output && record->output[strlen (record->output) - 1] == '\n' ? "" : "\n");
+      printf ("%s%s", record->output,
+              *record->output && record->output[strlen (record->output) - 1] == '\n' ? "" : "\n");
    }
 }
 

@@ -5,8 +5,8 @@
 static bool
 differs (const ecl_placed_t *placed)
 {
-   return placed->work && placed->record && placed->record->state != ECL_CHANGELOG_REVERTED && placed->record->checksum &&
-          strcmp (placed->record->checksum, placed->work->checksum) != 0;
+   return placed->work && placed->record && placed->record->state != ECL_CHANGELOG_REVERTED &&
+          placed->record->checksum && strcmp (placed->record->checksum, placed->work->checksum) != 0;
 }
 
 static ecl_exit_t
@@ -18,7 +18,8 @@ run (ecl_cli_t *cli)
    ecl_works_t works = {0};
    size_t n = 0;
 
-   if (!ecl_remote_open (&remote, cli) || !ecl_works_open (&works, &remote) || (name && !ecl_works_find (&works, name))) {
+   if (!ecl_remote_open (&remote, cli) || !ecl_works_open (&works, &remote) ||
+       (name && !ecl_works_find (&works, name))) {
       goto done;
    }
    status = ecl_works_acquire (&works, 0);

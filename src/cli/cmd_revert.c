@@ -14,9 +14,10 @@ next (const ecl_works_t *works, const char *name)
    for (size_t i = 0; i < works->n; i++) {
       const ecl_changelog_t *record = works->list[i].record;
 
-      last = record && (record->state == ECL_CHANGELOG_APPLIED || (record->down && record->state != ECL_CHANGELOG_REVERTED))
-                ? &works->list[i]
-                : last;
+      last =
+         record && (record->state == ECL_CHANGELOG_APPLIED || (record->down && record->state != ECL_CHANGELOG_REVERTED))
+            ? &works->list[i]
+            : last;
    }
    return last;
 }

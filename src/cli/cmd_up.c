@@ -106,7 +106,8 @@ carry_all (ecl_remote_t *remote, const ecl_chain_t *only, ecl_mode_t mode)
 static ecl_exit_t
 run (ecl_cli_t *cli)
 {
-   choice_t choice = {.only = ecl_cli_option (cli, "only"), .last = ecl_cli_option (cli, "to-migration"),
+   choice_t choice = {.only = ecl_cli_option (cli, "only"),
+                      .last = ecl_cli_option (cli, "to-migration"),
                       .strict = ecl_cli_flag (cli, "strict-order")};
    bool part = choice.only || choice.last || ecl_cli_flag (cli, "steps");
    ecl_exit_t status = ECL_EXIT_FAILED;
@@ -125,7 +126,8 @@ run (ecl_cli_t *cli)
       return ecl_cli_usage (cli, "--to needs a COLLECTION: each has versions of its own");
    }
    if (cli->n_args && (part || choice.strict)) {
-      return ecl_cli_usage (cli, "--only, --to-migration, --steps and --strict-order are about database migrations, not a COLLECTION");
+      return ecl_cli_usage (
+         cli, "--only, --to-migration, --steps and --strict-order are about database migrations, not a COLLECTION");
    }
    if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
       goto done;

@@ -59,7 +59,8 @@ ecl_works_open (ecl_works_t *self, ecl_remote_t *remote)
    ecl_history_init (&self->history);
    ecl_arena_init (&self->arena);
    gethostname (self->host, sizeof self->host - 1);
-   self->who = (ecl_who_t){.host = self->host, .user = user_name (), .release = getenv ("ECLOSE_RELEASE"), .pid = getpid ()};
+   self->who =
+      (ecl_who_t){.host = self->host, .user = user_name (), .release = getenv ("ECLOSE_RELEASE"), .pid = getpid ()};
    self->terminal = isatty (STDERR_FILENO) != 0;
    options = (ecl_holder_options_t){.database = remote->database,
                                     .time = time_setting ("ECLOSE_LEASE_TIME", 0),
@@ -195,7 +196,8 @@ verify (void *context, ecl_world_t *world, const ecl_chain_t *chain, bson_error_
    }
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &all, false);
-   while ((good = ecl_scan_next (&scan, world, self->remote->database, chain->collection, 500, &document, error)) && document) {
+   while ((good = ecl_scan_next (&scan, world, self->remote->database, chain->collection, 500, &document, error)) &&
+          document) {
       seen++;
       bad += !ecl_verifier_run (verifier, document);
    }
@@ -248,14 +250,15 @@ tell (void *context, const ecl_migrate_event_t *event)
       ecl_progress_hide (&self->progress);
    } else if (!event->name) {
       self->began = now;
-      ecl_cli_note (cli, "%s%s%s%s", event->down ? "reverting " : "", event->work->name, *event->work->description ? ": " : "",
-                    event->work->description);
+      ecl_cli_note (cli, "%s%s%s%s", event->down ? "reverting " : "", event->work->name,
+                    *event->work->description ? ": " : "", event->work->description);
       if (event->resumed) {
          ecl_cli_note (cli, "  goes on where a run before it ended");
       }
    } else if (!event->rows) {
       ecl_progress_hide (&self->progress);
-      snprintf (label, sizeof label, "  step %zu of %zu, %s %s", event->step + 1, event->n_steps, event->name, event->collection);
+      snprintf (label, sizeof label, "  step %zu of %zu, %s %s", event->step + 1, event->n_steps, event->name,
+                event->collection);
       ecl_progress_begin (&self->progress, stderr, self->terminal, label, 0, now);
    } else {
       ecl_progress_update (&self->progress, (uint64_t) event->rows, now);
@@ -304,8 +307,10 @@ ecl_works_unchanged (const ecl_works_t *self)
 
    for (size_t i = 0; i < self->n; i++) {
       if (self->list[i].kind == ECL_PLACE_CHANGED) {
-         ecl_cli_fail (self->remote->cli, "%s was applied, and the file is another by now: put the old one back, or accept this one "
-                       "with `eclose repair %s`", self->list[i].work->file, self->list[i].name);
+         ecl_cli_fail (self->remote->cli,
+                       "%s was applied, and the file is another by now: put the old one back, or accept this one "
+                       "with `eclose repair %s`",
+                       self->list[i].work->file, self->list[i].name);
          good = false;
       }
    }
@@ -324,8 +329,8 @@ ecl_works_find (const ecl_works_t *self, const char *name)
    }
    if (!found) {
       meant = ecl_suggest (name, strlen (name), names);
-      ecl_cli_fail (self->remote->cli, "there is no database migration \"%s\"%s%s%s", name, meant ? "; did you mean \"" : "",
-                    meant ? meant : "", meant ? "\"?" : "");
+      ecl_cli_fail (self->remote->cli, "there is no database migration \"%s\"%s%s%s", name,
+                    meant ? "; did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "");
    }
    bson_free (names);
    return found;

@@ -35,7 +35,8 @@ boot_ms (void)
 static char **
 make_environment (const ecl_program_t *self)
 {
-   const char *const names[] = {"ECLOSE_URI=", "ECLOSE_DATABASE=", "ECLOSE_DIRECTION=", "ECLOSE_MIGRATION=", "ECLOSE_TOKEN="};
+   const char *const names[] = {
+      "ECLOSE_URI=", "ECLOSE_DATABASE=", "ECLOSE_DIRECTION=", "ECLOSE_MIGRATION=", "ECLOSE_TOKEN="};
    size_t n = 0, k = 0;
    char **result;
 
@@ -63,7 +64,8 @@ make_environment (const ecl_program_t *self)
 
 /* ---- children: only what is safe behind a fork of a process with threads ---- */
 
-/* alive: the reading end of a pipe whose writing end only eclose has. until: shared with eclose, which keeps it fresh. */
+/* alive: the reading end of a pipe whose writing end only eclose has. until: shared with eclose, which keeps it fresh.
+ */
 static void
 watch (int alive, pid_t group, const _Atomic int64_t *until)
 {
@@ -169,7 +171,7 @@ typedef struct {
    pid_t program, watchdog;
    int alive, output; /* ours */
    _Atomic int64_t *until;
-   int64_t asked;     /* when it was asked to end; 0: it was not */
+   int64_t asked; /* when it was asked to end; 0: it was not */
    bool lost;
 } running_t;
 
@@ -233,10 +235,11 @@ judge (const ecl_program_t *self, const running_t *running, int status, bson_err
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "%s was ended as asked for", self->file);
    }
    if (WIFSIGNALED (status)) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s was killed by signal %d", self->file, WTERMSIG (status));
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s was killed by signal %d", self->file,
+                       WTERMSIG (status));
    }
-   return WEXITSTATUS (status) == 0 ||
-          ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s ended with status %d", self->file, WEXITSTATUS (status));
+   return WEXITSTATUS (status) == 0 || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s ended with status %d",
+                                                 self->file, WEXITSTATUS (status));
 }
 
 static void
@@ -259,7 +262,8 @@ ecl_program_run (const ecl_program_t *self, ecl_buf_t *output, bson_error_t *err
    bool ok = false;
 
    running.until = mmap (NULL, sizeof *running.until, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-   if (!file || running.until == MAP_FAILED || pipe2 (alive, O_CLOEXEC) || pipe2 (out, O_CLOEXEC) || pipe2 (failed, O_CLOEXEC)) {
+   if (!file || running.until == MAP_FAILED || pipe2 (alive, O_CLOEXEC) || pipe2 (out, O_CLOEXEC) ||
+       pipe2 (failed, O_CLOEXEC)) {
       ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_FILE, "%s: %s", self->file, strerror (errno));
       goto done;
    }

@@ -109,8 +109,8 @@ check_collection (ecl_work_reader_t *reader, const ecl_field_t *field)
    const char *bad = ecl_project_bad_collection (field->value.u.str, field->value.len);
 
    if (bad) {
-      ecl_work_error (reader, ecl_at (field), "\"%.*s\" cannot be a collection's name here: %s",
-                      (int) field->value.len, field->value.u.str, bad);
+      ecl_work_error (reader, ecl_at (field), "\"%.*s\" cannot be a collection's name here: %s", (int) field->value.len,
+                      field->value.u.str, bad);
    }
 }
 
@@ -164,8 +164,8 @@ read_args (ecl_work_reader_t *reader, ecl_act_t *act)
       }
    }
    for (const ecl_act_arg_t *arg = ecl_act_args (act->kind); arg->takes; arg++) {
-      if (arg->required && !args[arg->arg].key && !ecl_document_get (&act->spec, ecl_arg_name (arg->arg),
-                                                                   strlen (ecl_arg_name (arg->arg))).type) {
+      if (arg->required && !args[arg->arg].key &&
+          !ecl_document_get (&act->spec, ecl_arg_name (arg->arg), strlen (ecl_arg_name (arg->arg))).type) {
          ecl_work_error (reader, act->at, "%s needs %s", ecl_act_name (act->kind), ecl_arg_name (arg->arg));
       }
    }
@@ -294,8 +294,9 @@ check_act (ecl_work_reader_t *reader, ecl_act_t *act)
    case ECL_ACT_DELETE_MANY:
       if (!reader->foreach && !reader->transaction && !ecl_act_flag (act, ECL_ARG_AT_ONCE) &&
           act->args[ECL_ARG_COLLATION].key) {
-         ecl_work_error (reader, act->at,
-                         "deleteMany goes by ranges of _id, where collation has no meaning; at_once: true sends it whole");
+         ecl_work_error (
+            reader, act->at,
+            "deleteMany goes by ranges of _id, where collation has no meaning; at_once: true sends it whole");
       }
       break;
    case ECL_ACT_AGGREGATE:
@@ -331,7 +332,8 @@ check_act (ecl_work_reader_t *reader, ecl_act_t *act)
          ecl_work_error (reader, act->at, "foreach with aggregate needs pipeline");
       }
       if (act->args[ECL_ARG_AGGREGATE].key && act->args[ECL_ARG_FILTER].key) {
-         ecl_work_error (reader, ecl_at (&act->args[ECL_ARG_FILTER]), "filter goes with find; of an aggregate it is a stage");
+         ecl_work_error (reader, ecl_at (&act->args[ECL_ARG_FILTER]),
+                         "filter goes with find; of an aggregate it is a stage");
       }
       if (act->args[ECL_ARG_FIND].key && act->args[ECL_ARG_PIPELINE].key) {
          ecl_work_error (reader, ecl_at (&act->args[ECL_ARG_PIPELINE]), "pipeline goes with aggregate");
@@ -425,7 +427,8 @@ check_names (ecl_work_reader_t *reader, const ecl_field_t *field, bool expressio
 
    if (ecl_is_string (&field->value) && !expression && field->value.len > 2 &&
        memcmp (field->value.u.str, "$$", 2) == 0 && !ecl_work_is_let (reader->foreach, &field->value, NULL)) {
-      ecl_work_error (reader, ecl_at (field), "\"%.*s\" is no name of this foreach's let, and would be taken as it stands",
+      ecl_work_error (reader, ecl_at (field),
+                      "\"%.*s\" is no name of this foreach's let, and would be taken as it stands",
                       (int) field->value.len, field->value.u.str);
    }
    if (ecl_is_document (&field->value) || ecl_is_array (&field->value)) {
@@ -444,7 +447,8 @@ read_foreach (ecl_work_reader_t *reader, ecl_act_t *act, const ecl_field_t *let,
    const ecl_act_t *outer = reader->foreach;
 
    if (outer) {
-      ecl_work_error (reader, act->at, "a foreach in a foreach is not supported: join in its query, with $unwind or $lookup");
+      ecl_work_error (reader, act->at,
+                      "a foreach in a foreach is not supported: join in its query, with $unwind or $lookup");
       return;
    }
    if (let->key) {
@@ -512,7 +516,8 @@ read_unless (ecl_work_reader_t *reader, ecl_act_t *act, const ecl_field_t *spec)
       }
    }
    if (!collection.key || !filter.key) {
-      ecl_work_error (reader, ecl_at (spec), "unless must be {collection, filter}: while a document matches, the line waits");
+      ecl_work_error (reader, ecl_at (spec),
+                      "unless must be {collection, filter}: while a document matches, the line waits");
       return;
    }
    check_collection (reader, &collection);
@@ -526,7 +531,8 @@ read_transaction (ecl_work_reader_t *reader, ecl_act_t *act, const ecl_field_t *
    const uint8_t *outer = reader->transaction;
 
    if (outer || reader->foreach) {
-      ecl_work_error (reader, act->at, "a transaction %s is not supported", outer ? "in a transaction" : "in a foreach");
+      ecl_work_error (reader, act->at, "a transaction %s is not supported",
+                      outer ? "in a transaction" : "in a foreach");
       return;
    }
    if (!ecl_is_array (&field->value) || !ecl_array_count (&field->value)) {
@@ -631,7 +637,8 @@ read_act (ecl_work_reader_t *reader, const ecl_field_t *entry, ecl_act_t *act)
    act->at = ecl_at (entry);
    act->args = args;
    if (!ecl_is_document (&entry->value)) {
-      ecl_work_error (reader, ecl_at (entry), "a step must be {NAME: {…}}, found %s", ecl_type_name (entry->value.type));
+      ecl_work_error (reader, ecl_at (entry), "a step must be {NAME: {…}}, found %s",
+                      ecl_type_name (entry->value.type));
       return;
    }
    ecl_iter_init (&iter, &entry->value);
@@ -753,10 +760,13 @@ read_way (ecl_work_reader_t *reader, const ecl_field_t *field, const ecl_field_t
    if (all && way->n_acts) {
       /* All steps in one transaction are one step. */
       whole = ecl_arena_new (&reader->project->arena, ecl_act_t);
-      *whole = (ecl_act_t){.kind = ECL_ACT_TRANSACTION, .at = ecl_at (transaction), .spec = field->value,
+      *whole = (ecl_act_t){.kind = ECL_ACT_TRANSACTION,
+                           .at = ecl_at (transaction),
+                           .spec = field->value,
                            .args = memset (ecl_arena_array (&reader->project->arena, ecl_field_t, ECL_ARG_COUNT_OF), 0,
                                            ECL_ARG_COUNT_OF * sizeof (ecl_field_t)),
-                           .acts = way->acts, .n_acts = way->n_acts};
+                           .acts = way->acts,
+                           .n_acts = way->n_acts};
       way->acts = whole;
       way->n_acts = 1;
    }
@@ -936,9 +946,9 @@ check_acts (const ecl_project_t *self, const ecl_work_t *work, const ecl_work_wa
       const ecl_act_t *act = &way->acts[i];
 
       if (act->kind == ECL_ACT_BACKFILL || act->kind == ECL_ACT_VERIFY ||
-          (act->kind == ECL_ACT_VALIDATOR && (ecl_act_flag (act, ECL_ARG_MIXED) ||
-                                              (!act->args[ECL_ARG_SCHEMA].key && !act->args[ECL_ARG_FILTER].key &&
-                                               !act->args[ECL_ARG_LEVEL].key && !act->args[ECL_ARG_ACTION].key)))) {
+          (act->kind == ECL_ACT_VALIDATOR &&
+           (ecl_act_flag (act, ECL_ARG_MIXED) || (!act->args[ECL_ARG_SCHEMA].key && !act->args[ECL_ARG_FILTER].key &&
+                                                  !act->args[ECL_ARG_LEVEL].key && !act->args[ECL_ARG_ACTION].key)))) {
          ok &= check_version (self, work, act, diags);
       }
    }

@@ -3,7 +3,8 @@
  *
  * A run that dies in a step begins that step again. So a step must give the same when parts of it were done already, or
  * be in a transaction (whose end is recorded with it), or carry a guard: the update changes a path that its filter
- * reads, so that what was done does not match again. Everything else needs its author's reason: `repeatable: because …`.
+ * reads, so that what was done does not match again. Everything else needs its author's reason: `repeatable: because
+ * …`.
  */
 #include "project/work-private.h"
 
@@ -16,8 +17,7 @@ same_or_below (const char *a, size_t a_len, const char *b, size_t b_len)
 {
    size_t shorter = a_len < b_len ? a_len : b_len;
 
-   return memcmp (a, b, shorter) == 0 &&
-          (a_len == b_len || (a_len < b_len ? b[shorter] == '.' : a[shorter] == '.'));
+   return memcmp (a, b, shorter) == 0 && (a_len == b_len || (a_len < b_len ? b[shorter] == '.' : a[shorter] == '.'));
 }
 
 /* The fields that a filter names, at its top and in $and. Of $or and $expr nothing is known. */
@@ -76,8 +76,9 @@ is_one_of (const ecl_field_t *field, const char *const *words)
 static bool
 changes_what_it_filters (const ecl_value_t *filter, const ecl_value_t *update)
 {
-   static const char *const setters[] = {"$set", "$unset", "$rename", "$currentDate", "$addFields", "$push", "$addToSet",
-                                         "$pull", "$pop", "$inc", "$mul", "$min", "$max", "$bit", "$pullAll", NULL};
+   static const char *const setters[] = {
+      "$set", "$unset", "$rename", "$currentDate", "$addFields", "$push", "$addToSet", "$pull",
+      "$pop", "$inc",   "$mul",    "$min",         "$max",       "$bit",  "$pullAll",  NULL};
    ecl_field_t op, field;
    ecl_value_t stage;
    ecl_iter_t iter, paths;
@@ -184,7 +185,8 @@ find_in_operators (const ecl_value_t *update, const char **what)
    ecl_iter_init (&iter, update);
    while (ecl_iter_field (&iter, &op)) {
       if (is_one_of (&op, single)) {
-         *what = ecl_key_is (&op, "$rename") ? "a second time it would take what was written there since" : "twice is not once";
+         *what = ecl_key_is (&op, "$rename") ? "a second time it would take what was written there since"
+                                             : "twice is not once";
          return ecl_at (&op);
       }
    }
@@ -285,7 +287,8 @@ lint_aggregate (ecl_work_reader_t *reader, const ecl_act_t *act)
       }
    }
    out = ecl_document_get (&last, "$out", 4);
-   if (ecl_is_string (&out) && ecl_is_string (from) && out.len == from->len && memcmp (out.u.str, from->u.str, out.len) == 0) {
+   if (ecl_is_string (&out) && ecl_is_string (from) && out.len == from->len &&
+       memcmp (out.u.str, from->u.str, out.len) == 0) {
       ecl_work_error (reader, act->at, "this cannot be repeated after a crash, it reads what it wrote: " HOW);
    }
    merge = ecl_document_get (&last, "$merge", 6);
@@ -294,23 +297,26 @@ lint_aggregate (ecl_work_reader_t *reader, const ecl_act_t *act)
 
       when = ecl_document_get (&merge, "whenMatched", 11);
       if (ecl_is_array (&when) || (ecl_is_string (&when) && when.len == 4 && memcmp (when.u.str, "fail", 4) == 0)) {
-         ecl_work_error (reader, act->at,
-                         "this cannot be repeated after a crash, what it merged is there already: say `repeatable: because …`, "
-                         "or let whenMatched be replace, keepExisting or merge");
+         ecl_work_error (
+            reader, act->at,
+            "this cannot be repeated after a crash, what it merged is there already: say `repeatable: because …`, "
+            "or let whenMatched be replace, keepExisting or merge");
       }
       without_id &= on.type == ECL_MISSING;
    }
    if (without_id && (merge.type != ECL_MISSING)) {
-      ecl_work_error (reader, act->at,
-                      "this cannot be repeated after a crash, documents without _id are inserted twice: keep _id, or merge `on` "
-                      "a unique key, or say `repeatable: because …`");
+      ecl_work_error (
+         reader, act->at,
+         "this cannot be repeated after a crash, documents without _id are inserted twice: keep _id, or merge `on` "
+         "a unique key, or say `repeatable: because …`");
    }
 }
 
 static void
 lint_repeatable (ecl_work_reader_t *reader, const ecl_act_t *act)
 {
-   static const char *const harmless[] = {"collMod", "createIndexes", "ping", "shardCollection", "enableSharding", NULL};
+   static const char *const harmless[] = {"collMod",         "createIndexes",  "ping",
+                                          "shardCollection", "enableSharding", NULL};
    ecl_field_t name;
    ecl_iter_t iter;
 
@@ -339,14 +345,16 @@ lint_repeatable (ecl_work_reader_t *reader, const ecl_act_t *act)
       lint_aggregate (reader, act);
       break;
    case ECL_ACT_RENAME_COLLECTION:
-      ecl_work_error (reader, act->at,
-                      "this cannot be repeated after a crash, a collection that was made again since would be taken for the old "
-                      "one: say `repeatable: because nothing writes to it any more`, if that is so");
+      ecl_work_error (
+         reader, act->at,
+         "this cannot be repeated after a crash, a collection that was made again since would be taken for the old "
+         "one: say `repeatable: because nothing writes to it any more`, if that is so");
       break;
    case ECL_ACT_COMMAND:
       ecl_iter_init (&iter, &act->spec);
       if (ecl_iter_field (&iter, &name) && !is_one_of (&name, harmless)) {
-         ecl_work_error (reader, ecl_at (&name), "nobody knows whether %.*s can be repeated after a crash: say `repeatable: because …`",
+         ecl_work_error (reader, ecl_at (&name),
+                         "nobody knows whether %.*s can be repeated after a crash: say `repeatable: because …`",
                          (int) name.key_len, name.key);
       }
       break;

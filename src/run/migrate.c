@@ -7,7 +7,8 @@ static bool
 is_applied (const ecl_changelog_t *record)
 {
    /* One that is being taken back, or failed on the way, is neither: its way down is to be finished. */
-   return record && (record->state == ECL_CHANGELOG_APPLIED || (record->down && record->state != ECL_CHANGELOG_REVERTED));
+   return record &&
+          (record->state == ECL_CHANGELOG_APPLIED || (record->down && record->state != ECL_CHANGELOG_REVERTED));
 }
 
 const ecl_placed_t *
@@ -112,14 +113,15 @@ run_steps (ecl_migrate_t *self, const ecl_work_way_t *way, bson_error_t *error)
       self->event.rows = 0;
       tell (self);
       if (self->world->cancelled (self->world)) {
-         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for, before step %zu of %zu", i + 1,
-                          way->n_acts);
+         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for, before step %zu of %zu",
+                          i + 1, way->n_acts);
       }
       if (!run_act (self, act, (int32_t) i + 1, &noted, error)) {
          say_where (self, act, error);
          return false;
       }
-      if (!noted && !ecl_history_step (self->options->world, self->options->holder, &self->record, (int32_t) i + 1, error)) {
+      if (!noted &&
+          !ecl_history_step (self->options->world, self->options->holder, &self->record, (int32_t) i + 1, error)) {
          return false;
       }
       self->record.steps = (int32_t) i + 1;
@@ -139,13 +141,15 @@ check_way (const ecl_migrate_t *self, const ecl_work_way_t *way, const ecl_chang
    }
    for (size_t i = 0; i < way->n_acts; i++) {
       if (way->acts[i].kind == ECL_ACT_TRANSACTION && !self->options->transactions) {
-         ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "this server has no transactions: it is no replica set");
+         ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED,
+                   "this server has no transactions: it is no replica set");
          say_where (self, &way->acts[i], error);
          return false;
       }
    }
    if (before && before->steps > 0 && before->down == self->down && before->state != ECL_CHANGELOG_APPLIED &&
-       before->state != ECL_CHANGELOG_REVERTED && before->checksum && strcmp (before->checksum, self->work->checksum) != 0) {
+       before->state != ECL_CHANGELOG_REVERTED && before->checksum &&
+       strcmp (before->checksum, self->work->checksum) != 0) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
                        "%s: %d of its steps are done, and the file is another by now: put the old one back, or `eclose "
                        "repair %s` to go on with this one behind these steps",
@@ -198,10 +202,14 @@ ecl_migrate_run (const ecl_migrate_options_t *options, const ecl_work_t *work, b
    goes_on = before && before->down == down &&
              (before->state == ECL_CHANGELOG_RUNNING || before->state == ECL_CHANGELOG_FAILED);
    self.again = goes_on;
-   self.record = (ecl_changelog_t){.name = work->name, .checksum = work->checksum, .down = down, .who = options->who,
-                                   .steps = goes_on ? before->steps : 0, .duration = -1};
-   self.event = (ecl_migrate_event_t){.work = work, .down = down, .n_steps = way->n_acts, .collection = "",
-                                      .resumed = goes_on && before->steps > 0};
+   self.record = (ecl_changelog_t){.name = work->name,
+                                   .checksum = work->checksum,
+                                   .down = down,
+                                   .who = options->who,
+                                   .steps = goes_on ? before->steps : 0,
+                                   .duration = -1};
+   self.event = (ecl_migrate_event_t){
+      .work = work, .down = down, .n_steps = way->n_acts, .collection = "", .resumed = goes_on && before->steps > 0};
    good = ecl_history_claim (options->world, options->holder, before, &self.record, error);
    if (!good) {
       goto done;

@@ -63,7 +63,8 @@ index_name (ecl_migrate_t *self, const ecl_value_t *keys)
          name = ecl_arena_printf (&self->arena, "%s%s%.*s_%.*s", name, gap, (int) field.key_len, field.key,
                                   (int) field.value.len, field.value.u.str);
       } else {
-         long long way = field.value.type == BSON_TYPE_DOUBLE ? (long long) field.value.u.f64 : (long long) field.value.u.i64;
+         long long way =
+            field.value.type == BSON_TYPE_DOUBLE ? (long long) field.value.u.f64 : (long long) field.value.u.i64;
 
          name = ecl_arena_printf (&self->arena, "%s%s%.*s_%lld", name, gap, (int) field.key_len, field.key, way);
       }
@@ -182,22 +183,25 @@ rename_collection (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *erro
          break;
       }
       if (!is_from) {
-         good = is_to && (before || tries) ? true
-                                           : ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "there is no collection %s%s", from,
-                                                       is_to ? ", and there is one of the new name" : "");
+         good = is_to && (before || tries)
+                   ? true
+                   : ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "there is no collection %s%s", from,
+                               is_to ? ", and there is one of the new name" : "");
          break;
       }
       bson_reinit (&command);
-      BSON_APPEND_UTF8 (&command, "renameCollection", ecl_arena_printf (&self->arena, "%s.%s", self->options->database, from));
+      BSON_APPEND_UTF8 (&command, "renameCollection",
+                        ecl_arena_printf (&self->arena, "%s.%s", self->options->database, from));
       BSON_APPEND_UTF8 (&command, "to", ecl_arena_printf (&self->arena, "%s.%s", self->options->database, to));
       BSON_APPEND_BOOL (&command, "dropTarget", ecl_act_flag (act, ECL_ARG_DROP_TARGET));
       ecl_store_write_concern (&command);
       ecl_call_t call = {.database = "admin", .command = &command};
-      ecl_reply_t result =
-         self->world->run_command (self->world, &call, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply, error);
+      ecl_reply_t result = self->world->run_command (self->world, &call,
+                                                     self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply, error);
       bson_destroy (&reply);
       good = result == ECL_REPLY_OK;
-      if (result != ECL_REPLY_LOST || error->code == ECL_ERROR_LEASE || tries == 10 || !self->world->wait (self->world, 500)) {
+      if (result != ECL_REPLY_LOST || error->code == ECL_ERROR_LEASE || tries == 10 ||
+          !self->world->wait (self->world, 500)) {
          break;
       }
    }
@@ -255,7 +259,8 @@ static void
 append_validator (ecl_migrate_t *self, const ecl_act_t *act, bson_t *command)
 {
    const ecl_field_t *schema = &act->args[ECL_ARG_SCHEMA], *filter = &act->args[ECL_ARG_FILTER];
-   const char *level = ecl_migrate_text (self, act, ECL_ARG_LEVEL), *action = ecl_migrate_text (self, act, ECL_ARG_ACTION);
+   const char *level = ecl_migrate_text (self, act, ECL_ARG_LEVEL),
+              *action = ecl_migrate_text (self, act, ECL_ARG_ACTION);
    const ecl_chain_t *chain = chain_of (self, act);
    bson_t validator;
 
@@ -355,7 +360,8 @@ wait_until (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
       }
       if (self->world->now (self->world) - began >= limit) {
          return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
-                          "after %" PRId64 " seconds a document of %s still matches the filter", limit / 1000, collection);
+                          "after %" PRId64 " seconds a document of %s still matches the filter", limit / 1000,
+                          collection);
       }
       if (!self->world->wait (self->world, 500)) {
          return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for");
@@ -411,8 +417,8 @@ ecl_migrate_assert (ecl_migrate_t *self, const ecl_act_t *act, ecl_txn_t *txn, b
       } else {
          snprintf (expected, sizeof expected, "%" PRId64 " to %" PRId64, low, high);
       }
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT, "%s%s%" PRId64 " documents of %s match, expected %s", message,
-                       *message ? ": " : "", n, collection, expected);
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT, "%s%s%" PRId64 " documents of %s match, expected %s",
+                       message, *message ? ": " : "", n, collection, expected);
    }
    return good;
 }

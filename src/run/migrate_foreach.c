@@ -22,14 +22,14 @@ typedef struct {
    ecl_migrate_t *run;
    const ecl_act_t *act;
    const char *collection;
-   ecl_arena_t plan;     /* of the expressions */
+   ecl_arena_t plan; /* of the expressions */
    ecl_eval_t ev;
    ecl_expr_t **lets;
-   ecl_arena_t arena;    /* of the batch */
+   ecl_arena_t arena; /* of the batch */
    ecl_row_t rows[ROWS];
    uint32_t n;
    size_t bytes;
-   int64_t seen, held;   /* rows of this pass */
+   int64_t seen, held; /* rows of this pass */
    int64_t total;
 } foreach_t;
 

@@ -1,7 +1,7 @@
 /* Rows into statements: "$$name" of a foreach's `let` by its value. See migrate.h.
  *
- * Only a string that is exactly that is replaced. Inside of a pipeline and of $expr the value becomes a $literal, so that
- * data that looks like "$field" is never read as an expression.
+ * Only a string that is exactly that is replaced. Inside of a pipeline and of $expr the value becomes a $literal, so
+ * that data that looks like "$field" is never read as an expression.
  */
 #include "run/migrate-private.h"
 

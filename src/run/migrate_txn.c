@@ -1,7 +1,8 @@
 /* Steps in a transaction: all of them, the note that they are done, and the lease touched by its token, or nothing.
  *
- * The note makes it once: a run that dies behind the commit finds the step done. The lease makes it ours: who was granted
- * the lease since has changed its document, and then the commit fails; who is granted it afterwards reads the note.
+ * The note makes it once: a run that dies behind the commit finds the step done. The lease makes it ours: who was
+ * granted the lease since has changed its document, and then the commit fails; who is granted it afterwards reads the
+ * note.
  */
 #include "run/migrate-private.h"
 
@@ -38,13 +39,15 @@ touch (ecl_migrate_t *self, const char *collection, const char *id, const char *
    bson_append_document_end (&list, &one);
    bson_append_array_end (&command, &list);
    *txn = ECL_TXN_CONTINUE;
-   good = self->world->run_command (self->world, &call, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply, error) ==
-          ECL_REPLY_OK;
+   good = self->world->run_command (self->world, &call, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply,
+                                    error) == ECL_REPLY_OK;
    if (good && bson_iter_init_find (&iter, &reply, "writeErrors")) {
-      good = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "%s could not be written in the transaction", collection);
+      good =
+         ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "%s could not be written in the transaction", collection);
    } else if (good && !(bson_iter_init_find (&iter, &reply, "n") && bson_iter_as_int64 (&iter) == 1)) {
       ecl_holder_lose (self->options->holder);
-      good = ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease is no longer ours: nothing of the transaction was done");
+      good = ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
+                       "the lease is no longer ours: nothing of the transaction was done");
    }
    bson_destroy (&reply);
    bson_destroy (&command);
@@ -117,18 +120,21 @@ ecl_migrate_transaction (ecl_migrate_t *self, const ecl_act_t *act, int32_t step
       bool good, noted = false;
       bson_error_t why;
 
-      good = run_statements (self, act, &txn, error) &&
-             touch (self, ECL_STORE_CHANGELOG, self->record.name, "steps", steps, true, &txn, error) &&
-             touch (self, ECL_STORE_LEASE, self->options->holder->name, "touched", self->record.token, false, &txn, error);
+      good =
+         run_statements (self, act, &txn, error) &&
+         touch (self, ECL_STORE_CHANGELOG, self->record.name, "steps", steps, true, &txn, error) &&
+         touch (self, ECL_STORE_LEASE, self->options->holder->name, "touched", self->record.token, false, &txn, error);
       if (good) {
          end.txn = ECL_TXN_COMMIT;
-         result = self->world->run_command (self->world, &end, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply, error);
+         result = self->world->run_command (self->world, &end, self->world->now (self->world) + ECL_WORLD_TIMEOUT,
+                                            &reply, error);
          bson_destroy (&reply);
          if (result == ECL_REPLY_OK) {
             return true;
          }
       } else {
-         /* What an application or the server made of it stands in the error; a lost answer has no code of the server's. */
+         /* What an application or the server made of it stands in the error; a lost answer has no code of the server's.
+          */
          bool lost = error->code == ECL_ERROR_LEASE && error->domain == ECL_DOMAIN_STORE;
 
          self->world->run_command (self->world, &end, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply, &why);
@@ -136,7 +142,8 @@ ecl_migrate_transaction (ecl_migrate_t *self, const ecl_act_t *act, int32_t step
          if (lost) {
             return false;
          }
-         result = error->domain >= ECL_DOMAIN_BASE && error->domain <= ECL_DOMAIN_CLI ? ECL_REPLY_REFUSED : ECL_REPLY_LOST;
+         result =
+            error->domain >= ECL_DOMAIN_BASE && error->domain <= ECL_DOMAIN_CLI ? ECL_REPLY_REFUSED : ECL_REPLY_LOST;
          result = result == ECL_REPLY_LOST && error->code > 20000 ? ECL_REPLY_REFUSED : result;
       }
       /* Whether it took effect is read, never guessed. */

@@ -25,7 +25,7 @@ static const struct {
 static verb_t
 verb_of (ecl_act_kind_t kind)
 {
-   return kind == ECL_ACT_INSERT ? VERB_INSERT
+   return kind == ECL_ACT_INSERT                                      ? VERB_INSERT
           : kind == ECL_ACT_DELETE_ONE || kind == ECL_ACT_DELETE_MANY ? VERB_DELETE
                                                                       : VERB_UPDATE;
 }
@@ -184,8 +184,8 @@ append (writer_t *self, const ecl_value_t *entry, bson_error_t *error)
    const char *key;
 
    if (size > BYTES_MAX + 10u * 1024 * 1024) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_TOO_LARGE, "a statement of %" PRIu64 " bytes is larger than any server takes",
-                       size);
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_TOO_LARGE,
+                       "a statement of %" PRIu64 " bytes is larger than any server takes", size);
    }
    if (self->n && (self->n == STATEMENTS_MAX || self->list.len + size > BYTES_MAX) && !flush (self, error)) {
       return false;
@@ -312,7 +312,9 @@ ecl_migrate_write (ecl_migrate_t *self, const ecl_act_t *act, ecl_row_t *rows, s
    bool bulk = act->kind == ECL_ACT_BULK_WRITE, good = true, held;
    const ecl_act_t *acts = bulk ? act->acts : act;
    size_t n_acts = bulk ? act->n_acts : 1;
-   writer_t writer = {.run = self, .collection = ecl_migrate_text (self, act, ECL_ARG_COLLECTION), .txn = txn,
+   writer_t writer = {.run = self,
+                      .collection = ecl_migrate_text (self, act, ECL_ARG_COLLECTION),
+                      .txn = txn,
                       .verb = n_acts ? verb_of (acts[0].kind) : VERB_UPDATE};
 
    ecl_arena_init (&writer.arena);
@@ -432,7 +434,8 @@ ecl_migrate_ranges (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *err
    do {
       n = 0;
       ecl_arena_reset (&arena);
-      while ((good = ecl_scan_next (&scan, self->world, self->options->database, collection, 1000, &item, error)) && item) {
+      while ((good = ecl_scan_next (&scan, self->world, self->options->database, collection, 1000, &item, error)) &&
+             item) {
          ecl_value_t id = ecl_document_get (item, "_id", 3);
 
          ids[n++] = ecl_value_copy (&arena, &id);
