@@ -14,6 +14,8 @@
 #include "mql/schema.h"
 #include "text/text.h"
 
+#include <glob.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- the count ---- */
@@ -116,6 +118,19 @@ static const char *const filters[] = {
 };
 
 static void
+read_file (const char *path, char **bytes, size_t *size)
+{
+   FILE *file = fopen (path, "rb");
+   size_t cap = 1 << 20;
+
+   assert_non_null (file);
+   *bytes = malloc (cap);
+   *size = fread (*bytes, 1, cap - 1, file);
+   (*bytes)[*size] = '\0';
+   fclose (file);
+}
+
+static void
 complain (void *context, const uint8_t *at, uint32_t code, const char *message)
 {
    (void) at;
@@ -140,40 +155,48 @@ read_text (ecl_text_t *text, const char *yaml)
    return ecl_document_get (&root, "", 0);
 }
 
+/* Runs the pipeline on each document a few times; counts in the last rounds. */
 static void
-check_pipeline (const char *yaml)
+check_plan (const char *name, const ecl_value_t *pipeline, const ecl_value_t *values, size_t n)
 {
-   ecl_plan_options_t options = {.report = complain, .report_context = (void *) (uintptr_t) yaml};
+   ecl_plan_options_t options = {.report = complain, .report_context = (void *) (uintptr_t) name};
    ecl_plan_t *plan = ecl_plan_new (&options);
-   ecl_text_t texts[N_DOCUMENTS], pipeline_text;
-   ecl_value_t pipeline = read_text (&pipeline_text, yaml);
    ecl_eval_t ev;
 
-   assert_true (ecl_plan_add_pipeline (plan, &pipeline, NULL));
+   assert_true (ecl_plan_add_pipeline (plan, pipeline, NULL));
    ecl_plan_link (plan);
    ecl_eval_init (&ev);
-   for (size_t i = 0; i < N_DOCUMENTS; i++) {
-      read_text (&texts[i], documents[i]);
-   }
    for (int round = 0; round < WARM + COUNTED; round++) {
-      for (size_t i = 0; i < N_DOCUMENTS; i++) {
+      for (size_t i = 0; i < n; i++) {
          unsigned long before = allocations;
          const uint8_t *out;
          size_t len;
          bson_error_t error;
-         bool ok = ecl_plan_run (plan, &ev, texts[i].doc + 6, texts[i].len - 7, &out, &len, &error);
+         bool ok = ecl_plan_run (plan, &ev, values[i].u.raw, values[i].len, &out, &len, &error);
 
          if (round >= WARM && allocations != before) {
-            fail_msg ("%s on %s (%s): %lu allocations", yaml, documents[i], ok ? "done" : error.message,
+            fail_msg ("%s on document %zu (%s): %lu allocations", name, i, ok ? "done" : error.message,
                       allocations - before);
          }
       }
    }
+   ecl_eval_cleanup (&ev);
+   ecl_plan_destroy (plan);
+}
+
+static void
+check_pipeline (const char *yaml)
+{
+   ecl_text_t texts[N_DOCUMENTS], pipeline_text;
+   ecl_value_t values[N_DOCUMENTS], pipeline = read_text (&pipeline_text, yaml);
+
+   for (size_t i = 0; i < N_DOCUMENTS; i++) {
+      values[i] = read_text (&texts[i], documents[i]);
+   }
+   check_plan (yaml, &pipeline, values, N_DOCUMENTS);
    for (size_t i = 0; i < N_DOCUMENTS; i++) {
       ecl_text_cleanup (&texts[i]);
    }
-   ecl_eval_cleanup (&ev);
-   ecl_plan_destroy (plan);
    ecl_text_cleanup (&pipeline_text);
 }
 
@@ -240,6 +263,47 @@ test_migrations (void **state)
    }
 }
 
+/* The migrations of examples/, both ways, on the documents that they show. */
+static void
+test_examples_of_migrations (void **state)
+{
+   const char *root = *state;
+   char *pattern = bson_strdup_printf ("%s/*/migrations/*/*.yaml", root);
+   glob_t files;
+
+   assert_int_equal (glob (pattern, 0, NULL, &files), 0);
+   assert_true (files.gl_pathc >= 5);
+   for (size_t i = 0; i < files.gl_pathc; i++) {
+      static const char *const ways[][2] = {{"up", "in"}, {"down", "out"}};
+      char *bytes = NULL;
+      size_t size = 0;
+
+      read_file (files.gl_pathv[i], &bytes, &size);
+      for (int w = 0; w < 2; w++) {
+         ecl_text_t text;
+         ecl_value_t file = read_text (&text, bytes), list, item, values[64];
+         ecl_value_t pipeline = ecl_document_get (&file, ways[w][0], strlen (ways[w][0]));
+         ecl_iter_t iter;
+         size_t n = 0;
+
+         list = ecl_document_get (&file, "examples", 8);
+         if (pipeline.type == BSON_TYPE_ARRAY && list.type == BSON_TYPE_ARRAY) {
+            ecl_iter_init (&iter, &list);
+            while (n < 64 && ecl_iter_item (&iter, &item)) {
+               values[n] = ecl_document_get (&item, ways[w][1], strlen (ways[w][1]));
+               n += values[n].type == BSON_TYPE_DOCUMENT;
+            }
+            assert_true (n > 0);
+            check_plan (files.gl_pathv[i], &pipeline, values, n);
+         }
+         ecl_text_cleanup (&text);
+      }
+      free (bytes);
+   }
+   globfree (&files);
+   bson_free (pattern);
+}
+
 static void
 test_filters (void **state)
 {
@@ -281,11 +345,13 @@ test_filters (void **state)
 }
 
 int
-main (void)
+main (int argc, char **argv)
 {
+   void *examples = argc > 1 ? argv[1] : (void *) (uintptr_t) "examples";
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_counted),    cmocka_unit_test (test_expressions), cmocka_unit_test (test_examples),
-      cmocka_unit_test (test_migrations), cmocka_unit_test (test_filters),
+      cmocka_unit_test (test_counted),  cmocka_unit_test (test_expressions),
+      cmocka_unit_test (test_examples), cmocka_unit_test (test_migrations),
+      cmocka_unit_test (test_filters),  cmocka_unit_test_prestate (test_examples_of_migrations, examples),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
