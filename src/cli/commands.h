@@ -15,6 +15,8 @@ extern const ecl_command_t ecl_cmd_plan;
 extern const ecl_command_t ecl_cmd_up;
 extern const ecl_command_t ecl_cmd_down;
 extern const ecl_command_t ecl_cmd_verify;
+extern const ecl_command_t ecl_cmd_lock;
+extern const ecl_command_t ecl_cmd_unlock;
 extern const ecl_command_t ecl_cmd_query;
 extern const ecl_command_t ecl_cmd_view;
 extern const ecl_command_t ecl_cmd_history;
