@@ -37,7 +37,7 @@ struct _eclose_project_t {
    bool tried, loaded;
    ecl_project_t *project;
    ecl_upgrades_t *upgrades;
-   bson_t problems;
+   bson_t *problems;
 };
 
 /* What stands before the path of a published file in messages. */

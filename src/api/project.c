@@ -13,7 +13,7 @@ eclose_project_new (void)
 
    self->last_source = &self->sources;
    self->last_function = &self->functions;
-   bson_init (&self->problems);
+   self->problems = bson_new ();
    return self;
 }
 
@@ -55,7 +55,7 @@ eclose_project_destroy (eclose_project_t *self)
       self->functions = next;
    }
    bson_free (self->folder);
-   bson_destroy (&self->problems);
+   bson_destroy (self->problems);
    bson_free (self);
 }
 
@@ -260,7 +260,7 @@ keep_problems (eclose_project_t *self, ecl_diags_t *diags)
       bson_t problem;
 
       bson_uint32_to_string ((uint32_t) i, &key, buffer, sizeof buffer);
-      BSON_APPEND_DOCUMENT_BEGIN (&self->problems, key, &problem);
+      BSON_APPEND_DOCUMENT_BEGIN (self->problems, key, &problem);
       BSON_APPEND_UTF8 (&problem, "level", diag->level == ECL_DIAG_ERROR ? "error" : "warning");
       BSON_APPEND_UTF8 (&problem, "domain", ecl_domain_name (diag->domain));
       BSON_APPEND_INT32 (&problem, "code", (int32_t) diag->code);
@@ -269,7 +269,7 @@ keep_problems (eclose_project_t *self, ecl_diags_t *diags)
       BSON_APPEND_INT32 (&problem, "column", (int32_t) diag->column);
       BSON_APPEND_UTF8 (&problem, "path", diag->path);
       BSON_APPEND_UTF8 (&problem, "message", diag->message);
-      bson_append_document_end (&self->problems, &problem);
+      bson_append_document_end (self->problems, &problem);
    }
 }
 
@@ -300,7 +300,7 @@ eclose_project_load (eclose_project_t *self, bson_error_t *error)
 const bson_t *
 eclose_project_problems (const eclose_project_t *self)
 {
-   return &self->problems;
+   return self->problems;
 }
 
 bool

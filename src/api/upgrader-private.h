@@ -22,7 +22,7 @@ struct _eclose_upgrader_t {
    const ecl_upgrader_t *failed;       /* the last call failed there; else NULL */
    bool load_failed;                   /* or in its loader */
    bson_error_t load_error;
-   bson_t failure;
+   bson_t *failure;
    char target_text[ECL_VERSION_TEXT], text[ECL_VERSION_TEXT];
 };
 

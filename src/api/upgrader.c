@@ -1,4 +1,5 @@
 /* The public upgrader. See eclose/upgrader.h. */
+#include "base/aligned.h"
 #include "api/upgrader-private.h"
 
 #include "upgrade/append.h"
@@ -14,10 +15,10 @@ eclose_upgrader_new (const eclose_project_t *project, const char *collection, co
       return NULL;
    }
    chain = ecl_project_chain (project->project, collection);
-   self = bson_malloc0 (sizeof *self);
+   self = ecl_aligned_new (self);
    self->project = project;
    self->collection = bson_strdup (collection);
-   bson_init (&self->failure);
+   self->failure = bson_new ();
    ecl_arena_init (&self->arena);
    if (chain) {
       ecl_version_t version = ecl_api_own_target (chain);
@@ -57,9 +58,9 @@ eclose_upgrader_destroy (eclose_upgrader_t *self)
          ecl_eval_cleanup (&self->stamp_ev);
       }
       ecl_arena_cleanup (&self->arena);
-      bson_destroy (&self->failure);
+      bson_destroy (self->failure);
       bson_free (self->collection);
-      bson_free (self);
+      ecl_aligned_free (self);
    }
 }
 
@@ -316,15 +317,15 @@ append_failure (bson_t *out, const ecl_chain_t *chain, const ecl_failure_t *fail
 const bson_t *
 eclose_upgrader_error_document (eclose_upgrader_t *self)
 {
-   bson_reinit (&self->failure);
+   bson_reinit (self->failure);
    if (self->load_failed) {
-      BSON_APPEND_UTF8 (&self->failure, "domain", ecl_domain_name (self->load_error.domain));
-      BSON_APPEND_INT32 (&self->failure, "code", (int32_t) self->load_error.code);
-      BSON_APPEND_UTF8 (&self->failure, "message", self->load_error.message);
-      BSON_APPEND_UTF8 (&self->failure, "collection", self->collection);
-      BSON_APPEND_UTF8 (&self->failure, "to", self->target_text);
+      BSON_APPEND_UTF8 (self->failure, "domain", ecl_domain_name (self->load_error.domain));
+      BSON_APPEND_INT32 (self->failure, "code", (int32_t) self->load_error.code);
+      BSON_APPEND_UTF8 (self->failure, "message", self->load_error.message);
+      BSON_APPEND_UTF8 (self->failure, "collection", self->collection);
+      BSON_APPEND_UTF8 (self->failure, "to", self->target_text);
    } else if (self->failed) {
-      append_failure (&self->failure, self->chain, ecl_upgrader_failure (self->failed));
+      append_failure (self->failure, self->chain, ecl_upgrader_failure (self->failed));
    }
-   return &self->failure;
+   return self->failure;
 }

@@ -970,7 +970,9 @@ ecl_work_link (ecl_project_t *self, ecl_diags_t *diags)
          ok = ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID, work->file, 0, 0, NULL,
                              "%s has the same name: endings do not count", work[-1].file);
       }
-      ok &= check_acts (self, work, &work->up, diags) & check_acts (self, work, &work->down, diags);
+      /* Both, so that one run shows every problem. */
+      ok = check_acts (self, work, &work->up, diags) && ok;
+      ok = check_acts (self, work, &work->down, diags) && ok;
    }
    return ok;
 }

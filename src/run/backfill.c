@@ -1,4 +1,5 @@
 /* The backfill's states that read, begin and end; step and drive. See backfill.h and backfill-private.h. */
+#include "base/aligned.h"
 #include "run/backfill-private.h"
 
 #include "run/survey.h"
@@ -29,7 +30,7 @@ ecl_backfill_new (const ecl_backfill_options_t *options, bson_error_t *error)
    if (!converter) {
       return NULL;
    }
-   self = bson_malloc0 (sizeof *self);
+   self = ecl_aligned_new (self);
    self->options = *options;
    self->options.batch = options->batch ? options->batch : DEFAULT_BATCH;
    self->converter = converter;
@@ -85,7 +86,7 @@ ecl_backfill_destroy (ecl_backfill_t *self)
    ecl_arena_cleanup (&self->arena);
    ecl_arena_cleanup (&self->push_arena);
    ecl_converter_destroy (self->converter);
-   bson_free (self);
+   ecl_aligned_free (self);
 }
 
 void
