@@ -47,6 +47,16 @@ eclose_context_loader (const eclose_context_t *context)
    return context->ev->loader ? ecl_loads_public (context->ev->loader->context) : NULL;
 }
 
+/* Room for n documents; the arena's own alignment is less than they want. */
+static bson_t *
+aligned_views (ecl_arena_t *arena, uint32_t n)
+{
+   size_t align = BSON_ALIGNOF (bson_t);
+   uintptr_t start = (uintptr_t) ecl_arena_alloc (arena, ((size_t) n + 1) * sizeof (bson_t) + align);
+
+   return (bson_t *) ((start + align - 1) / align * align);
+}
+
 bool
 eclose_context_find (eclose_context_t *context, const char *collection, const char *field, const bson_value_t *value,
                      const bson_t **documents, size_t *n, bson_error_t *error)
@@ -66,7 +76,7 @@ eclose_context_find (eclose_context_t *context, const char *collection, const ch
    ecl_cursor_value (&cursor, &key);
    switch (ecl_eval_load (ev, collection, field, &key, &found, &count, error)) {
    case ECL_LOAD_READY:
-      views = ecl_arena_array (&ev->arena, bson_t, count + 1);
+      views = aligned_views (&ev->arena, count);
       for (uint32_t i = 0; i < count; i++) {
          BSON_ASSERT (bson_init_static (&views[i], found[i].u.raw, found[i].len));
       }

@@ -1,5 +1,4 @@
 /* The public upgrader. See eclose/upgrader.h. */
-#include "base/aligned.h"
 #include "api/upgrader-private.h"
 
 #include "upgrade/append.h"
@@ -15,7 +14,7 @@ eclose_upgrader_new (const eclose_project_t *project, const char *collection, co
       return NULL;
    }
    chain = ecl_project_chain (project->project, collection);
-   self = ecl_aligned_new (self);
+   self = BSON_ALIGNED_ALLOC0 (eclose_upgrader_t);
    self->project = project;
    self->collection = bson_strdup (collection);
    self->failure = bson_new ();
@@ -60,7 +59,7 @@ eclose_upgrader_destroy (eclose_upgrader_t *self)
       ecl_arena_cleanup (&self->arena);
       bson_destroy (self->failure);
       bson_free (self->collection);
-      ecl_aligned_free (self);
+      bson_free (self);
    }
 }
 

@@ -3,7 +3,6 @@
  * Where upgrades look documents up in other collections, some documents are read ahead, so that all of them cause one
  * query per collection; else each document passes through as it comes, without a copy.
  */
-#include "base/aligned.h"
 #include "client/client-private.h"
 
 #include <string.h>
@@ -27,7 +26,7 @@ struct _eclose_cursor_t {
 static eclose_cursor_t *
 cursor_new (eclose_collection_t *handle)
 {
-   eclose_cursor_t *self = ecl_aligned_new (self);
+   eclose_cursor_t *self = BSON_ALIGNED_ALLOC0 (eclose_cursor_t);
 
    self->handle = handle;
    bson_init (&self->failure);
@@ -284,6 +283,6 @@ eclose_cursor_destroy (eclose_cursor_t *self)
       ecl_client_give_back (self->handle, self->upgrader);
       bson_destroy (self->mine);
       bson_destroy (&self->failure);
-      ecl_aligned_free (self);
+      bson_free (self);
    }
 }

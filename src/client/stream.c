@@ -1,5 +1,4 @@
 /* Change streams whose events carry documents in the target's shape. See eclose/mongoc.h. */
-#include "base/aligned.h"
 #include "client/client-private.h"
 
 #include <string.h>
@@ -17,7 +16,7 @@ struct _eclose_change_stream_t {
 eclose_change_stream_t *
 eclose_collection_watch (eclose_collection_t *self, const bson_t *pipeline, const bson_t *opts)
 {
-   eclose_change_stream_t *stream = ecl_aligned_new (stream);
+   eclose_change_stream_t *stream = BSON_ALIGNED_ALLOC0 (eclose_change_stream_t);
 
    stream->handle = self;
    stream->stream = mongoc_collection_watch (self->collection, pipeline, opts);
@@ -103,6 +102,6 @@ eclose_change_stream_destroy (eclose_change_stream_t *self)
       ecl_client_give_back (self->handle, self->upgrader);
       bson_destroy (&self->event);
       bson_destroy (&self->failure);
-      ecl_aligned_free (self);
+      bson_free (self);
    }
 }

@@ -1,5 +1,4 @@
 /* The backfill's states that read, begin and end; step and drive. See backfill.h and backfill-private.h. */
-#include "base/aligned.h"
 #include "run/backfill-private.h"
 
 #include "run/survey.h"
@@ -30,7 +29,7 @@ ecl_backfill_new (const ecl_backfill_options_t *options, bson_error_t *error)
    if (!converter) {
       return NULL;
    }
-   self = ecl_aligned_new (self);
+   self = BSON_ALIGNED_ALLOC0 (ecl_backfill_t);
    self->options = *options;
    self->options.batch = options->batch ? options->batch : DEFAULT_BATCH;
    self->converter = converter;
@@ -86,7 +85,7 @@ ecl_backfill_destroy (ecl_backfill_t *self)
    ecl_arena_cleanup (&self->arena);
    ecl_arena_cleanup (&self->push_arena);
    ecl_converter_destroy (self->converter);
-   ecl_aligned_free (self);
+   bson_free (self);
 }
 
 void
