@@ -72,11 +72,12 @@ enter (unsigned high, unsigned low)
    switch_back (self);
 }
 
-fiber_t *
-fiber_start (void (*body) (void *context), void *context)
+/* A cleared fiber with a stack: one that was used before, or a new one. Not inlined: getcontext returns twice, and what
+ * changes in the function around it could be lost. */
+static ECL_NOINLINE fiber_t *
+take_fiber (void)
 {
    fiber_t *self = unused;
-   uintptr_t bits;
    void *stack;
 
    if (self) {
@@ -89,10 +90,19 @@ fiber_start (void (*body) (void *context), void *context)
    stack = self->stack;
    memset (self, 0, sizeof *self);
    self->stack = stack;
+   return self;
+}
+
+fiber_t *
+fiber_start (void (*body) (void *context), void *context)
+{
+   fiber_t *const self = take_fiber ();
+   uintptr_t bits;
+
    self->body = body;
    self->context = context;
    getcontext (&self->own);
-   self->own.uc_stack.ss_sp = stack;
+   self->own.uc_stack.ss_sp = self->stack;
    self->own.uc_stack.ss_size = STACK_SIZE;
    self->own.uc_link = NULL;
    bits = (uintptr_t) self;
