@@ -4,28 +4,11 @@
 
 #include "mql/plan.h"
 
-#include <time.h>
-
-/* Parse problems, with their place in the pipeline. */
-typedef struct {
-   const ecl_text_t *text;
-   ecl_diags_t diags;
-} report_t;
-
-static void
-report (void *context, const uint8_t *at, uint32_t code, const char *message)
-{
-   report_t *self = context;
-
-   ecl_text_diag (self->text, &self->diags, ECL_DIAG_ERROR, ECL_DOMAIN_MQL, code, at ? at : self->text->doc, "%s",
-                  message);
-}
-
 static ecl_plan_t *
 make_plan (const ecl_cli_t *cli, const ecl_text_t *text)
 {
-   report_t context = {.text = text};
-   ecl_plan_options_t options = {.report = report, .report_context = &context, .allow_now = true};
+   ecl_argument_report_t context = {.text = text};
+   ecl_plan_options_t options = {.report = ecl_argument_report, .report_context = &context, .allow_now = true};
    ecl_value_t root = ecl_raw_document (text->doc, text->len), pipeline = ecl_document_get (&root, "", 0);
    ecl_plan_t *plan = ecl_plan_new (&options);
 
@@ -42,11 +25,22 @@ make_plan (const ecl_cli_t *cli, const ecl_text_t *text)
 }
 
 static bool
-write_error (ecl_writer_t *writer, const bson_error_t *failure, bson_error_t *error)
+write_result (void *context, ecl_eval_t *ev, ecl_writer_t *writer, const uint8_t *doc, size_t len, bson_error_t *error)
+{
+   const ecl_plan_t *plan = context;
+   const uint8_t *out;
+   size_t out_len;
+
+   return ecl_plan_run (plan, ev, doc, len, &out, &out_len, error) && ecl_writer_write (writer, out, out_len, error);
+}
+
+static bool
+write_error (void *context, ecl_writer_t *writer, const bson_error_t *failure, bson_error_t *error)
 {
    bson_t line = BSON_INITIALIZER, inner;
    bool ok;
 
+   (void) context;
    BSON_APPEND_DOCUMENT_BEGIN (&line, "error", &inner);
    BSON_APPEND_INT32 (&inner, "code", (int32_t) failure->code);
    BSON_APPEND_UTF8 (&inner, "message", failure->message);
@@ -57,64 +51,20 @@ write_error (ecl_writer_t *writer, const bson_error_t *failure, bson_error_t *er
 }
 
 static ecl_exit_t
-run_documents (const ecl_cli_t *cli, const ecl_plan_t *plan, ecl_reader_t *reader, ecl_writer_t *writer)
-{
-   bool keep_going = ecl_cli_flag (cli, "keep-going");
-   ecl_exit_t status = ECL_EXIT_OK;
-   struct timespec now;
-   bson_error_t error;
-   ecl_eval_t ev;
-
-   ecl_eval_init (&ev);
-   clock_gettime (CLOCK_REALTIME, &now);
-   ev.now = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-   for (;;) {
-      const uint8_t *doc, *out;
-      size_t len, out_len;
-      bool ok = ecl_reader_next (reader, &doc, &len, &error), at_document = ok && doc;
-
-      if (ok && !doc) {
-         break;
-      }
-      ok = ok && ecl_plan_run (plan, &ev, doc, len, &out, &out_len, &error);
-      if (ok) {
-         ok = ecl_writer_write (writer, out, out_len, &error);
-      } else if (keep_going && !reader->broken) {
-         ok = write_error (writer, &error, &error);
-      } else if (at_document) {
-         ecl_error_prefix (&error, "%s: document %llu", reader->name, (unsigned long long) reader->n);
-      }
-      if (!ok && writer->closed) {
-         status = ECL_EXIT_FAILED; /* whoever read has seen enough: main knows */
-         break;
-      }
-      if (!ok) {
-         status = ecl_cli_fail (cli, "%s", error.message);
-         break;
-      }
-   }
-   ecl_eval_cleanup (&ev);
-   return status;
-}
-
-static ecl_exit_t
 run (ecl_cli_t *cli)
 {
    ecl_exit_t status = ECL_EXIT_FAILED;
    ecl_plan_t *plan = NULL;
-   ecl_reader_t reader;
-   ecl_writer_t writer;
    ecl_text_t text;
 
    ecl_text_init (&text);
    if (ecl_argument_read (cli, cli->args[0], "PIPELINE", &text)) {
       plan = make_plan (cli, &text);
    }
-   if (plan && ecl_reader_open (&reader, cli, cli->n_args > 1 ? cli->args[1] : NULL)) {
-      ecl_writer_init (&writer, cli);
-      status = run_documents (cli, plan, &reader, &writer);
-      ecl_writer_cleanup (&writer);
-      ecl_reader_close (&reader);
+   if (plan) {
+      ecl_documents_visitor_t visitor = {write_result, ecl_cli_flag (cli, "keep-going") ? write_error : NULL, plan};
+
+      status = ecl_documents_visit (cli, cli->n_args > 1 ? cli->args[1] : NULL, &visitor);
    }
    ecl_plan_destroy (plan);
    ecl_text_cleanup (&text);

@@ -2,32 +2,22 @@
 #include "cli/commands.h"
 #include "cli/documents.h"
 
+#include "bson/cursor.h"
 #include "mql/match.h"
 
 #include <inttypes.h>
-#include <time.h>
-
-#include "bson/cursor.h"
 
 typedef struct {
-   const ecl_text_t *text;
-   ecl_diags_t diags;
-} report_t;
-
-static void
-report (void *context, const uint8_t *at, uint32_t code, const char *message)
-{
-   report_t *self = context;
-
-   ecl_text_diag (self->text, &self->diags, ECL_DIAG_ERROR, ECL_DOMAIN_MQL, code, at ? at : self->text->doc, "%s",
-                  message);
-}
+   ecl_match_t *match;
+   bool count, invert;
+   uint64_t matches;
+} choice_t;
 
 static ecl_match_t *
 make_match (const ecl_cli_t *cli, const ecl_text_t *text)
 {
-   report_t context = {.text = text};
-   ecl_match_options_t options = {.report = report, .report_context = &context, .allow_now = true};
+   ecl_argument_report_t context = {.text = text};
+   ecl_match_options_t options = {.report = ecl_argument_report, .report_context = &context, .allow_now = true};
    ecl_value_t root = ecl_raw_document (text->doc, text->len), filter = ecl_document_get (&root, "", 0);
    ecl_match_t *match;
 
@@ -42,77 +32,43 @@ make_match (const ecl_cli_t *cli, const ecl_text_t *text)
    return match;
 }
 
-static ecl_exit_t
-run_documents (const ecl_cli_t *cli, const ecl_match_t *match, ecl_reader_t *reader, ecl_writer_t *writer)
+static bool
+choose (void *context, ecl_eval_t *ev, ecl_writer_t *writer, const uint8_t *doc, size_t len, bson_error_t *error)
 {
-   bool count = ecl_cli_flag (cli, "count"), invert = ecl_cli_flag (cli, "invert");
-   ecl_exit_t status = ECL_EXIT_OK;
-   uint64_t matches = 0;
-   struct timespec now;
-   bson_error_t error;
-   ecl_eval_t ev;
+   ecl_value_t document = ecl_raw_document (doc, len);
+   choice_t *self = context;
+   bool matched;
 
-   ecl_eval_init (&ev);
-   clock_gettime (CLOCK_REALTIME, &now);
-   ev.now = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-   for (;;) {
-      bool matched = false, ok, at_document;
-      const uint8_t *doc;
-      size_t len;
-
-      ok = ecl_reader_next (reader, &doc, &len, &error);
-      at_document = ok && doc;
-      if (ok && !doc) {
-         break;
-      }
-      if (ok) {
-         ecl_value_t document = ecl_raw_document (doc, len);
-
-         ecl_arena_reset (&ev.arena);
-         ok = ecl_match_run (match, &ev, &document, &matched, &error);
-      }
-      if (ok && matched != invert) {
-         matches++;
-         ok = count || ecl_writer_write (writer, doc, len, &error);
-      } else if (!ok && at_document) {
-         ecl_error_prefix (&error, "%s: document %llu", reader->name, (unsigned long long) reader->n);
-      }
-      if (!ok && writer->closed) {
-         status = ECL_EXIT_FAILED; /* whoever read has seen enough: main knows */
-         break;
-      }
-      if (!ok) {
-         status = ecl_cli_fail (cli, "%s", error.message);
-         break;
-      }
+   ecl_arena_reset (&ev->arena);
+   if (!ecl_match_run (self->match, ev, &document, &matched, error)) {
+      return false;
    }
-   if (count && status == ECL_EXIT_OK) {
-      printf ("%" PRIu64 "\n", matches);
+   if (matched == self->invert) {
+      return true;
    }
-   ecl_eval_cleanup (&ev);
-   return status;
+   self->matches++;
+   return self->count || ecl_writer_write (writer, doc, len, error);
 }
 
 static ecl_exit_t
 run (ecl_cli_t *cli)
 {
+   choice_t choice = {.count = ecl_cli_flag (cli, "count"), .invert = ecl_cli_flag (cli, "invert")};
+   ecl_documents_visitor_t visitor = {.document = choose, .context = &choice};
    ecl_exit_t status = ECL_EXIT_FAILED;
-   ecl_match_t *match = NULL;
-   ecl_reader_t reader;
-   ecl_writer_t writer;
    ecl_text_t text;
 
    ecl_text_init (&text);
    if (ecl_argument_read (cli, cli->args[0], "FILTER", &text)) {
-      match = make_match (cli, &text);
+      choice.match = make_match (cli, &text);
    }
-   if (match && ecl_reader_open (&reader, cli, cli->n_args > 1 ? cli->args[1] : NULL)) {
-      ecl_writer_init (&writer, cli);
-      status = run_documents (cli, match, &reader, &writer);
-      ecl_writer_cleanup (&writer);
-      ecl_reader_close (&reader);
+   if (choice.match) {
+      status = ecl_documents_visit (cli, cli->n_args > 1 ? cli->args[1] : NULL, &visitor);
    }
-   ecl_match_destroy (match);
+   if (choice.count && status == ECL_EXIT_OK) {
+      printf ("%" PRIu64 "\n", choice.matches);
+   }
+   ecl_match_destroy (choice.match);
    ecl_text_cleanup (&text);
    return status;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- reading ---- */
@@ -192,4 +193,69 @@ ecl_argument_read (const ecl_cli_t *cli, const char *argument, const char *name,
    ecl_diags_cleanup (&diags);
    bson_free (bytes);
    return ok;
+}
+
+void
+ecl_argument_report (void *context, const uint8_t *at, uint32_t code, const char *message)
+{
+   ecl_argument_report_t *self = context;
+
+   ecl_text_diag (self->text, &self->diags, ECL_DIAG_ERROR, ECL_DOMAIN_MQL, code, at ? at : self->text->doc, "%s",
+                  message);
+}
+
+/* ---- one after another ---- */
+
+/* The next document and what is done with it; *end where there is none. */
+static bool
+visit_next (const ecl_documents_visitor_t *visitor, ecl_eval_t *ev, ecl_reader_t *reader, ecl_writer_t *writer,
+            bool *end, bson_error_t *error)
+{
+   bson_error_t failure;
+   const uint8_t *doc;
+   size_t len;
+   bool read = ecl_reader_next (reader, &doc, &len, error);
+
+   *end = read && !doc;
+   if (*end || (read && visitor->document (visitor->context, ev, writer, doc, len, error))) {
+      return true;
+   }
+   if (visitor->failed && !reader->broken && !writer->closed) {
+      failure = *error;
+      return visitor->failed (visitor->context, writer, &failure, error);
+   }
+   if (read) {
+      ecl_error_prefix (error, "%s: document %llu", reader->name, (unsigned long long) reader->n);
+   }
+   return false;
+}
+
+ecl_exit_t
+ecl_documents_visit (const ecl_cli_t *cli, const char *path, const ecl_documents_visitor_t *visitor)
+{
+   ecl_exit_t status = ECL_EXIT_OK;
+   ecl_reader_t reader;
+   ecl_writer_t writer;
+   struct timespec now;
+   bson_error_t error;
+   bool end = false;
+   ecl_eval_t ev;
+
+   if (!ecl_reader_open (&reader, cli, path)) {
+      return ECL_EXIT_FAILED;
+   }
+   ecl_writer_init (&writer, cli);
+   ecl_eval_init (&ev);
+   clock_gettime (CLOCK_REALTIME, &now);
+   ev.now = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+   while (!end && status == ECL_EXIT_OK) {
+      if (!visit_next (visitor, &ev, &reader, &writer, &end, &error)) {
+         /* Where whoever read has seen enough, main knows. */
+         status = writer.closed ? ECL_EXIT_FAILED : ecl_cli_fail (cli, "%s", error.message);
+      }
+   }
+   ecl_eval_cleanup (&ev);
+   ecl_writer_cleanup (&writer);
+   ecl_reader_close (&reader);
+   return status;
 }
