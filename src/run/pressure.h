@@ -1,0 +1,43 @@
+/* Pressure: what the server says of how it fares, for the throttle.
+ *
+ * Three questions, each at most about once a second, by whoever calls ecl_pressure_read before each batch and in each
+ * piece of a wait. What may not be asked, or what this server does not know, is said once and not asked again:
+ *
+ *    lag          replSetGetStatus (clusterMonitor); else hello, which everyone may: how far the majority is behind. A
+ *                 member that is delayed on purpose (replSetGetConfig) does not count.
+ *    flow control serverStatus (clusterMonitor)
+ *    oplog        the first and the last entry of local.oplog.rs (read on the database local)
+ *
+ * Through mongos there is none of them: there the throttle has the latency of its own writes, which is enough.
+ */
+#ifndef ECL_RUN_PRESSURE_H
+#define ECL_RUN_PRESSURE_H
+
+#include "run/throttle.h"
+#include "run/world.h"
+
+typedef enum { ECL_ASK_STATUS, ECL_ASK_HELLO, ECL_ASK_FLOW, ECL_ASK_OPLOG, ECL_ASK_N } ecl_ask_t;
+
+/* Ms between two readings; of the oplog, whose first entry takes a read, ten times that. */
+#define ECL_PRESSURE_EVERY 1000
+
+typedef struct {
+   bool closed[ECL_ASK_N]; /* not allowed, or not known there */
+   bool reads_config;      /* the members that are delayed on purpose are known */
+   uint64_t delayed;       /* bit n: member _id n is; ids of 64 and more are taken as not delayed */
+   int64_t asked_at, oplog_at;
+   bool asked;
+   ecl_pressure_t last;
+   /* Told once of each input that cannot be had, in a sentence; may be NULL. */
+   void (*say) (void *context, const char *message);
+   void *context;
+} ecl_pressure_reader_t;
+
+void
+ecl_pressure_init (ecl_pressure_reader_t *self, void (*say) (void *context, const char *message), void *context);
+
+/* Asks where it is time. True where *out is a new reading for ecl_throttle_pressure. */
+bool
+ecl_pressure_read (ecl_pressure_reader_t *self, ecl_world_t *world, ecl_pressure_t *out);
+
+#endif
