@@ -44,15 +44,61 @@ typedef struct {
 #define ecl_work_error(reader, where, ...)                                                                             \
    ((reader)->ok = ecl_project_error ((reader)->text, (reader)->diags, ECL_ERROR_INVALID, (where), __VA_ARGS__))
 
-/* work_lint.c: what cannot be repeated, and what cannot be in a transaction. After all parts of the act were read. */
+/* ---- work_args.c ---- */
+
+/* Of the project's arena. */
+const char *
+ecl_work_copy_text (ecl_work_reader_t *reader, const ecl_value_t *value);
+
+bool
+ecl_work_read_text (ecl_work_reader_t *reader, const ecl_field_t *field, const char **out);
+
+/* "a list", …: for messages. */
+const char *
+ecl_work_describe_types (unsigned takes);
+
+bool
+ecl_work_fits (unsigned takes, const ecl_value_t *value);
+
+/* Collections that a file may name: all but eclose's own and the server's. */
 void
-ecl_work_lint (ecl_work_reader_t *reader, const ecl_act_t *act);
+ecl_work_check_collection (ecl_work_reader_t *reader, const ecl_field_t *field);
+
+/* Fills act->args from act->spec. */
+void
+ecl_work_read_args (ecl_work_reader_t *reader, ecl_act_t *act);
+
+/* What goes with what. */
+void
+ecl_work_check_args (ecl_work_reader_t *reader, ecl_act_t *act);
+
+/* An update of operators has nothing else; a replacement has none. Otherwise a forgotten $set replaces documents. */
+void
+ecl_work_check_update (ecl_work_reader_t *reader, const ecl_act_t *act, ecl_arg_t arg, bool operators);
+
+/* ---- work_foreach.c ---- */
 
 /* Whether a value is exactly "$$name" of a `let` around; *let may be NULL. */
 bool
 ecl_work_is_let (const ecl_act_t *foreach, const ecl_value_t *value, const ecl_let_t **let);
 
-/* work.c: puts the migrations in order of name, checks what they say about chains. After the chains are linked. */
+void
+ecl_work_read_foreach (ecl_work_reader_t *reader, ecl_act_t *act, const ecl_field_t *let, const ecl_field_t *body);
+
+/* ---- work_act.c ---- */
+
+void
+ecl_work_read_acts (ecl_work_reader_t *reader, const ecl_field_t *list, const ecl_act_t **acts, size_t *n);
+
+/* ---- work_lint.c ---- */
+
+/* What cannot be repeated, and what cannot be in a transaction. After all parts of the act were read. */
+void
+ecl_work_lint (ecl_work_reader_t *reader, const ecl_act_t *act);
+
+/* ---- work.c ---- */
+
+/* Puts the migrations in order of name, checks what they say about chains. After the chains are linked. */
 bool
 ecl_work_link (ecl_project_t *self, ecl_diags_t *diags);
 
