@@ -12,7 +12,7 @@ status 2 eclose lint -q
 status 2 eclose lint --help=yes
 status 2 eclose eval
 status 2 eclose eval a b c
-status 2 eclose new users
+status 2 eclose new
 status 2 eclose new 'sys$tem' x
 status 2 eclose new eclose_jobs x
 status 2 eclose new users 'two words'
