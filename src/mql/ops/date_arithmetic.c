@@ -222,15 +222,30 @@ read_date (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const c
                                                     self->op->name, name, ecl_type_name (v->type));
 }
 
+/* In what the boundaries are counted. */
+typedef struct {
+   ecl_unit_t unit;
+   int32_t start_of_week; /* only where they are weeks */
+   ecl_timezone_t zone;
+} frame_t;
+
+/* *null where one of the arguments is: then so is the result. */
+static bool
+read_frame (const ecl_expr_t *self, ecl_eval_t *ev, frame_t *frame, bool *null)
+{
+   frame->start_of_week = 0;
+   return ecl_date_unit (self, ev, &frame->unit, null) &&
+          (*null || frame->unit != ECL_UNIT_WEEK || ecl_date_start_of_week (self, ev, &frame->start_of_week, null)) &&
+          (*null || ecl_date_zone (self, ev, &frame->zone, null));
+}
+
 bool
 ecl_op_dateDiff (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 {
    ecl_value_t start, end;
-   ecl_timezone_t zone;
-   ecl_unit_t unit;
-   ecl_local_t a, b;
    int64_t from, to, n;
-   int32_t start_of_week = 0;
+   ecl_local_t a, b;
+   frame_t frame;
    bool null;
 
    *out = ecl_null ();
@@ -246,21 +261,7 @@ ecl_op_dateDiff (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    if (ecl_is_nullish (&end)) {
       return true;
    }
-   if (!ecl_date_unit (self, ev, &unit, &null)) {
-      return false;
-   }
-   if (null) {
-      return true;
-   }
-   if (unit == ECL_UNIT_WEEK) {
-      if (!ecl_date_start_of_week (self, ev, &start_of_week, &null)) {
-         return false;
-      }
-      if (null) {
-         return true;
-      }
-   }
-   if (!ecl_date_zone (self, ev, &zone, &null)) {
+   if (!read_frame (self, ev, &frame, &null)) {
       return false;
    }
    if (null) {
@@ -269,14 +270,14 @@ ecl_op_dateDiff (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    if (!read_date (self, ev, &start, "startDate", &from) || !read_date (self, ev, &end, "endDate", &to)) {
       return false;
    }
-   if (unit == ECL_UNIT_MILLISECOND) {
+   if (frame.unit == ECL_UNIT_MILLISECOND) {
       if (__builtin_sub_overflow (to, from, &n)) {
          return ecl_eval_fail (ev, self, 5166308, "dateDiff overflowed");
       }
    } else {
-      ecl_date_local (&zone, from, &a);
-      ecl_date_local (&zone, to, &b);
-      n = difference (&a, &b, unit, start_of_week);
+      ecl_date_local (&frame.zone, from, &a);
+      ecl_date_local (&frame.zone, to, &b);
+      n = difference (&a, &b, frame.unit, frame.start_of_week);
    }
    *out = ecl_int64 (n);
    return true;
@@ -299,8 +300,7 @@ ecl_op_dateTrunc_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_
 
 /* Groups of units are counted from 2000-01-01 in the zone; weeks from the first start of a week on or after it. */
 static bool
-truncate_date (const ecl_expr_t *self, ecl_eval_t *ev, int64_t ms, ecl_unit_t unit, int64_t bin,
-               const ecl_timezone_t *zone, int32_t start_of_week, int64_t *out)
+truncate_date (const ecl_expr_t *self, ecl_eval_t *ev, int64_t ms, int64_t bin, const frame_t *frame, int64_t *out)
 {
    static const int64_t reference_utc = INT64_C (946684800000);
    static const int64_t reference_days = 10957;
@@ -308,10 +308,10 @@ truncate_date (const ecl_expr_t *self, ecl_eval_t *ev, int64_t ms, ecl_unit_t un
    ecl_local_t origin, local;
    int64_t reference, shifted, n, ahead = 0;
 
-   ecl_timezone_at (zone, reference_utc / 1000, &info);
+   ecl_timezone_at (&frame->zone, reference_utc / 1000, &info);
    reference = reference_utc - info.offset * ECL_MS_PER_SECOND;
-   if (unit <= ECL_UNIT_HOUR) {
-      if (__builtin_mul_overflow (bin, unit_ms[unit], &bin)) {
+   if (frame->unit <= ECL_UNIT_HOUR) {
+      if (__builtin_mul_overflow (bin, unit_ms[frame->unit], &bin)) {
          return ecl_eval_fail (ev, self, 5439002, "dateTrunc overflowed");
       }
       if (__builtin_sub_overflow (ms, reference, &shifted)) {
@@ -325,24 +325,22 @@ truncate_date (const ecl_expr_t *self, ecl_eval_t *ev, int64_t ms, ecl_unit_t un
    if (bin > INT64_C (100000000000)) {
       return ecl_eval_fail (ev, self, 5439006, "dateTrunc unsupported binSize value");
    }
-   if (unit == ECL_UNIT_WEEK) {
-      ahead = (7 - day_of_week (reference_days, start_of_week)) % 7;
+   if (frame->unit == ECL_UNIT_WEEK) {
+      ahead = (7 - day_of_week (reference_days, frame->start_of_week)) % 7;
    }
    reference += ahead * ECL_MS_PER_DAY;
    origin = (ecl_local_t){.civil = {.year = 2000, .month = 1}, .days = reference_days + ahead};
-   ecl_date_local (zone, ms, &local);
-   n = difference (&origin, &local, unit, start_of_week);
-   return ecl_date_add (self, ev, reference, unit, n - ecl_floor_mod (n, bin), zone, out);
+   ecl_date_local (&frame->zone, ms, &local);
+   n = difference (&origin, &local, frame->unit, frame->start_of_week);
+   return ecl_date_add (self, ev, reference, frame->unit, n - ecl_floor_mod (n, bin), &frame->zone, out);
 }
 
 bool
 ecl_op_dateTrunc (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 {
    ecl_value_t date;
-   ecl_timezone_t zone;
-   ecl_unit_t unit;
    int64_t ms, bin, result;
-   int32_t start_of_week = 0;
+   frame_t frame;
    bool null;
 
    *out = ecl_null ();
@@ -358,28 +356,13 @@ ecl_op_dateTrunc (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    if (null) {
       return true;
    }
-   if (!ecl_date_unit (self, ev, &unit, &null)) {
+   if (!read_frame (self, ev, &frame, &null)) {
       return false;
    }
    if (null) {
       return true;
    }
-   if (unit == ECL_UNIT_WEEK) {
-      if (!ecl_date_start_of_week (self, ev, &start_of_week, &null)) {
-         return false;
-      }
-      if (null) {
-         return true;
-      }
-   }
-   if (!ecl_date_zone (self, ev, &zone, &null)) {
-      return false;
-   }
-   if (null) {
-      return true;
-   }
-   if (!read_date (self, ev, &date, "date", &ms) ||
-       !truncate_date (self, ev, ms, unit, bin, &zone, start_of_week, &result)) {
+   if (!read_date (self, ev, &date, "date", &ms) || !truncate_date (self, ev, ms, bin, &frame, &result)) {
       return false;
    }
    *out = ecl_date (result);
