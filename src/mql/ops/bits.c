@@ -9,30 +9,30 @@ is_integer (const ecl_value_t *v)
    return v->type == BSON_TYPE_INT32 || v->type == BSON_TYPE_INT64;
 }
 
-#define BITWISE(id, start, assign)                                                                                   \
-   bool ecl_op_##id (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)                                         \
-   {                                                                                                                   \
-      ecl_value_t total = ecl_int32 (start), v;                                                                        \
-                                                                                                                       \
-      for (uint32_t i = 0; i < self->n; i++) {                                                                         \
-         if (!ecl_expr_eval (self->args[i], ev, &v)) {                                                                 \
-            return false;                                                                                              \
-         }                                                                                                             \
-         if (ecl_is_nullish (&v)) {                                                                                    \
-            *out = ecl_null ();                                                                                        \
-            return true;                                                                                               \
-         }                                                                                                             \
-         if (!is_integer (&v)) {                                                                                       \
-            return ecl_eval_fail (ev, self, TYPE_MISMATCH, "%s only supports int and long operands, not %s",           \
-                                  self->op->name, ecl_type_name (v.type));                                             \
-         }                                                                                                             \
-         total.u.i64 assign v.u.i64;                                                                                   \
-         if (v.type == BSON_TYPE_INT64) {                                                                              \
-            total.type = BSON_TYPE_INT64;                                                                              \
-         }                                                                                                             \
-      }                                                                                                                \
-      *out = total;                                                                                                    \
-      return true;                                                                                                     \
+#define BITWISE(id, start, assign)                                                                           \
+   bool ecl_op_##id (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)                               \
+   {                                                                                                         \
+      ecl_value_t total = ecl_int32 (start), v;                                                              \
+                                                                                                             \
+      for (uint32_t i = 0; i < self->n; i++) {                                                               \
+         if (!ecl_expr_eval (self->args[i], ev, &v)) {                                                       \
+            return false;                                                                                    \
+         }                                                                                                   \
+         if (ecl_is_nullish (&v)) {                                                                          \
+            *out = ecl_null ();                                                                              \
+            return true;                                                                                     \
+         }                                                                                                   \
+         if (!is_integer (&v)) {                                                                             \
+            return ecl_eval_fail (ev, self, TYPE_MISMATCH, "%s only supports int and long operands, not %s", \
+                                  self->op->name, ecl_type_name (v.type));                                   \
+         }                                                                                                   \
+         total.u.i64 assign v.u.i64;                                                                         \
+         if (v.type == BSON_TYPE_INT64) {                                                                    \
+            total.type = BSON_TYPE_INT64;                                                                    \
+         }                                                                                                   \
+      }                                                                                                      \
+      *out = total;                                                                                          \
+      return true;                                                                                           \
    }
 
 BITWISE (bitAnd, -1, &=)
