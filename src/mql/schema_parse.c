@@ -1,10 +1,9 @@
 /* Parsing of $jsonSchema: see schema.h. Codes are the server's: 2 BadValue, 9 FailedToParse, 14 TypeMismatch. */
-#include "mql/schema_node.h"
+#include "mql/schema_parse.h"
 
 #include "mql/match_types.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 static const char *const keyword_names[] = {
 #define X(name) #name,
@@ -12,11 +11,8 @@ static const char *const keyword_names[] = {
 #undef X
 };
 
-/* The keywords of one schema, as they were found. */
-typedef ecl_field_t fields_t[ECL_KEYWORD_COUNT];
-
-static bool
-fail_type (ecl_parse_t *parse, const ecl_field_t *spec, const char *wanted)
+bool
+ecl_schema_fail_type (ecl_parse_t *parse, const ecl_field_t *spec, const char *wanted)
 {
    ecl_parse_fail (parse, ecl_at (spec), 14, "$jsonSchema keyword '%.*s' must be %s, found %s", (int) spec->key_len,
                    spec->key, wanted, ecl_type_name (spec->value.type));
@@ -82,13 +78,13 @@ parse_types (ecl_parse_t *parse, const ecl_field_t *spec, bool bson, uint32_t *o
       return parse_type_name (parse, spec, bson, out);
    }
    if (spec->value.type != BSON_TYPE_ARRAY) {
-      return fail_type (parse, spec, "either a string or an array of strings");
+      return ecl_schema_fail_type (parse, spec, "either a string or an array of strings");
    }
    names = ecl_arena_array (parse->arena, ecl_value_t, ecl_array_count (&spec->value));
    ecl_iter_init (&iter, &spec->value);
    while (ecl_iter_field (&iter, &field)) {
       if (field.value.type != BSON_TYPE_UTF8) {
-         return fail_type (parse, spec, "an array of strings");
+         return ecl_schema_fail_type (parse, spec, "an array of strings");
       }
       names[n++] = field.value;
       ok &= parse_type_name (parse, &field, bson, out);
@@ -130,8 +126,8 @@ parse_length (ecl_parse_t *parse, const ecl_field_t *spec, int64_t *out)
 }
 
 static bool
-parse_bound (ecl_parse_t *parse, const fields_t fields, ecl_keyword_t bound, ecl_keyword_t exclusive, ecl_value_t *out,
-             bool *out_exclusive)
+parse_bound (ecl_parse_t *parse, const ecl_schema_fields_t fields, ecl_keyword_t bound, ecl_keyword_t exclusive,
+             ecl_value_t *out, bool *out_exclusive)
 {
    const ecl_field_t *b = &fields[bound], *e = &fields[exclusive];
 
@@ -144,10 +140,10 @@ parse_bound (ecl_parse_t *parse, const fields_t fields, ecl_keyword_t bound, ecl
       return true;
    }
    if (!ecl_is_number (&b->value)) {
-      return fail_type (parse, b, "a number");
+      return ecl_schema_fail_type (parse, b, "a number");
    }
    if (e->key && e->value.type != BSON_TYPE_BOOL) {
-      return fail_type (parse, e, "a boolean");
+      return ecl_schema_fail_type (parse, e, "a boolean");
    }
    *out = b->value;
    *out_exclusive = e->key && e->value.u.i64;
@@ -161,7 +157,7 @@ parse_multiple_of (ecl_parse_t *parse, const ecl_field_t *spec, ecl_value_t *out
    ecl_value_t zero = ecl_int32 (0);
 
    if (!ecl_is_number (v)) {
-      return fail_type (parse, spec, "a number");
+      return ecl_schema_fail_type (parse, spec, "a number");
    }
    if (ecl_is_nan (v) || (v->type == BSON_TYPE_DOUBLE && isinf (v->u.f64)) ||
        (v->type == BSON_TYPE_DECIMAL128 && ecl_decimal_is_infinite (ecl_decimal_of (v)))) {
@@ -186,7 +182,7 @@ parse_list (ecl_parse_t *parse, const ecl_field_t *spec, ecl_schema_list_t *out,
    bool ok = true;
 
    if (spec->value.type != BSON_TYPE_ARRAY) {
-      return fail_type (parse, spec, "an array");
+      return ecl_schema_fail_type (parse, spec, "an array");
    }
    out->nodes = ecl_arena_array (parse->arena, ecl_schema_node_t *, ecl_array_count (&spec->value));
    ecl_iter_init (&iter, &spec->value);
@@ -218,7 +214,7 @@ parse_enum (ecl_parse_t *parse, const ecl_field_t *spec, ecl_schema_node_t *node
    uint32_t n = 0;
 
    if (spec->value.type != BSON_TYPE_ARRAY) {
-      return fail_type (parse, spec, "an array");
+      return ecl_schema_fail_type (parse, spec, "an array");
    }
    values = ecl_arena_array (parse->arena, ecl_value_t, ecl_array_count (&spec->value));
    ecl_iter_init (&iter, &spec->value);
@@ -238,8 +234,8 @@ parse_enum (ecl_parse_t *parse, const ecl_field_t *spec, ecl_schema_node_t *node
    return true;
 }
 
-static bool
-parse_pattern (ecl_parse_t *parse, const uint8_t *at, const char *text, size_t len, const ecl_regex_t **out)
+bool
+ecl_schema_parse_pattern (ecl_parse_t *parse, const uint8_t *at, const char *text, size_t len, const ecl_regex_t **out)
 {
    ecl_regex_error_t error;
 
@@ -254,278 +250,31 @@ parse_pattern (ecl_parse_t *parse, const uint8_t *at, const char *text, size_t l
    return *out != NULL;
 }
 
-/* ---- properties ---- */
+/* ---- arrays ---- */
 
-int
-ecl_schema_compare_names (const void *a, const void *b)
-{
-   const ecl_name_t *x = &((const ecl_schema_property_t *) a)->name, *y = &((const ecl_schema_property_t *) b)->name;
-
-   if (x->len != y->len) {
-      return x->len < y->len ? -1 : 1;
-   }
-   return memcmp (x->str, y->str, x->len);
-}
-
-const ecl_schema_property_t *
-ecl_schema_property (const ecl_schema_node_t *self, const char *name, uint32_t len)
-{
-   ecl_schema_property_t key = {.name = {.str = name, .len = len}};
-
-   return self->n_properties
-             ? bsearch (&key, self->properties, self->n_properties, sizeof key, ecl_schema_compare_names)
-             : NULL;
-}
-
-/* Checks properties, required and dependencies and collects the names in them, sorted, each once. */
-static bool
-collect_names (ecl_parse_t *parse, const fields_t fields, ecl_schema_node_t *node)
-{
-   const ecl_field_t *properties = &fields[ECL_KEYWORD_properties], *required = &fields[ECL_KEYWORD_required],
-                     *dependencies = &fields[ECL_KEYWORD_dependencies];
-   ecl_schema_property_t *names;
-   uint32_t cap = 8, n = 0, kept = 0;
-   ecl_iter_t iter;
-   ecl_field_t field;
-   bool ok = true;
-
-   names = ecl_arena_array (parse->arena, ecl_schema_property_t, cap);
-#define ADD(text, length)                                                                                     \
-   do {                                                                                                       \
-      if (n == cap) {                                                                                         \
-         names = ecl_arena_grow (parse->arena, names, cap * sizeof *names, 2 * (size_t) cap * sizeof *names); \
-         cap *= 2;                                                                                            \
-      }                                                                                                       \
-      memset (&names[n], 0, sizeof names[n]);                                                                 \
-      names[n++].name = (ecl_name_t){.str = (text), .len = (length)};                                         \
-   } while (0)
-
-   if (properties->key) {
-      if (properties->value.type != BSON_TYPE_DOCUMENT) {
-         ok = fail_type (parse, properties, "an object");
-      } else {
-         ecl_iter_init (&iter, &properties->value);
-         while (ecl_iter_field (&iter, &field)) {
-            if (field.value.type != BSON_TYPE_DOCUMENT) {
-               ecl_parse_fail (parse, ecl_at (&field), 14,
-                               "Nested schema for $jsonSchema property '%.*s' must be an object, found %s",
-                               (int) field.key_len, field.key, ecl_type_name (field.value.type));
-               ok = false;
-            }
-            ADD (field.key, field.key_len);
-         }
-      }
-   }
-   if (required->key) {
-      uint32_t before = n;
-
-      if (required->value.type != BSON_TYPE_ARRAY) {
-         ok = fail_type (parse, required, "an array");
-      } else {
-         ecl_iter_init (&iter, &required->value);
-         while (ecl_iter_field (&iter, &field)) {
-            if (field.value.type != BSON_TYPE_UTF8) {
-               ok = fail_type (parse, required, "an array of strings");
-               break;
-            }
-            ADD (field.value.u.str, field.value.len);
-         }
-         if (ok && n == before) {
-            ecl_parse_fail (parse, ecl_at (required), 9, "$jsonSchema keyword 'required' cannot be an empty array");
-            ok = false;
-         }
-      }
-   }
-   if (dependencies->key) {
-      if (dependencies->value.type != BSON_TYPE_DOCUMENT) {
-         ok = fail_type (parse, dependencies, "an object");
-      } else {
-         ecl_iter_init (&iter, &dependencies->value);
-         while (ecl_iter_field (&iter, &field)) {
-            ADD (field.key, field.key_len);
-            if (field.value.type == BSON_TYPE_ARRAY) {
-               ecl_iter_t inner;
-               ecl_value_t name;
-               uint32_t before = n;
-
-               ecl_iter_init (&inner, &field.value);
-               while (ecl_iter_item (&inner, &name)) {
-                  if (name.type != BSON_TYPE_UTF8) {
-                     ecl_parse_fail (parse, ecl_at (&field), 14,
-                                     "array '%.*s' in $jsonSchema keyword 'dependencies' can only contain strings, but "
-                                     "found element of type: %s",
-                                     (int) field.key_len, field.key, ecl_type_name (name.type));
-                     ok = false;
-                     break;
-                  }
-                  ADD (name.u.str, name.len);
-               }
-               if (ok && n == before) {
-                  ecl_parse_fail (parse, ecl_at (&field), 9,
-                                  "property '%.*s' in $jsonSchema keyword 'dependencies' cannot be an empty array",
-                                  (int) field.key_len, field.key);
-                  ok = false;
-               }
-            } else if (field.value.type != BSON_TYPE_DOCUMENT) {
-               ecl_parse_fail (parse, ecl_at (&field), 14,
-                               "property '%.*s' in $jsonSchema keyword 'dependencies' must be either an object or an "
-                               "array, found %s",
-                               (int) field.key_len, field.key, ecl_type_name (field.value.type));
-               ok = false;
-            }
-         }
-      }
-   }
-#undef ADD
-   qsort (names, n, sizeof *names, ecl_schema_compare_names);
-   for (uint32_t i = 0; i < n; i++) {
-      if (kept == 0 || ecl_schema_compare_names (&names[kept - 1], &names[i]) != 0) {
-         names[kept++] = names[i];
-      }
-   }
-   node->properties = names;
-   node->n_properties = kept;
-   return ok;
-}
-
-static ecl_schema_property_t *
-property_of (ecl_schema_node_t *node, const char *name, uint32_t len)
-{
-   return (ecl_schema_property_t *) ecl_schema_property (node, name, len);
-}
-
-static int
-compare_indexes (const void *a, const void *b)
-{
-   uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
-
-   return (x > y) - (x < y);
-}
-
-static bool
-parse_dependency (ecl_parse_t *parse, const ecl_field_t *spec, ecl_schema_node_t *node)
-{
-   ecl_schema_dependency_t *dependency = ecl_arena_new (parse->arena, ecl_schema_dependency_t);
-
-   memset (dependency, 0, sizeof *dependency);
-   dependency->source = ecl_at (spec);
-   property_of (node, spec->key, spec->key_len)->dependency = dependency;
-   if (spec->value.type == BSON_TYPE_DOCUMENT) {
-      dependency->node = ecl_schema_parse (parse, spec);
-      return dependency->node != NULL;
-   } else {
-      uint32_t *indexes = ecl_arena_array (parse->arena, uint32_t, ecl_array_count (&spec->value));
-      ecl_iter_t iter;
-      ecl_value_t name;
-      uint32_t n = 0;
-
-      ecl_iter_init (&iter, &spec->value);
-      while (ecl_iter_item (&iter, &name)) {
-         indexes[n++] = (uint32_t) (ecl_schema_property (node, name.u.str, name.len) - node->properties);
-      }
-      qsort (indexes, n, sizeof *indexes, compare_indexes);
-      for (uint32_t i = 1; i < n; i++) {
-         if (indexes[i] == indexes[i - 1]) {
-            ecl_parse_fail (parse, ecl_at (spec), 9,
-                            "array '%.*s' in $jsonSchema keyword 'dependencies' contains duplicate element: %.*s",
-                            (int) spec->key_len, spec->key, (int) node->properties[indexes[i]].name.len,
-                            node->properties[indexes[i]].name.str);
-            return false;
-         }
-      }
-      dependency->properties = indexes;
-      dependency->n = n;
-      return true;
-   }
-}
-
-static bool
-parse_rest (ecl_parse_t *parse, const ecl_field_t *spec, ecl_schema_rest_t *out)
+bool
+ecl_schema_parse_rest (ecl_parse_t *parse, const ecl_field_t *spec, ecl_schema_rest_t *out)
 {
    if (spec->value.type == BSON_TYPE_BOOL) {
       out->none = !spec->value.u.i64;
       return true;
    }
    if (spec->value.type != BSON_TYPE_DOCUMENT) {
-      return fail_type (parse, spec, "an object or a boolean");
+      return ecl_schema_fail_type (parse, spec, "an object or a boolean");
    }
    out->node = ecl_schema_parse (parse, spec);
    return out->node != NULL;
 }
 
 static bool
-parse_object_keywords (ecl_parse_t *parse, const fields_t fields, ecl_schema_node_t *node)
-{
-   const ecl_field_t *spec = &fields[ECL_KEYWORD_patternProperties];
-   ecl_iter_t iter;
-   ecl_field_t field;
-   bool ok = collect_names (parse, fields, node);
-
-   if (ok && fields[ECL_KEYWORD_properties].key) {
-      ecl_iter_init (&iter, &fields[ECL_KEYWORD_properties].value);
-      while (ecl_iter_field (&iter, &field)) {
-         ecl_schema_property_t *property = property_of (node, field.key, field.key_len);
-
-         property->allowed = true;
-         property->node = ecl_schema_parse (parse, &field);
-         ok &= property->node != NULL;
-      }
-   }
-   if (ok && fields[ECL_KEYWORD_required].key) {
-      ecl_iter_init (&iter, &fields[ECL_KEYWORD_required].value);
-      while (ecl_iter_field (&iter, &field)) {
-         ecl_schema_property_t *property = property_of (node, field.value.u.str, field.value.len);
-
-         if (property->required) {
-            ecl_parse_fail (parse, ecl_at (&field), 9,
-                            "$jsonSchema keyword 'required' array cannot contain duplicate values");
-            ok = false;
-         }
-         property->required = true;
-      }
-   }
-   if (ok && fields[ECL_KEYWORD_dependencies].key) {
-      ecl_iter_init (&iter, &fields[ECL_KEYWORD_dependencies].value);
-      while (ecl_iter_field (&iter, &field)) {
-         ok &= parse_dependency (parse, &field, node);
-      }
-   }
-   if (spec->key) {
-      if (spec->value.type != BSON_TYPE_DOCUMENT) {
-         return fail_type (parse, spec, "an object");
-      }
-      node->patterns = ecl_arena_array (parse->arena, ecl_schema_pattern_t, ecl_array_count (&spec->value));
-      ecl_iter_init (&iter, &spec->value);
-      while (ecl_iter_field (&iter, &field)) {
-         ecl_schema_pattern_t *pattern = &node->patterns[node->n_patterns++];
-
-         if (field.value.type != BSON_TYPE_DOCUMENT) {
-            ecl_parse_fail (parse, ecl_at (&field), 14,
-                            "$jsonSchema keyword 'patternProperties' has property '%.*s' which is not an object",
-                            (int) field.key_len, field.key);
-            ok = false;
-            continue;
-         }
-         ok &= parse_pattern (parse, ecl_at (&field), field.key, field.key_len, &pattern->regex);
-         pattern->node = ecl_schema_parse (parse, &field);
-         ok &= pattern->node != NULL;
-      }
-   }
-   if (fields[ECL_KEYWORD_additionalProperties].key) {
-      ok &= parse_rest (parse, &fields[ECL_KEYWORD_additionalProperties], &node->more_properties);
-   }
-   return ok;
-}
-
-static bool
-parse_array_keywords (ecl_parse_t *parse, const fields_t fields, ecl_schema_node_t *node)
+parse_array_keywords (ecl_parse_t *parse, const ecl_schema_fields_t fields, ecl_schema_node_t *node)
 {
    const ecl_field_t *items = &fields[ECL_KEYWORD_items], *unique = &fields[ECL_KEYWORD_uniqueItems];
    bool ok = true;
 
    if (unique->key) {
       if (unique->value.type != BSON_TYPE_BOOL) {
-         ok = fail_type (parse, unique, "a boolean");
+         ok = ecl_schema_fail_type (parse, unique, "a boolean");
       }
       node->unique_items = unique->value.u.i64 != 0;
    }
@@ -536,11 +285,11 @@ parse_array_keywords (ecl_parse_t *parse, const fields_t fields, ecl_schema_node
          node->item = ecl_schema_parse (parse, items);
          ok &= node->item != NULL;
       } else {
-         ok = fail_type (parse, items, "an array or an object");
+         ok = ecl_schema_fail_type (parse, items, "an array or an object");
       }
    }
    if (fields[ECL_KEYWORD_additionalItems].key) {
-      ok &= parse_rest (parse, &fields[ECL_KEYWORD_additionalItems], &node->more_items);
+      ok &= ecl_schema_parse_rest (parse, &fields[ECL_KEYWORD_additionalItems], &node->more_items);
    }
    return ok;
 }
@@ -549,7 +298,7 @@ parse_array_keywords (ecl_parse_t *parse, const fields_t fields, ecl_schema_node
 
 /* Sorts the fields by keyword; false after a report. */
 static bool
-find_keywords (ecl_parse_t *parse, const ecl_value_t *schema, fields_t fields)
+find_keywords (ecl_parse_t *parse, const ecl_value_t *schema, ecl_schema_fields_t fields)
 {
    static const char *const unsupported[] = {"$ref",   "$schema", "default", "definitions",
                                              "format", "id",      "encrypt", "encryptMetadata"};
@@ -584,7 +333,7 @@ find_keywords (ecl_parse_t *parse, const ecl_value_t *schema, fields_t fields)
 }
 
 static bool
-parse_scalar_keywords (ecl_parse_t *parse, const fields_t fields, ecl_schema_node_t *node)
+parse_scalar_keywords (ecl_parse_t *parse, const ecl_schema_fields_t fields, ecl_schema_node_t *node)
 {
    static const ecl_keyword_t texts[] = {ECL_KEYWORD_title, ECL_KEYWORD_description};
    const struct {
@@ -600,7 +349,7 @@ parse_scalar_keywords (ecl_parse_t *parse, const fields_t fields, ecl_schema_nod
 
    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
       if (fields[texts[i]].key && fields[texts[i]].value.type != BSON_TYPE_UTF8) {
-         ok = fail_type (parse, &fields[texts[i]], "of type string");
+         ok = ecl_schema_fail_type (parse, &fields[texts[i]], "of type string");
       }
    }
    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
@@ -610,10 +359,11 @@ parse_scalar_keywords (ecl_parse_t *parse, const fields_t fields, ecl_schema_nod
    }
    if (pattern->key) {
       if (pattern->value.type != BSON_TYPE_UTF8) {
-         ok = fail_type (parse, pattern, "a string");
+         ok = ecl_schema_fail_type (parse, pattern, "a string");
       } else {
          node->pattern_text = (ecl_name_t){.str = pattern->value.u.str, .len = pattern->value.len};
-         ok &= parse_pattern (parse, ecl_at (pattern), pattern->value.u.str, pattern->value.len, &node->pattern);
+         ok &= ecl_schema_parse_pattern (parse, ecl_at (pattern), pattern->value.u.str, pattern->value.len,
+                                         &node->pattern);
       }
    }
    if (fields[ECL_KEYWORD_multipleOf].key) {
@@ -654,7 +404,7 @@ ecl_schema_parse (ecl_parse_t *parse, const ecl_field_t *spec)
    }
    ok &= parse_scalar_keywords (parse, fields, node);
    ok &= parse_array_keywords (parse, fields, node);
-   ok &= parse_object_keywords (parse, fields, node);
+   ok &= ecl_schema_parse_object (parse, fields, node);
    if (fields[ECL_KEYWORD_enum].key) {
       ok &= parse_enum (parse, &fields[ECL_KEYWORD_enum], node);
    }
@@ -669,7 +419,7 @@ ecl_schema_parse (ecl_parse_t *parse, const ecl_field_t *spec)
    }
    if (fields[ECL_KEYWORD_not].key) {
       if (fields[ECL_KEYWORD_not].value.type != BSON_TYPE_DOCUMENT) {
-         ok = fail_type (parse, &fields[ECL_KEYWORD_not], "an object");
+         ok = ecl_schema_fail_type (parse, &fields[ECL_KEYWORD_not], "an object");
       } else {
          node->not = ecl_schema_parse (parse, &fields[ECL_KEYWORD_not]);
          ok &= node->not != NULL;

@@ -2,9 +2,7 @@
  *
  * A conversion that cannot be done fails with CONVERSION_FAILURE, which is what onError catches; arguments that make no
  * sense fail with codes of their own, which it does not catch. */
-#include "mql/coerce.h"
-#include "mql/operators.h"
-#include "mql/ops/binary_text.h"
+#include "mql/ops/convert.h"
 #include "mql/regex.h"
 
 #include "bson/date.h"
@@ -12,245 +10,11 @@
 #include "bson/decimal.h"
 #include "text/number.h"
 
-#include <float.h>
-#include <math.h>
-
-#define CONVERSION_FAILURE 241
-#define FAILED_TO_PARSE 9
-#define BAD_VALUE 2
-
-/* What to convert to. */
-typedef struct {
-   uint8_t type;
-   ecl_value_t subtype; /* of binData; as it was given */
-   ecl_binary_format_t format;
-} target_t;
-
-#define CANNOT(...) ecl_eval_fail (ev, self, CONVERSION_FAILURE, __VA_ARGS__)
-#define NO_ON_ERROR "in $convert with no onError value"
-
-static bool
-unsupported (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to)
-{
-   return CANNOT ("Unsupported conversion from %s to %s " NO_ON_ERROR, ecl_type_name (v->type),
-                  ecl_type_name (to->type));
-}
-
-static bool
-overflow (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v)
-{
-   return CANNOT ("Conversion would overflow target type " NO_ON_ERROR ": %s", ecl_value_text (&ev->arena, v));
-}
-
-static bool
-cannot_parse (const ecl_expr_t *self, ecl_eval_t *ev, const char *what, const ecl_value_t *v, const char *why)
-{
-   return CANNOT ("Failed to parse %s %s " NO_ON_ERROR ": %s", what, ecl_value_text (&ev->arena, v), why);
-}
-
-/* ---- numbers ---- */
-
-/* An int64 from any number, towards zero. */
-static bool
-number_to_int64 (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, int64_t *out)
-{
-   bool nan, infinite, ok;
-
-   if (v->type == BSON_TYPE_DOUBLE) {
-      nan = isnan (v->u.f64);
-      infinite = isinf (v->u.f64);
-      ok = v->u.f64 >= -0x1p63 && v->u.f64 < 0x1p63;
-      *out = ok ? (int64_t) v->u.f64 : 0;
-   } else if (v->type == BSON_TYPE_DECIMAL128) {
-      ecl_decimal_t d = ecl_decimal_of (v);
-
-      nan = ecl_decimal_is_nan (d);
-      infinite = ecl_decimal_is_infinite (d);
-      ok = ecl_decimal_round_to_int64 (d, ECL_ROUND_TO_ZERO, out);
-   } else {
-      *out = v->u.i64;
-      return true;
-   }
-   if (nan || infinite) {
-      return CANNOT ("Attempt to convert %s value to integer type " NO_ON_ERROR, nan ? "NaN" : "infinity");
-   }
-   return ok || overflow (self, ev, v);
-}
-
-static bool
-to_int64 (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to, int64_t *out)
-{
-   switch (v->type) {
-   case BSON_TYPE_INT32:
-   case BSON_TYPE_INT64:
-   case BSON_TYPE_DOUBLE:
-   case BSON_TYPE_DECIMAL128:
-      return number_to_int64 (self, ev, v, out);
-   case BSON_TYPE_BOOL:
-      *out = v->u.i64;
-      return true;
-   case BSON_TYPE_UTF8:
-      return ecl_text_parse_int (v->u.str, v->len, out) ||
-             cannot_parse (self, ev, "number", v, "not a whole number of base 10 that fits");
-   case BSON_TYPE_DATE_TIME:
-      if (to->type == BSON_TYPE_INT64) {
-         *out = v->u.i64;
-         return true;
-      }
-      /* fall through */
-   default:
-      return unsupported (self, ev, v, to);
-   }
-}
-
-static bool
-to_int (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to, ecl_value_t *out)
-{
-   int64_t i = 0;
-
-   if (!to_int64 (self, ev, v, to, &i)) {
-      return false;
-   }
-   if (to->type == BSON_TYPE_INT64) {
-      *out = ecl_int64 (i);
-      return true;
-   }
-   if (i < INT32_MIN || i > INT32_MAX) {
-      return overflow (self, ev, v);
-   }
-   /* The server compares the double itself with the bounds: 2147483647.5 is beyond them. */
-   if (v->type == BSON_TYPE_DOUBLE && (v->u.f64 < INT32_MIN || v->u.f64 > INT32_MAX)) {
-      return overflow (self, ev, v);
-   }
-   *out = ecl_int32 ((int32_t) i);
-   return true;
-}
-
-/* nan, inf and infinity in any case, as strtod reads them. */
-static bool
-special_double (const char *text, size_t len, double *out)
-{
-   bool negative = len && text[0] == '-';
-
-   if (len && (text[0] == '-' || text[0] == '+')) {
-      text++;
-      len--;
-   }
-   if ((len == 3 && strncasecmp (text, "inf", 3) == 0) || (len == 8 && strncasecmp (text, "infinity", 8) == 0)) {
-      *out = negative ? -INFINITY : INFINITY;
-      return true;
-   }
-   if (len == 3 && strncasecmp (text, "nan", 3) == 0) {
-      *out = negative ? -NAN : NAN;
-      return true;
-   }
-   return false;
-}
-
-static bool
-has_digit_but_zero (const char *text, size_t len)
-{
-   for (size_t i = 0; i < len && text[i] != 'e' && text[i] != 'E'; i++) {
-      if (text[i] >= '1' && text[i] <= '9') {
-         return true;
-      }
-   }
-   return false;
-}
-
-static bool
-string_to_double (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, ecl_value_t *out)
-{
-   double d;
-
-   if (special_double (v->u.str, v->len, &d)) {
-      *out = ecl_double (d);
-      return true;
-   }
-   if (!ecl_text_is_decimal (v->u.str, v->len)) {
-      return cannot_parse (self, ev, "number", v, "Did not consume whole string.");
-   }
-   /* Until 8.3 the server also refuses what is nearer to zero than the smallest normal double. */
-   if (!ecl_text_parse_double (v->u.str, v->len, &d) || (fabs (d) < DBL_MIN && has_digit_but_zero (v->u.str, v->len))) {
-      return cannot_parse (self, ev, "number", v, "Out of range");
-   }
-   *out = ecl_double (d);
-   return true;
-}
-
-static bool
-to_double (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to, ecl_value_t *out)
-{
-   double d;
-
-   switch (v->type) {
-   case BSON_TYPE_DOUBLE:
-      *out = *v;
-      return true;
-   case BSON_TYPE_INT32:
-   case BSON_TYPE_INT64:
-   case BSON_TYPE_BOOL:
-   case BSON_TYPE_DATE_TIME:
-      *out = ecl_double ((double) v->u.i64);
-      return true;
-   case BSON_TYPE_DECIMAL128: {
-      ecl_decimal_t decimal = ecl_decimal_of (v);
-
-      d = ecl_decimal_to_double (decimal);
-      if ((isinf (d) && !ecl_decimal_is_infinite (decimal)) || (fabs (d) < DBL_MIN && !ecl_decimal_is_zero (decimal))) {
-         return overflow (self, ev, v);
-      }
-      *out = ecl_double (d);
-      return true;
-   }
-   case BSON_TYPE_UTF8:
-      return string_to_double (self, ev, v, out);
-   default:
-      return unsupported (self, ev, v, to);
-   }
-}
-
-static bool
-to_decimal (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to, ecl_value_t *out)
-{
-   ecl_decimal_t d;
-
-   switch (v->type) {
-   case BSON_TYPE_DECIMAL128:
-      *out = *v;
-      return true;
-   case BSON_TYPE_INT32:
-   case BSON_TYPE_INT64:
-   case BSON_TYPE_BOOL:
-   case BSON_TYPE_DATE_TIME:
-      d = ecl_decimal_from_int64 (v->u.i64);
-      break;
-   case BSON_TYPE_DOUBLE:
-      d = ecl_decimal_from_double_15 (v->u.f64);
-      break;
-   case BSON_TYPE_UTF8:
-      switch (ecl_decimal_from_string (&ev->arena, v->u.str, v->len, &d)) {
-      case ECL_DECIMAL_TEXT_OK:
-         break;
-      case ECL_DECIMAL_TEXT_OVERFLOW:
-         return cannot_parse (self, ev, "number", v, "Conversion from string to decimal would overflow");
-      case ECL_DECIMAL_TEXT_UNDERFLOW:
-         return cannot_parse (self, ev, "number", v, "Conversion from string to decimal would underflow");
-      default:
-         return cannot_parse (self, ev, "number", v, "Failed to parse string to decimal");
-      }
-      break;
-   default:
-      return unsupported (self, ev, v, to);
-   }
-   *out = ecl_decimal_value (&ev->arena, d);
-   return true;
-}
 
 /* ---- ObjectId, date, binary data ---- */
 
 static bool
-to_oid (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to, ecl_value_t *out)
+to_oid (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const ecl_convert_target_t *to, ecl_value_t *out)
 {
    const uint8_t *bytes;
    uint32_t len;
@@ -260,13 +24,13 @@ to_oid (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const targ
       return true;
    }
    if (v->type != BSON_TYPE_UTF8) {
-      return unsupported (self, ev, v, to);
+      return ecl_convert_unsupported (self, ev, v, to);
    }
    if (v->len != 24) {
-      return cannot_parse (self, ev, "objectId", v, "Invalid string length for parsing to OID, expected 24");
+      return ecl_convert_unread (self, ev, "objectId", v, "Invalid string length for parsing to OID, expected 24");
    }
    if (!ecl_binary_decode (&ev->arena, ECL_FORMAT_HEX, v, &bytes, &len)) {
-      return cannot_parse (self, ev, "objectId", v, "Invalid character found in hex string");
+      return ecl_convert_unread (self, ev, "objectId", v, "Invalid character found in hex string");
    }
    *out = ecl_oid_at (bytes);
    return true;
@@ -282,7 +46,7 @@ oid_seconds (const ecl_value_t *v)
 }
 
 static bool
-to_date (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to, ecl_value_t *out)
+to_date (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const ecl_convert_target_t *to, ecl_value_t *out)
 {
    bson_error_t error;
    int64_t ms;
@@ -294,7 +58,7 @@ to_date (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const tar
    case BSON_TYPE_DOUBLE:
    case BSON_TYPE_DECIMAL128:
    case BSON_TYPE_INT64:
-      if (!number_to_int64 (self, ev, v, &ms)) {
+      if (!ecl_convert_number_to_int64 (self, ev, v, &ms)) {
          return false;
       }
       break;
@@ -310,7 +74,7 @@ to_date (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const tar
       }
       break;
    default:
-      return unsupported (self, ev, v, to);
+      return ecl_convert_unsupported (self, ev, v, to);
    }
    *out = ecl_date (ms);
    return true;
@@ -339,7 +103,7 @@ binary_subtype (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, ui
 #define SUBTYPE_UUID 4
 
 static bool
-needs_format (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to)
+needs_format (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const ecl_convert_target_t *to)
 {
    return to->format != ECL_FORMAT_NONE ||
           ecl_eval_fail (ev, self, 4341115, "Format must be specified when converting from '%s' to '%s'",
@@ -347,7 +111,8 @@ needs_format (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, cons
 }
 
 static bool
-to_binary (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to, ecl_value_t *out)
+to_binary (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const ecl_convert_target_t *to,
+           ecl_value_t *out)
 {
    uint8_t subtype = 0;
    const uint8_t *bytes;
@@ -364,17 +129,17 @@ to_binary (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const t
       return true;
    }
    if (v->type != BSON_TYPE_UTF8) {
-      return unsupported (self, ev, v, to);
+      return ecl_convert_unsupported (self, ev, v, to);
    }
    if (!needs_format (self, ev, v, to) || !binary_subtype (self, ev, &to->subtype, &subtype)) {
       return false;
    }
    if ((to->format == ECL_FORMAT_UUID) != (subtype == SUBTYPE_UUID)) {
-      return cannot_parse (self, ev, "BinData", v, "Only the 'uuid' format is allowed with the UUID subtype");
+      return ecl_convert_unread (self, ev, "BinData", v, "Only the 'uuid' format is allowed with the UUID subtype");
    }
    if (to->format == ECL_FORMAT_AUTO || (to->format == ECL_FORMAT_UTF8 && !ecl_utf8_valid (v->u.str, v->len)) ||
        !ecl_binary_decode (&ev->arena, to->format, v, &bytes, &len)) {
-      return cannot_parse (self, ev, "BinData", v, "it does not have that format");
+      return ecl_convert_unread (self, ev, "BinData", v, "it does not have that format");
    }
    *out = (ecl_value_t){.type = BSON_TYPE_BINARY, .rep = ECL_REP_RAW, .subtype = subtype, .len = len, .u.raw = bytes};
    if (subtype == BSON_SUBTYPE_BINARY_DEPRECATED) {
@@ -394,7 +159,8 @@ to_binary (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const t
 /* ---- strings ---- */
 
 static bool
-binary_to_string (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to, ecl_value_t *out)
+binary_to_string (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const ecl_convert_target_t *to,
+                  ecl_value_t *out)
 {
    ecl_binary_format_t format = to->format;
    ecl_value_t data = *v;
@@ -426,7 +192,8 @@ binary_to_string (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, 
 }
 
 static bool
-to_string (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to, ecl_value_t *out)
+to_string (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const ecl_convert_target_t *to,
+           ecl_value_t *out)
 {
    switch (v->type) {
    case BSON_TYPE_BOOL:
@@ -459,12 +226,12 @@ to_string (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const t
       *out = *v;
       return ecl_coerce_string (self, ev, out);
    default:
-      return unsupported (self, ev, v, to);
+      return ecl_convert_unsupported (self, ev, v, to);
    }
 }
 
 static bool
-convert (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const target_t *to, ecl_value_t *out)
+convert (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const ecl_convert_target_t *to, ecl_value_t *out)
 {
    switch (to->type) {
    case BSON_TYPE_BOOL:
@@ -472,11 +239,11 @@ convert (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const tar
       return true;
    case BSON_TYPE_INT32:
    case BSON_TYPE_INT64:
-      return to_int (self, ev, v, to, out);
+      return ecl_convert_to_int (self, ev, v, to, out);
    case BSON_TYPE_DOUBLE:
-      return to_double (self, ev, v, to, out);
+      return ecl_convert_to_double (self, ev, v, to, out);
    case BSON_TYPE_DECIMAL128:
-      return to_decimal (self, ev, v, to, out);
+      return ecl_convert_to_decimal (self, ev, v, to, out);
    case BSON_TYPE_UTF8:
       return to_string (self, ev, v, to, out);
    case BSON_TYPE_OID:
@@ -486,7 +253,7 @@ convert (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, const tar
    case BSON_TYPE_BINARY:
       return to_binary (self, ev, v, to, out);
    default:
-      return unsupported (self, ev, v, to);
+      return ecl_convert_unsupported (self, ev, v, to);
    }
 }
 
@@ -551,7 +318,7 @@ read_type (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, uint8_t
 
 /* `to`: a type, or {type, subtype}. */
 static bool
-read_target (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, target_t *to, bool *none)
+read_target (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *v, ecl_convert_target_t *to, bool *none)
 {
    ecl_value_t type = *v;
 
@@ -602,7 +369,7 @@ bool
 ecl_op_convert (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 {
    ecl_value_t to_value, input, format;
-   target_t to;
+   ecl_convert_target_t to;
    bool none;
 
    if (!ecl_expr_eval (self->args[TO], ev, &to_value) || !ecl_expr_eval (self->args[INPUT], ev, &input) ||
@@ -635,7 +402,7 @@ static bool
 convert_to (const ecl_expr_t *self, ecl_eval_t *ev, uint8_t type, int32_t subtype, ecl_binary_format_t format,
             ecl_value_t *out)
 {
-   target_t to = {.type = type, .subtype = ecl_int32 (subtype), .format = format};
+   ecl_convert_target_t to = {.type = type, .subtype = ecl_int32 (subtype), .format = format};
    ecl_value_t v;
 
    if (!ecl_expr_eval (self->args[0], ev, &v)) {
