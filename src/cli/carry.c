@@ -1,52 +1,19 @@
-/* Carrying a collection to its target: what `up` and `down` share. See remote.h. */
+/* Carrying a collection to its target: what `up` and `down` say of it. See remote.h. */
 #include "cli/progress.h"
 #include "cli/remote.h"
 
 #include <unistd.h>
 
-typedef struct {
-   ecl_remote_t *remote;
-   ecl_progress_t progress;
-   bool counting; /* the total is known */
-} carry_t;
-
 static void
-on_progress (void *context, const ecl_backfill_result_t *result)
+print_json (const ecl_carried_t *carried, const bson_error_t *error)
 {
-   carry_t *carry = context;
-   int64_t now = carry->remote->world->now (carry->remote->world);
-
-   if (!carry->counting && result->passes) {
-      char label[128];
-
-      snprintf (label, sizeof label, "%s", carry->progress.label);
-      ecl_progress_begin (&carry->progress, stderr, carry->progress.terminal, label, (uint64_t) result->total, now);
-      carry->counting = true;
-   }
-   if (carry->counting && !result->ended) {
-      ecl_progress_update (&carry->progress, (uint64_t) result->changed, now);
-   }
-}
-
-static void
-make_job_id (ecl_world_t *world, uint8_t id[12])
-{
-   for (int i = 0; i < 12; i += 4) {
-      uint32_t bits = (uint32_t) world->random (world);
-
-      memcpy (id + i, &bits, sizeof bits);
-   }
-}
-
-static void
-print_json (const ecl_course_t *course, const ecl_backfill_result_t *result, const char *to, int64_t ms)
-{
+   const ecl_backfill_result_t *result = &carried->result;
    bson_t line = BSON_INITIALIZER;
 
-   BSON_APPEND_UTF8 (&line, "collection", course->chain->collection);
-   BSON_APPEND_UTF8 (&line, "to", to);
-   BSON_APPEND_UTF8 (&line, "mode", ecl_mode_name (result->mode));
-   BSON_APPEND_UTF8 (&line, "why", result->mode_why ? result->mode_why : course->mode_why);
+   BSON_APPEND_UTF8 (&line, "collection", carried->what.chain->collection);
+   BSON_APPEND_UTF8 (&line, "to", carried->to);
+   BSON_APPEND_UTF8 (&line, "mode", ecl_mode_name (carried->mode));
+   BSON_APPEND_UTF8 (&line, "why", carried->mode_why);
    BSON_APPEND_INT64 (&line, "total", result->total);
    BSON_APPEND_INT64 (&line, "changed", result->changed);
    BSON_APPEND_INT64 (&line, "pushed", result->pushed);
@@ -56,9 +23,9 @@ print_json (const ecl_course_t *course, const ecl_backfill_result_t *result, con
    BSON_APPEND_INT64 (&line, "redone", result->redone);
    BSON_APPEND_INT32 (&line, "passes", result->passes);
    BSON_APPEND_BOOL (&line, "wrote", result->wrote);
-   BSON_APPEND_INT64 (&line, "ms", ms);
+   BSON_APPEND_INT64 (&line, "ms", carried->ms);
    if (result->failed) {
-      BSON_APPEND_UTF8 (&line, "error", result->error.message);
+      BSON_APPEND_UTF8 (&line, "error", error->message);
    }
    if (result->cancelled) {
       BSON_APPEND_BOOL (&line, "cancelled", true);
@@ -68,19 +35,20 @@ print_json (const ecl_course_t *course, const ecl_backfill_result_t *result, con
 }
 
 static void
-print_text (const ecl_course_t *course, const ecl_backfill_result_t *result, const char *to, int64_t ms)
+print_text (const ecl_carried_t *carried)
 {
-   const char *collection = course->chain->collection;
+   const char *collection = carried->what.chain->collection, *to = carried->to;
+   const ecl_backfill_result_t *result = &carried->result;
    char a[32], b[32], c[32];
 
    if (result->total == 0 && !result->failed) {
-      printf ("%s: nothing to do, no document is %s version %s\n", collection, course->down ? "above" : "below", to);
+      printf ("%s: nothing to do, no document is %s version %s\n", collection,
+              carried->what.down ? "above" : "below", to);
       return;
    }
    printf ("%s: %s document%s carried to version %s in %s (%s: %s)\n", collection,
            ecl_progress_count ((uint64_t) result->changed, a), result->changed == 1 ? "" : "s", to,
-           ecl_progress_time (ms, b),
-           ecl_mode_name (result->mode), result->mode_why ? result->mode_why : course->mode_why);
+           ecl_progress_time (carried->ms, b), ecl_mode_name (carried->mode), carried->mode_why);
    if (result->conflicts) {
       printf ("%s: %s time%s a document had changed meanwhile and was read again\n", collection,
               ecl_progress_count ((uint64_t) result->conflicts, c), result->conflicts == 1 ? "" : "s");
@@ -91,92 +59,58 @@ print_text (const ecl_course_t *course, const ecl_backfill_result_t *result, con
    }
 }
 
-static ecl_exit_t
-carry_out (ecl_remote_t *self, const ecl_course_t *course)
+void
+ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_backfill_result_t *result)
 {
-   ecl_backfill_options_t options = {.database = self->database,
-                                     .chain = course->chain,
-                                     .upgrades = self->upgrades,
-                                     .target = course->target,
-                                     .down = course->down,
-                                     .mode = course->mode,
-                                     .always_transaction = ecl_facts_transaction (&course->facts),
-                                     .transactions = self->server.transactions,
-                                     .pid = getpid ()};
-   const ecl_backfill_result_t *result;
-   carry_t carry = {.remote = self};
-   char host[256] = "", to[ECL_VERSION_TEXT];
-   int64_t began = self->world->now (self->world), ended;
-   ecl_backfill_t *backfill;
-   bson_error_t error;
-   bool good;
+   int64_t now = self->world->now (self->world);
 
-   if (!ecl_server_guard_form (self->world, &self->server, self->database, course->chain->collection, &options.form,
-                               &error)) {
-      return ecl_cli_fail (self->cli, "%s", error.message);
+   if (!self->counting && result->passes) {
+      ecl_progress_begin (&self->progress, stderr, isatty (STDERR_FILENO) != 0, what->chain->collection,
+                          (uint64_t) result->total, now);
+      self->counting = true;
    }
-   gethostname (host, sizeof host - 1);
-   options.host = host;
-   make_job_id (self->world, options.job);
-   backfill = ecl_backfill_new (&options, &error);
-   if (!backfill) {
-      return ecl_cli_fail (self->cli, "%s", error.message);
+   if (self->counting && !result->ended) {
+      ecl_progress_update (&self->progress, (uint64_t) result->changed, now);
    }
-   ecl_version_text (course->chain->format, ecl_chain_version (course->chain, course->target), to);
-   ecl_progress_begin (&carry.progress, stderr, isatty (STDERR_FILENO) != 0, course->chain->collection, 0, began);
-   good = ecl_backfill_drive (backfill, self->world, on_progress, &carry, &error);
-   result = ecl_backfill_result (backfill);
-   ended = self->world->now (self->world);
-   if (carry.counting && good && !result->cancelled) {
-      ecl_progress_end (&carry.progress, (uint64_t) result->changed, ended);
-   } else {
-      ecl_progress_hide (&carry.progress);
+}
+
+ecl_exit_t
+ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error)
+{
+   if (self->counting && !error) {
+      ecl_progress_end (&self->progress, (uint64_t) carried->result.changed, self->world->now (self->world));
+   } else if (self->counting) {
+      ecl_progress_hide (&self->progress);
    }
-   if (self->cli->json) {
-      print_json (course, result, to, ended - began);
-   } else {
-      print_text (course, result, to, ended - began);
+   self->counting = false;
+   if (carried->missing) {
+      ecl_cli_note (self->cli, "%s: there is no such collection in %s yet: nothing to do",
+                    carried->what.chain->collection, self->database);
+   } else if (carried->began && self->cli->json) {
+      print_json (carried, error);
+   } else if (carried->began) {
+      print_text (carried);
    }
-   if (!good) {
-      ecl_cli_fail (self->cli, "%s", error.message);
-   } else if (result->cancelled) {
-      ecl_cli_fail (self->cli, "%s: ended as asked for; the same command goes on where this one stopped",
-                    course->chain->collection);
-      good = false;
+   if (error) {
+      return ecl_cli_fail (self->cli, "%s", error->message);
    }
-   ecl_exit_t status = !good ? ECL_EXIT_FAILED : result->quarantined ? ECL_EXIT_FOUND : ECL_EXIT_OK;
-   ecl_backfill_destroy (backfill);
-   return status;
+   return carried->result.quarantined ? ECL_EXIT_FOUND : ECL_EXIT_OK;
+}
+
+static void
+on_progress (void *context, const ecl_carry_t *what, const ecl_backfill_result_t *result)
+{
+   ecl_remote_progress (context, what, result);
 }
 
 ecl_exit_t
 ecl_remote_run (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted)
 {
-   ecl_course_t course;
-   ecl_arena_t arena;
+   ecl_carry_t what = {.chain = chain, .target = target, .down = down, .mode = wanted};
+   ecl_site_t site = ecl_remote_site (self);
+   ecl_carried_t carried;
    bson_error_t error;
-   ecl_exit_t status = ECL_EXIT_FAILED;
+   bool good = ecl_carry (&site, &what, on_progress, self, &carried, &error);
 
-   ecl_arena_init (&arena);
-   if (!ecl_remote_course (self, chain, target, down, wanted, &arena, &course, &error)) {
-      ecl_cli_fail (self->cli, "%s", error.message);
-      goto done;
-   }
-   for (size_t i = 0; i < course.n_obstacles; i++) {
-      if (course.obstacles[i].level == ECL_OBSTACLE_BLOCKS) {
-         ecl_cli_fail (self->cli, "%s: %s", chain->collection, course.obstacles[i].message);
-         goto done;
-      }
-   }
-   if (course.facts.kind == ECL_COLLECTION_MISSING) {
-      ecl_cli_note (self->cli, "%s: there is no such collection in %s yet: nothing to do", chain->collection,
-                    self->database);
-      status = ECL_EXIT_OK;
-      goto done;
-   }
-   status = carry_out (self, &course);
-
-done:
-   ecl_arena_cleanup (&arena);
-   return status;
+   return ecl_remote_carried (self, &carried, good ? NULL : &error);
 }

@@ -176,13 +176,14 @@ tell_samples (told_t *told, bson_t *list, bson_error_t *error)
 static bool
 plan_chain (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_mode_t mode, bool *blocked)
 {
+   ecl_site_t site = ecl_remote_site (remote);
    told_t told = {.remote = remote};
    bson_t line = BSON_INITIALIZER, list;
    bson_error_t error;
    bool good;
 
    ecl_arena_init (&told.arena);
-   good = ecl_remote_course (remote, chain, target, false, mode, &told.arena, &told.course, &error) &&
+   good = ecl_course_find (&site, chain, target, false, mode, &told.arena, &told.course, &error) &&
           ecl_survey (remote->world, remote->database, chain, target, &told.arena, &told.survey, &error);
    if (good && remote->cli->json) {
       json_course (&told, &line);

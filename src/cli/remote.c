@@ -3,7 +3,10 @@
 
 #include "mongo/world.h"
 
+#include <pwd.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t asked_to_end;
 
@@ -30,6 +33,14 @@ catch_signals (void)
    sigaction (SIGTERM, &action, NULL);
 }
 
+static const char *
+user_name (void)
+{
+   const struct passwd *entry = getpwuid (getuid ());
+
+   return entry ? entry->pw_name : getenv ("USER");
+}
+
 bool
 ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
 {
@@ -38,6 +49,9 @@ ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
 
    memset (self, 0, sizeof *self);
    self->cli = cli;
+   gethostname (self->host, sizeof self->host - 1);
+   self->who = (ecl_who_t){
+      .host = self->host, .user = user_name (), .release = getenv ("ECLOSE_RELEASE"), .pid = getpid ()};
    self->project = ecl_cli_load (cli);
    if (!self->project) {
       return false;
@@ -109,43 +123,13 @@ ecl_remote_target (const ecl_cli_t *cli, const ecl_chain_t *chain, size_t *targe
    return true;
 }
 
-/* Who computes, and why. */
-static bool
-choose_mode (ecl_remote_t *self, const ecl_course_t *course, ecl_mode_t wanted, ecl_mode_t *mode, const char **why,
-             bson_error_t *error)
+ecl_site_t
+ecl_remote_site (const ecl_remote_t *self)
 {
-   const char *cannot = !self->server.pipelines ? "this server takes no pipelines in updates (MongoDB 4.2 does)"
-                                                : ecl_facts_transaction (&course->facts);
-
-   if (wanted == ECL_MODE_PUSHDOWN && cannot) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "%s cannot be pushed down: %s",
-                       course->chain->collection, cannot);
-   }
-   *mode = wanted == ECL_MODE_CLIENT || cannot ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN;
-   *why = wanted != ECL_MODE_AUTO ? "as asked for" : cannot ? cannot : "the server runs all stages of the chain";
-   return true;
-}
-
-bool
-ecl_remote_course (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted,
-                   ecl_arena_t *arena, ecl_course_t *out, bson_error_t *error)
-{
-   const ecl_plan_t **plans = ecl_arena_array (arena, const ecl_plan_t *, chain->n_steps + 1);
-   size_t n_plans = 0;
-
-   memset (out, 0, sizeof *out);
-   out->chain = chain;
-   out->target = target;
-   out->down = down;
-   for (size_t i = down ? target + 1 : 0; down ? i <= chain->n_steps : i < target; i++) {
-      if (!ecl_upgrades_plan (self->upgrades, chain, i, target, &plans[n_plans++], error)) {
-         return false;
-      }
-   }
-   if (!ecl_facts_ask (self->world, &self->server, self->database, chain->collection, arena, &out->facts, error) ||
-       !choose_mode (self, out, wanted, &out->mode, &out->mode_why, error)) {
-      return false;
-   }
-   out->obstacles = ecl_facts_obstacles (&out->facts, plans, n_plans, arena, &out->n_obstacles);
-   return true;
+   return (ecl_site_t){.world = self->world,
+                       .project = self->project,
+                       .upgrades = self->upgrades,
+                       .database = self->database,
+                       .server = self->server,
+                       .who = self->who};
 }

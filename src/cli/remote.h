@@ -3,8 +3,8 @@
 #define ECL_CLI_REMOTE_H
 
 #include "cli/cli.h"
-#include "run/backfill.h"
-#include "run/facts.h"
+#include "cli/progress.h"
+#include "run/course.h"
 
 typedef struct {
    ecl_cli_t *cli;
@@ -13,6 +13,10 @@ typedef struct {
    ecl_world_t *world;
    ecl_server_t server;
    const char *database;
+   ecl_progress_t progress; /* of the collection that is carried */
+   bool counting;           /* its total is known */
+   ecl_who_t who;
+   char host[256];
 } ecl_remote_t;
 
 /* Loads the project and connects. False after a message. From here on the first SIGINT or SIGTERM asks the run to end;
@@ -23,22 +27,9 @@ ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
 void
 ecl_remote_close (ecl_remote_t *self);
 
-/* One collection on its way: from where the documents are to a target. */
-typedef struct {
-   const ecl_chain_t *chain;
-   size_t target;         /* place on the chain */
-   bool down;
-   ecl_facts_t facts;
-   ecl_mode_t mode;       /* decided */
-   const char *mode_why;  /* one line */
-   const ecl_obstacle_t *obstacles;
-   size_t n_obstacles;
-} ecl_course_t;
-
-/* Finds out all about it; nothing is written. Texts lie in the arena. */
-bool
-ecl_remote_course (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted,
-                   ecl_arena_t *arena, ecl_course_t *out, bson_error_t *error) ECL_MUST_CHECK;
+/* Where the work is done, as src/run wants to know it. It points into self. */
+ecl_site_t
+ecl_remote_site (const ecl_remote_t *self);
 
 /* --mode and --to. False after a message. */
 bool
@@ -47,6 +38,13 @@ ecl_remote_mode (const ecl_cli_t *cli, ecl_mode_t *mode) ECL_MUST_CHECK;
 /* The place on the chain that --to names, or its end. */
 bool
 ecl_remote_target (const ecl_cli_t *cli, const ecl_chain_t *chain, size_t *target) ECL_MUST_CHECK;
+
+/* What is said while a collection is carried, and of the result; error is NULL where it succeeded. */
+void
+ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_backfill_result_t *result);
+
+ecl_exit_t
+ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error);
 
 /* Carries a collection out: progress on standard error, the result on standard output. */
 ecl_exit_t

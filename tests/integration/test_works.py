@@ -417,5 +417,5 @@ up:
         time.sleep(0.05)
     _, err = child.communicate()
     assert child.returncode == 0, err
-    assert db.dst.count_documents({}) == 200000
+    assert db.dst.count_documents({}) == 300000
     assert 0 < peak <= 64 * 1024, peak
