@@ -1,7 +1,7 @@
 /* Throttle: how fast a backfill may go, so that nobody else notices it.
  *
- * Pure: it is told what happened, and says how long to wait and how large the next batch is to be. It looks at no clock,
- * sends nothing and never sleeps. One per worker; it belongs to the worker's thread.
+ * Pure: it is told what happened, and says how long to wait and how large the next batch is to be. It looks at no
+ * clock, sends nothing and never sleeps. One per worker; it belongs to the worker's thread.
  *
  *    ecl_throttle_init
  *    ┌─► ecl_throttle_next ──► wait > 0: wait so long (never more than ECL_THROTTLE_PIECE), then ask again
@@ -11,7 +11,8 @@
  *    ecl_throttle_next on, also in the middle of a wait
  *
  * Size. A batch aims at a time (batch_time). Fixed cost and cost per document are told apart, so that the size neither
- * runs away nor collapses; one step at most halves or doubles it.
+ * runs away nor collapses; one step at most halves or doubles it. Now and then one is small, so that the fixed cost is
+ * seen as it is by then.
  *
  * Pace. Each input is a value against a limit; `level` is their quotient. Up to 1 it slows nothing. Between 1 and
  * ECL_THROTTLE_CRITICAL the worker is busy only 1/level² of its time. Above, it stops, until the level is back at 1.
@@ -21,13 +22,11 @@
  *    latency   the time of its own majority writes against what they took when all was calm. Works everywhere, through
  *              mongos and at hosted services, too. What is calm is the median over many batches in which nothing
  *              slowed; it may fall, but never stands more than a quarter above the lowest it ever was (which itself
- *              rises by a tenth a day): load that comes slowly is not mistaken for calm. Two batches in a row have to be
- *              slow: one may have been unlucky. Where it stopped, a small batch now and then finds out how it is.
- *    lag       of the secondaries behind the primary
- *    flow      the primary holds back writers by itself
- *    oplog     how far back the oplog would reach at the rate at which it is growing
- *    command   somebody's program says wait
- *    rate      what the user allows, documents or bytes per second, divided by the workers that are alive
+ *              rises by a tenth a day): load that comes slowly is not mistaken for calm. Two batches in a row have to
+ * be slow: one may have been unlucky. Where it stopped, a small batch now and then finds out how it is. lag       of
+ * the secondaries behind the primary flow      the primary holds back writers by itself oplog     how far back the
+ * oplog would reach at the rate at which it is growing command   somebody's program says wait rate      what the user
+ * allows, documents or bytes per second, divided by the workers that are alive
  */
 #ifndef ECL_RUN_THROTTLE_H
 #define ECL_RUN_THROTTLE_H
@@ -81,9 +80,9 @@ ecl_throttle_parse_rate (const char *text, ecl_throttle_settings_t *settings, bs
 
 /* What the server says of itself; see pressure.h. -1: not known. */
 typedef struct {
-   int64_t lag;          /* ms */
-   int flow;             /* 1: it holds writers back; 0: it does not */
-   int64_t oplog_first;  /* ms since 1970: the oldest and the newest entry */
+   int64_t lag;         /* ms */
+   int flow;            /* 1: it holds writers back; 0: it does not */
+   int64_t oplog_first; /* ms since 1970: the oldest and the newest entry */
    int64_t oplog_last;
 } ecl_pressure_t;
 
@@ -98,18 +97,21 @@ typedef struct {
    ecl_throttle_settings_t settings; /* with defaults put in */
 
    /* size */
-   double size;             /* documents of the next batch */
-   double fixed;            /* ms: the fastest batch there ever was; negative: none yet */
-   double cost;             /* ms per unit of work, smoothed */
-   double bytes;            /* per document, smoothed */
+   double size;              /* documents of the next batch */
+   double fixed;             /* ms: the fastest batch there ever was; negative: none yet */
+   uint32_t fixed_documents; /* that it had */
+   double cost;              /* ms per unit of work, smoothed */
+   double bytes;             /* per document, smoothed */
 
    /* latency */
    double window[ECL_THROTTLE_WINDOW]; /* cost per unit of work of calm batches */
    uint32_t n_window;
-   double calm;             /* cost when all is calm; 0: not known yet */
-   double lowest;           /* the lowest it ever was */
+   double calm_work; /* work of a batch that was learned from */
+   double calm;      /* cost when all is calm; negative: not known yet */
+   double lowest;    /* the lowest it ever was; negative: not known yet */
    int64_t lowest_at;
-   double slow[2];          /* the last batches against what is calm; the newer one first */
+   uint64_t n_batches;
+   double slow[2]; /* the last batches against what is calm; the newer one first */
    uint32_t n_slow;
    int64_t probe_at, probe_wait; /* where latency stopped it */
 
@@ -120,21 +122,22 @@ typedef struct {
       int64_t first, last;
    } oplog[ECL_THROTTLE_OPLOG];
    uint32_t n_oplog;
-   int64_t window_before;   /* ms that the oplog reached back at first */
+   int64_t window_before; /* ms that the oplog reached back at first */
    bool command_waits;
    int64_t command_at;
 
    /* pace */
-   double duty;             /* share of the time that it may be busy; 0 < duty <= 1 */
+   double duty;        /* share of the time that it may be busy; 0 < duty <= 1 */
+   ecl_slow_t duty_by; /* what made it less than 1 */
    double levels[ECL_SLOW_N];
    bool stopped[ECL_SLOW_N];
-   int64_t batch_end;       /* when the last batch came back; -1: there was none */
+   int64_t batch_end; /* when the last batch came back; -1: there was none */
    double batch_ms;
-   double rate_at;          /* when the rate allows the next one */
+   double rate_at; /* when the rate allows the next one */
 
    /* for status */
    ecl_slow_t by;
-   int64_t since;           /* since when it is that one */
+   int64_t since;              /* since when it is that one */
    int64_t waited[ECL_SLOW_N]; /* ms, per input, in all */
    int64_t asked_at;
    ecl_slow_t asked_by;
@@ -146,7 +149,7 @@ typedef struct {
    uint32_t documents; /* of the next batch, at least 1 */
    uint32_t bytes;     /* of the next batch, at most ECL_THROTTLE_BYTES; a single document may be larger */
    ecl_slow_t by;      /* what slows it now; NONE */
-   bool stopped;       /* it does nothing at all until that is calm */
+   bool stopped; /* it does nothing at all until that is calm; without a wait: but this small batch, to find out */
 } ecl_throttle_advice_t;
 
 /* now, here and below: ms of a clock that does not go back (ecl_world_t's). */
@@ -161,8 +164,9 @@ ecl_throttle_set (ecl_throttle_t *self, const ecl_throttle_settings_t *settings)
 void
 ecl_throttle_workers (ecl_throttle_t *self, uint32_t workers);
 
-/* A batch was written: documents and bytes of it (0 where eclose did not see them), and the ms from sending the write
- * until the majority had it. Batches that wrote nothing say nothing and need not be told. */
+/* A batch was written: documents and bytes of it (where eclose did not see them: as many as such documents have on
+ * average, 0 where that is not known, either), and the ms from sending the write until the majority had it. Batches
+ * that wrote nothing say nothing and need not be told. */
 void
 ecl_throttle_batch (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, int64_t ms, int64_t now);
 

@@ -1,0 +1,184 @@
+/* What the server says of how it fares, from canned replies: replica sets, delayed members, users who may not ask,
+ * mongos, servers that know nothing of it. */
+#include "fake_world.h"
+
+#include "run/pressure.h"
+
+#define ENTRY(t)                                                                                                 \
+   "{\"ok\": 1, \"cursor\": {\"id\": 0, \"ns\": \"local.oplog.rs\", \"firstBatch\": [{\"ts\": {\"$timestamp\": " \
+   "{\"t\": " #t ", \"i\": 1}}}]}}"
+#define MEMBER(id, state, ms) \
+   "{\"_id\": " #id ", \"state\": " #state ", \"optimeDate\": {\"$date\": {\"$numberLong\": \"" #ms "\"}}}"
+#define DATE(ms) "{\"$date\": {\"$numberLong\": \"" #ms "\"}}"
+
+typedef struct {
+   int n;
+   char last[640];
+} said_t;
+
+static void
+say (void *context, const char *message)
+{
+   said_t *said = context;
+
+   said->n++;
+   snprintf (said->last, sizeof said->last, "%s", message);
+}
+
+static void
+test_replica_set (void **state)
+{
+   static const canned_t script[] = {
+      {"\"$natural\" : 1 ", ENTRY (1000)},
+      {"\"$natural\" : -1 ", ENTRY (5000)},
+      {"replSetGetStatus", "{\"ok\": 1, \"members\": [" MEMBER (0, 1, 100000) ", " MEMBER (1, 2, 97000) ", " MEMBER (
+                              2, 2, 40000) ", " MEMBER (3, 8, 1000) "]}"},
+      {"replSetGetConfig", "{\"ok\": 1, \"config\": {\"members\": [{\"_id\": 0}, {\"_id\": 1}, {\"_id\": 2, "
+                           "\"secondaryDelaySecs\": 60}]}}"},
+      {"serverStatus", "{\"ok\": 1, \"flowControl\": {\"enabled\": true, \"isLagged\": false}}"},
+      /* a second later; the oplog is not asked again */
+      {"replSetGetStatus", "{\"ok\": 1, \"members\": [" MEMBER (0, 1, 100000) ", " MEMBER (1, 2, 100500) "]}"},
+      {"serverStatus", "{\"ok\": 1, \"flowControl\": {\"enabled\": true, \"isLagged\": true}}"},
+      /* no primary to be seen, and one answer is lost */
+      {"replSetGetStatus", "{\"ok\": 1, \"members\": [" MEMBER (1, 2, 100500) "]}"},
+      {"serverStatus", "LOST"},
+      {NULL},
+   };
+   ecl_pressure_reader_t reader;
+   ecl_pressure_t pressure;
+   fake_world_t world;
+   said_t said = {0};
+
+   (void) state;
+   world = fake_world (script);
+   ecl_pressure_init (&reader, say, &said);
+   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   /* The member that is delayed on purpose, and the one that is down, do not count. */
+   assert_int_equal (pressure.lag, 3000);
+   assert_int_equal (pressure.flow, 0);
+   assert_int_equal (pressure.oplog_first, 1000000);
+   assert_int_equal (pressure.oplog_last, 5000000);
+   world.now += 500;
+   assert_false (ecl_pressure_read (&reader, &world.world, &pressure));
+   world.now += 500;
+   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   assert_int_equal (pressure.lag, 0);
+   assert_int_equal (pressure.flow, 1);
+   assert_int_equal (pressure.oplog_last, 5000000);
+   world.now += 1000;
+   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   assert_int_equal (pressure.lag, -1);
+   assert_int_equal (pressure.flow, -1);
+   assert_int_equal (said.n, 0);
+   fake_done (&world);
+}
+
+/* A user with readWrite and no more. */
+static void
+test_not_allowed (void **state)
+{
+   static const canned_t script[] = {
+      {"\"$natural\" : 1 ", "REFUSED 13"},
+      {"replSetGetStatus", "REFUSED 13"},
+      {"hello",
+       "{\"ok\": 1, \"lastWrite\": {\"lastWriteDate\": " DATE (90000) ", \"majorityWriteDate\": " DATE (78000) "}}"},
+      {"serverStatus", "REFUSED 13"},
+      {"hello",
+       "{\"ok\": 1, \"lastWrite\": {\"lastWriteDate\": " DATE (90000) ", \"majorityWriteDate\": " DATE (90000) "}}"},
+      {NULL},
+   };
+   ecl_pressure_reader_t reader;
+   ecl_pressure_t pressure;
+   fake_world_t world;
+   said_t said = {0};
+
+   (void) state;
+   world = fake_world (script);
+   ecl_pressure_init (&reader, say, &said);
+   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   assert_int_equal (pressure.lag, 12000);
+   assert_int_equal (pressure.flow, -1);
+   assert_int_equal (pressure.oplog_first, -1);
+   assert_int_equal (said.n, 3);
+   assert_non_null (strstr (said.last, "flow control is not known here"));
+   /* It was said, and is not asked again; the oplog not even when it would be time. */
+   world.now += 20000;
+   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   assert_int_equal (pressure.lag, 0);
+   assert_int_equal (said.n, 3);
+   fake_done (&world);
+}
+
+/* mongos, or a server that knows nothing of all this. */
+static void
+test_nothing (void **state)
+{
+   static const canned_t script[] = {
+      {"\"$natural\" : 1 ", "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": []}}"},
+      {"replSetGetStatus", "REFUSED 20"},
+      {"hello", "{\"ok\": 1, \"msg\": \"isdbgrid\"}"},
+      {"serverStatus", "{\"ok\": 1}"},
+      {NULL},
+   };
+   ecl_pressure_reader_t reader;
+   ecl_pressure_t pressure;
+   fake_world_t world;
+   said_t said = {0};
+
+   (void) state;
+   world = fake_world (script);
+   ecl_pressure_init (&reader, say, &said);
+   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   assert_int_equal (pressure.lag, -1);
+   assert_int_equal (pressure.flow, -1);
+   assert_int_equal (pressure.oplog_last, -1);
+   assert_int_equal (said.n, 4);
+   world.now += 60000;
+   assert_true (ecl_pressure_read (&reader, &world.world, &pressure)); /* nothing is sent */
+   assert_int_equal (said.n, 4);
+   fake_done (&world);
+}
+
+/* A server that is stepping down has not said that it may not be asked. */
+static void
+test_stepping_down (void **state)
+{
+   static const canned_t script[] = {
+      {"\"$natural\" : 1 ", "REFUSED 11602"},
+      {"replSetGetStatus", "REFUSED 11600"},
+      {"serverStatus", "REFUSED 91"},
+      {"replSetGetStatus", "{\"ok\": 1, \"members\": [" MEMBER (0, 1, 100000) ", " MEMBER (1, 2, 97000) "]}"},
+      {"replSetGetConfig", "REFUSED 13"},
+      {"serverStatus", "{\"ok\": 1, \"flowControl\": {\"isLagged\": false}}"},
+      {NULL},
+   };
+   ecl_pressure_reader_t reader;
+   ecl_pressure_t pressure;
+   fake_world_t world;
+   said_t said = {0};
+
+   (void) state;
+   world = fake_world (script);
+   ecl_pressure_init (&reader, say, &said);
+   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   assert_int_equal (pressure.lag, -1);
+   world.now += 1000;
+   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   assert_int_equal (pressure.lag, 3000);
+   assert_int_equal (pressure.flow, 0);
+   assert_int_equal (said.n, 0);
+   fake_done (&world);
+}
+
+int
+main (void)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_replica_set),
+      cmocka_unit_test (test_not_allowed),
+      cmocka_unit_test (test_nothing),
+      cmocka_unit_test (test_stepping_down),
+   };
+
+   return cmocka_run_group_tests (tests, NULL, NULL);
+}
