@@ -1,0 +1,190 @@
+/* Commands beside the work, and the throttle's adviser on top of them. Time is ours: what would take ten seconds is
+ * said to have taken them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "run/adviser.h"
+
+static void
+nap (void)
+{
+   nanosleep (&(struct timespec){.tv_nsec = 2000000}, NULL);
+}
+
+/* Until it ends; the test's own limit is meson's. */
+static ecl_child_state_t
+to_the_end (ecl_child_t *child)
+{
+   ecl_child_state_t state;
+
+   while ((state = ecl_child_poll (child, 0)) == ECL_CHILD_RUNS) {
+      nap ();
+   }
+   return state;
+}
+
+static void
+test_status_and_line (void **state)
+{
+   static const struct {
+      const char *command, *line;
+      int status;
+   } cases[] = {
+      {"echo one; echo two; exit 3", "one", 3},
+      {"printf x", "x", 0},
+      {"exit 0", "", 0},
+      {"kill -TERM $$", "", 128 + SIGTERM},
+      {"no-such-program 2>&-", "", 127},
+      {"echo $GREETING $HOME", "hello set", 0},
+      {"cat", "", 0}, /* there is nothing to read */
+   };
+   const char *const environment[] = {"GREETING=hello", "HOME=set", NULL};
+   ecl_child_t child;
+   bson_error_t error;
+
+   (void) state;
+   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      assert_true (ecl_child_start (&child, cases[i].command, environment, 0, 1000, &error));
+      assert_true (ecl_child_runs (&child));
+      assert_int_equal (to_the_end (&child), ECL_CHILD_ENDED);
+      assert_int_equal (child.status, cases[i].status);
+      assert_string_equal (child.line, cases[i].line);
+      assert_false (ecl_child_runs (&child));
+   }
+}
+
+/* More output than a pipe holds, and a line longer than what is kept. */
+static void
+test_much_output (void **state)
+{
+   ecl_child_t child;
+   bson_error_t error;
+
+   (void) state;
+   assert_true (
+      ecl_child_start (&child, "head -c 300000 /dev/zero | tr '\\0' x; echo; echo end", NULL, 0, 1000, &error));
+   assert_int_equal (to_the_end (&child), ECL_CHILD_ENDED);
+   assert_int_equal (child.status, 0);
+   assert_int_equal (strlen (child.line), ECL_CHILD_LINE - 1);
+}
+
+/* Its time is up: it goes, and what it started goes, too. */
+static void
+test_late (void **state)
+{
+   ecl_child_t child;
+   bson_error_t error;
+   pid_t pid;
+
+   (void) state;
+   assert_true (ecl_child_start (&child, "sleep 1000 & trap '' TERM; echo $!; wait", NULL, 0, 1000, &error));
+   while (!child.line[0]) {
+      assert_int_equal (ecl_child_poll (&child, 999), ECL_CHILD_RUNS);
+      nap ();
+   }
+   pid = (pid_t) strtol (child.line, NULL, 10);
+   assert_true (pid > 1);
+   assert_int_equal (ecl_child_poll (&child, 1000), ECL_CHILD_LATE);
+   /* Whoever inherits it has to notice that it ended. */
+   while (kill (pid, 0) == 0) {
+      char path[64], text[512] = "";
+      FILE *stat;
+
+      snprintf (path, sizeof path, "/proc/%d/stat", (int) pid);
+      stat = fopen (path, "r");
+      if (!stat || !fgets (text, sizeof text, stat) || strstr (text, ") Z")) {
+         if (stat) {
+            fclose (stat);
+         }
+         break;
+      }
+      fclose (stat);
+      nap ();
+   }
+   assert_true (ecl_child_start (&child, "sleep 1000", NULL, 0, 1000, &error));
+   ecl_child_cleanup (&child);
+   assert_false (ecl_child_runs (&child));
+   ecl_child_cleanup (&child);
+}
+
+static bool
+ask (const char *command, bool late, bool *wait, char *reason)
+{
+   ecl_adviser_t adviser;
+   bool spoke = false;
+
+   ecl_adviser_init (&adviser, command);
+   assert_false (ecl_adviser_look (&adviser, NULL, 0, wait)); /* it begins */
+   for (int i = 0; i < 5000 && !spoke; i++) {
+      spoke = ecl_adviser_look (&adviser, NULL, late ? ECL_ADVISER_LIMIT : 1, wait);
+      nap ();
+   }
+   memcpy (reason, adviser.reason, sizeof adviser.reason);
+   if (spoke) {
+      /* Not again before it is time; then again. */
+      int64_t at = (late ? ECL_ADVISER_LIMIT : 1) + ECL_ADVISER_EVERY;
+
+      assert_false (ecl_adviser_look (&adviser, NULL, at - 1, wait));
+      assert_false (ecl_child_runs (&adviser.child));
+      assert_false (ecl_adviser_look (&adviser, NULL, at, wait));
+      assert_true (ecl_child_runs (&adviser.child));
+   }
+   ecl_adviser_cleanup (&adviser);
+   return spoke;
+}
+
+static void
+test_adviser (void **state)
+{
+   static const struct {
+      const char *command;
+      bool wait;
+      const char *reason;
+   } cases[] = {
+      {"true", false, ""},
+      {"echo all is well", false, ""},
+      {"echo waiter", false, ""},
+      {"echo wait", true, ""},
+      {"echo wait: the shop has a sale", true, "the shop has a sale"},
+      {"exit 4", true, "it ended with status 4"},
+      {"echo backup runs; exit 1", true, "backup runs"},
+      {"no-such-program 2>&-", true, "it ended with status 127"},
+   };
+   char reason[ECL_CHILD_LINE];
+   bool wait;
+
+   (void) state;
+   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      assert_true (ask (cases[i].command, false, &wait, reason));
+      assert_int_equal (wait, cases[i].wait);
+      assert_string_equal (reason, cases[i].reason);
+   }
+   assert_true (ask ("sleep 1000", true, &wait, reason));
+   assert_true (wait);
+   assert_string_equal (reason, "it did not end within 10 s");
+   assert_false (ecl_adviser_look (&(ecl_adviser_t){0}, NULL, 0, &wait));
+}
+
+int
+main (void)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_status_and_line),
+      cmocka_unit_test (test_much_output),
+      cmocka_unit_test (test_late),
+      cmocka_unit_test (test_adviser),
+   };
+
+   return cmocka_run_group_tests (tests, NULL, NULL);
+}
