@@ -2,8 +2,8 @@
  * down from what a newer program published in eclose_catalog.
  *
  *    cc older.c $(pkg-config --cflags --libs eclose-mongoc)
- *    ./a.out URI DATABASE publish FOLDER     what a newer program does: publishes the migrations in FOLDER
- *    ./a.out URI DATABASE read               reads all users at version 1
+ *    ./a.out URI DATABASE publish FOLDER     what a newer program does, or `eclose up`: publishes the migrations in FOLDER
+ *    ./a.out URI DATABASE read [FOLDER]      reads all users at version 1; FOLDER has the program's own migrations
  */
 #include <eclose/mongoc.h>
 
@@ -21,7 +21,7 @@ publish (mongoc_client_t *client, const char *database, const char *folder, bson
 }
 
 static bool
-read_all (mongoc_client_t *client, const char *database, bson_error_t *error)
+read_all (mongoc_client_t *client, const char *database, const char *folder, bson_error_t *error)
 {
    eclose_project_t *project = eclose_project_new ();
    eclose_collection_t *users = NULL;
@@ -30,8 +30,9 @@ read_all (mongoc_client_t *client, const char *database, bson_error_t *error)
    const bson_t *user;
    bool ok;
 
-   ok = eclose_project_add_catalog (project, client, database, error) && eclose_project_load (project, error) &&
-        (users = eclose_collection_new (project, client, database, "users", "1", error));
+   ok = (!folder || eclose_project_add_folder (project, folder, error)) &&
+        eclose_project_add_catalog (project, client, database, error) &&
+        eclose_project_load (project, error) && (users = eclose_collection_new (project, client, database, "users", "1", error));
    if (ok) {
       cursor = eclose_collection_find (users, &all, NULL, NULL);
       while (eclose_cursor_next (cursor, &user)) {
@@ -53,16 +54,16 @@ main (int argc, char **argv)
 {
    mongoc_client_t *client;
    bson_error_t error = {0};
-   bool ok = false;
+   bool ok = false, publishes = argc > 3 && strcmp (argv[3], "publish") == 0;
 
-   if (argc < 4 || (strcmp (argv[3], "publish") == 0) != (argc == 5)) {
-      fprintf (stderr, "usage: %s URI DATABASE publish FOLDER | read\n", argv[0]);
+   if (argc < (publishes ? 5 : 4) || argc > 5) {
+      fprintf (stderr, "usage: %s URI DATABASE publish FOLDER | read [FOLDER]\n", argv[0]);
       return 2;
    }
    mongoc_init ();
    client = mongoc_client_new (argv[1]);
    if (client) {
-      ok = argc == 5 ? publish (client, argv[2], argv[4], &error) : read_all (client, argv[2], &error);
+      ok = publishes ? publish (client, argv[2], argv[4], &error) : read_all (client, argv[2], argv[4], &error);
       mongoc_client_destroy (client);
    }
    if (!ok) {

@@ -1,8 +1,8 @@
 /* The public project: what was added, then loaded at once. See eclose/project.h. */
 #include "api/api-private.h"
 
-#include "api/catalog.h"
 #include "project/folder.h"
+#include "store/catalog.h"
 
 #include <stdlib.h>
 

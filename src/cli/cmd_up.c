@@ -1,6 +1,7 @@
 /* eclose up: runs database migrations, then carries collections to their target. */
 #include "cli/commands.h"
 #include "cli/works.h"
+#include "run/publish.h"
 
 /* What is to run, as the options say. */
 typedef struct {
@@ -25,6 +26,19 @@ count_chosen (const ecl_works_t *works, const choice_t *choice)
       n += is_chosen (choice, &works->list[i]);
    }
    return n;
+}
+
+/* The migrations into the catalog, before they make the first document that an older program has to read. */
+static bool
+publish (const ecl_remote_t *remote)
+{
+   bson_error_t error;
+
+   if (!ecl_publish (remote->world, remote->database, remote->project, NULL, &error)) {
+      ecl_cli_fail (remote->cli, "%s", error.message);
+      return false;
+   }
+   return true;
 }
 
 /* All that are pending, in order, under the lease. The first that fails is the last. */
@@ -75,7 +89,7 @@ do_works (ecl_works_t *works, const choice_t *choice, int64_t wait)
    if (status != ECL_EXIT_OK) {
       return status;
    }
-   return ecl_works_unchanged (works) ? run_works (works, choice) : ECL_EXIT_FAILED;
+   return ecl_works_unchanged (works) && publish (works->remote) ? run_works (works, choice) : ECL_EXIT_FAILED;
 }
 
 static ecl_exit_t
@@ -140,7 +154,7 @@ run (ecl_cli_t *cli)
    if (status == ECL_EXIT_OK && !part) {
       under = remote;
       under.world = works.acquired ? ecl_held_world_init (&works.held, remote.world, &works.holder) : remote.world;
-      status = carry_all (&under, only, mode);
+      status = publish (&under) ? carry_all (&under, only, mode) : ECL_EXIT_FAILED;
    }
 
 done:

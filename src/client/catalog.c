@@ -5,13 +5,37 @@
 #define CATALOG "eclose_catalog"
 #define WTIMEOUT 30000
 
+/* Stores it, unless it is there as it is. */
+static bool
+put (mongoc_collection_t *catalog, const bson_t *document, const bson_t *opts, bson_error_t *error)
+{
+   mongoc_read_prefs_t *primary = mongoc_read_prefs_new (MONGOC_READ_PRIMARY);
+   mongoc_cursor_t *cursor = NULL;
+   const bson_t *now = NULL;
+   bson_t by_id;
+   bool ok;
+
+   ok = ecl_client_by_id (document, &by_id);
+   if (ok) {
+      cursor = mongoc_collection_find_with_opts (catalog, &by_id, NULL, primary);
+      if (!mongoc_cursor_next (cursor, &now) || !bson_equal (now, document)) {
+         ok = !mongoc_cursor_error (cursor, error) &&
+              mongoc_collection_replace_one (catalog, &by_id, document, opts, NULL, error);
+      }
+      mongoc_cursor_destroy (cursor);
+   }
+   bson_destroy (&by_id);
+   mongoc_read_prefs_destroy (primary);
+   return ok;
+}
+
 bool
 eclose_project_publish (const eclose_project_t *project, mongoc_client_t *client, const char *database,
                         bson_error_t *error)
 {
    mongoc_collection_t *catalog = mongoc_client_get_collection (client, database, CATALOG);
    mongoc_write_concern_t *majority = mongoc_write_concern_new ();
-   bson_t document, by_id, opts = BSON_INITIALIZER;
+   bson_t document, opts = BSON_INITIALIZER;
    bool ok = true;
 
    mongoc_write_concern_set_wmajority (majority, WTIMEOUT);
@@ -22,9 +46,7 @@ eclose_project_publish (const eclose_project_t *project, mongoc_client_t *client
       bool more = eclose_project_document (project, i, &document);
 
       if (more) {
-         ok = ecl_client_by_id (&document, &by_id) &&
-              mongoc_collection_replace_one (catalog, &by_id, &document, &opts, NULL, error);
-         bson_destroy (&by_id);
+         ok = put (catalog, &document, &opts, error);
       }
       bson_destroy (&document);
       if (!more) {

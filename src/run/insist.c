@@ -23,7 +23,6 @@ is_passing (uint32_t code)
       262,   /* ExceededTimeLimit */
       9001,  /* SocketException */
       10107, /* NotWritablePrimary */
-      11000, /* DuplicateKey: two that inserted the same _id at once; the next try finds it */
       11600, /* InterruptedAtShutdown */
       11601, /* Interrupted */
       11602, /* InterruptedDueToReplStateChange */
@@ -37,6 +36,18 @@ is_passing (uint32_t code)
       }
    }
    return false;
+}
+
+/* DuplicateKey: of two that inserted the same record of eclose's own at once one gets this, and its next try finds the
+ * record. Those have no unique key but their _id. Of anybody else's collection it is an answer like any. */
+static bool
+is_race (const bson_t *command, uint32_t code)
+{
+   bson_iter_t iter;
+
+   return code == 11000 && bson_iter_init (&iter, command) && bson_iter_next (&iter) &&
+          (strcmp (bson_iter_key (&iter), "update") == 0 || strcmp (bson_iter_key (&iter), "findAndModify") == 0) &&
+          BSON_ITER_HOLDS_UTF8 (&iter) && strncmp (bson_iter_utf8 (&iter, NULL), "eclose_", 7) == 0;
 }
 
 /* What an answer with ok: 1 says of its write concern: 0 where it was kept. */
@@ -87,16 +98,20 @@ write_failed (const bson_t *reply, bson_error_t *error)
 }
 
 static ecl_reply_t
-judge (ecl_reply_t answer, const bson_t *reply, bson_error_t *error)
+judge (const bson_t *command, ecl_reply_t answer, const bson_t *reply, bson_error_t *error)
 {
    uint32_t code;
 
    if (answer != ECL_REPLY_OK) {
-      return answer == ECL_REPLY_REFUSED && is_passing (error->code) ? ECL_REPLY_LOST : answer;
+      return answer == ECL_REPLY_REFUSED && (is_passing (error->code) || is_race (command, error->code))
+                ? ECL_REPLY_LOST
+                : answer;
    }
    code = write_failed (reply, error);
    code = code ? code : concern_failed (reply, error);
-   return !code ? ECL_REPLY_OK : is_passing (code) ? ECL_REPLY_LOST : ECL_REPLY_REFUSED;
+   return !code                                            ? ECL_REPLY_OK
+          : is_passing (code) || is_race (command, code) ? ECL_REPLY_LOST
+                                                           : ECL_REPLY_REFUSED;
 }
 
 ecl_reply_t
@@ -104,7 +119,7 @@ ecl_insist (ecl_world_t *world, const char *database, const bson_t *command, int
             bson_t *reply, bson_error_t *error)
 {
    ecl_call_t call = {.database = database, .command = command};
-   int64_t pause = FIRST_PAUSE_MS, ignored_time, left;
+   int64_t pause = FIRST_PAUSE_MS, ignored_time, left, wait;
    bson_error_t ignored;
    int hurried = 0;
 
@@ -114,14 +129,17 @@ ecl_insist (ecl_world_t *world, const char *database, const bson_t *command, int
       ecl_reply_t answer;
 
       *sent = world->now (world);
-      answer = judge (world->run_command (world, &call, deadline, reply, error), reply, error);
+      answer = judge (command, world->run_command (world, &call, deadline, reply, error), reply, error);
       left = deadline - world->now (world);
       if (answer != ECL_REPLY_LOST || left <= 0 || hurried >= HURRIED) {
          return answer;
       }
       /* Between a half and the whole of it, so that those who failed together do not come again together. */
-      pause = pause < left ? pause : left;
-      hurried += !world->wait (world, pause / 2 + (int64_t) (world->random (world) % (uint64_t) (pause / 2 + 1)));
+      wait = pause < left ? pause / 2 + (int64_t) (world->random (world) % (uint64_t) (pause / 2 + 1)) : left;
+      hurried += !world->wait (world, wait);
+      if (world->now (world) >= deadline) {
+         return answer;
+      }
       pause = pause * 2 < LONGEST_PAUSE_MS ? pause * 2 : LONGEST_PAUSE_MS;
       bson_destroy (reply);
    }

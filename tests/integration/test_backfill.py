@@ -123,12 +123,14 @@ def test_second_run_sends_no_write(eclose, db, server, mode):
     db.users.insert_many(users(1500))
     assert up(eclose, 'users', mode)['changed'] == 1500
     jobs, bytes_before, writes = list(db.eclose_jobs.find()), raw(db.users), Writes(server)
+    catalog = raw(db.eclose_catalog)
     before = writes.count()
     again = up(eclose, 'users', mode)
     assert again['wrote'] is False and again['total'] == 0
     assert writes.count() == before
     assert list(db.eclose_jobs.find()) == jobs and raw(db.users) == bytes_before
-    assert sorted(db.list_collection_names()) == ['eclose_jobs', 'users']
+    assert raw(db.eclose_catalog) == catalog and len(catalog) == 2
+    assert sorted(db.list_collection_names()) == ['eclose_catalog', 'eclose_jobs', 'users']
 
 
 NUMBER = '''up:

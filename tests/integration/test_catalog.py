@@ -1,0 +1,101 @@
+"""`eclose up` publishes what it carries: programs of an older release read what it makes of the documents."""
+
+import json
+import os
+import threading
+
+from test_client import program
+from test_examples_c import run
+
+CONFIG = 'collections: {users: {unversioned: 0}}\n'
+NAMES = 'to: 1\nup: [{$set: {name: {$toUpper: $name}}}]\ndown: [{$set: {name: {$toLower: $name}}}]\n'
+FULL = 'to: 2\nup: [{$set: {full: $name}}, {$unset: name}]\ndown: [{$set: {name: $full}}, {$unset: full}]\n'
+PLAN = 'to: 3\nup: [{$set: {plan: free}}]\ndown: [{$unset: plan}]\n'
+
+
+def write(folder, steps, config=CONFIG, collection='users'):
+    os.makedirs(os.path.join(folder, 'migrations', collection), exist_ok=True)
+    with open(os.path.join(folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
+        f.write(config)
+    for name, text in steps.items():
+        with open(os.path.join(folder, 'migrations', collection, name), 'w', encoding='utf-8') as f:
+            f.write(text)
+
+
+def published(db):
+    return {d['_id']: d for d in db.eclose_catalog.find()}
+
+
+def test_an_old_program_reads_what_up_makes(eclose, db, server, tmp_path):
+    write(tmp_path, {'0001_names.yaml': NAMES})
+    write(eclose.folder, {'0001_names.yaml': NAMES, '0002_full.yaml': FULL})
+    db.users.insert_many([{'_id': i, 'name': f'user {i}'} for i in range(300)])
+    expected = [{'_id': i, 'name': f'USER {i}', 'schema_version': 1} for i in range(300)]
+    end, failures, reads = threading.Event(), [], []
+
+    def read():
+        # The program of the old release starts again and again, while the new one carries the documents over.
+        while not end.is_set():
+            try:
+                lines = run('older', server.uri, db.name, 'read', str(tmp_path)).splitlines()
+                assert sorted(map(json.loads, lines), key=lambda d: d['_id']) == expected
+                reads.append(1)
+            except Exception as e:  # noqa: BLE001
+                failures.append(e)
+                return
+
+    program('examples', 'c', 'example_older')
+    old = threading.Thread(target=read)
+    old.start()
+    try:
+        for mode in ('client', 'pushdown'):
+            eclose('up', 'users', '--mode', mode, rc=0)
+            seen = len(reads)
+            while len(reads) < seen + 2 and not failures:
+                end.wait(0.02)
+            eclose('down', 'users', '--to', 1, '--mode', mode, rc=0)
+    finally:
+        end.set()
+        old.join()
+    assert not failures, failures[0]
+
+
+def test_only_what_differs_is_written(eclose, db):
+    write(eclose.folder, {'0001_names.yaml': NAMES, '0002_full.yaml': FULL})
+    eclose('up', rc=0)
+    first = published(db)
+    assert sorted(first) == ['eclose.json', 'users/0001_names.json', 'users/0002_full.json']
+    # A later release, one that renamed a file, and the old one again.
+    write(eclose.folder, {'0003_plan.yaml': PLAN})
+    os.rename(os.path.join(eclose.folder, 'migrations/users/0002_full.yaml'),
+              os.path.join(eclose.folder, 'migrations/users/0002_whole.yaml'))
+    eclose('up', rc=0)
+    later = published(db)
+    assert sorted(later) == ['eclose.json', 'users/0001_names.json', 'users/0002_whole.json', 'users/0003_plan.json']
+    assert later['users/0001_names.json'] == first['users/0001_names.json']
+    os.remove(os.path.join(eclose.folder, 'migrations/users/0003_plan.yaml'))
+    os.rename(os.path.join(eclose.folder, 'migrations/users/0002_whole.yaml'),
+              os.path.join(eclose.folder, 'migrations/users/0002_full.yaml'))
+    eclose('up', rc=0)
+    assert published(db) == later
+
+
+def test_collections_of_other_projects_stay(eclose, db):
+    write(eclose.folder, {'0001_names.yaml': NAMES})
+    eclose('up', rc=0)
+    os.rename(os.path.join(eclose.folder, 'migrations', 'users'), os.path.join(eclose.folder, 'migrations', 'posts'))
+    write(eclose.folder, {}, 'version_field: _v\ncollections: {posts: {unversioned: 0}}\n')
+    os.rmdir(os.path.join(eclose.folder, 'migrations', 'users'))
+    eclose('up', rc=0)
+    assert sorted(published(db)) == ['eclose.json', 'posts/0001_names.json', 'users/0001_names.json']
+    settings = json.loads(published(db)['eclose.json']['text'])['collections']
+    assert settings['posts']['version_field'] == '_v' and settings['users']['version_field'] == 'schema_version'
+
+
+def test_many_publish_at_once(eclose, db):
+    write(eclose.folder, {'0001_names.yaml': NAMES, '0002_full.yaml': FULL})
+    children = [eclose.start('up') for _ in range(8)]
+    for child in children:
+        _, err = child.communicate(timeout=60)
+        assert child.returncode == 0, err
+    assert len(published(db)) == 3
