@@ -42,8 +42,8 @@ print_text (const ecl_carried_t *carried)
    char a[32], b[32], c[32];
 
    if (result->total == 0 && !result->failed) {
-      printf ("%s: nothing to do, no document is %s version %s\n", collection,
-              carried->what.down ? "above" : "below", to);
+      printf ("%s: nothing to do, no document is %s version %s\n", collection, carried->what.down ? "above" : "below",
+              to);
       return;
    }
    printf ("%s: %s document%s carried to version %s in %s (%s: %s)\n", collection,

@@ -16,8 +16,8 @@ run (ecl_cli_t *cli)
       goto done;
    }
    status = ecl_works_acquire (&works, 0);
-   for (size_t i = 0; i < works.n && status == ECL_EXIT_OK; i++) {
-      const ecl_placed_t *placed = &works.list[i];
+   for (size_t i = 0; i < works.runner.n && status == ECL_EXIT_OK; i++) {
+      const ecl_placed_t *placed = &works.runner.list[i];
 
       if (!ecl_placed_pending (placed) || (last && strcmp (placed->name, last) > 0)) {
          continue;

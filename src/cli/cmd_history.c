@@ -92,7 +92,7 @@ run (ecl_cli_t *cli)
       if (!ecl_works_find (&works, cli->args[0])) {
          goto done;
       }
-      if (!ecl_history_load (&works.history, remote.world, remote.database, cli->args[0], &one, &error)) {
+      if (!ecl_history_load (&works.runner.history, remote.world, remote.database, cli->args[0], &one, &error)) {
          ecl_cli_fail (cli, "%s", error.message);
          goto done;
       }
@@ -100,8 +100,8 @@ run (ecl_cli_t *cli)
          ecl_cli_note (cli, "%s never ran", cli->args[0]);
       }
    }
-   for (size_t i = 0; i < works.history.n || one; i++) {
-      const ecl_changelog_t *record = one ? one : &works.history.records[i];
+   for (size_t i = 0; i < works.runner.history.n || one; i++) {
+      const ecl_changelog_t *record = one ? one : &works.runner.history.records[i];
 
       if (!cli->n_args || one) {
          (cli->json ? print_json : print_text) (record);

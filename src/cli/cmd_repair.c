@@ -23,8 +23,8 @@ run (ecl_cli_t *cli)
       goto done;
    }
    status = ecl_works_acquire (&works, 0);
-   for (size_t i = 0; i < works.n && status == ECL_EXIT_OK; i++) {
-      const ecl_placed_t *placed = &works.list[i];
+   for (size_t i = 0; i < works.runner.n && status == ECL_EXIT_OK; i++) {
+      const ecl_placed_t *placed = &works.runner.list[i];
       ecl_changelog_t record;
       bson_error_t error;
 
@@ -33,7 +33,7 @@ run (ecl_cli_t *cli)
       }
       record = *placed->record;
       record.checksum = placed->work->checksum;
-      if (!ecl_history_mark (remote.world, &works.holder, placed->record, &record, &error)) {
+      if (!ecl_history_mark (remote.world, &works.runner.holder, placed->record, &record, &error)) {
          status = ecl_cli_fail (cli, "%s", error.message);
          break;
       }

@@ -11,12 +11,12 @@ next (const ecl_works_t *works, const char *name)
    if (name) {
       return ecl_works_find (works, name);
    }
-   for (size_t i = 0; i < works->n; i++) {
-      const ecl_changelog_t *record = works->list[i].record;
+   for (size_t i = 0; i < works->runner.n; i++) {
+      const ecl_changelog_t *record = works->runner.list[i].record;
 
       last =
          record && (record->state == ECL_CHANGELOG_APPLIED || (record->down && record->state != ECL_CHANGELOG_REVERTED))
-            ? &works->list[i]
+            ? &works->runner.list[i]
             : last;
    }
    return last;
@@ -69,11 +69,10 @@ run (ecl_cli_t *cli)
       bson_error_t error;
 
       /* What the one before it changed in the list is read again. */
-      if (i && !ecl_history_read (&works.history, remote.world, remote.database, NULL, &error)) {
+      if (i && !ecl_runner_read (&works.runner, &error)) {
          status = ecl_cli_fail (cli, "%s", error.message);
          break;
       }
-      works.list = ecl_migrate_list (remote.project, &works.history, &works.arena, &works.n);
       status = revert_one (&works, name, &found);
       if (!i && !found && !name) {
          ecl_cli_note (cli, "nothing is applied: there is nothing to take back");

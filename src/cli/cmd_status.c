@@ -94,8 +94,8 @@ show_works (ecl_remote_t *remote, int64_t *pending)
    size_t applied = 0;
    bool good = ecl_works_open (&works, remote);
 
-   for (size_t i = 0; i < works.n && good; i++) {
-      const ecl_placed_t *placed = &works.list[i];
+   for (size_t i = 0; i < works.runner.n && good; i++) {
+      const ecl_placed_t *placed = &works.runner.list[i];
 
       *pending += ecl_placed_pending (placed);
       applied += placed->kind == ECL_PLACE_APPLIED;
@@ -113,8 +113,8 @@ show_works (ecl_remote_t *remote, int64_t *pending)
                  placed->record && placed->record->error ? placed->record->error : "");
       }
    }
-   if (good && works.n && !cli->json) {
-      printf ("database migrations: %zu of %zu applied\n", applied, works.n);
+   if (good && works.runner.n && !cli->json) {
+      printf ("database migrations: %zu of %zu applied\n", applied, works.runner.n);
    }
    ecl_works_close (&works);
    return good;

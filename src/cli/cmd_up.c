@@ -3,137 +3,55 @@
 #include "cli/works.h"
 #include "run/publish.h"
 
-/* What is to run, as the options say. */
-typedef struct {
-   const char *only, *last;
-   int64_t steps;
-   bool strict;
-} choice_t;
-
-static bool
-is_chosen (const choice_t *choice, const ecl_placed_t *placed)
-{
-   return ecl_placed_pending (placed) && (!choice->only || strcmp (choice->only, placed->name) == 0) &&
-          (!choice->last || strcmp (placed->name, choice->last) <= 0);
-}
-
-static size_t
-count_chosen (const ecl_works_t *works, const choice_t *choice)
-{
-   size_t n = 0;
-
-   for (size_t i = 0; i < works->n; i++) {
-      n += is_chosen (choice, &works->list[i]);
-   }
-   return n;
-}
-
-/* The migrations into the catalog, before they make the first document that an older program has to read. */
-static bool
-publish (const ecl_remote_t *remote)
+static ecl_exit_t
+do_works (ecl_works_t *works, const ecl_choice_t *choice)
 {
    bson_error_t error;
+   ecl_outcome_t outcome;
 
-   if (!ecl_publish (remote->world, remote->database, remote->project, NULL, &error)) {
-      ecl_cli_fail (remote->cli, "%s", error.message);
-      return false;
-   }
-   return true;
-}
-
-/* All that are pending, in order, under the lease. The first that fails is the last. */
-static ecl_exit_t
-run_works (ecl_works_t *works, const choice_t *choice)
-{
-   ecl_cli_t *cli = works->remote->cli;
-   ecl_exit_t status = ECL_EXIT_OK;
-   int64_t done = 0;
-
-   for (size_t i = 0; i < works->n && choice->strict; i++) {
-      if (is_chosen (choice, &works->list[i]) && works->list[i].kind == ECL_PLACE_LATE) {
-         return ecl_cli_fail (cli, "%s arrived late: one behind it is applied already, and --strict-order refuses that",
-                              works->list[i].name);
-      }
-   }
-   for (size_t i = 0; i < works->n && status == ECL_EXIT_OK && done < choice->steps; i++) {
-      const ecl_placed_t *placed = &works->list[i];
-
-      if (!is_chosen (choice, placed)) {
-         continue;
-      }
-      if (placed->kind == ECL_PLACE_LATE) {
-         ecl_cli_note (cli, "%s arrived late: one behind it is applied already", placed->name);
-      }
-      if (placed->record && placed->record->down && placed->record->state != ECL_CHANGELOG_REVERTED) {
-         return ecl_cli_fail (cli, "%s is on its way down: `eclose revert %s` ends that", placed->name, placed->name);
-      }
-      status = ecl_works_run (works, placed, false);
-      done++;
-   }
-   return status;
-}
-
-static ecl_exit_t
-do_works (ecl_works_t *works, const choice_t *choice, int64_t wait)
-{
-   ecl_exit_t status;
-
-   if (!ecl_works_unchanged (works) || (choice->only && !ecl_works_find (works, choice->only)) ||
-       (choice->last && !ecl_works_find (works, choice->last))) {
+   if (!ecl_works_read (works) || !ecl_works_unchanged (works)) {
       return ECL_EXIT_FAILED;
    }
-   if (!count_chosen (works, choice)) {
-      return ECL_EXIT_OK;
+   outcome = ecl_runner_works (&works->runner, choice, &error);
+   if (outcome != ECL_OUTCOME_DONE) {
+      ecl_cli_fail (works->remote->cli, "%s", error.message);
    }
-   status = ecl_works_acquire (works, wait);
-   if (status != ECL_EXIT_OK) {
-      return status;
-   }
-   return ecl_works_unchanged (works) && publish (works->remote) ? run_works (works, choice) : ECL_EXIT_FAILED;
+   return (ecl_exit_t) outcome;
 }
 
 static ecl_exit_t
-carry_all (ecl_remote_t *remote, const ecl_chain_t *only, ecl_mode_t mode)
+carry_one (ecl_remote_t *remote, const ecl_chain_t *chain, ecl_mode_t mode)
 {
-   ecl_exit_t status = ECL_EXIT_OK, one;
-   const ecl_chain_t *chains;
-   size_t n, target;
+   bson_error_t error;
+   size_t target;
 
-   chains = ecl_project_chains (remote->project, &n);
-   for (size_t i = 0; i < n; i++) {
-      if (only && only != &chains[i]) {
-         continue;
-      }
-      if (!ecl_remote_target (remote->cli, &chains[i], &target)) {
-         return ECL_EXIT_USAGE;
-      }
-      one = ecl_remote_run (remote, &chains[i], target, false, mode);
-      /* What failed weighs more than what is in quarantine; the other collections are carried all the same. */
-      status = one == ECL_EXIT_FAILED || status == ECL_EXIT_OK ? one : status;
-      if (remote->world->cancelled (remote->world)) {
-         break;
-      }
+   if (!ecl_remote_target (remote->cli, chain, &target)) {
+      return ECL_EXIT_USAGE;
    }
-   return status;
+   /* Before the first document that an older program has to read. */
+   if (!ecl_publish (remote->world, remote->database, remote->project, NULL, &error)) {
+      return ecl_cli_fail (remote->cli, "%s", error.message);
+   }
+   return ecl_remote_run (remote, chain, target, false, mode);
 }
 
 static ecl_exit_t
 run (ecl_cli_t *cli)
 {
-   choice_t choice = {.only = ecl_cli_option (cli, "only"),
-                      .last = ecl_cli_option (cli, "to-migration"),
-                      .strict = ecl_cli_flag (cli, "strict-order")};
+   ecl_choice_t choice = {.only = ecl_cli_option (cli, "only"),
+                          .last = ecl_cli_option (cli, "to-migration"),
+                          .strict = ecl_cli_flag (cli, "strict-order")};
    bool part = choice.only || choice.last || ecl_cli_flag (cli, "steps");
    ecl_exit_t status = ECL_EXIT_FAILED;
    const ecl_chain_t *only = NULL;
-   ecl_remote_t remote = {0}, under;
+   bson_error_t error;
+   ecl_remote_t remote = {0};
    ecl_works_t works = {0};
-   ecl_mode_t mode;
-   int64_t wait;
    size_t n;
+   ecl_mode_t mode;
 
-   if (!ecl_remote_mode (cli, &mode) || !ecl_works_wait (cli, &wait) ||
-       !ecl_cli_number (cli, "steps", 1, INT32_MAX, INT64_MAX, &choice.steps)) {
+   if (!ecl_remote_mode (cli, &mode) || !ecl_works_wait (cli, &choice.wait) ||
+       !ecl_cli_number (cli, "steps", 1, INT32_MAX, 0, &choice.steps)) {
       return ECL_EXIT_USAGE;
    }
    if (ecl_cli_flag (cli, "to") && !cli->n_args) {
@@ -146,15 +64,15 @@ run (ecl_cli_t *cli)
    if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
       goto done;
    }
-   status = ECL_EXIT_OK;
-   (void) ecl_project_works (remote.project, &n);
-   if (!only && (n || part)) {
-      status = ecl_works_open (&works, &remote) ? do_works (&works, &choice, wait) : ECL_EXIT_FAILED;
+   if (only) {
+      status = carry_one (&remote, only, mode);
+      goto done;
    }
+   (void) ecl_project_works (remote.project, &n);
+   ecl_works_init (&works, &remote);
+   status = n || part ? do_works (&works, &choice) : ECL_EXIT_OK;
    if (status == ECL_EXIT_OK && !part) {
-      under = remote;
-      under.world = works.acquired ? ecl_held_world_init (&works.held, remote.world, &works.holder) : remote.world;
-      status = publish (&under) ? carry_all (&under, only, mode) : ECL_EXIT_FAILED;
+      status = (ecl_exit_t) ecl_runner_collections (&works.runner, NULL, mode, &error);
    }
 
 done:

@@ -1,30 +1,27 @@
-/* What the commands about database migrations share: the lease, the changelog, and running one. */
+/* What the commands about database migrations share: a runner whose doings are printed. */
 #ifndef ECL_CLI_WORKS_H
 #define ECL_CLI_WORKS_H
 
 #include "cli/progress.h"
 #include "cli/remote.h"
-#include "mongo/heartbeat.h"
-#include "run/migrate.h"
+#include "run/runner.h"
 
 typedef struct {
    ecl_remote_t *remote;
-   ecl_history_t history;
-   ecl_arena_t arena;
-   const ecl_placed_t *list; /* as of the last reading */
-   size_t n;
-   ecl_holder_t holder;
-   bool acquired;
-   ecl_heartbeat_t *heartbeat;
-   ecl_held_world_t held;
-   ecl_who_t who;
-   char host[256];
-   ecl_progress_t progress;
-   int64_t began;            /* of the migration that runs */
+   ecl_runner_t runner;
+   ecl_progress_t progress; /* of a step */
    bool terminal;
 } ecl_works_t;
 
-/* Reads the changelog. Cleanup in any case. */
+/* Asks the server nothing. */
+void
+ecl_works_init (ecl_works_t *self, ecl_remote_t *remote);
+
+/* Reads the changelog. False after a message. */
+bool
+ecl_works_read (ecl_works_t *self) ECL_MUST_CHECK;
+
+/* Both. Cleanup in any case. */
 bool
 ecl_works_open (ecl_works_t *self, ecl_remote_t *remote) ECL_MUST_CHECK;
 
@@ -54,11 +51,5 @@ ecl_works_find (const ecl_works_t *self, const char *name);
 /* Marks as applied without running; origin is kept in the record. */
 bool
 ecl_works_mark (ecl_works_t *self, const ecl_placed_t *placed, const char *origin) ECL_MUST_CHECK;
-
-static inline bool
-ecl_placed_pending (const ecl_placed_t *placed)
-{
-   return placed->kind == ECL_PLACE_PENDING || placed->kind == ECL_PLACE_LATE;
-}
 
 #endif

@@ -159,8 +159,7 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
    out->result = *ecl_backfill_result (backfill);
    out->ms = site->world->now (site->world) - began;
    out->mode = out->result.mode;
-   snprintf (out->mode_why, sizeof out->mode_why, "%s",
-             out->result.mode_why ? out->result.mode_why : course->mode_why);
+   snprintf (out->mode_why, sizeof out->mode_why, "%s", out->result.mode_why ? out->result.mode_why : course->mode_why);
    out->result.mode_why = NULL;
    ecl_backfill_destroy (backfill);
    if (good && out->result.cancelled) {

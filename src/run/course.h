@@ -24,11 +24,11 @@ typedef struct {
 
 typedef struct {
    const ecl_chain_t *chain;
-   size_t target;         /* place on the chain */
+   size_t target; /* place on the chain */
    bool down;
    ecl_facts_t facts;
-   ecl_mode_t mode;       /* decided */
-   const char *mode_why;  /* one line */
+   ecl_mode_t mode;      /* decided */
+   const char *mode_why; /* one line */
    const ecl_obstacle_t *obstacles;
    size_t n_obstacles;
 } ecl_course_t;
@@ -49,8 +49,8 @@ typedef struct {
 /* What was done. */
 typedef struct {
    ecl_carry_t what;
-   bool missing;  /* there is no such collection (yet) */
-   bool began;    /* otherwise nothing below says anything */
+   bool missing; /* there is no such collection (yet) */
+   bool began;   /* otherwise nothing below says anything */
    char to[ECL_VERSION_TEXT];
    ecl_mode_t mode;
    char mode_why[256];

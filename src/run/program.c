@@ -1,5 +1,5 @@
 /* Running an executable under a lease: see program.h. */
-#include "mongo/program.h"
+#include "run/program.h"
 
 #include "store/changelog.h"
 
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,6 +65,23 @@ make_environment (const ecl_program_t *self)
 
 /* ---- children: only what is safe behind a fork of a process with threads ---- */
 
+/* Pipes that others wait to see the end of. */
+static void
+close_others (int kept)
+{
+#ifdef SYS_close_range
+   if (kept > 0 && syscall (SYS_close_range, 0u, (unsigned) kept - 1, 0u) == 0 &&
+       syscall (SYS_close_range, (unsigned) kept + 1, ~0u, 0u) == 0) {
+      return;
+   }
+#endif
+   for (int fd = 0; fd < 1024; fd++) {
+      if (fd != kept) {
+         close (fd);
+      }
+   }
+}
+
 /* alive: the reading end of a pipe whose writing end only eclose has. until: shared with eclose, which keeps it fresh.
  */
 static void
@@ -72,11 +90,7 @@ watch (int alive, pid_t group, const _Atomic int64_t *until)
    struct pollfd look = {.fd = alive, .events = POLLIN};
 
    setsid (); /* a Ctrl-C is for eclose */
-   for (int fd = 0; fd < 1024; fd++) {
-      if (fd != alive) {
-         close (fd); /* pipes that others wait to see the end of */
-      }
-   }
+   close_others (alive);
    for (;;) {
       char byte;
       int ready = poll (&look, 1, LOOK_MS);
@@ -150,29 +164,13 @@ trim (ecl_buf_t *output)
    }
 }
 
-static void
-show_all (int fd, const char *bytes, size_t n)
-{
-   while (fd >= 0 && n) {
-      ssize_t wrote = write (fd, bytes, n);
-
-      if (wrote < 0 && errno == EINTR) {
-         continue;
-      }
-      if (wrote <= 0) {
-         return;
-      }
-      bytes += wrote;
-      n -= (size_t) wrote;
-   }
-}
-
 typedef struct {
    pid_t program, watchdog;
    int alive, output; /* ours */
    _Atomic int64_t *until;
    int64_t asked; /* when it was asked to end; 0: it was not */
-   bool lost;
+   bool lost;     /* the lease */
+   bool unknown;  /* how it ended: somebody else has reaped it */
 } running_t;
 
 /* Reads what it says until it has ended. What children of its leave behind in the group is ended, too. */
@@ -204,7 +202,9 @@ follow (const ecl_program_t *self, running_t *running, ecl_buf_t *output)
          ssize_t n = read (running->output, bytes, sizeof bytes);
 
          if (n > 0) {
-            show_all (self->show, bytes, (size_t) n);
+            if (self->show) {
+               self->show (self->context, bytes, (size_t) n);
+            }
             keep (output, bytes, (size_t) n);
             continue;
          }
@@ -218,7 +218,8 @@ follow (const ecl_program_t *self, running_t *running, ecl_buf_t *output)
       }
       if (!ended) {
          done = waitpid (running->program, &status, WNOHANG);
-         ended = done == running->program || (done < 0 && errno != EINTR);
+         running->unknown = done < 0 && errno != EINTR;
+         ended = done == running->program || running->unknown;
       }
    }
    kill (-running->program, SIGKILL);
@@ -233,6 +234,12 @@ judge (const ecl_program_t *self, const running_t *running, int status, bson_err
    }
    if (running->asked) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "%s was ended as asked for", self->file);
+   }
+   if (running->unknown) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
+                       "%s has ended, but nobody knows how: this process does not wait for its own children (is SIGCHLD "
+                       "ignored?)",
+                       self->file);
    }
    if (WIFSIGNALED (status)) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s was killed by signal %d", self->file,

@@ -1,13 +1,12 @@
 /* The thread that renews a lease: see heartbeat.h. */
-#include "mongo/heartbeat.h"
-
-#include "mongo/world.h"
+#include "run/heartbeat.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
 
 struct ecl_heartbeat_t {
+   ecl_connector_t connector;
    ecl_holder_t *holder;
    ecl_world_t *world;
    pthread_t thread;
@@ -53,18 +52,17 @@ beat (void *context)
 }
 
 ecl_heartbeat_t *
-ecl_heartbeat_start (const char *uri, ecl_holder_t *holder, bson_error_t *error)
+ecl_heartbeat_start (const ecl_connector_t *connector, ecl_holder_t *holder, bson_error_t *error)
 {
    ecl_heartbeat_t *self = bson_malloc0 (sizeof *self);
    pthread_condattr_t clock;
-   const char *database;
    sigset_t all, before;
    int failed;
 
+   self->connector = *connector;
    self->holder = holder;
    /* Two lost answers still leave time for a third try. */
-   self->world = ecl_mongo_world_new_hasty (uri, (int32_t) (ecl_holder_interval (holder) / 2 + 1), NULL, &database,
-                                            error);
+   self->world = connector->connect (connector->context, (int32_t) (ecl_holder_interval (holder) / 2 + 1), error);
    if (!self->world) {
       bson_free (self);
       return NULL;
@@ -103,6 +101,6 @@ ecl_heartbeat_stop (ecl_heartbeat_t *self)
    }
    pthread_cond_destroy (&self->wake);
    pthread_mutex_destroy (&self->lock);
-   ecl_mongo_world_destroy (self->world);
+   self->connector.disconnect (self->connector.context, self->world);
    bson_free (self);
 }

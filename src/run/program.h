@@ -4,8 +4,8 @@
  *       └─────► a watchdog, a process of its own: ends the group when eclose ends, however that dies, and when the lease
  *               runs out, also where eclose was stopped and cannot see it
  */
-#ifndef ECL_MONGO_PROGRAM_H
-#define ECL_MONGO_PROGRAM_H
+#ifndef ECL_RUN_PROGRAM_H
+#define ECL_RUN_PROGRAM_H
 
 #include "base/buf.h"
 #include "run/holder.h"
@@ -18,7 +18,7 @@ typedef struct {
    ecl_holder_t *holder;
    bool (*cancelled) (void *context); /* asked between two looks at its output; may be NULL */
    void *context;
-   int show;              /* a file descriptor to which its output goes as it comes; -1: nowhere */
+   void (*show) (void *context, const char *bytes, size_t n); /* its output as it comes; may be NULL */
 } ecl_program_t;
 
 /* Its environment gets ECLOSE_URI, ECLOSE_DATABASE, ECLOSE_DIRECTION (up or down), ECLOSE_MIGRATION and ECLOSE_TOKEN.
