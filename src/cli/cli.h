@@ -101,6 +101,10 @@ ecl_cli_usage (const ecl_cli_t *self, const char *format, ...) ECL_PRINTF (2, 3)
 void
 ecl_cli_note (const ecl_cli_t *self, const char *format, ...) ECL_PRINTF (2, 3);
 
+/* A time in milliseconds since 1970, in UTC; "-" for 0. */
+const char *
+ecl_cli_time (int64_t ms, char text[32]);
+
 /* One line of relaxed Extended JSON on standard output. */
 void
 ecl_cli_json (const bson_t *document);

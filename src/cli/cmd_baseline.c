@@ -24,7 +24,7 @@ run (ecl_cli_t *cli)
       }
       if (placed->record && placed->record->state != ECL_CHANGELOG_REVERTED) {
          status = ecl_cli_fail (cli, "%s began to run and did not end: `eclose up` ends it", placed->name);
-      } else if (!ecl_works_mark (&works, placed, "baseline")) {
+      } else if (!ecl_works_mark (&works, placed, "baseline", 0)) {
          status = ECL_EXIT_FAILED;
       } else {
          printf ("%s: marked as applied\n", placed->name);

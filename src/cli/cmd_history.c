@@ -2,20 +2,6 @@
 #include "cli/commands.h"
 #include "cli/works.h"
 
-#include <time.h>
-
-static const char *
-time_text (int64_t ms, char text[32])
-{
-   time_t seconds = (time_t) (ms / 1000);
-   struct tm parts;
-
-   if (!ms || !gmtime_r (&seconds, &parts) || !strftime (text, 32, "%Y-%m-%d %H:%M:%SZ", &parts)) {
-      snprintf (text, 32, "-");
-   }
-   return text;
-}
-
 static void
 append_text (bson_t *line, const char *key, const char *text)
 {
@@ -63,7 +49,7 @@ print_text (const ecl_changelog_t *record)
       ecl_progress_time (record->duration, took);
    }
    printf ("%-10s %s  %6s  %s  %s@%s%s%s%s%s%s\n", ecl_changelog_state_name (record->state),
-           time_text (record->ended ? record->ended : record->started, at), took, record->name,
+           ecl_cli_time (record->ended ? record->ended : record->started, at), took, record->name,
            record->who.user ? record->who.user : "?", record->who.host ? record->who.host : "?",
            record->who.release ? "  release " : "", record->who.release ? record->who.release : "",
            record->origin ? "  (" : "", record->origin ? record->origin : "", record->origin ? ")" : "");

@@ -15,7 +15,8 @@ next (const ecl_works_t *works, const char *name)
       const ecl_changelog_t *record = works->runner.list[i].record;
 
       last =
-         record && (record->state == ECL_CHANGELOG_APPLIED || (record->down && record->state != ECL_CHANGELOG_REVERTED))
+         record && works->runner.list[i].kind != ECL_PLACE_ADOPTED &&
+         (record->state == ECL_CHANGELOG_APPLIED || (record->down && record->state != ECL_CHANGELOG_REVERTED))
             ? &works->runner.list[i]
             : last;
    }
@@ -31,6 +32,9 @@ revert_one (ecl_works_t *works, const char *name, bool *found)
    *found = placed != NULL;
    if (!placed) {
       return name ? ECL_EXIT_FAILED : ECL_EXIT_OK;
+   }
+   if (placed->kind == ECL_PLACE_ADOPTED) {
+      return ecl_cli_fail (cli, "%s was applied by another tool: only that one knows its way down", placed->name);
    }
    if (!placed->work) {
       return ecl_cli_fail (cli, "%s is applied, but its file is gone: nobody knows its way down", placed->name);

@@ -78,6 +78,8 @@ place_name (const ecl_placed_t *placed)
       return "late";
    case ECL_PLACE_CHANGED:
       return "changed";
+   case ECL_PLACE_ADOPTED:
+      return "adopted";
    case ECL_PLACE_GONE:
       return "gone";
    default:
@@ -85,13 +87,14 @@ place_name (const ecl_placed_t *placed)
    }
 }
 
-/* The database migrations; those that are applied and well are only counted. */
+/* The database migrations; those that are applied and well are only counted. *changed: a file that was applied is another
+ * by now. */
 static bool
-show_works (ecl_remote_t *remote, int64_t *pending)
+show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
 {
    const ecl_cli_t *cli = remote->cli;
    ecl_works_t works;
-   size_t applied = 0;
+   size_t applied = 0, adopted = 0;
    bool good = ecl_works_open (&works, remote);
 
    for (size_t i = 0; i < works.runner.n && good; i++) {
@@ -99,6 +102,7 @@ show_works (ecl_remote_t *remote, int64_t *pending)
 
       *pending += ecl_placed_pending (placed);
       applied += placed->kind == ECL_PLACE_APPLIED;
+      adopted += placed->kind == ECL_PLACE_ADOPTED;
       if (cli->json) {
          bson_t line = BSON_INITIALIZER;
 
@@ -106,7 +110,7 @@ show_works (ecl_remote_t *remote, int64_t *pending)
          BSON_APPEND_UTF8 (&line, "state", place_name (placed));
          ecl_cli_json (&line);
          bson_destroy (&line);
-      } else if (placed->kind != ECL_PLACE_APPLIED) {
+      } else if (placed->kind != ECL_PLACE_APPLIED && placed->kind != ECL_PLACE_ADOPTED) {
          printf ("%s%s%s %s%s%s\n", ecl_cli_colour (cli, ecl_placed_pending (placed) ? ECL_CLI_YELLOW : ECL_CLI_RED),
                  place_name (placed), ecl_cli_colour (cli, ECL_CLI_PLAIN), placed->name,
                  placed->record && placed->record->error ? ": " : "",
@@ -114,8 +118,13 @@ show_works (ecl_remote_t *remote, int64_t *pending)
       }
    }
    if (good && works.runner.n && !cli->json) {
-      printf ("database migrations: %zu of %zu applied\n", applied, works.runner.n);
+      printf ("database migrations: %zu of %zu applied", applied, works.runner.n - adopted);
+      if (adopted) {
+         printf (", %zu adopted from other tools", adopted);
+      }
+      putchar ('\n');
    }
+   *changed = good && !ecl_works_unchanged (&works);
    ecl_works_close (&works);
    return good;
 }
@@ -127,6 +136,7 @@ run (ecl_cli_t *cli)
    const ecl_chain_t *chains, *only;
    ecl_remote_t remote = {0};
    int64_t pending = 0;
+   bool changed = false;
    ecl_survey_t survey;
    ecl_arena_t arena;
    bson_error_t error;
@@ -136,7 +146,7 @@ run (ecl_cli_t *cli)
    if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
       goto done;
    }
-   if (!only && !show_works (&remote, &pending)) {
+   if (!only && !show_works (&remote, &pending, &changed)) {
       goto done;
    }
    chains = ecl_project_chains (remote.project, &n);
@@ -156,7 +166,7 @@ run (ecl_cli_t *cli)
          print_text (cli, &chains[i], &survey);
       }
    }
-   status = ecl_cli_flag (cli, "check") && pending ? ECL_EXIT_PENDING : ECL_EXIT_OK;
+   status = changed ? ECL_EXIT_FAILED : ecl_cli_flag (cli, "check") && pending ? ECL_EXIT_PENDING : ECL_EXIT_OK;
 
 done:
    ecl_arena_cleanup (&arena);

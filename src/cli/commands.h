@@ -23,6 +23,7 @@ extern const ecl_command_t ecl_cmd_history;
 extern const ecl_command_t ecl_cmd_revert;
 extern const ecl_command_t ecl_cmd_baseline;
 extern const ecl_command_t ecl_cmd_repair;
+extern const ecl_command_t ecl_cmd_adopt;
 
 /* What the program takes in front of a command, and each command beside its own options; see options.c. */
 extern const ecl_option_t ecl_cli_options[];

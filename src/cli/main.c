@@ -26,6 +26,7 @@ static const ecl_command_t *const commands[] = {
    &ecl_cmd_revert,
    &ecl_cmd_baseline,
    &ecl_cmd_repair,
+   &ecl_cmd_adopt,
    NULL,
 };
 

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <stdarg.h>
+#include <time.h>
 
 static void
 say (const ecl_cli_t *self, const char *format, va_list args)
@@ -52,6 +53,18 @@ ecl_cli_note (const ecl_cli_t *self, const char *format, ...)
    vfprintf (stderr, format, args);
    va_end (args);
    fputc ('\n', stderr);
+}
+
+const char *
+ecl_cli_time (int64_t ms, char text[32])
+{
+   time_t seconds = (time_t) (ms / 1000);
+   struct tm parts;
+
+   if (!ms || !gmtime_r (&seconds, &parts) || !strftime (text, 32, "%Y-%m-%d %H:%M:%SZ", &parts)) {
+      snprintf (text, 32, "-");
+   }
+   return text;
 }
 
 void

@@ -279,13 +279,14 @@ ecl_works_find (const ecl_works_t *self, const char *name)
 }
 
 bool
-ecl_works_mark (ecl_works_t *self, const ecl_placed_t *placed, const char *origin)
+ecl_works_mark (ecl_works_t *self, const ecl_placed_t *placed, const char *origin, int64_t ended)
 {
    ecl_changelog_t record = {.name = placed->name,
                              .checksum = placed->work ? placed->work->checksum : NULL,
                              .state = ECL_CHANGELOG_APPLIED,
                              .origin = origin,
                              .who = self->remote->who,
+                             .ended = ended,
                              .duration = -1};
    bson_error_t error;
 

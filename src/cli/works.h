@@ -48,8 +48,8 @@ ecl_works_unchanged (const ecl_works_t *self);
 const ecl_placed_t *
 ecl_works_find (const ecl_works_t *self, const char *name);
 
-/* Marks as applied without running; origin is kept in the record. */
+/* Marks as applied without running; origin is kept in the record. ended: when, in milliseconds; 0: now. */
 bool
-ecl_works_mark (ecl_works_t *self, const ecl_placed_t *placed, const char *origin) ECL_MUST_CHECK;
+ecl_works_mark (ecl_works_t *self, const ecl_placed_t *placed, const char *origin, int64_t ended) ECL_MUST_CHECK;
 
 #endif

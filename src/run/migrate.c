@@ -1,6 +1,8 @@
 /* Database migrations: which are to run, and one from claim to end. See migrate.h. */
 #include "run/migrate-private.h"
 
+#include "run/adopt.h"
+
 /* ---- what is to run ---- */
 
 static bool
@@ -20,7 +22,11 @@ ecl_migrate_list (const ecl_project_t *project, const ecl_history_t *history, ec
    ecl_placed_t *list = ecl_arena_array (arena, ecl_placed_t, n_works + history->n + 1);
 
    for (size_t i = 0; i < history->n; i++) {
-      last = is_applied (&records[i]) ? &records[i] : last;
+      /* Another tool's names need not be in our order. */
+      last = is_applied (&records[i]) &&
+                   (!ecl_adopt_is_origin (records[i].origin) || ecl_project_work (project, records[i].name))
+                ? &records[i]
+                : last;
    }
    *n = 0;
    while (w < n_works || r < history->n) {
@@ -30,7 +36,7 @@ ecl_migrate_list (const ecl_project_t *project, const ecl_history_t *history, ec
       *placed = (ecl_placed_t){.work = order <= 0 ? &works[w] : NULL, .record = order >= 0 ? &records[r] : NULL};
       placed->name = placed->work ? placed->work->name : placed->record->name;
       if (!placed->work) {
-         placed->kind = ECL_PLACE_GONE;
+         placed->kind = ecl_adopt_is_origin (placed->record->origin) ? ECL_PLACE_ADOPTED : ECL_PLACE_GONE;
       } else if (is_applied (placed->record)) {
          placed->kind = placed->record->checksum && strcmp (placed->record->checksum, placed->work->checksum) != 0
                            ? ECL_PLACE_CHANGED

@@ -8,6 +8,7 @@ Tests that need what not every server has ask for it:
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -196,6 +197,17 @@ class Eclose:
             if child.poll() is None:
                 child.kill()
             child.communicate(timeout=30)
+
+
+@pytest.fixture
+def npm():
+    """The folder in which tools/deps installed programs of Node."""
+    with open(os.path.join(ROOT, 'tools', 'npm-packages'), 'rb') as f:
+        name = 'npm-' + hashlib.sha256(f.read()).hexdigest()[:12]
+    folder = os.path.join(os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), 'eclose', name)
+    if not os.path.exists(os.path.join(folder, 'complete')):
+        pytest.skip(f'{folder} is not here: see what tools/deps said about node and npm')
+    return folder
 
 
 @pytest.fixture
