@@ -9,7 +9,8 @@
 eclose_project_t *
 eclose_project_new (void)
 {
-   eclose_project_t *self = bson_malloc0 (sizeof *self);
+   /* A bson_t inside wants more alignment than malloc gives. */
+   eclose_project_t *self = BSON_ALIGNED_ALLOC0 (eclose_project_t);
 
    self->last_source = &self->sources;
    self->last_function = &self->functions;
