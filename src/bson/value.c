@@ -6,44 +6,38 @@
 void
 ecl_value_from_raw_slow (ecl_value_t *out, uint8_t type, const uint8_t *value, uint32_t len)
 {
-   *out = (ecl_value_t){.type = type};
    switch (type) {
    case BSON_TYPE_DOUBLE:
-      out->u.f64 = ecl_load_double (value);
+      *out = ecl_double (ecl_load_double (value));
       break;
    case BSON_TYPE_UTF8:
    case BSON_TYPE_CODE:
    case BSON_TYPE_SYMBOL:
-      out->rep = ECL_REP_RAW;
-      out->len = len - 5;
-      out->u.str = (const char *) value + 4;
+      *out = ecl_value_at (type, ECL_REP_RAW, len - 5, value + 4);
       break;
    case BSON_TYPE_BINARY:
-      out->rep = ECL_REP_RAW;
-      out->len = len - 5;
+      *out = ecl_value_at (type, ECL_REP_RAW, len - 5, value + 5);
       out->subtype = value[4];
-      out->u.raw = value + 5;
       break;
    case BSON_TYPE_BOOL:
-      out->u.i64 = value[0] != 0;
+      *out = ecl_bool (value[0] != 0);
       break;
    case BSON_TYPE_DATE_TIME:
    case BSON_TYPE_INT64:
    case BSON_TYPE_TIMESTAMP:
-      out->u.i64 = (int64_t) ecl_load_u64 (value);
+      *out = ecl_value_make (type, ECL_REP_INLINE, 0, 0, ecl_load_u64 (value));
       break;
    case BSON_TYPE_INT32:
-      out->u.i64 = (int32_t) ecl_load_u32 (value);
+      *out = ecl_int32 ((int32_t) ecl_load_u32 (value));
       break;
    case BSON_TYPE_NULL:
    case BSON_TYPE_UNDEFINED:
    case BSON_TYPE_MINKEY:
    case BSON_TYPE_MAXKEY:
+      *out = ecl_value_make (type, ECL_REP_INLINE, 0, 0, 0);
       break;
    default:
-      out->rep = ECL_REP_RAW;
-      out->len = len;
-      out->u.raw = value;
+      *out = ecl_value_at (type, ECL_REP_RAW, len, value);
       break;
    }
 }

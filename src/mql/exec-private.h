@@ -28,16 +28,18 @@ typedef struct {
  * holds (compared in full, never believed), the next element's place is known without waiting for the key's length, the
  * type's size and the table of slots. */
 typedef struct {
-   uint64_t words[2]; /* the key and its NUL, zero padded */
-   uint64_t masks[2]; /* of their bytes */
-   uint32_t key_len;
-   uint16_t entry; /* slot + 1, or 0 */
-   uint8_t type;
-   uint8_t size; /* as in ecl_bson_fixed_size */
+   uint64_t words[2]; /* the type, the key and its NUL, zero padded */
+   uint64_t masks[2]; /* of their bytes; never all zero */
+   uint32_t skip;     /* from the element to its value */
+   uint32_t size;     /* as in ecl_bson_fixed_size, or one of the two below */
+   uint32_t entry;    /* slot + 1, or 0 */
 } ecl_shape_t;
 
+#define ECL_SHAPE_STRING UINT32_MAX         /* the size is the string's */
+#define ECL_SHAPE_VARIABLE (UINT32_MAX - 1) /* it is found by type */
+
 #define ECL_SHAPE_FIELDS 64u
-#define ECL_SHAPE_KEY 15u /* longer keys are not remembered */
+#define ECL_SHAPE_KEY 14u /* longer keys are not remembered */
 
 struct ecl_run_state_t {
    ecl_value_t *values; /* of the slots */
@@ -58,6 +60,10 @@ struct ecl_run_state_t {
    uint64_t shape_serial;
    ecl_shape_t shape[ECL_SHAPE_FIELDS];
 };
+
+/* To be called before the first scan for a segment: entries name its slots. */
+void
+ecl_run_forget_shape (ecl_run_state_t *state);
 
 /* Finds the fields of the segment's slots in a document whose length and terminator were checked. */
 bool

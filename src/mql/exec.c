@@ -239,8 +239,8 @@ run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *e
    state->n_found = 0;
    state->next_place = ECL_APPENDED;
    if (state->shape_of != segment || state->shape_serial != plan->serial) {
-      /* Entries name the slots of one segment. A plan may be made where another one was: its serial tells. */
-      memset (state->shape, 0, sizeof state->shape);
+      /* A plan may be made where another one was: its serial tells. */
+      ecl_run_forget_shape (state);
       state->shape_of = segment;
       state->shape_serial = plan->serial;
    }

@@ -58,33 +58,48 @@ find_slot (const ecl_segment_t *segment, const uint8_t *key, uint32_t len, uint6
 }
 
 static void
-remember (ecl_shape_t *shape, const uint8_t *key, uint32_t key_len, uint8_t type, uint32_t entry)
+forget (ecl_shape_t *shape)
 {
-   uint8_t text[16] = {0}, mask[16] = {0};
-
-   if (key_len > ECL_SHAPE_KEY) {
-      shape->type = 0;
-      return;
-   }
-   memcpy (text, key, key_len);
-   memset (mask, 0xFF, key_len + 1);
-   memcpy (shape->words, text, sizeof text);
-   memcpy (shape->masks, mask, sizeof mask);
-   shape->key_len = key_len;
-   shape->entry = (uint16_t) entry;
-   shape->type = type;
-   shape->size = ecl_bson_fixed_size[type];
+   /* The mask of what no element is: eight zero bytes. */
+   memset (shape, 0, sizeof *shape);
+   shape->masks[0] = UINT64_MAX;
 }
 
-/* True where the element at p (with at least 17 bytes behind it) has the type and the key of the shape. */
+void
+ecl_run_forget_shape (ecl_run_state_t *state)
+{
+   for (uint32_t i = 0; i < ECL_SHAPE_FIELDS; i++) {
+      forget (&state->shape[i]);
+   }
+}
+
+static void
+remember (ecl_shape_t *shape, const uint8_t *element, uint32_t key_len, uint32_t entry)
+{
+   uint8_t text[16] = {0}, mask[16] = {0};
+   uint8_t size = ecl_bson_fixed_size[*element];
+
+   if (key_len > ECL_SHAPE_KEY) {
+      forget (shape);
+      return;
+   }
+   memcpy (text, element, key_len + 1);
+   memset (mask, 0xFF, key_len + 2);
+   memcpy (shape->words, text, sizeof text);
+   memcpy (shape->masks, mask, sizeof mask);
+   shape->skip = key_len + 2;
+   shape->size = *element == BSON_TYPE_UTF8 ? ECL_SHAPE_STRING : size == 0xFF ? ECL_SHAPE_VARIABLE : size;
+   shape->entry = entry;
+}
+
+/* True where the element at p (with 16 bytes before the end) has the type and the key of the shape. */
 static inline bool
 looks_like (const ecl_shape_t *shape, const uint8_t *p)
 {
    uint64_t words[2];
 
-   memcpy (words, p + 1, sizeof words);
-   return *p == shape->type &&
-          (((words[0] ^ shape->words[0]) & shape->masks[0]) | ((words[1] ^ shape->words[1]) & shape->masks[1])) == 0;
+   memcpy (words, p, sizeof words);
+   return (((words[0] ^ shape->words[0]) & shape->masks[0]) | ((words[1] ^ shape->words[1]) & shape->masks[1])) == 0;
 }
 
 /* A slot's field was found: the element at element, its value of size bytes. */
@@ -105,60 +120,80 @@ found (const ecl_segment_t *segment, ecl_run_state_t *state, uint32_t slot, cons
    track->to = (uint32_t) (value + size - in);
    state->order[state->n_found++] = slot;
    ecl_value_from_raw (&state->values[slot], type, value, size);
-   return (type != BSON_TYPE_DOCUMENT && type != BSON_TYPE_ARRAY) || !segment->slots[slot].inside ||
+   return ECL_LIKELY (type != BSON_TYPE_DOCUMENT && type != BSON_TYPE_ARRAY) || !segment->slots[slot].inside ||
           ecl_bson_validate (value, size, error);
+}
+
+/* An element that was not guessed: its key and what that says. False where it does not fit. */
+static inline bool
+read_element (const ecl_segment_t *segment, const uint8_t *p, const uint8_t *end, uint32_t *key_len, uint32_t *entry)
+{
+   uint64_t head;
+
+   *key_len = read_key (p + 1, end, &head);
+   *entry = 0;
+   if (ECL_UNLIKELY (p + 2 + *key_len > end)) {
+      return false;
+   }
+   if (segment->lengths >> (*key_len < 63 ? *key_len : 63) & 1) {
+      *entry = find_slot (segment, p + 1, *key_len, head);
+   }
+   return true;
 }
 
 ECL_HOT bool
 ecl_run_scan (const ecl_segment_t *segment, ecl_run_state_t *state, const uint8_t *in, size_t len, bson_error_t *error)
 {
    const uint8_t *p = in + 4, *end = in + len - 1;
-   uint64_t lengths = segment->lengths;
+   /* Up to here a guess can be compared, and the value that it finds does not begin behind the end. */
+   const uint8_t *safe = len > 24 ? end - 16 : in;
    ecl_shape_t *shape = state->shape, *shape_end = state->shape + ECL_SHAPE_FIELDS;
 
    while (p < end) {
       const uint8_t *element = p, *value;
-      uint32_t size, entry = 0;
-      uint8_t type = *p;
+      uint32_t size, entry;
 
-      if (ECL_LIKELY (shape < shape_end && end - p > 17 && looks_like (shape, p))) {
-         value = p + 2 + shape->key_len;
+      if (ECL_LIKELY (p <= safe && shape < shape_end && looks_like (shape, p))) {
+         value = p + shape->skip;
          size = shape->size;
          entry = shape->entry;
       } else {
-         uint64_t head;
-         uint32_t key_len = read_key (p + 1, end, &head);
+         uint32_t key_len;
 
-         value = p + 2 + key_len;
-         if (ECL_UNLIKELY (value > end)) {
+         if (ECL_UNLIKELY (!read_element (segment, p, end, &key_len, &entry))) {
             return corrupt (error, in, element);
          }
-         size = ecl_bson_fixed_size[type];
-         if (lengths >> (key_len < 63 ? key_len : 63) & 1) {
-            entry = find_slot (segment, p + 1, key_len, head);
-         }
          if (shape < shape_end) {
-            remember (shape, p + 1, key_len, type, entry);
+            remember (shape, p, key_len, entry);
+         }
+         value = p + 2 + key_len;
+         size = ecl_bson_fixed_size[*p];
+         if (size == 0xFF) {
+            size = *p == BSON_TYPE_UTF8 ? ECL_SHAPE_STRING : ECL_SHAPE_VARIABLE;
          }
       }
       shape++;
-      if (size != 0xFF) {
-         if (ECL_UNLIKELY (size > (size_t) (end - value))) {
+      if (ECL_LIKELY (size == ECL_SHAPE_STRING)) {
+         /* As ecl_bson_variable_size does; most fields of most documents are strings. */
+         uint32_t n;
+
+         if (ECL_UNLIKELY (end - value < 5)) {
             return corrupt (error, in, element);
          }
-      } else if (ECL_LIKELY (type == BSON_TYPE_UTF8 && end - value >= 5)) {
-         /* As ecl_bson_variable_size does; most fields of most documents are strings. */
-         uint32_t n = ecl_load_u32 (value);
-
-         if (ECL_UNLIKELY (n < 1 || n > (size_t) (end - value) - 4 || value[4 + n - 1] != 0)) {
+         n = ecl_load_u32 (value);
+         if (ECL_UNLIKELY (n - 1 >= (size_t) (end - value) - 4 || value[3 + (size_t) n] != 0)) {
             return corrupt (error, in, element);
          }
          size = 4 + n;
-      } else if (ECL_UNLIKELY (!ecl_bson_variable_size (type, value, (size_t) (end - value), &size))) {
+      } else if (ECL_UNLIKELY (size == ECL_SHAPE_VARIABLE)) {
+         if (!ecl_bson_variable_size (*p, value, (size_t) (end - value), &size)) {
+            return corrupt (error, in, element);
+         }
+      } else if (ECL_UNLIKELY (size > (size_t) (end - value))) {
          return corrupt (error, in, element);
       }
       p = value + size;
-      if (entry && !found (segment, state, entry - 1, in, element, value, size, error)) {
+      if (entry && ECL_UNLIKELY (!found (segment, state, entry - 1, in, element, value, size, error))) {
          return false;
       }
    }

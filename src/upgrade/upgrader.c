@@ -15,6 +15,8 @@ struct ecl_upgrader_t {
    ecl_upgrades_t *shared;
    ecl_match_t *const *detect;
    const ecl_plan_t **plans; /* by the place of the document's version; NULL: not asked for yet */
+   const ecl_plan_t *recent; /* of the document before, whose version was recent_from: mostly the next one's too */
+   ecl_version_t recent_from;
    ecl_eval_t ev;
    ecl_failure_t failure;
    char message[512];
@@ -230,12 +232,35 @@ ecl_upgrader_version (ecl_upgrader_t *self, const uint8_t *in, size_t len, ecl_v
 
 /* ---- the run ---- */
 
+/* The plan from a version, as the recent one. */
+static ECL_NOINLINE bool
+find_plan (ecl_upgrader_t *self, ecl_version_t from, bson_error_t *error)
+{
+   size_t index;
+
+   self->recent = NULL;
+   if (!ecl_chain_index (self->chain, from, &index)) {
+      char first[ECL_VERSION_TEXT], last[ECL_VERSION_TEXT];
+
+      return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY,
+                       "its version is not on the chain, which goes from %s to %s",
+                       ecl_version_text (self->format, self->chain->floor, first),
+                       ecl_version_text (self->format, self->chain->target, last));
+   }
+   if (!self->plans[index] &&
+       !ecl_upgrades_plan (self->shared, self->chain, index, self->to, &self->plans[index], error)) {
+      return false;
+   }
+   self->recent = self->plans[index];
+   self->recent_from = from;
+   return true;
+}
+
 bool
 ecl_upgrader_run_from (ecl_upgrader_t *self, ecl_version_t from, const uint8_t *in, size_t len, const uint8_t **out,
                        size_t *out_len, ecl_upgrade_t *what, bson_error_t *error)
 {
    bson_error_t cause;
-   size_t index;
 
    if (from == self->target) {
       *out = in;
@@ -246,26 +271,17 @@ ecl_upgrader_run_from (ecl_upgrader_t *self, ecl_version_t from, const uint8_t *
       return true;
    }
    self->ev.failed = NULL;
-   if (!ecl_chain_index (self->chain, from, &index)) {
-      char first[ECL_VERSION_TEXT], last[ECL_VERSION_TEXT];
-
-      ecl_fail (&cause, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY, "its version is not on the chain, which goes from %s to %s",
-                ecl_version_text (self->format, self->chain->floor, first),
-                ecl_version_text (self->format, self->chain->target, last));
+   if (ECL_UNLIKELY (!self->recent || self->recent_from != from) && !find_plan (self, from, &cause)) {
       return fail (self, in, len, &from, &cause, error);
    }
-   if (ECL_UNLIKELY (!self->plans[index]) &&
-       !ecl_upgrades_plan (self->shared, self->chain, index, self->to, &self->plans[index], &cause)) {
-      return fail (self, in, len, &from, &cause, error);
-   }
-   if (!ecl_plan_run (self->plans[index], &self->ev, in, len, out, out_len, &cause)) {
+   if (ECL_UNLIKELY (!ecl_plan_run (self->recent, &self->ev, in, len, out, out_len, &cause))) {
       if (cause.code == ECL_ERROR_NEEDS && cause.domain == ECL_DOMAIN_UPGRADE) {
          return ecl_fail (error, cause.domain, cause.code, "%s", cause.message);
       }
       return fail (self, in, len, &from, &cause, error);
    }
    if (what) {
-      *what = index < self->to ? ECL_UPGRADE_UP : ECL_UPGRADE_DOWN;
+      *what = from < self->target ? ECL_UPGRADE_UP : ECL_UPGRADE_DOWN;
    }
    return true;
 }
@@ -276,20 +292,26 @@ ecl_upgrader_run (ecl_upgrader_t *self, const uint8_t *in, size_t len, const uin
 {
    ecl_version_t version;
 
-   /* Nearly all documents are current, and nearly all of those say so with an int32 at the top level: they cost the
+   /* Nearly all documents say their version with an int32 at the top level, and nearly all are current: they cost the
     * scan and one comparison. All else is found out properly below. */
    if (ECL_LIKELY (self->quick && len >= 5 && ecl_load_u32 (in) == len && in[len - 1] == 0)) {
       const uint8_t *value, *element;
       bool corrupt;
 
       element = ecl_version_field_scan (&self->field, in, len, &value, &corrupt);
-      if (element && *element == BSON_TYPE_INT32 && (int32_t) ecl_load_u32 (value) == self->target) {
-         *out = in;
-         *out_len = len;
-         if (what) {
-            *what = ECL_UPGRADE_CURRENT;
+      if (ECL_LIKELY (element && *element == BSON_TYPE_INT32)) {
+         version = (int32_t) ecl_load_u32 (value);
+         if (ECL_LIKELY (version == self->target)) {
+            *out = in;
+            *out_len = len;
+            if (what) {
+               *what = ECL_UPGRADE_CURRENT;
+            }
+            return true;
          }
-         return true;
+         if (version >= 0) {
+            return ecl_upgrader_run_from (self, version, in, len, out, out_len, what, error);
+         }
       }
    }
    return ecl_upgrader_version (self, in, len, &version, error) &&

@@ -237,6 +237,19 @@ ecl_op_substrBytes (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 static bool
 skip_characters (const ecl_value_t *v, int32_t count, uint32_t *at)
 {
+   uint64_t word;
+
+   /* Where the next eight bytes are ASCII, so are the characters of that many bytes. */
+   while (count > 0 && v->len >= 8 && *at <= v->len - 8) {
+      uint32_t n = count < 8 ? (uint32_t) count : 8;
+
+      memcpy (&word, v->u.str + *at, 8);
+      if (word & 0x8080808080808080ull) {
+         break;
+      }
+      *at += n;
+      count -= (int32_t) n;
+   }
    for (; count > 0 && *at < v->len; count--) {
       if (ecl_is_continuation (v->u.str[*at]) || (uint8_t) v->u.str[*at] >= 0xF8) {
          return false;
