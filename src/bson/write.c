@@ -1,5 +1,6 @@
 /* Writing values as BSON: first the exact size, then the bytes, so that no buffer is ever checked or moved half way.
  * See value.h. */
+#include "base/buf.h"
 #include "bson/cursor.h"
 
 /* Decimal digits of an array index. */
@@ -23,6 +24,9 @@ index_keys_size (uint32_t n)
    uint64_t from = 0, to = 10;
    unsigned digits = 1;
 
+   if (ECL_LIKELY (n <= 10)) {
+      return 3 * (uint64_t) n;
+   }
    while (from < n) {
       uint64_t upto = to < n ? to : n;
       size += (upto - from) * (digits + 2);
@@ -35,6 +39,15 @@ index_keys_size (uint32_t n)
 
 /* Nothing larger is ever written; sums of a few of them cannot overflow. */
 #define HUGE_SIZE ((uint64_t) 1 << 40)
+
+static uint64_t
+size_at (const ecl_value_t *v, unsigned depth);
+
+static inline uint64_t
+child_size (const ecl_value_t *v, unsigned depth)
+{
+   return ECL_LIKELY (v->type == BSON_TYPE_UTF8) ? 5 + (uint64_t) v->len : size_at (v, depth + 1);
+}
 
 static uint64_t
 size_at (const ecl_value_t *v, unsigned depth)
@@ -78,7 +91,7 @@ size_at (const ecl_value_t *v, unsigned depth)
    if (v->rep == ECL_REP_VEC) {
       size += index_keys_size (v->len);
       for (uint32_t i = 0; i < v->len && size < HUGE_SIZE; i++) {
-         size += size_at (&v->u.vec[i], depth + 1);
+         size += child_size (&v->u.vec[i], depth);
       }
    } else {
       for (uint32_t i = 0; i < v->len && size < HUGE_SIZE; i++) {
@@ -87,7 +100,7 @@ size_at (const ecl_value_t *v, unsigned depth)
          if (field->value.rep == ECL_REP_RUN) {
             size += field->value.len;
          } else if (field->value.type != ECL_MISSING) {
-            size += 2 + (uint64_t) field->key_len + size_at (&field->value, depth + 1);
+            size += 2 + (uint64_t) field->key_len + child_size (&field->value, depth);
          }
       }
    }
@@ -105,8 +118,14 @@ ecl_value_size (const ecl_value_t *v)
 static uint8_t *
 write_index (uint8_t *out, uint32_t i)
 {
-   unsigned digits = index_digits (i);
-   uint8_t *end = out + digits;
+   uint8_t *end;
+
+   if (ECL_LIKELY (i < 10)) {
+      *out++ = (uint8_t) ('0' + i);
+      *out++ = 0;
+      return out;
+   }
+   end = out + index_digits (i);
 
    *end = 0;
    for (uint8_t *p = end; p > out; i /= 10) {
@@ -115,11 +134,26 @@ write_index (uint8_t *out, uint32_t i)
    return end + 1;
 }
 
-static uint8_t *
+static inline uint8_t *
 put (uint8_t *out, const void *data, size_t n)
 {
-   memcpy (out, data, n);
+   ecl_copy_short (out, data, n);
    return out + n;
+}
+
+static inline uint8_t *
+write_string (const ecl_value_t *v, uint8_t *out)
+{
+   ecl_store_u32 (out, v->len + 1);
+   out = put (out + 4, v->u.str, v->len);
+   *out = 0;
+   return out + 1;
+}
+
+static inline uint8_t *
+write_child (const ecl_value_t *v, uint8_t *out)
+{
+   return ECL_LIKELY (v->type == BSON_TYPE_UTF8) ? write_string (v, out) : ecl_value_write (v, out);
 }
 
 static uint8_t *
@@ -131,7 +165,7 @@ write_children (const ecl_value_t *v, uint8_t *out)
 
          *out++ = item.type;
          out = write_index (out, i);
-         out = ecl_value_write (&item, out);
+         out = write_child (&item, out);
       }
       return out;
    }
@@ -144,7 +178,7 @@ write_children (const ecl_value_t *v, uint8_t *out)
          *out++ = field->value.type;
          out = put (out, field->key, field->key_len);
          *out++ = 0;
-         out = ecl_value_write (&field->value, out);
+         out = write_child (&field->value, out);
       }
    }
    return out;
@@ -175,10 +209,7 @@ ecl_value_write (const ecl_value_t *v, uint8_t *out)
    case BSON_TYPE_UTF8:
    case BSON_TYPE_SYMBOL:
    case BSON_TYPE_CODE:
-      ecl_store_u32 (out, v->len + 1);
-      out = put (out + 4, v->u.str, v->len);
-      *out = 0;
-      return out + 1;
+      return write_string (v, out);
    case BSON_TYPE_BINARY:
       ecl_store_u32 (out, v->len);
       out[4] = v->subtype;

@@ -11,6 +11,7 @@
 #ifndef ECL_MQL_EXEC_PRIVATE_H
 #define ECL_MQL_EXEC_PRIVATE_H
 
+#include "bson/shape.h"
 #include "mql/plan-private.h"
 #include "mql/run.h"
 
@@ -24,22 +25,7 @@ typedef struct {
    bool found, dirty;
 } ecl_track_t;
 
-/* What the element at this place was in the last document. Documents of a collection mostly look alike: where the guess
- * holds (compared in full, never believed), the next element's place is known without waiting for the key's length, the
- * type's size and the table of slots. */
-typedef struct {
-   uint64_t words[2]; /* the type, the key and its NUL, zero padded */
-   uint64_t masks[2]; /* of their bytes; never all zero */
-   uint32_t skip;     /* from the element to its value */
-   uint32_t size;     /* as in ecl_bson_fixed_size, or one of the two below */
-   uint32_t entry;    /* slot + 1, or 0 */
-} ecl_shape_t;
-
-#define ECL_SHAPE_STRING UINT32_MAX         /* the size is the string's */
-#define ECL_SHAPE_VARIABLE (UINT32_MAX - 1) /* it is found by type */
-
 #define ECL_SHAPE_FIELDS 64u
-#define ECL_SHAPE_KEY 14u /* longer keys are not remembered */
 
 struct ecl_run_state_t {
    ecl_value_t *values; /* of the slots */
@@ -48,6 +34,7 @@ struct ecl_run_state_t {
    uint32_t *appended; /* slots in the order in which they came behind it; an entry counts if the place still agrees */
    uint32_t cap, cap_appended;
    uint32_t n_found;
+   bool edited; /* something was stored */
    uint32_t next_place;
    ecl_value_t *fresh; /* what the running stage computed, before it is stored */
    ecl_memo_t memo;
@@ -58,7 +45,7 @@ struct ecl_run_state_t {
    unsigned function_turn;
    const ecl_segment_t *shape_of;
    uint64_t shape_serial;
-   ecl_shape_t shape[ECL_SHAPE_FIELDS];
+   ecl_shape_t shape[ECL_SHAPE_FIELDS + 1]; /* entry: slot + 1; the last one is like no element */
 };
 
 /* To be called before the first scan for a segment: entries name its slots. */

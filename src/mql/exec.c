@@ -62,7 +62,7 @@ store (ecl_run_state_t *state, uint32_t slot, const ecl_value_t *value)
    ecl_track_t *track = &state->tracks[slot];
 
    state->values[slot] = *value;
-   track->dirty = true;
+   track->dirty = state->edited = true;
    if (value->type == ECL_MISSING) {
       track->place = ECL_NOWHERE;
    } else if (track->place == ECL_NOWHERE) {
@@ -158,7 +158,7 @@ run_include (const ecl_segment_t *segment, const ecl_stage_t *stage, ecl_eval_t 
          if (kept.type == ECL_MISSING) {
             /* It loses its place and comes back, if at all, with the computed fields. */
             state->tracks[child->slot].place = ECL_NOWHERE;
-            state->tracks[child->slot].dirty = true;
+            state->tracks[child->slot].dirty = state->edited = true;
          }
       } else {
          state->fresh[i] = *value;
@@ -237,6 +237,7 @@ run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *e
    memset (state->tracks, 0, segment->n_slots * sizeof *state->tracks);
    memset (state->values, 0, segment->n_slots * sizeof *state->values);
    state->n_found = 0;
+   state->edited = false;
    state->next_place = ECL_APPENDED;
    if (state->shape_of != segment || state->shape_serial != plan->serial) {
       /* A plan may be made where another one was: its serial tells. */

@@ -57,49 +57,12 @@ find_slot (const ecl_segment_t *segment, const uint8_t *key, uint32_t len, uint6
    return 0;
 }
 
-static void
-forget (ecl_shape_t *shape)
-{
-   /* The mask of what no element is: eight zero bytes. */
-   memset (shape, 0, sizeof *shape);
-   shape->masks[0] = UINT64_MAX;
-}
-
 void
 ecl_run_forget_shape (ecl_run_state_t *state)
 {
-   for (uint32_t i = 0; i < ECL_SHAPE_FIELDS; i++) {
-      forget (&state->shape[i]);
+   for (uint32_t i = 0; i <= ECL_SHAPE_FIELDS; i++) {
+      ecl_shape_forget (&state->shape[i]);
    }
-}
-
-static void
-remember (ecl_shape_t *shape, const uint8_t *element, uint32_t key_len, uint32_t entry)
-{
-   uint8_t text[16] = {0}, mask[16] = {0};
-   uint8_t size = ecl_bson_fixed_size[*element];
-
-   if (key_len > ECL_SHAPE_KEY) {
-      forget (shape);
-      return;
-   }
-   memcpy (text, element, key_len + 1);
-   memset (mask, 0xFF, key_len + 2);
-   memcpy (shape->words, text, sizeof text);
-   memcpy (shape->masks, mask, sizeof mask);
-   shape->skip = key_len + 2;
-   shape->size = *element == BSON_TYPE_UTF8 ? ECL_SHAPE_STRING : size == 0xFF ? ECL_SHAPE_VARIABLE : size;
-   shape->entry = entry;
-}
-
-/* True where the element at p (with 16 bytes before the end) has the type and the key of the shape. */
-static inline bool
-looks_like (const ecl_shape_t *shape, const uint8_t *p)
-{
-   uint64_t words[2];
-
-   memcpy (words, p, sizeof words);
-   return (((words[0] ^ shape->words[0]) & shape->masks[0]) | ((words[1] ^ shape->words[1]) & shape->masks[1])) == 0;
 }
 
 /* A slot's field was found: the element at element, its value of size bytes. */
@@ -145,47 +108,44 @@ ECL_HOT bool
 ecl_run_scan (const ecl_segment_t *segment, ecl_run_state_t *state, const uint8_t *in, size_t len, bson_error_t *error)
 {
    const uint8_t *p = in + 4, *end = in + len - 1;
-   /* Up to here a guess can be compared, and the value that it finds does not begin behind the end. */
-   const uint8_t *safe = len > 24 ? end - 16 : in;
+   const uint8_t *safe = ecl_shape_safe (in, len);
    ecl_shape_t *shape = state->shape, *shape_end = state->shape + ECL_SHAPE_FIELDS;
 
    while (p < end) {
       const uint8_t *element = p, *value;
       uint32_t size, entry;
 
-      if (ECL_LIKELY (p <= safe && shape < shape_end && looks_like (shape, p))) {
+      if (ECL_LIKELY (p <= safe && ecl_shape_fits (shape, p))) {
+         size = shape->pass;
+         if (size) {
+            if (ECL_UNLIKELY (size > (size_t) (end - p))) {
+               return corrupt (error, in, element);
+            }
+            p += size;
+            shape++;
+            continue;
+         }
          value = p + shape->skip;
          size = shape->size;
          entry = shape->entry;
+         shape++;
       } else {
          uint32_t key_len;
 
          if (ECL_UNLIKELY (!read_element (segment, p, end, &key_len, &entry))) {
             return corrupt (error, in, element);
          }
-         if (shape < shape_end) {
-            remember (shape, p, key_len, entry);
+         if (shape < shape_end && p <= safe) {
+            ecl_shape_remember (shape++, p, key_len, (uint16_t) entry);
          }
          value = p + 2 + key_len;
-         size = ecl_bson_fixed_size[*p];
-         if (size == 0xFF) {
-            size = *p == BSON_TYPE_UTF8 ? ECL_SHAPE_STRING : ECL_SHAPE_VARIABLE;
-         }
+         size = *p == BSON_TYPE_UTF8 ? ECL_SHAPE_STRING : ecl_bson_fixed_size[*p];
       }
-      shape++;
       if (ECL_LIKELY (size == ECL_SHAPE_STRING)) {
-         /* As ecl_bson_variable_size does; most fields of most documents are strings. */
-         uint32_t n;
-
-         if (ECL_UNLIKELY (end - value < 5)) {
+         if (ECL_UNLIKELY (!ecl_string_size (value, end, &size))) {
             return corrupt (error, in, element);
          }
-         n = ecl_load_u32 (value);
-         if (ECL_UNLIKELY (n - 1 >= (size_t) (end - value) - 4 || value[3 + (size_t) n] != 0)) {
-            return corrupt (error, in, element);
-         }
-         size = 4 + n;
-      } else if (ECL_UNLIKELY (size == ECL_SHAPE_VARIABLE)) {
+      } else if (ECL_UNLIKELY (size == 0xFF)) {
          if (!ecl_bson_variable_size (*p, value, (size_t) (end - value), &size)) {
             return corrupt (error, in, element);
          }

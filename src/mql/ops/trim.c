@@ -130,6 +130,20 @@ trim (const trim_set_t *set, bool left, bool right, ecl_value_t *v)
    *v = ecl_string (p, (size_t) (end - p));
 }
 
+/* True where a string begins and ends with ASCII that is not in the set: it stays as it is. */
+static inline bool
+is_trimmed (const trim_set_t *set, const ecl_value_t *v)
+{
+   uint8_t first, last;
+
+   if (v->len == 0) {
+      return true;
+   }
+   first = (uint8_t) v->u.str[0];
+   last = (uint8_t) v->u.str[v->len - 1];
+   return (first | last) < 0x80 && !holds_ascii (set, (char) first) && !holds_ascii (set, (char) last);
+}
+
 static ecl_expr_t *
 trim_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec)
 {
@@ -173,31 +187,29 @@ trim_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spe
    return ecl_parse_fold (parse, e);
 }
 
-static bool
-trim_eval (const ecl_expr_t *self, ecl_eval_t *ev, bool left, bool right, ecl_value_t *out)
+/* What does not stay as it is: *v holds the input. */
+static ECL_NOINLINE bool
+trim_value (const ecl_expr_t *self, ecl_eval_t *ev, bool left, bool right, ecl_value_t *v)
 {
-   ecl_value_t v, chars;
+   ecl_value_t chars;
    trim_set_t made;
    const trim_set_t *set = self->data;
    uint32_t code;
 
-   if (!ecl_expr_eval (self->args[0], ev, &v)) {
-      return false;
-   }
-   if (ecl_is_nullish (&v)) {
-      *out = ecl_null ();
+   if (ecl_is_nullish (v)) {
+      *v = ecl_null ();
       return true;
    }
-   if (!ecl_is_string (&v)) {
+   if (!ecl_is_string (v)) {
       return ecl_eval_fail (ev, self, 50699, "%s requires its input to be a string, got %s (of type %s) instead.",
-                            self->op->name, ecl_value_text (&ev->arena, &v), ecl_type_name (v.type));
+                            self->op->name, ecl_value_text (&ev->arena, v), ecl_type_name (v->type));
    }
    if (!set) {
       if (!ecl_expr_eval (self->args[1], ev, &chars)) {
          return false;
       }
       if (ecl_is_nullish (&chars)) {
-         *out = ecl_null ();
+         *v = ecl_null ();
          return true;
       }
       if (!ecl_is_string (&chars)) {
@@ -210,9 +222,18 @@ trim_eval (const ecl_expr_t *self, ecl_eval_t *ev, bool left, bool right, ecl_va
       }
       set = &made;
    }
-   trim (set, left, right, &v);
-   *out = v;
+   trim (set, left, right, v);
    return true;
+}
+
+static inline bool
+trim_eval (const ecl_expr_t *self, ecl_eval_t *ev, bool left, bool right, ecl_value_t *out)
+{
+   if (ECL_UNLIKELY (!ecl_expr_eval (self->args[0], ev, out))) {
+      return false;
+   }
+   return (ECL_LIKELY (self->data && ecl_is_string (out)) && is_trimmed (self->data, out)) ||
+          trim_value (self, ev, left, right, out);
 }
 
 #define TRIM(name, left, right)                                                                              \
