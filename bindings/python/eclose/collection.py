@@ -12,11 +12,14 @@ import bson
 from bson.codec_options import CodecOptions
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
+from bson.tz_util import utc
 from pymongo import InsertOne, ReplaceOne
 from pymongo.collection import Collection as PymongoCollection
 from pymongo.errors import InvalidOperation, WriteError
 from pymongo.results import InsertManyResult, InsertOneResult
 
+from eclose import _native
+from eclose._batches import lightened
 from eclose.errors import ConflictError, UpgradeError
 from eclose.project import Project, Upgraders, loader
 
@@ -32,9 +35,20 @@ class Read(dict):  # type: ignore[type-arg]
 
     __slots__ = ('stored',)
 
+    def __init__(self, document: Mapping[str, Any], stored: bytes) -> None:
+        super().__init__(document)
+        self.stored = stored
 
-class Cursor:
-    """A cursor of pymongo over upgraded documents: each batch goes through the library as the raw bytes that came.
+
+def _decoder(options: CodecOptions[Any]) -> _native.Decoder:
+    """Decodes as bson.decode does with these options; in the extension where they ask for nothing special."""
+    plain = CodecOptions(tz_aware=options.tz_aware, uuid_representation=options.uuid_representation)
+    return _native.Decoder(options, options == plain, utc if options.tz_aware else None)
+
+
+class Cursor(_native.Documents):
+    """A cursor of pymongo over upgraded documents: each batch goes through the library as the raw bytes that came, and each
+    document is decoded when its turn comes.
 
     It has the methods of pymongo's cursor. A document that cannot be upgraded raises UpgradeError when its turn comes;
     the next call goes on behind it.
@@ -44,7 +58,6 @@ class Cursor:
         self._owner = collection
         self._raw = raw
         self._keep = keep
-        self._ready: Iterator[Any] = iter(())
         self._batch, self._at = b'', 0
         self._error: Exception | None = None
         self._skip = self._limit = 0
@@ -56,39 +69,34 @@ class Cursor:
 
     @property
     def alive(self) -> bool:
-        return bool(self._at < len(self._batch) or self._error or self._raw.alive)
+        return bool(self._waiting or self._at < len(self._batch) or self._error or self._raw.alive)
 
-    def __iter__(self) -> Cursor:
-        return self
+    next = _native.Documents.__next__
 
-    def __next__(self) -> Any:
-        for document in self._ready:
-            return document
-        return self._refill()
-
-    next = __next__
-
-    def _refill(self) -> Any:
+    def _refill(self) -> None:
+        """Called when no document is at hand."""
         self._started = True
         if self._empty:
             raise StopIteration
-        while True:
-            if self._error is not None:
-                error, self._error = self._error, None
-                raise error
-            if self._at >= len(self._batch):
-                self._batch, self._at = next(self._raw), 0
-            owner = self._owner
-            out, self._at, stored, self._error = owner._upgraders.run(self._batch, self._at, owner._load, self._keep)
-            documents = bson.decode_all(out, owner._collection.codec_options) if out else []
-            if stored is not None:
-                for i, raw in enumerate(stored):
-                    if raw is not None:
-                        documents[i] = read = Read(documents[i])
-                        read.stored = raw
-            self._ready = iter(documents)
-            for document in self._ready:
-                return document
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        if self._at >= len(self._batch):
+            self._batch, self._at = next(self._raw), 0
+        owner = self._owner
+        out, self._at, stored, self._error = owner._upgraders.run(self._batch, self._at, owner._load, self._keep)
+        if stored is None:
+            self._take(out)
+        else:
+            self._hand([document if raw is None else Read(document, raw)
+                        for document, raw in zip(bson.decode_all(out, owner._collection.codec_options), stored)])
+
+    def _take(self, raw: bytes) -> None:
+        decoder = self._owner._decoder
+        if decoder.native:
+            self._give(raw, decoder)
+        elif raw:
+            self._hand(bson.decode_all(raw, self._owner._collection.codec_options))
 
     def to_list(self, length: int | None = None) -> list[Any]:
         if length is None:
@@ -107,7 +115,8 @@ class Cursor:
 
     def rewind(self) -> Cursor:
         self._raw.rewind()
-        self._ready, self._batch, self._at, self._error, self._started = iter(()), b'', 0, None, False
+        self._forget()
+        self._batch, self._at, self._error, self._started = b'', 0, None, False
         return self
 
     def skip(self, skip: int) -> Cursor:
@@ -180,6 +189,7 @@ class Collection:
         self._target = target
         self._upgraders: Upgraders = project.upgraders(self._name, target)
         self._load = loader(collection.database)
+        self._decoder = _decoder(collection.codec_options)
 
     def __repr__(self) -> str:
         return f'eclose.Collection({self._collection!r}, target={self.target!r})'
@@ -213,7 +223,7 @@ class Collection:
 
     def _find(self, keep: bool, filter: Any, projection: Any, *args: Any, **kwargs: Any) -> Cursor:
         self._refuse_projection(projection)
-        raw = self._collection.find_raw_batches(filter, None, *args, **kwargs)
+        raw = lightened(self._collection.find_raw_batches(filter, None, *args, **kwargs))
         cursor = Cursor(self._with_session(kwargs.get('session')), raw, keep)
         cursor._skip, cursor._limit = kwargs.get('skip', args[0] if args else 0), kwargs.get('limit', 0)
         return cursor
@@ -417,7 +427,7 @@ class Collection:
         if raw is None:
             return None
         out = self._upgraders.one(raw.raw, self._with_session(session)._load)
-        return bson.decode(out, self._collection.codec_options)
+        return self._decoder.decode(out)
 
     def _refuse_projection(self, projection: Any) -> None:
         if projection:
@@ -460,18 +470,16 @@ class _Answer(Cursor):
 
     @property
     def alive(self) -> bool:
-        return not self._started or self._raw.alive
+        return bool(not self._started or self._waiting or self._raw.alive)
 
-    def _refill(self) -> Any:
+    def _refill(self) -> None:
         if self._empty:
             raise StopIteration
         if not self._started:
-            self._raw = self.collection.aggregate_raw_batches(self._pipeline(self._skip, self._limit), **self._options)
+            self._raw = lightened(self.collection.aggregate_raw_batches(self._pipeline(self._skip, self._limit),
+                                                                        **self._options))
             self._started = True
-        while True:
-            self._ready = iter(bson.decode_all(next(self._raw), self.collection.codec_options))
-            for document in self._ready:
-                return document
+        self._take(next(self._raw))
 
     def clone(self) -> Cursor:
         other = _Answer(self._owner, self._pipeline, self._skip, self._limit, self._options)
@@ -480,7 +488,8 @@ class _Answer(Cursor):
 
     def rewind(self) -> Cursor:
         self.close()
-        self._ready, self._started = iter(()), False
+        self._forget()
+        self._started = False
         return self
 
     def skip(self, skip: int) -> Cursor:

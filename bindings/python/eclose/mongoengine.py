@@ -130,10 +130,9 @@ class _Projected(Cursor):
             return {k: self._cut(v, tree[k]) for k, v in value.items() if k in tree}
         return {k: self._cut(v, tree.get(k, {})) for k, v in value.items() if tree.get(k) != {}}
 
-    def _refill(self) -> Any:
-        document = super()._refill()
-        self._ready = (self._cut(d, self._tree) for d in self._ready)
-        return self._cut(document, self._tree)
+    def _take(self, raw: bytes) -> None:
+        self._hand(self._cut(document, self._tree)
+                   for document in bson.decode_all(raw, self._owner._collection.codec_options))
 
 
 class EvolvingQuerySet(QuerySet):  # type: ignore[misc]

@@ -16,10 +16,10 @@ py_error_new (const py_state_t *state, const bson_error_t *error, const bson_t *
 {
    PyObject *exception;
 
-   exception = document
-                  ? PyObject_CallFunction (state->make_error, "sIIy#", error->message, error->domain, error->code,
-                                           (const char *) bson_get_data (document), (Py_ssize_t) document->len)
-                  : PyObject_CallFunction (state->make_error, "sIIO", error->message, error->domain, error->code, Py_None);
+   exception =
+      document ? PyObject_CallFunction (state->make_error, "sIIy#", error->message, error->domain, error->code,
+                                        (const char *) bson_get_data (document), (Py_ssize_t) document->len)
+               : PyObject_CallFunction (state->make_error, "sIIO", error->message, error->domain, error->code, Py_None);
    if (exception && cause) {
       PyException_SetCause (exception, Py_NewRef (cause));
    }
@@ -89,53 +89,79 @@ module_same (PyObject *module, PyObject *args)
 
 static PyMethodDef module_methods[] = {
    {"version", module_version, METH_NOARGS, "The version of the library."},
+   {"cut_batch", py_cut_batch, METH_O, "A reply without its batch, the name of the batch, and the batch."},
    {"same", module_same, METH_VARARGS, "Whether two documents are the same, in any order of fields."},
    {NULL, NULL, 0, NULL},
 };
 
-/* A type, and the name under which the module has it. */
-static PyObject *
-add_type (PyObject *module, PyType_Spec *spec)
+/* Makes a type, which the module has by its name. */
+static bool
+add_type (PyObject *module, PyType_Spec *spec, PyObject **type)
 {
-   PyObject *type = PyType_FromModuleAndSpec (module, spec, NULL);
+   *type = PyType_FromModuleAndSpec (module, spec, NULL);
+   return *type && PyModule_AddObjectRef (module, strrchr (spec->name, '.') + 1, *type) == 0;
+}
 
-   if (type && PyModule_AddObjectRef (module, strrchr (spec->name, '.') + 1, type) < 0) {
-      Py_CLEAR (type);
-   }
-   return type;
+static bool
+imported (const char *name, const char *attribute, PyObject **out)
+{
+   PyObject *module = PyImport_ImportModule (name);
+
+   *out = module ? PyObject_GetAttrString (module, attribute) : NULL;
+   Py_XDECREF (module);
+   return *out != NULL;
 }
 
 static int
 module_exec (PyObject *module)
 {
    py_state_t *state = PyModule_GetState (module);
-   PyObject *errors = PyImport_ImportModule ("eclose.errors");
 
-   if (!errors) {
+   state->names = py_names_new ();
+   if (!state->names) {
+      PyErr_NoMemory ();
       return -1;
    }
-   state->make_error = PyObject_GetAttrString (errors, "_make");
-   state->pending_error = PyObject_GetAttrString (errors, "_Pending");
-   Py_DECREF (errors);
-   if (!state->make_error || !state->pending_error) {
+   if (!imported ("datetime", "datetime", &state->datetime)) {
       return -1;
    }
-   state->project_type = add_type (module, &py_project_spec);
-   state->upgrader_type = add_type (module, &py_upgrader_spec);
-   state->context_type = add_type (module, &py_context_spec);
-   return state->project_type && state->upgrader_type && state->context_type ? 0 : -1;
+   state->makes_dates = py_decoder_makes_dates (state);
+   return imported ("eclose.errors", "_make", &state->make_error) &&
+                imported ("eclose.errors", "_Pending", &state->pending_error) &&
+                imported ("bson", "decode", &state->decode) &&
+                imported ("bson.objectid", "ObjectId", &state->object_id) &&
+                imported ("bson.int64", "Int64", &state->int64) &&
+                add_type (module, &py_project_spec, &state->project_type) &&
+                add_type (module, &py_upgrader_spec, &state->upgrader_type) &&
+                add_type (module, &py_context_spec, &state->context_type) &&
+                add_type (module, &py_decoder_spec, &state->decoder_type) &&
+                add_type (module, &py_documents_spec, &state->documents_type)
+             ? 0
+             : -1;
 }
+
+/* All that the state owns, by what is done with each. */
+#define ALL_OF_STATE(state, what)     \
+   do {                               \
+      what ((state)->project_type);   \
+      what ((state)->upgrader_type);  \
+      what ((state)->context_type);   \
+      what ((state)->decoder_type);   \
+      what ((state)->documents_type); \
+      what ((state)->make_error);     \
+      what ((state)->pending_error);  \
+      what ((state)->decode);         \
+      what ((state)->object_id);      \
+      what ((state)->int64);          \
+      what ((state)->datetime);       \
+   } while (0)
 
 static int
 module_traverse (PyObject *module, visitproc visit, void *arg)
 {
    py_state_t *state = PyModule_GetState (module);
 
-   Py_VISIT (state->project_type);
-   Py_VISIT (state->upgrader_type);
-   Py_VISIT (state->context_type);
-   Py_VISIT (state->make_error);
-   Py_VISIT (state->pending_error);
+   ALL_OF_STATE (state, Py_VISIT);
    return 0;
 }
 
@@ -144,12 +170,18 @@ module_clear (PyObject *module)
 {
    py_state_t *state = PyModule_GetState (module);
 
-   Py_CLEAR (state->project_type);
-   Py_CLEAR (state->upgrader_type);
-   Py_CLEAR (state->context_type);
-   Py_CLEAR (state->make_error);
-   Py_CLEAR (state->pending_error);
+   ALL_OF_STATE (state, Py_CLEAR);
    return 0;
+}
+
+static void
+module_free (void *module)
+{
+   py_state_t *state = PyModule_GetState (module);
+
+   module_clear (module);
+   py_names_free (state->names);
+   state->names = NULL;
 }
 
 static PyModuleDef_Slot module_slots[] = {
@@ -158,14 +190,9 @@ static PyModuleDef_Slot module_slots[] = {
 };
 
 static struct PyModuleDef module_def = {
-   PyModuleDef_HEAD_INIT,
-   .m_name = "eclose._native",
-   .m_doc = "libeclose on bytes; see the package eclose.",
-   .m_size = sizeof (py_state_t),
-   .m_methods = module_methods,
-   .m_slots = module_slots,
-   .m_traverse = module_traverse,
-   .m_clear = module_clear,
+   PyModuleDef_HEAD_INIT,         .m_name = "eclose._native",  .m_doc = "libeclose on bytes; see the package eclose.",
+   .m_size = sizeof (py_state_t), .m_methods = module_methods, .m_slots = module_slots,
+   .m_traverse = module_traverse, .m_clear = module_clear,     .m_free = module_free,
 };
 
 PyMODINIT_FUNC

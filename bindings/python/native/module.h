@@ -14,11 +14,16 @@
 
 #include <eclose/eclose.h>
 
-/* The state of the module: its types, and the function of eclose/errors.py that makes its exceptions. */
+typedef struct py_names_t py_names_t;
+
+/* The state of the module: its types, what it needs of the package and of pymongo, and names of fields. */
 typedef struct {
-   PyObject *project_type, *upgrader_type, *context_type;
+   PyObject *project_type, *upgrader_type, *context_type, *decoder_type, *documents_type;
    PyObject *make_error;    /* (message, domain, code, document or problems as bytes or None) → exception */
    PyObject *pending_error; /* BaseException: what a function looked up is not here yet */
+   PyObject *decode, *object_id, *int64, *datetime;
+   py_names_t *names;
+   bool makes_dates; /* see py_decoder_makes_dates */
 } py_state_t;
 
 py_state_t *
@@ -68,6 +73,39 @@ extern PyType_Spec py_context_spec;
 /* An eclose_function_t; user_data is a py_function_t. Takes the GIL. */
 bool
 py_function_call (const bson_t *in, bson_t *out, eclose_context_t *context, bson_error_t *error);
+
+/* ---- decode.c ---- */
+
+typedef struct _py_decoder_t py_decoder_t;
+
+extern PyType_Spec py_decoder_spec;
+
+py_names_t *
+py_names_new (void);
+
+void
+py_names_free (py_names_t *self);
+
+/* Whether datetimes can be made in the way that decoders make them. */
+bool
+py_decoder_makes_dates (const py_state_t *state);
+
+/* The object as a decoder; raises where it is none. */
+py_decoder_t *
+py_decoder_of (PyObject *object);
+
+/* One document, of whatever bytes. */
+PyObject *
+py_decoder_run (py_decoder_t *self, const uint8_t *data, size_t len);
+
+/* ---- documents.c ---- */
+
+extern PyType_Spec py_documents_spec;
+
+/* ---- reply.c ---- */
+
+PyObject *
+py_cut_batch (PyObject *module, PyObject *bytes);
 
 /* ---- module.c ---- */
 
