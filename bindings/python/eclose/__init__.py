@@ -11,7 +11,8 @@ from eclose._native import version as _version
 from eclose.collection import Collection, Cursor, drain
 from eclose.errors import ConflictError, EcloseError, LossyError, ProjectError, UpgradeError
 from eclose.project import Context, Project
+from eclose.stream import ChangeStream
 
 __version__ = _version()
-__all__ = ['Collection', 'ConflictError', 'Context', 'Cursor', 'EcloseError', 'LossyError', 'Project', 'ProjectError',
-           'UpgradeError', 'drain']
+__all__ = ['ChangeStream', 'Collection', 'ConflictError', 'Context', 'Cursor', 'EcloseError', 'LossyError', 'Project',
+           'ProjectError', 'UpgradeError', 'drain']

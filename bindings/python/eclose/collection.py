@@ -13,7 +13,7 @@ from bson.codec_options import CodecOptions
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from bson.tz_util import utc
-from pymongo import InsertOne, ReplaceOne
+from pymongo import InsertOne, ReplaceOne, ReturnDocument
 from pymongo.collection import Collection as PymongoCollection
 from pymongo.errors import InvalidOperation, WriteError
 from pymongo.results import InsertManyResult, InsertOneResult
@@ -22,12 +22,20 @@ from eclose import _native
 from eclose._batches import lightened
 from eclose.errors import ConflictError, UpgradeError
 from eclose.project import Project, Upgraders, loader
+from eclose.stream import ChangeStream
 
 Document = dict[str, Any]
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument)
 _NOTHING, _STATEMENT = 0, 1  # of eclose_save_t; else a transaction
 
 _TRIES = 20
+_EMPTY = bson.encode({})
+
+
+def raw_bytes(document: RawBSONDocument) -> bytes:
+    """Newer drivers give a view of a large document."""
+    raw = document.raw
+    return raw if isinstance(raw, bytes) else bytes(raw)
 
 
 class Read(dict):  # type: ignore[type-arg]
@@ -42,13 +50,13 @@ class Read(dict):  # type: ignore[type-arg]
 
 def _decoder(options: CodecOptions[Any]) -> _native.Decoder:
     """Decodes as bson.decode does with these options; in the extension where they ask for nothing special."""
-    plain = CodecOptions(tz_aware=options.tz_aware, uuid_representation=options.uuid_representation)
+    plain: CodecOptions[Any] = CodecOptions(tz_aware=options.tz_aware, uuid_representation=options.uuid_representation)
     return _native.Decoder(options, options == plain, utc if options.tz_aware else None)
 
 
 class Cursor(_native.Documents):
-    """A cursor of pymongo over upgraded documents: each batch goes through the library as the raw bytes that came, and each
-    document is decoded when its turn comes.
+    """A cursor of pymongo over upgraded documents: each batch goes through the library as the raw bytes that came, and
+    each document is decoded when its turn comes.
 
     It has the methods of pymongo's cursor. A document that cannot be upgraded raises UpgradeError when its turn comes;
     the next call goes on behind it.
@@ -211,7 +219,7 @@ class Collection:
     def __getattr__(self, name: str) -> Any:
         if name.startswith('_'):
             raise AttributeError(name)
-        if name in ('watch', 'find_raw_batches', 'aggregate_raw_batches'):
+        if name in ('find_raw_batches', 'aggregate_raw_batches'):
             raise AttributeError(f'{name} does not upgrade documents: use .stored.{name}, and project.upgrade')
         return getattr(self._collection, name)
 
@@ -263,6 +271,10 @@ class Collection:
                                                                          *([{'$limit': abs(limit)}] if limit else [])],
                        0, 0, {'session': session, **kwargs})
 
+    def watch(self, *args: Any, **kwargs: Any) -> ChangeStream:
+        """As the original's; the documents in its events are upgraded."""
+        return ChangeStream(self, self._raw().watch(*args, **kwargs))
+
     def _pipeline(self, filter: Mapping[str, Any] | None, projection: Any = None, sort: Any = None, skip: int = 0,
                   limit: int = 0) -> list[Any]:
         options: Document = {}
@@ -282,58 +294,73 @@ class Collection:
                                       bson.encode(options, codec_options=codec) if options else None)
         return list(RawBSONDocument(pipeline).values())
 
-    def find_one_and_update(self, filter: Any, update: Any, projection: Any = None, **kwargs: Any) -> Any:
+    def find_one_and_update(self, filter: Any, update: Any, projection: Any = None, sort: Any = None,
+                            upsert: bool = False, return_document: bool = ReturnDocument.BEFORE,
+                            array_filters: Any = None, hint: Any = None, session: Any = None, let: Any = None,
+                            **kwargs: Any) -> Any:
         """As the original's, on the target's shape: what is stored in another is saved in it first, then updated."""
         self._refuse_projection(projection)
-        return self._modify('find_one_and_update', filter, (update,), kwargs)
+        return self._modify('find_one_and_update', filter, (update,), sort, upsert, session, dict(
+            kwargs, return_document=return_document, array_filters=array_filters, hint=hint, let=let))
 
-    def find_one_and_replace(self, filter: Any, replacement: Any, projection: Any = None, **kwargs: Any) -> Any:
+    def find_one_and_replace(self, filter: Any, replacement: Any, projection: Any = None, sort: Any = None,
+                             upsert: bool = False, return_document: bool = ReturnDocument.BEFORE, hint: Any = None,
+                             session: Any = None, let: Any = None, **kwargs: Any) -> Any:
         """The same; the replacement is stamped."""
         self._refuse_projection(projection)
-        return self._modify('find_one_and_replace', filter, (self._stamped(replacement),), kwargs)
+        return self._modify('find_one_and_replace', filter, (self._stamped(replacement),), sort, upsert, session, dict(
+            kwargs, return_document=return_document, hint=hint, let=let))
 
-    def find_one_and_delete(self, filter: Any, projection: Any = None, **kwargs: Any) -> Any:
+    def find_one_and_delete(self, filter: Any, projection: Any = None, sort: Any = None, hint: Any = None,
+                            session: Any = None, let: Any = None, **kwargs: Any) -> Any:
         self._refuse_projection(projection)
-        return self._modify('find_one_and_delete', filter, (), kwargs)
+        return self._modify('find_one_and_delete', filter, (), sort, False, session, dict(kwargs, hint=hint, let=let))
 
-    def _modify(self, operation: str, filter: Mapping[str, Any], args: tuple[Any, ...], kwargs: Document) -> Any:
-        """The command meets only documents at the target: its filter says so. Where it meets none, the filter is asked of
-        all versions; what it finds is saved in the target's shape, and then modified by its _id. Whoever comes between
-        makes it start again."""
-        upsert = kwargs.pop('upsert', False)
-        session, sort = kwargs.get('session'), kwargs.get('sort')
+    def _modify(self, operation: str, filter: Mapping[str, Any], args: tuple[Any, ...], sort: Any, upsert: bool,
+                session: Any, options: Document) -> Any:
+        """The command meets only documents at the target: its filter says so. Where it meets none, the filter is asked
+        of all versions; what it finds is saved in the target's shape, and then modified by its _id. Whoever comes
+        between makes it start again."""
         raw = self._raw()
-        call = getattr(raw, operation)
+        options = {name: value for name, value in options.items() if value is not None}
+        asking: Document = {name: options[name] for name in ('collation', 'let', 'comment') if name in options}
         with self._upgraders.borrow() as upgrader:
             current = RawBSONDocument(upgrader.current_filter())
+
+        def call(*filters: Mapping[str, Any], **more: Any) -> Any:
+            return getattr(raw, operation)({'$and': list(filters)}, *args, session=session, **options, **more)
+
         for _ in range(_TRIES):
-            found = None if sort else call({'$and': [filter, current]}, *args, **kwargs)
+            # With a sort the first one may be of any version: it has to be looked for.
+            found = None if sort else call(filter, current)
             if found is not None:
                 return self._decode(found, session)
-            identity = self._look(filter, sort, session)
+            identity = self._look(filter, sort, session, asking)
             if identity is None:
                 if not upsert:
                     return None
-                return self._decode(call(filter, *args, upsert=True, **kwargs), session)
+                # An equality in the filter makes the new document say its version.
+                return self._decode(call(filter, bson.decode(self._upgraders.stamp(_EMPTY)), upsert=True), session)
             try:
                 stored = raw.find_one(identity, session=session)
                 if stored is not None:
-                    upgraded = self._upgraders.one(stored.raw, self._with_session(session)._load)
-                    if upgraded is not stored.raw:
-                        self._save(stored.raw, upgraded, session)
+                    before = raw_bytes(stored)
+                    upgraded = self._upgraders.one(before, self._with_session(session)._load)
+                    if upgraded is not before:
+                        self._save(before, upgraded, session)
             except ConflictError:
                 continue
-            found = call({'$and': [identity, filter, current]}, *args, **kwargs)
+            found = call(identity, filter, current)
             if found is not None:
                 return self._decode(found, session)
         raise ConflictError(f'the document of {self._collection.name} changed {_TRIES} times while it was upgraded')
 
-    def _look(self, filter: Mapping[str, Any], sort: Any, session: Any) -> Document | None:
+    def _look(self, filter: Mapping[str, Any], sort: Any, session: Any, options: Document) -> Document | None:
         """{_id} of what the filter finds first, in whatever version."""
         if list(filter) == ['_id']:
-            found = self._raw().find_one(filter, sort=sort, session=session)
+            found = self._raw().find_one(filter, sort=sort, session=session, **options)
         else:
-            found = next(self.query(filter, sort=sort, limit=1, session=session), None)
+            found = next(self.query(filter, sort=sort, limit=1, session=session, **options), None)
         return None if found is None else {'_id': found['_id']}
 
     # ---- writing
@@ -372,7 +399,7 @@ class Collection:
             raise LookupError(f'no document of {self._collection.name} matches the filter')
         document = self._decode(raw, session)
         yield document
-        self._save(raw.raw, bson.encode(document, codec_options=self._collection.codec_options), session)
+        self._save(raw_bytes(raw), bson.encode(document, codec_options=self._collection.codec_options), session)
 
     def _save(self, stored: bytes, document: bytes, session: Any = None) -> bool:
         """Saves over the stored bytes; ConflictError where they are not stored any more. False if nothing is new."""
@@ -400,7 +427,7 @@ class Collection:
 
         def replace(session: Any) -> bool:
             now = collection.find_one(identity, session=session)
-            if now is None or now.raw != stored:
+            if now is None or raw_bytes(now) != stored:
                 return False
             collection.replace_one(identity, RawBSONDocument(replacement), session=session)
             return True
@@ -426,7 +453,7 @@ class Collection:
     def _decode(self, raw: RawBSONDocument | None, session: Any = None) -> Any:
         if raw is None:
             return None
-        out = self._upgraders.one(raw.raw, self._with_session(session)._load)
+        out = self._upgraders.one(raw_bytes(raw), self._with_session(session)._load)
         return self._decoder.decode(out)
 
     def _refuse_projection(self, projection: Any) -> None:
@@ -436,7 +463,7 @@ class Collection:
 
     def _stamped(self, document: Any) -> RawBSONDocument:
         return RawBSONDocument(self._upgraders.stamp(
-            document.raw if isinstance(document, RawBSONDocument) else
+            raw_bytes(document) if isinstance(document, RawBSONDocument) else
             bson.encode(document, codec_options=self._collection.codec_options)))
 
     def _new(self, document: Any) -> tuple[RawBSONDocument, Any]:
@@ -531,14 +558,15 @@ def drain(collection: Union[Collection, Any], *, delay: float = 0.0, limit: int 
             if limit is not None and done >= limit:
                 break
             seen += 1
+            stored = raw_bytes(document)
             try:
                 with upgraders.borrow() as upgrader:
-                    version = upgrader.version(document.raw)
+                    version = upgrader.version(stored)
                 if _order(version) >= target:
                     ahead += 1
                     continue
-                upgraded = upgraders.one(document.raw, collection._load)
-                done += collection._save(document.raw, upgraded)
+                upgraded = upgraders.one(stored, collection._load)
+                done += collection._save(stored, upgraded)
             except (ConflictError, UpgradeError, WriteError):
                 pass  # it is counted as left
             if delay and seen % batch == 0:

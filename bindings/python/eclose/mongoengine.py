@@ -22,11 +22,11 @@ import bson
 import mongoengine
 from bson import json_util
 from mongoengine.context_managers import set_write_concern
-from mongoengine.errors import InvalidQueryError, SaveConditionError
-from mongoengine.queryset import QuerySet
+from mongoengine.errors import InvalidQueryError, OperationError, SaveConditionError
+from mongoengine.queryset import QuerySet, QuerySetNoCache
 from pymongo.errors import InvalidOperation
 
-from eclose.collection import Collection, Cursor, Read, drain
+from eclose.collection import Collection, Cursor, Read, drain, raw_bytes
 from eclose.errors import ConflictError, EcloseError
 from eclose.project import FUNCTION_OPTIONS, Project, loader
 
@@ -55,6 +55,10 @@ def _project(collection: str, field: str, updates: Mapping[int, Any]) -> Project
     return Project(files=files, functions={collection: functions})
 
 
+# What the two kinds of query sets have in common comes before mongoengine's classes, whose types nobody knows.
+_Base: Any = object
+
+
 class _Evolution:
     """What a class of documents needs to be upgraded: made once, when it is first used."""
 
@@ -65,7 +69,7 @@ class _Evolution:
         self.upgraders = self.project.upgraders(name)
         self.target = int(self.upgraders.target)
 
-    def read(self, son: Mapping[str, Any], database: Any) -> tuple[Mapping[str, Any], bytes | None]:
+    def read(self, son: dict[str, Any], database: Any) -> tuple[dict[str, Any], bytes | None]:
         """A decoded document, upgraded, with the stored bytes if it was not current."""
         if type(son) is Read:
             return son, son.stored
@@ -135,7 +139,7 @@ class _Projected(Cursor):
                    for document in bson.decode_all(raw, self._owner._collection.codec_options))
 
 
-class EvolvingQuerySet(QuerySet):  # type: ignore[misc]
+class _Evolving(_Base):  # type: ignore[misc]
     """A query set whose documents go through the library a batch at a time, as the raw bytes that came.
 
     Its filters go to the server as they are written, and so meet the documents in the shape in which they are stored;
@@ -143,6 +147,9 @@ class EvolvingQuerySet(QuerySet):  # type: ignore[misc]
     """
 
     _evolved = False
+    _cls_query: Any
+    _cursor_obj: Any
+    _collection_obj: Any
 
     def __init__(self, document: Any, collection: Any) -> None:
         super().__init__(document, collection)
@@ -150,9 +157,9 @@ class EvolvingQuerySet(QuerySet):  # type: ignore[misc]
             # All that is in the collection; the names of classes that were there before may still be stored.
             self._cls_query = {}
 
-    def evolved(self) -> EvolvingQuerySet:
+    def evolved(self) -> Any:
         """The same query on the target's shape, answered on the server by one aggregation (see Collection.query)."""
-        queryset: EvolvingQuerySet = self.clone()
+        queryset = self.clone()
         queryset._evolved = True
         queryset._cursor_obj = None
         return queryset
@@ -166,13 +173,13 @@ class EvolvingQuerySet(QuerySet):  # type: ignore[misc]
     def _cursor(self) -> Any:
         evolution = self._document._eclose_evolution()
         if self._cursor_obj is not None or evolution is None:
-            return QuerySet._cursor.fget(self)
+            return super()._cursor
         if self._evolved:
             return self._evolved_cursor(evolution)
         plain = self._collection_obj
         self._collection_obj = _Reader(evolution, plain)
         try:
-            return QuerySet._cursor.fget(self)
+            return super()._cursor
         finally:
             self._collection_obj = plain
 
@@ -187,6 +194,22 @@ class EvolvingQuerySet(QuerySet):  # type: ignore[misc]
         collection = Collection(evolution.project, self._collection_obj, name=evolution.name)
         self._cursor_obj = collection.query(self._query, sort=ordering, skip=self._skip or 0, limit=self._limit or 0)
         return self._cursor_obj
+
+
+class EvolvingQuerySet(_Evolving, QuerySet):  # type: ignore[misc]
+    __doc__ = _Evolving.__doc__
+
+    def no_cache(self) -> Any:
+        if self._result_cache is not None:
+            raise OperationError('this query set has kept documents already')
+        return self._clone_into(EvolvingQuerySetNoCache(self._document, self._collection))
+
+
+class EvolvingQuerySetNoCache(_Evolving, QuerySetNoCache):  # type: ignore[misc]
+    """The same without keeping its documents."""
+
+    def cache(self) -> Any:
+        return self._clone_into(EvolvingQuerySet(self._document, self._collection))
 
 
 def _at(document: Any, path: str) -> tuple[Any, Any]:
@@ -269,7 +292,8 @@ class EvolvingDocument(mongoengine.Document):  # type: ignore[misc]
         if not created:  # else it is the application's
             son, stored = evolution.read(son, cls._get_db())
         if evolution.field in son:
-            son = {key: value for key, value in son.items() if key != evolution.field}
+            son = dict(son)
+            del son[evolution.field]
         document = super()._from_son(son, _auto_dereference=_auto_dereference, created=created)
         if stored is not None:
             document._eclose_stored = stored
@@ -350,8 +374,9 @@ class EvolvingDocument(mongoengine.Document):  # type: ignore[misc]
             raw = self._eclose_collection()._raw().find_one({'_id': self.pk})
             evolution = self._eclose_evolution()
             if raw is not None and evolution is not None:
-                current = evolution.upgraders.one(raw.raw, loader(self._get_db())) is raw.raw
-                self._eclose_stored = None if current else raw.raw
+                stored = raw_bytes(raw)
+                current = evolution.upgraders.one(stored, loader(self._get_db())) is stored
+                self._eclose_stored = None if current else stored
         return found
 
     def __getstate__(self) -> Any:

@@ -83,11 +83,11 @@ class Upgraders:
     """Upgraders of one collection and target: each is used by one thread at a time, and used again."""
 
     def __init__(self, project: Project, collection: str, target: str | None) -> None:
-        self._make = lambda: _native.Upgrader(project._native, collection, target)
-        first = self._make()
+        first = _native.Upgrader(project._native, collection, target)
         self._idle = [first]
         self.project = project
         self.collection = collection
+        self._asked = target
         self.target: str = first.target
         self.loads: bool = first.loads
         self.field: str = project._native.version_field(collection)
@@ -97,7 +97,7 @@ class Upgraders:
         try:
             upgrader = self._idle.pop()  # atomic
         except IndexError:
-            upgrader = self._make()
+            upgrader = _native.Upgrader(self.project._native, self.collection, self._asked)
         try:
             yield upgrader
         finally:

@@ -121,8 +121,8 @@ read_double (const uint8_t *at)
 }
 
 /* datetime is asked with the ten bytes under which pickles have one: year (2), month, day, hour, minute, second,
- * microsecond (3). That is the only quick way that is the same in all versions, as pickles outlive them; py_decoder_makes_dates
- * makes sure of it. */
+ * microsecond (3). That is the only quick way that is the same in all versions, as pickles outlive them;
+ * py_decoder_makes_dates makes sure of it. */
 static PyObject *
 make_date (PyObject *type, const uint8_t state[10], PyObject *timezone)
 {

@@ -114,8 +114,119 @@ def test_find_one_and(project, stored):
     assert users.find_one_and_update({'last': 'L5'}, {'$set': {'last': 'M5'}}) == shape(5)
     assert stored.find_one(5) == {**shape(5), 'last': 'M5'}
     assert users.find_one_and_update({'first': 'Ariel'}, {'$set': {'x': 1}}, sort=[('_id', -1)])['_id'] == 9
-    assert users.find_one_and_update({'last': 'new'}, {'$set': {'schema_version': 2}}, upsert=True,
-                                     return_document=ReturnDocument.AFTER)['last'] == 'new'
+
+
+def test_find_one_and_in_all_forms(project, stored):
+    users = project.collection(stored)
+    after = ReturnDocument.AFTER
+    # an upsert has the version; a replacement, too
+    new = users.find_one_and_update({'last': 'new'}, {'$set': {'x': 1}}, upsert=True, return_document=after)
+    assert stored.find_one(new['_id']) == {**new} == {'_id': new['_id'], 'last': 'new', 'x': 1, 'schema_version': 2}
+    assert users.find_one_and_update({'_id': 20}, [{'$set': {'y': 1}}], None, None, True) is None
+    assert stored.find_one(20) == {'_id': 20, 'y': 1, 'schema_version': 2}
+    assert users.find_one_and_replace({'_id': 21}, {'z': 1}, upsert=True, return_document=after) == {
+        '_id': 21, 'z': 1, 'schema_version': 2}
+    # an old document that matches is no reason to insert
+    assert users.find_one_and_update({'last': 'L3'}, {'$set': {'x': 2}}, upsert=True, return_document=after)['_id'] == 3
+    assert users.find_one_and_update({'_id': 1}, [{'$set': {'last': {'$concat': ['$first', '-', '$last']}}}],
+                                     return_document=after)['last'] == 'Ariel-L1'
+    assert users.find_one_and_update({'_id': 99}, {'$set': {'x': 1}}) is None
+    # sorts are over all versions
+    assert users.find_one_and_update({'first': 'Ariel'}, {'$set': {'x': 1}}, sort=[('last', -1)])['_id'] == 9
+    assert users.find_one_and_delete({'_id': {'$lt': 9}}, sort={'_id': -1})['_id'] == 8
+    assert users.find_one_and_replace({'first': 'Ariel'}, {'first': 'first'}, sort=[('_id', 1)])['_id'] == 0
+    # array filters, and options that the search for an old document needs as well
+    stored.insert_one({'_id': 30, 'name': 'A B', 'n': [{'a': 1}, {'a': 5}]})
+    assert users.find_one_and_update({'_id': 30}, {'$set': {'n.$[e].a': 7}}, array_filters=[{'e.a': {'$gt': 3}}],
+                                     return_document=after)['n'] == [{'a': 1}, {'a': 7}]
+    assert users.find_one_and_update({'_id': 7}, [{'$set': {'x': '$$value'}}], let={'value': 3}, hint='_id_',
+                                     comment='why', return_document=after) == {**shape(7), 'x': 3}
+    with stored.database.client.start_session() as session:
+        assert users.find_one_and_delete({'last': 'L5'}, session=session) == shape(5)
+        with session.start_transaction():
+            assert users.find_one_and_update({'last': 'Ariel-L1'}, {'$set': {'x': 4}}, session=session)['_id'] == 1
+            session.abort_transaction()
+    assert 'x' not in stored.find_one(1)
+
+
+def test_watch(project, stored):
+    users = project.collection(stored)
+    with users.watch(full_document='updateLookup') as stream:
+        assert stream.alive and stream.try_next() is None
+        stored.insert_one({'_id': 20, 'name': 'Kim Lund'})
+        stored.update_one({'_id': 4}, {'$set': {'last': 'X'}})
+        stored.insert_one({'_id': 'bad', 'name': 3})
+        stored.update_one({'_id': 3}, {'$set': {'name': 'Bo Li'}})
+        stored.delete_one({'_id': 2})
+        event = next(stream)
+        assert event['operationType'] == 'insert' and event['fullDocument'] == {
+            '_id': 20, 'first': 'Kim', 'last': 'Lund', 'schema_version': 2}
+        assert stream.next()['fullDocument'] == {**shape(4), 'last': 'X'}
+        with pytest.raises(eclose.UpgradeError, match='bad'):
+            next(stream)
+        event, token = next(stream), stream.resume_token
+        assert event['updateDescription']['updatedFields'] == {'name': 'Bo Li'}
+        assert event['fullDocument'] == {'_id': 3, 'first': 'Bo', 'last': 'Li', 'schema_version': 2}
+        event = next(stream)
+        assert event['operationType'] == 'delete' and 'fullDocument' not in event
+    assert not stream.alive
+    with users.watch(resume_after=token) as stream:
+        assert next(stream)['documentKey'] == {'_id': 2}
+
+
+def test_large_documents(project, stored):
+    users = project.collection(stored)
+    stored.insert_one({'_id': 20, 'name': 'Kim Lund', 'data': 'x' * 3_000_000})
+    stored.insert_many([{'_id': 100 + i, 'name': 'Kim Lund', 'data': 'x' * 1_000_000} for i in range(20)])
+    assert sum(len(d['data']) for d in users.find({'_id': {'$gte': 20}})) == 23_000_000
+    with users.edit(20) as user:
+        user['n'] = 1
+    assert users.find_one_and_update({'_id': 20}, {'$inc': {'n': 1}}, return_document=ReturnDocument.AFTER)['n'] == 2
+    assert eclose.drain(users) == 0
+    assert [d['_id'] for d in users.query({'_id': {'$gte': 100}}, {'_id': 1}, sort='_id')] == list(range(100, 120))
+
+
+NUMBERS = {'eclose.yaml': 'collections: {scores: {unversioned: 1}}', 'scores/0002_best.yaml': '''
+to: 2
+up: [{$set: {best: {$max: $rounds.points}}}]
+down: [{$unset: best}]
+'''}
+
+
+@pytest.mark.parametrize('project', [eclose.Project(files=NUMBERS), eclose.Project(functions={
+    'scores': {1: lambda d: None, 2: lambda d: d.update(best=max(r['points'] for r in d['rounds']))}})])
+def test_what_no_statement_can_compare_is_saved_in_a_transaction(project, db):
+    """$eq takes 1 and 1.0 inside of arrays for the same; and what a function reads nobody knows."""
+    db.scores.insert_one({'_id': 1, 'rounds': [{'points': 1}, {'points': 3}]})
+    scores = project.collection(db.scores)
+    with scores._upgraders.borrow() as upgrader:
+        stored = bson.encode(db.scores.find_one())
+        assert upgrader.save(stored, bson.encode(scores.find_one()), scores._load)[0] == 2
+    with scores.edit(1) as score:
+        score['x'] = 1
+    assert db.scores.find_one() == {'_id': 1, 'rounds': [{'points': 1}, {'points': 3}], 'best': 3, 'x': 1,
+                                    'schema_version': 2}
+    db.scores.replace_one({'_id': 1}, {'rounds': [{'points': 1}]})
+    with pytest.raises(eclose.ConflictError) as caught, scores.edit(1) as score:
+        db.scores.replace_one({'_id': 1}, {'rounds': [{'points': 1.0}]})  # the same to $eq
+        score['x'] = 2
+    assert type(caught.value.current['rounds'][0]['points']) is float
+    assert type(db.scores.find_one()['rounds'][0]['points']) is float and 'x' not in db.scores.find_one()
+    db.scores.replace_one({'_id': 1}, {'rounds': [{'points': 1}]})
+    with pytest.raises(eclose.ConflictError), scores.edit(1) as score:
+        db.scores.delete_one({})
+        score['x'] = 2
+    db.scores.insert_one({'_id': 1, 'rounds': [{'points': 5}]})
+    with db.client.start_session() as session:  # in the transaction of the program
+        with session.start_transaction():
+            with scores.edit(1, session=session) as score:
+                score['x'] = 3
+            session.abort_transaction()
+        assert 'x' not in db.scores.find_one()
+        with session.start_transaction():
+            with scores.edit(1, session=session) as score:
+                score['x'] = 3
+        assert db.scores.find_one() == {'_id': 1, 'rounds': [{'points': 5}], 'best': 5, 'x': 3, 'schema_version': 2}
 
 
 def test_query(project, stored):
@@ -192,7 +303,9 @@ def test_an_older_program_edits_only_where_nothing_is_lost(project, stored):
 def test_what_does_not_upgrade_is_refused_and_the_rest_is_the_originals(project, stored):
     users = project.collection(stored)
     with pytest.raises(AttributeError, match='stored'):
-        users.watch()
+        users.find_raw_batches()
+    with pytest.raises(AttributeError, match='stored'):
+        users.aggregate_raw_batches([])
     assert users.count_documents({}) == 10 and users.name == 'users' and users.stored is stored
     with pytest.raises(TypeError):
         project.collection(bson)

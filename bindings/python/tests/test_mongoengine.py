@@ -75,6 +75,15 @@ def test_loads_upgraded_and_writes_nothing(db, device):
     assert db.io_t_device.find_one() == before
 
 
+def test_query_sets_without_a_cache(db, device):
+    for objects in (IoTDevice.objects.no_cache(), IoTDevice.objects.no_cache().cache()):
+        assert isinstance(objects._cursor, eclose.Cursor)
+        assert [d.tags for d in objects] == [['light', 'e27']] and [d.name for d in objects.filter(name='a')] == ['a']
+    found = IoTDevice.objects.no_cache().get(id=device)
+    found.save()
+    assert db.io_t_device.find_one()['schema_version'] == 3
+
+
 def test_save_writes_the_shape_and_the_version(db, device):
     found = IoTDevice.objects.get(id=device)
     found.count = 5
@@ -207,6 +216,7 @@ def test_inheritance(db, mongo):
     Human.objects.get(id=2).save()
     assert db.human.find_one(2) == {'_id': 2, '_cls': 'Human.BadSith', 'name': 'Anakin', '_v': 1}
     assert BadSith.objects.count() == 1
+    assert [type(h) for h in Human.objects.no_cache().order_by('_id')] == [GoodJedi, BadSith, Human]
     # filters of inherited classes meet what is stored, unless they are asked in the new shape
     assert [h.name for h in GoodJedi.objects] == []
     assert [h.name for h in GoodJedi.objects.evolved()] == ['Obi-Wan']
