@@ -50,8 +50,8 @@ ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
    memset (self, 0, sizeof *self);
    self->cli = cli;
    gethostname (self->host, sizeof self->host - 1);
-   self->who = (ecl_who_t){
-      .host = self->host, .user = user_name (), .release = getenv ("ECLOSE_RELEASE"), .pid = getpid ()};
+   self->who =
+      (ecl_who_t){.host = self->host, .user = user_name (), .release = getenv ("ECLOSE_RELEASE"), .pid = getpid ()};
    self->project = ecl_cli_load (cli);
    if (!self->project) {
       return false;
@@ -78,12 +78,18 @@ ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
       return false;
    }
    self->upgrades = ecl_upgrades_new (self->project);
+   for (const ecl_option_t *option = cli->command->options; option && option->name; option++) {
+      if (strcmp (option->name, "metrics") == 0) {
+         self->reporter = ecl_reporter_open (cli, self->project, self->database);
+      }
+   }
    return true;
 }
 
 void
 ecl_remote_close (ecl_remote_t *self)
 {
+   ecl_reporter_close (self->reporter);
    ecl_upgrades_destroy (self->upgrades);
    ecl_mongo_world_destroy (self->world);
    ecl_project_destroy (self->project);

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/reporter.h"
 #include "run/course.h"
 
 typedef struct {
@@ -13,8 +14,9 @@ typedef struct {
    ecl_world_t *world;
    ecl_server_t server;
    const char *database;
-   ecl_progress_t progress; /* of the collection that is carried */
-   bool counting;           /* its total is known */
+   ecl_progress_t progress;  /* of the collection that is carried */
+   bool counting;            /* its total is known */
+   ecl_reporter_t *reporter; /* of commands with ECL_REPORTER_OPTIONS; else NULL */
    ecl_who_t who;
    char host[256];
 } ecl_remote_t;
