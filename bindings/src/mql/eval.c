@@ -1,0 +1,176 @@
+/* Evaluation of the nodes that are not operators, and the evaluator itself. */
+#include "mql/expr.h"
+#include "mql/nodes.h"
+#include "mql/regex.h"
+#include "mql/run.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void
+ecl_eval_init (ecl_eval_t *self)
+{
+   memset (self, 0, sizeof *self);
+   ecl_arena_init (&self->arena);
+}
+
+void
+ecl_eval_cleanup (ecl_eval_t *self)
+{
+   if (self->inner) {
+      ecl_eval_cleanup (self->inner);
+      bson_free (self->inner);
+   }
+   ecl_run_state_destroy (self->run);
+   ecl_regex_state_destroy (self->regex);
+   bson_free (self->vars);
+   ecl_arena_cleanup (&self->arena);
+   memset (self, 0, sizeof *self);
+}
+
+void
+ecl_eval_reserve_vars (ecl_eval_t *self, uint32_t n)
+{
+   if (n > self->vars_cap) {
+      self->vars = bson_realloc (self->vars, n * sizeof *self->vars);
+      memset (self->vars + self->vars_cap, 0, (n - self->vars_cap) * sizeof *self->vars);
+      self->vars_cap = n;
+   }
+}
+
+bool
+ecl_eval_fail (ecl_eval_t *ev, const ecl_expr_t *self, uint32_t code, const char *format, ...)
+{
+   char message[sizeof ev->error.message - 1];
+   va_list args;
+
+   va_start (args, format);
+   vsnprintf (message, sizeof message, format, args);
+   va_end (args);
+   ev->failed = self;
+   return ecl_fail (&ev->error, ECL_DOMAIN_MQL, code, "%s", message);
+}
+
+/* An array on the path: the path of each document in it; arrays directly inside it are passed over. */
+static void
+path_over_array (ecl_arena_t *arena, const ecl_value_t *array, const ecl_name_t *path, uint32_t n, ecl_value_t *out)
+{
+   ecl_iter_t iter;
+   ecl_value_t item;
+   ecl_value_t *items;
+   uint32_t cap = 8, count = 0;
+
+   items = ecl_arena_array (arena, ecl_value_t, cap);
+   ecl_iter_init (&iter, array);
+   while (ecl_iter_item (&iter, &item)) {
+      if (item.type != BSON_TYPE_DOCUMENT) {
+         continue;
+      }
+      if (count == cap) {
+         items = ecl_arena_grow (arena, items, cap * sizeof *items, 2 * (size_t) cap * sizeof *items);
+         cap *= 2;
+      }
+      ecl_value_path (arena, &item, path, n, &items[count]);
+      count += items[count].type != ECL_MISSING;
+   }
+   *out = ecl_vec (items, count);
+}
+
+void
+ecl_value_path (ecl_arena_t *arena, const ecl_value_t *v, const ecl_name_t *path, uint32_t n, ecl_value_t *out)
+{
+   ecl_value_t current = *v;
+
+   for (uint32_t i = 0; i < n; i++) {
+      if (current.type == BSON_TYPE_DOCUMENT) {
+         current = ecl_document_get (&current, path[i].str, path[i].len);
+      } else if (current.type == BSON_TYPE_ARRAY) {
+         path_over_array (arena, &current, path + i, n - i, out);
+         return;
+      } else {
+         current = ecl_missing ();
+         break;
+      }
+   }
+   *out = current;
+}
+
+bool
+ecl_node_field (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   ecl_value_path (&ev->arena, &ev->root, self->keys, self->n_path, out);
+   return true;
+}
+
+bool
+ecl_node_slot (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   *out = ev->slots[self->index];
+   return true;
+}
+
+bool
+ecl_node_slot_path (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   ecl_value_path (&ev->arena, &ev->slots[self->index], self->keys + 1, self->n_path - 1, out);
+   return true;
+}
+
+bool
+ecl_node_var (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   if (self->n_path) {
+      ecl_value_path (&ev->arena, &ev->vars[self->index], self->keys, self->n_path, out);
+   } else {
+      *out = ev->vars[self->index];
+   }
+   return true;
+}
+
+bool
+ecl_node_root (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   (void) self;
+   *out = ev->root;
+   return true;
+}
+
+bool
+ecl_node_now (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   (void) self;
+   *out = ecl_date (ev->now);
+   return true;
+}
+
+bool
+ecl_node_object (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   ecl_field_t *fields = ecl_arena_array (&ev->arena, ecl_field_t, self->n);
+
+   for (uint32_t i = 0; i < self->n; i++) {
+      fields[i].key = self->keys[i].str;
+      fields[i].key_len = self->keys[i].len;
+      fields[i].unused = 0;
+      if (!ecl_expr_eval (self->args[i], ev, &fields[i].value)) {
+         return false;
+      }
+   }
+   *out = ecl_fields (fields, self->n);
+   return true;
+}
+
+bool
+ecl_node_array (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   ecl_value_t *items = ecl_arena_array (&ev->arena, ecl_value_t, self->n);
+
+   for (uint32_t i = 0; i < self->n; i++) {
+      if (!ecl_expr_eval (self->args[i], ev, &items[i])) {
+         return false;
+      }
+      items[i] = ecl_present (items[i]);
+   }
+   *out = ecl_vec (items, self->n);
+   return true;
+}

@@ -1,0 +1,355 @@
+/* Variables: $literal $let $map $filter $reduce.
+ *
+ * A variable's place in ev->vars is fixed while parsing: its depth in the nest of scopes. An expression that binds
+ * variables is folded only as a whole, because its inner expressions read them. */
+#include "mql/operators.h"
+
+ecl_expr_t *
+ecl_op_literal_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec)
+{
+   (void) op;
+   return ecl_parse_constant (parse, &spec->value, ecl_at (spec));
+}
+
+/* Never reached: parsing leaves a constant. */
+bool
+ecl_op_literal (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   (void) ev;
+   *out = self->constant;
+   return true;
+}
+
+/* Finds the fields `names` of an object argument; false after a report where one is unknown. */
+static bool
+find_fields (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec, uint32_t unknown_code,
+             uint32_t not_object_code, const char *const *names, ecl_field_t *fields, uint32_t n)
+{
+   ecl_iter_t iter;
+   ecl_field_t field;
+
+   memset (fields, 0, n * sizeof *fields);
+   if (spec->value.type != BSON_TYPE_DOCUMENT) {
+      ecl_parse_fail (parse, ecl_at (spec), not_object_code, "%s only supports an object as its argument, found %s",
+                      op->name, ecl_type_name (spec->value.type));
+      return false;
+   }
+   ecl_iter_init (&iter, &spec->value);
+   while (ecl_iter_field (&iter, &field)) {
+      uint32_t k = 0;
+
+      while (k < n && !ecl_key_is (&field, names[k])) {
+         k++;
+      }
+      if (k == n) {
+         ecl_parse_fail (parse, ecl_at (&field), unknown_code, "Unrecognized parameter to %s: %.*s", op->name,
+                         (int) field.key_len, field.key);
+         return false;
+      }
+      fields[k] = field;
+   }
+   return true;
+}
+
+static bool
+require (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec, const ecl_field_t *field,
+         const char *name, uint32_t code)
+{
+   if (field->key) {
+      return true;
+   }
+   ecl_parse_fail (parse, ecl_at (spec), code, "Missing '%s' parameter to %s", name, op->name);
+   return false;
+}
+
+/* ---- $let ---- */
+
+/* args: the variables' values, then `in`; index: of the first variable */
+ecl_expr_t *
+ecl_op_let_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec)
+{
+   static const char *const names[] = {"vars", "in"};
+   ecl_field_t fields[2], field;
+   ecl_iter_t iter;
+   uint32_t n = 0, i = 0;
+   ecl_expr_t *e;
+
+   if (!find_fields (parse, op, spec, 16875, 16874, names, fields, 2) ||
+       !require (parse, op, spec, &fields[0], "vars", 16876) || !require (parse, op, spec, &fields[1], "in", 16877)) {
+      return NULL;
+   }
+   if (fields[0].value.type != BSON_TYPE_DOCUMENT) {
+      return ecl_parse_fail (parse, ecl_at (&fields[0]), 10065, "invalid parameter: expected an object (vars), found %s",
+                             ecl_type_name (fields[0].value.type));
+   }
+   ecl_iter_init (&iter, &fields[0].value);
+   while (ecl_iter_field (&iter, &field)) {
+      n++;
+   }
+   e = ecl_parse_node (parse, op, spec, n + 1);
+   e->index = parse->n_vars;
+   /* The values do not see each other: all are parsed before any is in scope. */
+   ecl_iter_init (&iter, &fields[0].value);
+   while (ecl_iter_field (&iter, &field)) {
+      if (!ecl_check_variable_name (parse, ecl_at (&field), field.key, field.key_len)) {
+         return NULL;
+      }
+      e->args[i] = ecl_parse_expr (parse, &field);
+      if (!e->args[i++]) {
+         return NULL;
+      }
+   }
+   ecl_iter_init (&iter, &fields[0].value);
+   while (ecl_iter_field (&iter, &field)) {
+      ecl_scope_push (parse, field.key, field.key_len);
+   }
+   e->args[n] = ecl_parse_expr (parse, &fields[1]);
+   ecl_scope_pop (parse, n);
+   if (!e->args[n]) {
+      return NULL;
+   }
+   return ecl_is_constant (e->args[n]) ? ecl_parse_fold (parse, e) : e;
+}
+
+bool
+ecl_op_let (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   uint32_t n = self->n - 1;
+
+   /* A value may itself bind variables in the same places, so nothing is stored before all are known. */
+   if (n == 1) {
+      ecl_value_t v;
+
+      if (!ecl_expr_eval (self->args[0], ev, &v)) {
+         return false;
+      }
+      ev->vars[self->index] = v;
+   } else if (n) {
+      ecl_value_t *values = ecl_arena_array (&ev->arena, ecl_value_t, n);
+
+      for (uint32_t i = 0; i < n; i++) {
+         if (!ecl_expr_eval (self->args[i], ev, &values[i])) {
+            return false;
+         }
+      }
+      memcpy (ev->vars + self->index, values, n * sizeof *values);
+   }
+   return ecl_expr_eval (self->args[n], ev, out);
+}
+
+/* ---- $map, $filter ---- */
+
+/* Parses `as` and brings it into scope. */
+static bool
+push_as (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *as, uint32_t *index)
+{
+   if (!as->key) {
+      *index = ecl_scope_push (parse, "this", 4);
+      return true;
+   }
+   if (as->value.type != BSON_TYPE_UTF8) {
+      ecl_parse_fail (parse, ecl_at (as), 9, "%s expects a string for 'as', found %s", op->name,
+                      ecl_type_name (as->value.type));
+      return false;
+   }
+   if (!ecl_check_variable_name (parse, ecl_at (as), as->value.u.str, as->value.len)) {
+      return false;
+   }
+   *index = ecl_scope_push (parse, as->value.u.str, as->value.len);
+   return true;
+}
+
+/* args: input, in */
+ecl_expr_t *
+ecl_op_map_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec)
+{
+   static const char *const names[] = {"input", "as", "in"};
+   ecl_field_t fields[3];
+   ecl_expr_t *e;
+
+   if (!find_fields (parse, op, spec, 16879, 16878, names, fields, 3) ||
+       !require (parse, op, spec, &fields[0], "input", 16880) || !require (parse, op, spec, &fields[2], "in", 16882)) {
+      return NULL;
+   }
+   e = ecl_parse_node (parse, op, spec, 2);
+   e->args[0] = ecl_parse_expr (parse, &fields[0]);
+   if (!e->args[0] || !push_as (parse, op, &fields[1], &e->index)) {
+      return NULL;
+   }
+   e->args[1] = ecl_parse_expr (parse, &fields[2]);
+   ecl_scope_pop (parse, 1);
+   return e->args[1] ? e : NULL;
+}
+
+bool
+ecl_op_map (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   ecl_value_t input;
+   const ecl_value_t *items;
+   ecl_value_t *results;
+   uint32_t n;
+
+   if (!ecl_expr_eval (self->args[0], ev, &input)) {
+      return false;
+   }
+   if (ecl_is_nullish (&input)) {
+      *out = ecl_null ();
+      return true;
+   }
+   if (input.type != BSON_TYPE_ARRAY) {
+      return ecl_eval_fail (ev, self, 16883, "input to $map must be an array not %s", ecl_type_name (input.type));
+   }
+   items = ecl_array_items (&ev->arena, &input, &n);
+   results = ecl_arena_array (&ev->arena, ecl_value_t, n);
+   for (uint32_t i = 0; i < n; i++) {
+      ev->vars[self->index] = ecl_present (items[i]);
+      if (!ecl_eval_has_memory (ev, self) || !ecl_expr_eval (self->args[1], ev, &results[i])) {
+         return false;
+      }
+      results[i] = ecl_present (results[i]);
+   }
+   *out = ecl_vec (results, n);
+   return true;
+}
+
+/* args: input, cond, limit */
+ecl_expr_t *
+ecl_op_filter_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec)
+{
+   static const char *const names[] = {"input", "as", "cond", "limit"};
+   ecl_field_t fields[4];
+   ecl_expr_t *e;
+
+   if (!find_fields (parse, op, spec, 28647, 28646, names, fields, 4) ||
+       !require (parse, op, spec, &fields[0], "input", 28648) || !require (parse, op, spec, &fields[2], "cond", 28650)) {
+      return NULL;
+   }
+   e = ecl_parse_node (parse, op, spec, 3);
+   e->args[0] = ecl_parse_expr (parse, &fields[0]);
+   if (!e->args[0]) {
+      return NULL;
+   }
+   if (fields[3].key) {
+      e->args[2] = ecl_parse_expr (parse, &fields[3]);
+      if (!e->args[2]) {
+         return NULL;
+      }
+   }
+   if (!push_as (parse, op, &fields[1], &e->index)) {
+      return NULL;
+   }
+   e->args[1] = ecl_parse_expr (parse, &fields[2]);
+   ecl_scope_pop (parse, 1);
+   return e->args[1] ? e : NULL;
+}
+
+bool
+ecl_op_filter (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   ecl_value_t input, limit;
+   const ecl_value_t *items;
+   ecl_value_t *kept;
+   uint32_t n, count = 0;
+   int32_t most = INT32_MAX;
+
+   if (!ecl_expr_eval (self->args[0], ev, &input)) {
+      return false;
+   }
+   if (ecl_is_nullish (&input)) {
+      *out = ecl_null ();
+      return true;
+   }
+   if (input.type != BSON_TYPE_ARRAY) {
+      return ecl_eval_fail (ev, self, 28651, "input to $filter must be an array not %s", ecl_type_name (input.type));
+   }
+   if (!ecl_arg (self, 2, ev, &limit)) {
+      return false;
+   }
+   /* A limit that is null or missing is no limit. */
+   if (!ecl_is_nullish (&limit)) {
+      if (!ecl_number_to_int32 (&limit, &most)) {
+         return ecl_eval_fail (ev, self, 327391, "$filter: limit must be represented as a 32-bit integral value: %s",
+                               ecl_value_text (&ev->arena, &limit));
+      }
+      if (most < 1) {
+         return ecl_eval_fail (ev, self, 327392, "$filter: limit must be greater than 0: %d", most);
+      }
+   }
+   items = ecl_array_items (&ev->arena, &input, &n);
+   kept = ecl_arena_array (&ev->arena, ecl_value_t, n);
+   for (uint32_t i = 0; i < n && count < (uint32_t) most; i++) {
+      ecl_value_t condition, item = ecl_present (items[i]);
+
+      ev->vars[self->index] = item;
+      if (!ecl_eval_has_memory (ev, self) || !ecl_expr_eval (self->args[1], ev, &condition)) {
+         return false;
+      }
+      if (ecl_truthy (&condition)) {
+         kept[count++] = item;
+      }
+   }
+   *out = ecl_vec (kept, count);
+   return true;
+}
+
+/* ---- $reduce ---- */
+
+/* args: input, initialValue, in; index: of $$this, behind it $$value */
+ecl_expr_t *
+ecl_op_reduce_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec)
+{
+   static const char *const names[] = {"input", "initialValue", "in"};
+   ecl_field_t fields[3];
+   ecl_expr_t *e;
+
+   if (!find_fields (parse, op, spec, 40076, 40075, names, fields, 3) ||
+       !require (parse, op, spec, &fields[0], "input", 40077) ||
+       !require (parse, op, spec, &fields[1], "initialValue", 40078) ||
+       !require (parse, op, spec, &fields[2], "in", 40079)) {
+      return NULL;
+   }
+   e = ecl_parse_node (parse, op, spec, 3);
+   e->args[0] = ecl_parse_expr (parse, &fields[0]);
+   e->args[1] = e->args[0] ? ecl_parse_expr (parse, &fields[1]) : NULL;
+   if (!e->args[1]) {
+      return NULL;
+   }
+   e->index = ecl_scope_push (parse, "this", 4);
+   ecl_scope_push (parse, "value", 5);
+   e->args[2] = ecl_parse_expr (parse, &fields[2]);
+   ecl_scope_pop (parse, 2);
+   return e->args[2] ? e : NULL;
+}
+
+bool
+ecl_op_reduce (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
+{
+   ecl_value_t input, value;
+   const ecl_value_t *items;
+   uint32_t n;
+
+   if (!ecl_expr_eval (self->args[0], ev, &input)) {
+      return false;
+   }
+   if (ecl_is_nullish (&input)) {
+      *out = ecl_null ();
+      return true;
+   }
+   if (input.type != BSON_TYPE_ARRAY) {
+      return ecl_eval_fail (ev, self, 40080, "$reduce requires that 'input' be an array, found: %s",
+                            ecl_type_name (input.type));
+   }
+   if (!ecl_expr_eval (self->args[1], ev, &value)) {
+      return false;
+   }
+   items = ecl_array_items (&ev->arena, &input, &n);
+   for (uint32_t i = 0; i < n; i++) {
+      ev->vars[self->index] = ecl_present (items[i]);
+      ev->vars[self->index + 1] = value;
+      if (!ecl_eval_has_memory (ev, self) || !ecl_expr_eval (self->args[2], ev, &value)) {
+         return false;
+      }
+   }
+   *out = value;
+   return true;
+}

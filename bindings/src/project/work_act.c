@@ -1,0 +1,292 @@
+/* Database migrations: acts, one by one and in lists. See work.h. */
+#include "project/work-private.h"
+
+#include "base/suggest.h"
+
+/* The reason why something may be repeated: it begins with "because", so that a bare `true` does not come to be. */
+static const char *
+read_reason (ecl_work_reader_t *reader, const ecl_field_t *field)
+{
+   const char *reason = NULL;
+
+   if (!ecl_is_string (&field->value) || field->value.len < 12 || memcmp (field->value.u.str, "because ", 8) != 0) {
+      ecl_work_error (reader, ecl_at (field), "repeatable takes the reason: \"because …\"");
+      return "because";
+   }
+   ecl_work_read_text (reader, field, &reason);
+   return reason;
+}
+
+static bool
+find_kind (const ecl_field_t *field, ecl_act_kind_t *kind)
+{
+   for (int i = 0; i < ECL_ACT_KINDS; i++) {
+      if (ecl_key_is (field, ecl_act_name ((ecl_act_kind_t) i))) {
+         *kind = (ecl_act_kind_t) i;
+         return true;
+      }
+   }
+   return false;
+}
+
+static void
+unknown_act (ecl_work_reader_t *reader, const ecl_field_t *field)
+{
+   const char *known[ECL_ACT_KINDS + 5] = {"repeatable", "unless", "let", "do"}, *meant;
+
+   for (int i = 0; i < ECL_ACT_KINDS; i++) {
+      known[4 + i] = ecl_act_name ((ecl_act_kind_t) i);
+   }
+   known[4 + ECL_ACT_KINDS] = NULL;
+   meant = ecl_suggest (field->key, field->key_len, known);
+   ecl_work_error (reader, ecl_at (field), "unknown step \"%.*s\"%s%s%s", (int) field->key_len, field->key,
+                   meant ? "; did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "");
+}
+
+static void
+read_unless (ecl_work_reader_t *reader, ecl_act_t *act, const ecl_field_t *spec)
+{
+   ecl_field_t field, collection = {0}, filter = {0};
+   ecl_iter_t iter;
+
+   if (!reader->foreach) {
+      ecl_work_error (reader, ecl_at (spec), "unless goes with a line of do; elsewhere wait or assert says it");
+      return;
+   }
+   if (ecl_is_document (&spec->value)) {
+      ecl_iter_init (&iter, &spec->value);
+      while (ecl_iter_field (&iter, &field)) {
+         if (ecl_key_is (&field, "collection") && ecl_is_string (&field.value)) {
+            collection = field;
+         } else if (ecl_key_is (&field, "filter") && ecl_is_document (&field.value)) {
+            filter = field;
+         } else {
+            collection.key = NULL;
+            break;
+         }
+      }
+   }
+   if (!collection.key || !filter.key) {
+      ecl_work_error (reader, ecl_at (spec),
+                      "unless must be {collection, filter}: while a document matches, the line waits");
+      return;
+   }
+   ecl_work_check_collection (reader, &collection);
+   act->unless_collection = ecl_work_copy_text (reader, &collection.value);
+   act->unless_filter = filter.value;
+}
+
+static void
+read_transaction (ecl_work_reader_t *reader, ecl_act_t *act, const ecl_field_t *field)
+{
+   const uint8_t *outer = reader->transaction;
+
+   if (outer || reader->foreach) {
+      ecl_work_error (reader, act->at, "a transaction %s is not supported",
+                      outer ? "in a transaction" : "in a foreach");
+      return;
+   }
+   if (!ecl_is_array (&field->value) || !ecl_array_count (&field->value)) {
+      reader->ok = ecl_project_wrong_type (reader->text, reader->diags, field, "a list of steps");
+      return;
+   }
+   reader->transaction = act->at;
+   ecl_work_read_acts (reader, field, &act->acts, &act->n_acts);
+   reader->transaction = outer;
+}
+
+static void
+read_bulk (ecl_work_reader_t *reader, ecl_act_t *act)
+{
+   const ecl_field_t *list = &act->args[ECL_ARG_OPERATIONS];
+   ecl_field_t entry, op;
+   ecl_iter_t iter, inner;
+   ecl_act_t *acts;
+   size_t n = 0;
+
+   if (!ecl_is_array (&list->value)) {
+      return;
+   }
+   acts = ecl_arena_array (&reader->project->arena, ecl_act_t, ecl_array_count (&list->value) + 1);
+   ecl_iter_init (&iter, &list->value);
+   while (ecl_iter_field (&iter, &entry)) {
+      ecl_act_t *one = &acts[n];
+      ecl_field_t *args = ecl_arena_array (&reader->project->arena, ecl_field_t, ECL_ARG_COUNT_OF), more;
+      static const char insert[] = "insertOne";
+
+      memset (one, 0, sizeof *one);
+      memset (args, 0, ECL_ARG_COUNT_OF * sizeof *args);
+      one->args = args;
+      one->at = ecl_at (&entry);
+      if (!ecl_is_document (&entry.value)) {
+         ecl_work_error (reader, one->at, "an operation must be {NAME: {…}}");
+         continue;
+      }
+      ecl_iter_init (&inner, &entry.value);
+      if (!ecl_iter_field (&inner, &op) || ecl_iter_field (&inner, &more) || !ecl_is_document (&op.value)) {
+         ecl_work_error (reader, one->at, "an operation must be {NAME: {…}}, with one name");
+         continue;
+      }
+      if (ecl_key_is (&op, insert)) {
+         one->kind = ECL_ACT_INSERT;
+      } else if (ecl_key_is (&op, "insert") || !find_kind (&op, &one->kind) || !ecl_act_in_bulk (one->kind)) {
+         ecl_work_error (reader, ecl_at (&op),
+                         "unknown operation \"%.*s\": expected insertOne, updateOne, updateMany, replaceOne, deleteOne "
+                         "or deleteMany",
+                         (int) op.key_len, op.key);
+         continue;
+      }
+      one->at = ecl_at (&op);
+      one->spec = op.value;
+      one->repeatable = act->repeatable;
+      args[ECL_ARG_COLLECTION] = act->args[ECL_ARG_COLLECTION];
+      /* The bulk names the collection, and all of it goes at once. */
+      ecl_iter_init (&inner, &op.value);
+      while (ecl_iter_field (&inner, &more)) {
+         const ecl_act_arg_t *arg = ecl_act_args (one->kind);
+
+         while (arg->takes && !ecl_key_is (&more, ecl_arg_name (arg->arg))) {
+            arg++;
+         }
+         if (!arg->takes || arg->arg == ECL_ARG_COLLECTION || arg->arg == ECL_ARG_AT_ONCE ||
+             arg->arg == ECL_ARG_DOCUMENTS) {
+            ecl_work_error (reader, ecl_at (&more), "%.*s takes no \"%.*s\" in a bulkWrite", (int) op.key_len, op.key,
+                            (int) more.key_len, more.key);
+         } else if (!ecl_work_fits (arg->takes, &more.value) && !ecl_work_is_let (reader->foreach, &more.value, NULL)) {
+            reader->ok =
+               ecl_project_wrong_type (reader->text, reader->diags, &more, ecl_work_describe_types (arg->takes));
+         } else {
+            args[arg->arg] = more;
+         }
+      }
+      for (const ecl_act_arg_t *arg = ecl_act_args (one->kind); arg->takes; arg++) {
+         if ((arg->required || arg->arg == ECL_ARG_DOCUMENT) && !args[arg->arg].key) {
+            ecl_work_error (reader, one->at, "%.*s needs %s", (int) op.key_len, op.key, ecl_arg_name (arg->arg));
+         }
+      }
+      if (one->kind == ECL_ACT_UPDATE_ONE || one->kind == ECL_ACT_UPDATE_MANY) {
+         ecl_work_check_update (reader, one, ECL_ARG_UPDATE, true);
+      } else if (one->kind == ECL_ACT_REPLACE_ONE) {
+         ecl_work_check_update (reader, one, ECL_ARG_REPLACEMENT, false);
+      }
+      n++;
+   }
+   act->acts = acts;
+   act->n_acts = n;
+}
+
+/* The parts beside the act's name are found first: they say how the rest is read. */
+static void
+read_act (ecl_work_reader_t *reader, const ecl_field_t *entry, ecl_act_t *act)
+{
+   ecl_field_t field, name = {0}, let = {0}, body = {0}, unless = {0}, reason = {0};
+   ecl_field_t *args = ecl_arena_array (&reader->project->arena, ecl_field_t, ECL_ARG_COUNT_OF);
+   bool good = true;
+   ecl_iter_t iter;
+
+   memset (args, 0, ECL_ARG_COUNT_OF * sizeof *args);
+   memset (act, 0, sizeof *act);
+   act->at = ecl_at (entry);
+   act->args = args;
+   if (!ecl_is_document (&entry->value)) {
+      ecl_work_error (reader, ecl_at (entry), "a step must be {NAME: {…}}, found %s",
+                      ecl_type_name (entry->value.type));
+      return;
+   }
+   ecl_iter_init (&iter, &entry->value);
+   while (ecl_iter_field (&iter, &field)) {
+      if (ecl_key_is (&field, "let")) {
+         let = field;
+      } else if (ecl_key_is (&field, "do")) {
+         body = field;
+      } else if (ecl_key_is (&field, "unless")) {
+         unless = field;
+      } else if (ecl_key_is (&field, "repeatable")) {
+         reason = field;
+      } else if (!find_kind (&field, &act->kind)) {
+         unknown_act (reader, &field);
+         good = false;
+      } else if (name.key) {
+         ecl_work_error (reader, ecl_at (&field), "two names in one step: \"%.*s\" and \"%.*s\"", (int) name.key_len,
+                         name.key, (int) field.key_len, field.key);
+         good = false;
+      } else {
+         name = field;
+      }
+   }
+   if (!name.key) {
+      if (good) {
+         ecl_work_error (reader, act->at, "the step has no name");
+      }
+      return;
+   }
+   find_kind (&name, &act->kind);
+   act->at = ecl_at (&name);
+   act->spec = name.value;
+   if (reason.key) {
+      act->repeatable = read_reason (reader, &reason);
+   }
+   if (unless.key) {
+      read_unless (reader, act, &unless);
+   }
+   if (act->kind != ECL_ACT_FOREACH && (let.key || body.key)) {
+      ecl_work_error (reader, ecl_at (let.key ? &let : &body), "%s goes with foreach", let.key ? "let" : "do");
+   }
+   if (reader->foreach && !ecl_act_is_statement (act->kind) && act->kind != ECL_ACT_FOREACH &&
+       act->kind != ECL_ACT_TRANSACTION) {
+      ecl_work_error (reader, act->at, "%s cannot stand in do, which takes statements on documents",
+                      ecl_act_name (act->kind));
+      return;
+   }
+   if (act->kind == ECL_ACT_TRANSACTION) {
+      read_transaction (reader, act, &name);
+      return;
+   }
+   if (!ecl_is_document (&name.value)) {
+      reader->ok = ecl_project_wrong_type (reader->text, reader->diags, &name, "a mapping");
+      return;
+   }
+   if (act->kind != ECL_ACT_COMMAND) {
+      ecl_work_read_args (reader, act);
+      ecl_work_check_args (reader, act);
+   } else if (!ecl_iter_field ((ecl_iter_init (&iter, &act->spec), &iter), &field)) {
+      ecl_work_error (reader, act->at, "the command is empty");
+      return;
+   }
+   if (act->kind == ECL_ACT_BULK_WRITE) {
+      read_bulk (reader, act);
+   }
+   if (act->kind == ECL_ACT_FOREACH) {
+      ecl_work_read_foreach (reader, act, &let, &body);
+   }
+   if (good && reader->ok) {
+      ecl_work_lint (reader, act);
+   }
+}
+
+void
+ecl_work_read_acts (ecl_work_reader_t *reader, const ecl_field_t *list, const ecl_act_t **acts, size_t *n)
+{
+   ecl_act_t *all;
+   ecl_field_t entry;
+   ecl_iter_t iter;
+   size_t i = 0;
+
+   *acts = NULL;
+   *n = 0;
+   if (!ecl_is_array (&list->value)) {
+      reader->ok = ecl_project_wrong_type (reader->text, reader->diags, list, "a list of steps");
+      return;
+   }
+   all = ecl_arena_array (&reader->project->arena, ecl_act_t, ecl_array_count (&list->value) + 1);
+   ecl_iter_init (&iter, &list->value);
+   while (ecl_iter_field (&iter, &entry)) {
+      bool before = reader->ok;
+
+      reader->ok = true; /* so that lint looks at each step that can be read */
+      read_act (reader, &entry, &all[i++]);
+      reader->ok &= before;
+   }
+   *acts = all;
+   *n = i;
+}

@@ -1,0 +1,451 @@
+/* A batch computed here: guarded statements, quarantine, transactions. See backfill.h. */
+#include "run/backfill-private.h"
+
+#include "upgrade/append.h"
+
+static ecl_scan_t *
+reader_of (ecl_backfill_t *self)
+{
+   return &self->readers[self->level];
+}
+
+/* ---- quarantine ---- */
+
+static void
+quarantine (ecl_backfill_t *self, const ecl_converted_t *converted)
+{
+   const ecl_chain_t *chain = self->options.chain;
+   char to[ECL_VERSION_TEXT];
+   ecl_quarantined_t record = {
+      .id = converted->id,
+      .collection = self->collection,
+      .version = converted->version,
+      .to = ecl_version_text (chain->format, ecl_chain_version (chain, self->options.target), to),
+      .code = converted->code,
+      .message = converted->message,
+      .path = converted->path,
+      .file = converted->file,
+      .line = converted->line,
+      .column = converted->column,
+      .job = self->options.job,
+   };
+
+   if (!self->quarantining) {
+      ecl_quarantine_begin (&self->quarantine, &self->quarantine_command);
+      self->quarantining = true;
+   }
+   ecl_quarantine_append (&self->quarantine, &record);
+   self->pass_failed++;
+   self->result.quarantined = self->pass_failed;
+}
+
+/* Quarantine of an item that the server refused. */
+static void
+quarantine_refused (ecl_backfill_t *self, const ecl_value_t *item, int32_t code, const char *message)
+{
+   ecl_value_t version;
+   ecl_converted_t converted = {.id = ecl_document_get (item, "_id", 3),
+                                .code = code,
+                                .message = message,
+                                .path = "",
+                                .file = ""};
+
+   version = ecl_convert_stored_version (self->options.chain, item);
+   converted.version = version;
+   quarantine (self, &converted);
+}
+
+void
+ecl_again_quarantine (ecl_backfill_t *self)
+{
+   ecl_value_t list = ecl_raw_document (bson_get_data (&self->again), self->again.len), id;
+   ecl_iter_t iter;
+
+   list.type = BSON_TYPE_ARRAY;
+   ecl_iter_init (&iter, &list);
+   while (ecl_iter_item (&iter, &id)) {
+      ecl_converted_t converted = {.id = id,
+                                   .code = ECL_ERROR_CONFLICT,
+                                   .message = "it changed each time before it could be written",
+                                   .path = "",
+                                   .file = ""};
+
+      quarantine (self, &converted);
+   }
+}
+
+void
+ecl_quarantine_enter (ecl_backfill_t *self)
+{
+   /* The records are kept until they are acknowledged: what is sent is a copy. */
+   if (!self->quarantine_closed) {
+      ecl_quarantine_end (&self->quarantine);
+      self->quarantine_closed = true;
+   }
+   bson_copy_to (&self->quarantine_command, &self->command);
+   self->has_command = true;
+   self->result.wrote = true;
+}
+
+void
+ecl_quarantine_reply (ecl_backfill_t *self, const ecl_event_t *event)
+{
+   bson_error_t error;
+   bson_iter_t errors;
+   int32_t index, code;
+   const char *message;
+
+   bson_destroy (&self->quarantine_command);
+   self->quarantining = self->quarantine_closed = false;
+   self->state = self->after_quarantine;
+   /* Two runs that write the same new record at once: one of them finds it there already. */
+   if (ecl_backfill_errors (event->reply, &errors)) {
+      while (ecl_backfill_next_error (&errors, &index, &code, &message)) {
+         if (code != 11000 && !ecl_backfill_transient (code)) {
+            ecl_fail (&error, ECL_DOMAIN_STORE, ECL_ERROR_SERVER, ECL_STORE_QUARANTINE ": %s", message);
+            ecl_backfill_fail (self, &error);
+            return;
+         }
+      }
+   }
+}
+
+/* ---- statements ---- */
+
+static void
+append_statement (ecl_backfill_t *self, uint32_t item, const ecl_converted_t *converted)
+{
+   char buffer[16];
+   const char *key;
+   bson_t one, q, u;
+
+   if (!bson_init_static (&q, converted->filter.u.raw, converted->filter.len) ||
+       !bson_init_static (&u, converted->update.u.raw, converted->update.len)) {
+      return;
+   }
+   bson_uint32_to_string (self->n_sent, &key, buffer, sizeof buffer);
+   BSON_APPEND_DOCUMENT_BEGIN (&self->updates, key, &one);
+   BSON_APPEND_DOCUMENT (&one, "q", &q);
+   BSON_APPEND_ARRAY (&one, "u", &u);
+   bson_append_document_end (&self->updates, &one);
+   self->sent[self->n_sent] = item;
+   self->item_failed[self->n_sent] = false;
+   self->n_sent++;
+}
+
+/* As many of the batch's documents as one command takes. */
+void
+ecl_work_enter (ecl_backfill_t *self)
+{
+   ecl_scan_t *reader = reader_of (self);
+   ecl_converted_t converted;
+
+   bson_reinit (&self->updates);
+   self->n_sent = self->one_at = 0;
+   self->n_txn = self->txn_at = self->txn_attempts = 0;
+   while (reader->at < reader->n && self->updates.len < MAX_COMMAND && self->n_sent < self->options.batch &&
+          !(self->quarantining && self->quarantine.size > MAX_QUARANTINE)) {
+      uint32_t item = reader->at;
+
+      ecl_arena_reset (&self->arena);
+      switch (ecl_convert (self->converter, &self->arena, &reader->items[item], &converted)) {
+      case ECL_CONVERT_DONE:
+         break;
+      case ECL_CONVERT_STATEMENT:
+         if (self->n_sent &&
+             self->updates.len + converted.filter.len + converted.update.len > MAX_COMMAND) {
+            goto full; /* this one comes first in the next command */
+         }
+         append_statement (self, item, &converted);
+         break;
+      case ECL_CONVERT_TRANSACTION:
+         if (self->options.transactions) {
+            self->txn[self->n_txn++] = item;
+         } else {
+            converted.message = ecl_arena_printf (
+               &self->arena, "%s: only a transaction could write it safely, and this server has none", converted.why);
+            converted.code = ECL_ERROR_UNSUPPORTED;
+            quarantine (self, &converted);
+         }
+         break;
+      case ECL_CONVERT_FAILED:
+         quarantine (self, &converted);
+         break;
+      }
+      reader->at++;
+   }
+full:
+   self->state = self->n_sent ? ST_WRITE : ST_NEXT;
+}
+
+void
+ecl_write_enter (ecl_backfill_t *self)
+{
+   bson_t statements, one;
+   bson_iter_t iter;
+   const uint8_t *data;
+   char key[16];
+   uint32_t len;
+
+   self->result.wrote = true;
+   if (self->state == ST_WRITE) {
+      ecl_backfill_update_begin (self, true, &statements);
+      bson_concat (&statements, &self->updates);
+      ecl_backfill_update_end (self, &statements);
+      return;
+   }
+   bson_snprintf (key, sizeof key, "%u", self->one_at);
+   ecl_backfill_update_begin (self, true, &statements);
+   if (bson_iter_init_find (&iter, &self->updates, key)) {
+      bson_iter_document (&iter, &len, &data);
+      if (bson_init_static (&one, data, len)) {
+         BSON_APPEND_DOCUMENT (&statements, "0", &one);
+      }
+   }
+   ecl_backfill_update_end (self, &statements);
+}
+
+/* The i-th statement failed. */
+static void
+statement_failed (ecl_backfill_t *self, uint32_t i, int32_t code, const char *message)
+{
+   const ecl_value_t *item = &reader_of (self)->items[self->sent[i]];
+
+   self->item_failed[i] = true;
+   if (ecl_backfill_transient (code)) {
+      ecl_value_t id = ecl_document_get (item, "_id", 3);
+
+      ecl_backfill_again (self, &id);
+   } else {
+      quarantine_refused (self, item, code, message);
+   }
+}
+
+/* All statements from first on that did not fail, when fewer took effect than were sent: which of them is not said, so
+ * those that are still not at the target are read again. */
+static void
+count_effect (ecl_backfill_t *self, const bson_t *reply, uint32_t first, uint32_t n)
+{
+   int64_t changed = ecl_backfill_number (reply, "nModified"), expected = 0;
+
+   for (uint32_t i = first; i < first + n; i++) {
+      expected += !self->item_failed[i];
+   }
+   self->result.changed += changed;
+   self->pass_changed += changed;
+   if (changed < expected) {
+      self->result.conflicts += expected - changed;
+      for (uint32_t i = first; i < first + n; i++) {
+         if (!self->item_failed[i]) {
+            ecl_value_t id = ecl_document_get (&reader_of (self)->items[self->sent[i]], "_id", 3);
+
+            ecl_backfill_again (self, &id);
+         }
+      }
+   }
+}
+
+void
+ecl_write_reply (ecl_backfill_t *self, const ecl_event_t *event)
+{
+   bool one = self->state == ST_WRITE_ONE;
+   uint32_t first = one ? self->one_at : 0, n = one ? 1 : self->n_sent;
+   int32_t index, code;
+   const char *message;
+   bson_iter_t errors;
+
+   if (event->kind == ECL_EVENT_REPLY) {
+      if (ecl_backfill_errors (event->reply, &errors)) {
+         while (ecl_backfill_next_error (&errors, &index, &code, &message)) {
+            if (index >= 0 && (uint32_t) index < n && !self->item_failed[first + (uint32_t) index]) {
+               statement_failed (self, first + (uint32_t) index, code, message);
+            }
+         }
+      }
+      count_effect (self, event->reply, first, n);
+   } else if (event->kind == ECL_EVENT_LOST) {
+      for (uint32_t i = first; i < first + n; i++) {
+         ecl_value_t id = ecl_document_get (&reader_of (self)->items[self->sent[i]], "_id", 3);
+
+         ecl_backfill_again (self, &id);
+      }
+   } else if (n == 1) {
+      statement_failed (self, first, (int32_t) event->error->code, event->error->message);
+   } else {
+      /* Some servers refuse the command for one bad statement; what took effect before that does so again harmlessly. */
+      self->one_at = 0;
+      self->state = ST_WRITE_ONE;
+      return;
+   }
+   self->state = ST_NEXT;
+   if (one && ++self->one_at < self->n_sent) {
+      self->state = ST_WRITE_ONE;
+   }
+}
+
+/* ---- transactions: read again, compute, write the whole document ---- */
+
+static const ecl_value_t *
+txn_item (ecl_backfill_t *self)
+{
+   return &reader_of (self)->items[self->txn[self->txn_at]];
+}
+
+static void
+enter_txn_read (ecl_backfill_t *self, const ecl_value_t *id)
+{
+   bson_t filter;
+
+   bson_init (&self->command);
+   self->has_command = true;
+   BSON_APPEND_UTF8 (&self->command, "find", self->collection);
+   BSON_APPEND_DOCUMENT_BEGIN (&self->command, "filter", &filter);
+   ecl_append_value (&filter, "_id", id);
+   bson_append_document_end (&self->command, &filter);
+   BSON_APPEND_INT32 (&self->command, "limit", 1);
+   BSON_APPEND_BOOL (&self->command, "singleBatch", true);
+}
+
+static void
+enter_txn_write (ecl_backfill_t *self, const ecl_value_t *id)
+{
+   bson_t statements, one, query, after;
+
+   ecl_backfill_update_begin (self, false, &statements);
+   BSON_APPEND_DOCUMENT_BEGIN (&statements, "0", &one);
+   BSON_APPEND_DOCUMENT_BEGIN (&one, "q", &query);
+   ecl_append_value (&query, "_id", id);
+   bson_append_document_end (&one, &query);
+   if (bson_init_static (&after, self->txn_after.u.raw, self->txn_after.len)) {
+      BSON_APPEND_DOCUMENT (&one, "u", &after);
+   }
+   bson_append_document_end (&statements, &one);
+   ecl_backfill_update_end (self, &statements);
+   self->result.wrote = true;
+}
+
+void
+ecl_txn_enter (ecl_backfill_t *self)
+{
+   ecl_value_t id = ecl_document_get (txn_item (self), "_id", 3);
+
+   switch (self->state) {
+   case ST_TXN_READ:
+      enter_txn_read (self, &id);
+      break;
+   case ST_TXN_WRITE:
+      enter_txn_write (self, &id);
+      break;
+   default:
+      bson_init (&self->command);
+      self->has_command = true;
+      BSON_APPEND_INT32 (&self->command, self->state == ST_TXN_COMMIT ? "commitTransaction" : "abortTransaction", 1);
+   }
+}
+
+/* The next document, or the same again. */
+static void
+txn_end (ecl_backfill_t *self, bool same, state_t state)
+{
+   if (!same) {
+      self->txn_at++;
+      self->txn_attempts = 0;
+   }
+   self->state = state;
+}
+
+/* Something stood in the way that may be gone next time. */
+static void
+txn_conflict (ecl_backfill_t *self, int32_t code, const char *message)
+{
+   self->result.conflicts++;
+   self->txn_same = ++self->txn_attempts < MAX_ROUNDS;
+   if (!self->txn_same && ecl_backfill_gives_up (self)) {
+      quarantine_refused (self, txn_item (self), code, message);
+   } else if (!self->txn_same) {
+      self->pass_left++;
+   }
+   self->state = ST_TXN_ABORT;
+}
+
+static void
+txn_refused (ecl_backfill_t *self, int32_t code, const char *message)
+{
+   quarantine_refused (self, txn_item (self), code, message);
+   self->txn_same = false;
+   self->state = ST_TXN_ABORT;
+}
+
+static void
+reply_txn_read (ecl_backfill_t *self, const bson_t *reply)
+{
+   ecl_scan_t *found = &self->txn_reader;
+   ecl_converted_t converted;
+   bson_error_t error;
+
+   self->txn_same = false;
+   self->state = ST_TXN_ABORT;
+   ecl_scan_restart (found);
+   if (!ecl_scan_take (found, reply, &error)) {
+      ecl_backfill_fail (self, &error);
+      return;
+   }
+   if (found->n == 0) {
+      return; /* deleted meanwhile */
+   }
+   ecl_arena_reset (&self->arena);
+   switch (ecl_convert (self->converter, &self->arena, &found->items[0], &converted)) {
+   case ECL_CONVERT_STATEMENT:
+   case ECL_CONVERT_TRANSACTION:
+      self->txn_after = converted.after;
+      self->state = ST_TXN_WRITE;
+      break;
+   case ECL_CONVERT_FAILED:
+      quarantine (self, &converted);
+      break;
+   case ECL_CONVERT_DONE:
+      break;
+   }
+}
+
+static void
+reply_txn_write (ecl_backfill_t *self, const bson_t *reply)
+{
+   int32_t index, code;
+   const char *message;
+   bson_iter_t errors;
+
+   if (ecl_backfill_errors (reply, &errors) && ecl_backfill_next_error (&errors, &index, &code, &message)) {
+      if (ecl_backfill_transient (code)) {
+         txn_conflict (self, code, message);
+      } else {
+         txn_refused (self, code, message);
+      }
+   } else if (ecl_backfill_number (reply, "n") == 1) {
+      self->state = ST_TXN_COMMIT;
+   } else {
+      txn_conflict (self, ECL_ERROR_CONFLICT, "it was gone when it was to be written");
+   }
+}
+
+void
+ecl_txn_reply (ecl_backfill_t *self, const ecl_event_t *event)
+{
+   if (self->state == ST_TXN_ABORT) {
+      /* Answered or not: the server ends it by itself, too. */
+      txn_end (self, self->txn_same, ST_NEXT);
+   } else if (event->kind == ECL_EVENT_LOST) {
+      txn_conflict (self, (int32_t) event->error->code, event->error->message);
+   } else if (event->kind == ECL_EVENT_REFUSED) {
+      txn_refused (self, (int32_t) event->error->code, event->error->message);
+   } else if (self->state == ST_TXN_READ) {
+      reply_txn_read (self, event->reply);
+   } else if (self->state == ST_TXN_WRITE) {
+      reply_txn_write (self, event->reply);
+   } else {
+      self->result.changed++;
+      self->result.transactions++;
+      self->pass_changed++;
+      txn_end (self, false, ST_NEXT);
+   }
+}

@@ -1,0 +1,438 @@
+/* The protocol of a lease against a world: see holder.h. */
+#include "run/holder.h"
+
+#include "run/insist.h"
+
+/* How often one that waits asks. */
+#define ASK_SHORTEST_MS 100
+#define ASK_LONGEST_MS 1000
+
+/* Longest that a release tries: who cannot reach the server need not hold up the end of the process. */
+#define RELEASE_MS 5000
+
+void
+ecl_holder_init (ecl_holder_t *self, const ecl_holder_options_t *options)
+{
+   memset (self, 0, sizeof *self);
+   self->database = bson_strdup (options->database);
+   self->name = bson_strdup (options->name ? options->name : ECL_LEASE_MIGRATIONS);
+   self->key.collection = ECL_STORE_LEASE;
+   self->key.id = ecl_string (self->name, strlen (self->name));
+   self->key.time = options->time > 0 ? options->time : ECL_LEASE_TIME;
+   self->key.skew = options->skew >= 0 ? options->skew : ECL_LEASE_SKEW;
+   self->host = bson_strdup (options->who.host);
+   self->user = bson_strdup (options->who.user);
+   self->release_name = bson_strdup (options->who.release);
+   self->holder.who =
+      (ecl_who_t){.host = self->host, .user = self->user, .release = self->release_name, .pid = options->who.pid};
+}
+
+void
+ecl_holder_cleanup (ecl_holder_t *self)
+{
+   bson_free (self->database);
+   bson_free (self->name);
+   bson_free (self->host);
+   bson_free (self->user);
+   bson_free (self->release_name);
+   memset (self, 0, sizeof *self);
+}
+
+int64_t
+ecl_holder_left (const ecl_holder_t *self, int64_t now)
+{
+   int64_t until = atomic_load (&self->until);
+
+   return until > now ? until - now : 0;
+}
+
+int64_t
+ecl_holder_due (const ecl_holder_t *self, int64_t now)
+{
+   int64_t due = ecl_holder_left (self, now) - 2 * ecl_holder_interval (self);
+
+   return due > ASK_SHORTEST_MS ? due : ASK_SHORTEST_MS;
+}
+
+void
+ecl_holder_lose (ecl_holder_t *self)
+{
+   atomic_store (&self->until, 0);
+}
+
+void
+ecl_holder_describe (const ecl_lease_t *lease, char *text, size_t size)
+{
+   char since[40] = "";
+   int used = 0;
+   time_t seconds = (time_t) (lease->granted / 1000);
+   struct tm utc;
+
+   if (lease->granted && gmtime_r (&seconds, &utc)) {
+      strftime (since, sizeof since, ", since %Y-%m-%dT%H:%M:%SZ", &utc);
+   }
+   used = snprintf (text, size, "%s, process %" PRId64 "%s%s%s%s%s", *lease->host ? lease->host : "unknown host",
+                    lease->pid, *lease->user ? ", user " : "", lease->user, *lease->release ? ", release " : "",
+                    lease->release, since);
+   if (used < 0) {
+      text[0] = '\0';
+   }
+}
+
+/* ---- acquire ---- */
+
+/* One question. False where the server gave no answer to it. */
+static bool
+ask (ecl_holder_t *self, ecl_world_t *world, int64_t *asked, bson_error_t *error)
+{
+   int64_t beat = atomic_fetch_add (&self->beat, 1) + 1, deadline = world->now (world) + self->key.time;
+   bson_t command, reply;
+   bool good, found;
+
+   ecl_lease_ask (&self->key, &self->holder, beat, &command);
+   good = ecl_insist (world, self->database, &command, deadline, asked, &reply, error) == ECL_REPLY_OK;
+   good = good && ecl_lease_read (&reply, &found, &self->seen, error);
+   if (good && !found) {
+      good = ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_SERVER, "the server answered without the lease");
+   }
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   return good;
+}
+
+/* A command under the token whose answer is the lease. *ours: it still is. */
+static bool
+under_token (ecl_holder_t *self, ecl_world_t *world, const bson_t *command, int64_t deadline, bool *ours,
+             bson_error_t *error)
+{
+   ecl_lease_t lease;
+   bson_t reply;
+   bool good;
+
+   good = ecl_insist (world, self->database, command, deadline, NULL, &reply, error) == ECL_REPLY_OK &&
+          ecl_lease_read (&reply, ours, &lease, error);
+   bson_destroy (&reply);
+   return good;
+}
+
+static bool
+lost (ecl_holder_t *self, bson_error_t *error)
+{
+   ecl_holder_lose (self);
+   return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost", self->name);
+}
+
+/* Ends what holders before this one may have left running at the server. */
+static bool
+bury (ecl_holder_t *self, ecl_world_t *world, bson_error_t *error)
+{
+   int64_t until = atomic_load (&self->until);
+   bson_t command, reply;
+   ecl_reply_t answer;
+   bool good, ours;
+
+   if (!self->seen.n_doomed) {
+      return true;
+   }
+   self->took_over = true;
+   ecl_lease_kill (&self->seen, &command);
+   answer = ecl_insist (world, "admin", &command, until, NULL, &reply, error);
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   if (answer == ECL_REPLY_LOST) {
+      return false;
+   }
+   if (answer == ECL_REPLY_REFUSED) {
+      /* Not allowed, or not known there. Its statements have a time limit within its lease, which is over; and what is
+       * on its way even so finds records with a larger token. The next holder may try again. */
+      return true;
+   }
+   ecl_lease_buried (&self->key, ecl_holder_token (self), &command);
+   good = under_token (self, world, &command, until, &ours, error);
+   bson_destroy (&command);
+   return good && (ours || lost (self, error));
+}
+
+static bool
+mine (const ecl_holder_t *self)
+{
+   return self->seen.held && memcmp (self->seen.id, self->holder.id, sizeof self->seen.id) == 0 &&
+          self->seen.beat == atomic_load (&self->beat);
+}
+
+static void
+begin (ecl_holder_t *self, ecl_world_t *world)
+{
+   /* Not bson_oid_init: chance comes from the world. */
+   uint64_t a = world->random (world);
+   uint32_t b = (uint32_t) world->random (world);
+
+   memcpy (self->holder.id, &a, 8);
+   memcpy (self->holder.id + 8, &b, 4);
+   self->holder.n_sessions =
+      world->sessions ? world->sessions (world, self->holder.sessions, ECL_LEASE_SESSIONS) : 0;
+   atomic_store (&self->beat, 0);
+   atomic_store (&self->token, 0);
+   atomic_store (&self->until, 0);
+   atomic_store (&self->unknown, false);
+   self->took_over = self->raised = false;
+}
+
+ecl_acquire_t
+ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
+                    void (*waiting) (void *context, const ecl_lease_t *lease), void *context, bson_error_t *error)
+{
+   int64_t start = world->now (world), asked, told = 0;
+   char text[512];
+
+   begin (self, world);
+   for (;;) {
+      int64_t pause = self->key.time / 10, left;
+
+      if (!ask (self, world, &asked, error)) {
+         return ECL_ACQUIRE_FAILED;
+      }
+      if (mine (self)) {
+         atomic_store (&self->token, self->seen.token);
+         atomic_store (&self->until, asked + self->key.time);
+         if (!bury (self, world, error)) {
+            ecl_holder_release (self, world);
+            return ECL_ACQUIRE_FAILED;
+         }
+         return ECL_ACQUIRED;
+      }
+      left = wait < 0 ? INT64_MAX : start + wait - world->now (world);
+      if (left <= 0) {
+         ecl_holder_describe (&self->seen, text, sizeof text);
+         ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "somebody else holds the lease \"%s\": %s", self->name,
+                   text);
+         return ECL_ACQUIRE_BUSY;
+      }
+      if (waiting && told != self->seen.token) {
+         told = self->seen.token;
+         waiting (context, &self->seen);
+      }
+      pause = pause < ASK_SHORTEST_MS ? ASK_SHORTEST_MS : pause > ASK_LONGEST_MS ? ASK_LONGEST_MS : pause;
+      pause = pause / 2 + (int64_t) (world->random (world) % (uint64_t) pause);
+      if (!world->wait (world, pause < left ? pause : left)) {
+         ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_CANCELLED, "cancelled while waiting for the lease \"%s\"",
+                   self->name);
+         return ECL_ACQUIRE_FAILED;
+      }
+   }
+}
+
+/* ---- while it is held ---- */
+
+bool
+ecl_holder_renew (ecl_holder_t *self, ecl_world_t *world, bson_error_t *error)
+{
+   int64_t until = atomic_load (&self->until), beat = atomic_fetch_add (&self->beat, 1) + 1, sent;
+   int64_t end = world->now (world) + ecl_holder_interval (self);
+   ecl_lease_t lease;
+   bson_t command, reply;
+   bool good, found;
+
+   if (until <= world->now (world)) {
+      return lost (self, error);
+   }
+   ecl_lease_renew (&self->key, ecl_holder_token (self), beat, &command);
+   good = ecl_insist (world, self->database, &command, end < until ? end : until, &sent, &reply, error) == ECL_REPLY_OK &&
+          ecl_lease_read (&reply, &found, &lease, error);
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   if (!good) {
+      /* Without an answer it is ours for as long as it was; whoever beats may ask again until then. */
+      return ecl_holder_held (self, world->now (world)) || lost (self, error);
+   }
+   /* Where the process slept on the way it is lost to the threads that looked meanwhile, whatever the server says. */
+   if (!found || lease.beat != beat || until <= world->now (world)) {
+      return lost (self, error);
+   }
+   /* Not where it was released, or lost, meanwhile. */
+   return atomic_compare_exchange_strong (&self->until, &until, sent + self->key.time) || lost (self, error);
+}
+
+bool
+ecl_holder_raise (ecl_holder_t *self, ecl_world_t *world, int64_t above, bson_error_t *error)
+{
+   int64_t token = ecl_holder_token (self), until = atomic_load (&self->until);
+   ecl_lease_t lease;
+   bson_t command;
+   bool good, ours;
+
+   if (self->raised || token > above) {
+      self->raised = true;
+      return true;
+   }
+   ecl_lease_raise (&self->key, token, above, &command);
+   good = under_token (self, world, &command, until, &ours, error);
+   bson_destroy (&command);
+   if (good && !ours) {
+      /* An answer that was lost may have been to one that took effect. */
+      good = ecl_holder_look (self, world, &ours, &lease, error);
+      ours = good && ours && lease.held && lease.token == above + 1 &&
+             memcmp (lease.id, self->holder.id, sizeof lease.id) == 0;
+   }
+   if (good && ours) {
+      atomic_store (&self->token, above + 1);
+      self->raised = true;
+   }
+   return good && (ours || lost (self, error));
+}
+
+void
+ecl_holder_release (ecl_holder_t *self, ecl_world_t *world)
+{
+   int64_t token = ecl_holder_token (self), now = world->now (world);
+   bool held = ecl_holder_held (self, now), ours;
+   bson_error_t ignored;
+   bson_t command;
+
+   ecl_holder_lose (self);
+   atomic_store (&self->token, 0);
+   if (!held) {
+      return;
+   }
+   ecl_lease_free (&self->key, token, atomic_load (&self->unknown), &command);
+   (void) under_token (self, world, &command, now + RELEASE_MS, &ours, &ignored);
+   bson_destroy (&command);
+}
+
+/* ---- others' ---- */
+
+bool
+ecl_holder_look (ecl_holder_t *self, ecl_world_t *world, bool *found, ecl_lease_t *lease, bson_error_t *error)
+{
+   bson_t command, reply;
+   bool good;
+
+   ecl_lease_find (&self->key, &command);
+   good = ecl_insist (world, self->database, &command, world->now (world) + ECL_LEASE_TIME, NULL, &reply, error) ==
+             ECL_REPLY_OK &&
+          ecl_lease_read (&reply, found, lease, error);
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   return good;
+}
+
+bool
+ecl_holder_break (ecl_holder_t *self, ecl_world_t *world, bool *broken, ecl_lease_t *was, bson_error_t *error)
+{
+   ecl_lease_t now;
+   bson_t command;
+   bool found;
+
+   *broken = false;
+   if (!ecl_holder_look (self, world, &found, was, error)) {
+      return false;
+   }
+   if (!found || !was->held) {
+      return true;
+   }
+   ecl_lease_break (&self->key, was->token, &command);
+   found = under_token (self, world, &command, world->now (world) + ECL_LEASE_TIME, broken, error);
+   bson_destroy (&command);
+   if (!found) {
+      return false;
+   }
+   if (!*broken) {
+      /* An answer that was lost may have been to one that took effect. */
+      if (!ecl_holder_look (self, world, &found, &now, error)) {
+         return false;
+      }
+      *broken = found && !now.held && now.token == was->token + 1;
+   }
+   return true;
+}
+
+/* ---- the world under a lease ---- */
+
+static ecl_held_world_t *
+held_world (ecl_world_t *self)
+{
+   return (ecl_held_world_t *) self;
+}
+
+static int64_t
+held_now (ecl_world_t *self)
+{
+   return held_world (self)->beneath->now (held_world (self)->beneath);
+}
+
+static uint64_t
+held_random (ecl_world_t *self)
+{
+   return held_world (self)->beneath->random (held_world (self)->beneath);
+}
+
+static bool
+held_cancelled (ecl_world_t *self)
+{
+   ecl_world_t *beneath = held_world (self)->beneath;
+
+   return !ecl_holder_held (held_world (self)->holder, beneath->now (beneath)) || beneath->cancelled (beneath);
+}
+
+static bool
+held_wait (ecl_world_t *self, int64_t ms)
+{
+   ecl_world_t *beneath = held_world (self)->beneath;
+
+   /* In pieces: a lease that is lost ends the wait. */
+   while (!held_cancelled (self) && ms > 0) {
+      int64_t piece = ms < ASK_LONGEST_MS ? ms : ASK_LONGEST_MS;
+
+      if (!beneath->wait (beneath, piece)) {
+         return false;
+      }
+      ms -= piece;
+   }
+   return !held_cancelled (self);
+}
+
+static ecl_reply_t
+held_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadline, bson_t *reply, bson_error_t *error)
+{
+   ecl_world_t *beneath = held_world (self)->beneath;
+   ecl_holder_t *holder = held_world (self)->holder;
+   int64_t now = beneath->now (beneath), left = ecl_holder_left (holder, now);
+   ecl_reply_t answer;
+
+   /* Giving up a transaction is always right. */
+   if (left <= 0 && command->txn != ECL_TXN_ABORT) {
+      bson_init (reply);
+      ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost", holder->name);
+      return ECL_REPLY_LOST;
+   }
+   answer = beneath->run_command (beneath, command, left > 0 && deadline > now + left ? now + left : deadline, reply,
+                                  error);
+   if (answer == ECL_REPLY_LOST) {
+      atomic_store (&holder->unknown, true);
+   }
+   return answer;
+}
+
+static size_t
+held_sessions (ecl_world_t *self, uint8_t (*ids)[16], size_t max)
+{
+   ecl_world_t *beneath = held_world (self)->beneath;
+
+   return beneath->sessions ? beneath->sessions (beneath, ids, max) : 0;
+}
+
+ecl_world_t *
+ecl_held_world_init (ecl_held_world_t *self, ecl_world_t *beneath, ecl_holder_t *holder)
+{
+   *self = (ecl_held_world_t){
+      .world = {.now = held_now,
+                .random = held_random,
+                .wait = held_wait,
+                .cancelled = held_cancelled,
+                .run_command = held_run_command,
+                .sessions = held_sessions},
+      .beneath = beneath,
+      .holder = holder,
+   };
+   return &self->world;
+}

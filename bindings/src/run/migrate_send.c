@@ -1,0 +1,82 @@
+/* Sending, for database migrations: see migrate-private.h. */
+#include "run/migrate-private.h"
+
+#include "store/store.h"
+#include "upgrade/append.h"
+
+/* How long a server may be away before a migration ends with an error, and goes on when it is run again. */
+#define AWAY_MS 60000
+
+/* What goes on at the server by itself, such as an index, is asked for again until then. */
+#define LONG_MS (12 * 3600 * 1000LL)
+
+bool
+ecl_migrate_send (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply, bson_error_t *error)
+{
+   return ecl_insist (self->world, database, command, self->world->now (self->world) + AWAY_MS, NULL, reply, error) ==
+          ECL_REPLY_OK;
+}
+
+/* One attempt: not by the world under the lease, which would give it no more time than is left of that. */
+bool
+ecl_migrate_send_long (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply,
+                       bson_error_t *error)
+{
+   ecl_world_t *world = self->options->world;
+   ecl_call_t call = {.database = database, .command = command};
+   int64_t away = 0;
+
+   bson_init (reply);
+   for (;;) {
+      ecl_reply_t result;
+      int64_t sent = world->now (world), took;
+
+      if (!ecl_holder_held (self->options->holder, sent)) {
+         return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease is lost");
+      }
+      if (self->world->cancelled (self->world)) {
+         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for");
+      }
+      bson_destroy (reply);
+      result = world->run_command (world, &call, sent + LONG_MS, reply, error);
+      if (result != ECL_REPLY_LOST) {
+         return result == ECL_REPLY_OK;
+      }
+      took = world->now (world) - sent;
+      away = took > 1000 ? 0 : away + took + 500; /* a server that is there and busy, or none */
+      if (away > AWAY_MS) {
+         return false;
+      }
+      (void) world->wait (world, 500);
+   }
+}
+
+bool
+ecl_migrate_exists (ecl_migrate_t *self, const char *collection, const ecl_value_t *filter, bool *exists,
+                    bson_error_t *error)
+{
+   bson_t command = BSON_INITIALIZER, reply, fields;
+   bson_iter_t iter, first;
+   bool good;
+
+   BSON_APPEND_UTF8 (&command, "find", collection);
+   ecl_append_value (&command, "filter", filter);
+   BSON_APPEND_DOCUMENT_BEGIN (&command, "projection", &fields);
+   BSON_APPEND_INT32 (&fields, "_id", 1);
+   bson_append_document_end (&command, &fields);
+   BSON_APPEND_INT32 (&command, "limit", 1);
+   BSON_APPEND_BOOL (&command, "singleBatch", true);
+   good = ecl_migrate_send (self, self->options->database, &command, &reply, error);
+   *exists = good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &first);
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   return good;
+}
+
+const char *
+ecl_migrate_text (ecl_migrate_t *self, const ecl_act_t *act, ecl_arg_t arg)
+{
+   const ecl_value_t *value = ecl_act_arg (act, arg);
+
+   return act->args[arg].key && ecl_is_string (value) ? ecl_arena_strndup (&self->arena, value->u.str, value->len) : "";
+}

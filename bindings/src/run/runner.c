@@ -1,0 +1,462 @@
+/* A release, from the changelog to the last collection: see runner.h. */
+#include "run/runner.h"
+
+#include "base/suggest.h"
+#include "run/program.h"
+#include "run/publish.h"
+#include "run/scan.h"
+#include "run/verify.h"
+
+/* ---- what a migration needs that is no command ---- */
+
+/* The site, with the world of the one who asks. */
+static ecl_site_t
+site_in (const ecl_runner_t *self, ecl_world_t *world)
+{
+   ecl_site_t site = self->options.site;
+
+   site.world = world;
+   return site;
+}
+
+static ecl_world_t *
+plain_world (const ecl_runner_t *self)
+{
+   return self->options.site.world;
+}
+
+/* Where the lease was lost on the way, that is what ended it. */
+static bool
+blame_lease (ecl_runner_t *self, bson_error_t *error)
+{
+   ecl_world_t *world = plain_world (self);
+
+   return self->acquired && !ecl_holder_held (&self->holder, world->now (world)) &&
+          !ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost", self->holder.name);
+}
+
+static void
+tell_carried (const ecl_runner_t *self, const ecl_carried_t *carried, const bson_error_t *error)
+{
+   if (self->options.listener.carried) {
+      self->options.listener.carried (self->options.listener.context, carried, error);
+   }
+}
+
+static void
+tell_failed (const ecl_runner_t *self, const bson_error_t *error)
+{
+   if (self->options.listener.failed) {
+      self->options.listener.failed (self->options.listener.context, error);
+   }
+}
+
+static bool
+carry (void *context, ecl_world_t *world, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t mode,
+       bson_error_t *error)
+{
+   ecl_runner_t *self = context;
+   ecl_carry_t what = {.chain = chain, .target = target, .down = down, .mode = mode};
+   const ecl_runner_listener_t *listener = &self->options.listener;
+   ecl_site_t site = site_in (self, world);
+   ecl_carried_t carried;
+   bool good = ecl_carry (&site, &what, listener->progress, listener->context, &carried, error);
+
+   if (!good) {
+      blame_lease (self, error);
+   }
+   tell_carried (self, &carried, good ? NULL : error);
+   if (good && carried.result.quarantined) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                       "documents of %s are in quarantine: " ECL_STORE_QUARANTINE " says why", chain->collection);
+   }
+   return good;
+}
+
+typedef struct {
+   char first[400];
+} found_t;
+
+static void
+on_problem (void *context, const ecl_verify_problem_t *problem)
+{
+   found_t *self = context;
+
+   if (!*self->first) {
+      snprintf (self->first, sizeof self->first, "%s: %s", problem->path, problem->message);
+   }
+}
+
+/* All documents: a step that says that they are well must have seen them. */
+static bool
+verify (void *context, ecl_world_t *world, const ecl_chain_t *chain, bson_error_t *error)
+{
+   ecl_runner_t *self = context;
+   const ecl_value_t *document;
+   bson_t all = BSON_INITIALIZER;
+   int64_t bad = 0, seen = 0;
+   ecl_verifier_t *verifier;
+   found_t found = {""};
+   ecl_scan_t scan;
+   bool good;
+
+   verifier = ecl_verifier_new (self->options.site.upgrades, chain, on_problem, &found, error);
+   if (!verifier) {
+      bson_destroy (&all);
+      return false;
+   }
+   ecl_scan_init (&scan);
+   ecl_scan_start (&scan, &all, false);
+   while (
+      (good = ecl_scan_next (&scan, world, self->options.site.database, chain->collection, 500, &document, error)) &&
+      document) {
+      seen++;
+      bad += !ecl_verifier_run (verifier, document);
+   }
+   ecl_scan_cleanup (&scan);
+   ecl_verifier_destroy (verifier);
+   bson_destroy (&all);
+   if (good && bad) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                       "%" PRId64 " of %" PRId64 " documents of %s are not as they should be; the first: %s", bad, seen,
+                       chain->collection, found.first);
+   }
+   return good;
+}
+
+static bool
+is_cancelled (void *context)
+{
+   ecl_world_t *world = plain_world (context);
+
+   return world->cancelled (world);
+}
+
+static void
+show (void *context, const char *bytes, size_t n)
+{
+   const ecl_runner_listener_t *listener = &((ecl_runner_t *) context)->options.listener;
+
+   if (listener->output) {
+      listener->output (listener->context, bytes, n);
+   }
+}
+
+static bool
+program (void *context, const ecl_work_t *work, bool down, ecl_holder_t *holder, ecl_buf_t *output, bson_error_t *error)
+{
+   ecl_runner_t *self = context;
+   ecl_program_t options = {.file = work->file,
+                            .name = work->name,
+                            .uri = self->options.uri,
+                            .database = self->options.site.database,
+                            .down = down,
+                            .holder = holder,
+                            .cancelled = is_cancelled,
+                            .context = self,
+                            .show = show};
+
+   if (!options.uri) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED,
+                       "%s is a program, and there is no URI of the server to give to it", work->file);
+   }
+   return ecl_program_run (&options, output, error);
+}
+
+static void
+step (void *context, const ecl_migrate_event_t *event)
+{
+   const ecl_runner_listener_t *listener = &((ecl_runner_t *) context)->options.listener;
+
+   if (listener->step) {
+      listener->step (listener->context, event);
+   }
+}
+
+/* ---- life ---- */
+
+bool
+ecl_runner_read (ecl_runner_t *self, bson_error_t *error)
+{
+   /* The first time under the lease: once it is renewed its token must not change any more. */
+   ecl_holder_t *hold = self->acquired && !self->heartbeat ? &self->holder : NULL;
+   const ecl_site_t *site = &self->options.site;
+
+   if (!ecl_history_read (&self->history, site->world, site->database, hold, error)) {
+      return false;
+   }
+   ecl_arena_reset (&self->arena);
+   self->list = ecl_migrate_list (site->project, &self->history, &self->arena, &self->n);
+   return true;
+}
+
+void
+ecl_runner_init (ecl_runner_t *self, const ecl_runner_options_t *options)
+{
+   ecl_holder_options_t lease = {
+      .database = options->site.database, .time = options->time, .skew = options->skew, .who = options->site.who};
+
+   memset (self, 0, sizeof *self);
+   self->options = *options;
+   self->live = true;
+   ecl_history_init (&self->history);
+   ecl_arena_init (&self->arena);
+   ecl_holder_init (&self->holder, &lease);
+   self->hooks =
+      (ecl_migrate_hooks_t){.context = self, .carry = carry, .verify = verify, .program = program, .tell = step};
+}
+
+void
+ecl_runner_cleanup (ecl_runner_t *self)
+{
+   if (!self->live) {
+      return;
+   }
+   ecl_heartbeat_stop (self->heartbeat);
+   if (self->acquired) {
+      ecl_holder_release (&self->holder, plain_world (self));
+   }
+   ecl_holder_cleanup (&self->holder);
+   ecl_history_cleanup (&self->history);
+   ecl_arena_cleanup (&self->arena);
+   self->live = false;
+}
+
+ecl_acquire_t
+ecl_runner_acquire (ecl_runner_t *self, int64_t wait, bson_error_t *error)
+{
+   const ecl_runner_listener_t *listener = &self->options.listener;
+   ecl_acquire_t got =
+      ecl_holder_acquire (&self->holder, plain_world (self), wait, listener->waiting, listener->context, error);
+
+   if (got != ECL_ACQUIRED) {
+      return got;
+   }
+   self->acquired = true;
+   /* Before the heartbeat: reading may change the token, see ecl_holder_raise. */
+   if (!ecl_runner_read (self, error)) {
+      return ECL_ACQUIRE_FAILED;
+   }
+   self->heartbeat = ecl_heartbeat_start (&self->options.connector, &self->holder, error);
+   return self->heartbeat ? ECL_ACQUIRED : ECL_ACQUIRE_FAILED;
+}
+
+ecl_world_t *
+ecl_runner_world (ecl_runner_t *self)
+{
+   ecl_world_t *world = plain_world (self);
+
+   return self->acquired ? ecl_held_world_init (&self->held, world, &self->holder) : world;
+}
+
+/* ---- migrations ---- */
+
+const ecl_placed_t *
+ecl_runner_find (const ecl_runner_t *self, const char *name, bson_error_t *error)
+{
+   const char **names = bson_malloc0 ((self->n + 1) * sizeof (char *)), *meant;
+   const ecl_placed_t *found = NULL;
+
+   for (size_t i = 0; i < self->n && !found; i++) {
+      names[i] = self->list[i].name;
+      found = strcmp (names[i], name) == 0 ? &self->list[i] : NULL;
+   }
+   if (!found) {
+      meant = ecl_suggest (name, strlen (name), names);
+      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "there is no database migration \"%s\"%s%s%s", name,
+                meant ? "; did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "");
+   }
+   bson_free (names);
+   return found;
+}
+
+void
+ecl_runner_say_changed (const ecl_placed_t *placed, bson_error_t *error)
+{
+   ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+             "%s was applied, and the file is another by now: put the old one back, or accept this one with "
+             "`eclose repair %s`",
+             placed->work->file, placed->name);
+}
+
+bool
+ecl_runner_unchanged (const ecl_runner_t *self, bson_error_t *error)
+{
+   for (size_t i = 0; i < self->n; i++) {
+      if (self->list[i].kind == ECL_PLACE_CHANGED) {
+         ecl_runner_say_changed (&self->list[i], error);
+         return false;
+      }
+   }
+   return true;
+}
+
+bool
+ecl_runner_run (ecl_runner_t *self, const ecl_placed_t *placed, bool down, bson_error_t *error)
+{
+   const ecl_site_t *site = &self->options.site;
+   ecl_migrate_options_t options = {.world = site->world,
+                                    .holder = &self->holder,
+                                    .database = site->database,
+                                    .project = site->project,
+                                    .transactions = site->server.transactions,
+                                    .who = site->who,
+                                    .hooks = self->hooks};
+   int64_t began = site->world->now (site->world);
+
+   if (!ecl_migrate_run (&options, placed->work, down, placed->record, error)) {
+      ecl_error_prefix (error, "%s", placed->name);
+      return false;
+   }
+   if (self->options.listener.ran) {
+      self->options.listener.ran (self->options.listener.context, placed, down, site->world->now (site->world) - began);
+   }
+   return true;
+}
+
+/* ---- all of it ---- */
+
+static bool
+is_chosen (const ecl_choice_t *choice, const ecl_placed_t *placed)
+{
+   return ecl_placed_pending (placed) && (!choice->only || strcmp (choice->only, placed->name) == 0) &&
+          (!choice->last || strcmp (placed->name, choice->last) <= 0);
+}
+
+static bool
+refuse_late (const ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *error)
+{
+   for (size_t i = 0; i < self->n && choice->strict; i++) {
+      if (is_chosen (choice, &self->list[i]) && self->list[i].kind == ECL_PLACE_LATE) {
+         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                          "%s arrived late: one behind it is applied already, and --strict-order refuses that",
+                          self->list[i].name);
+      }
+   }
+   return true;
+}
+
+static ecl_outcome_t
+outcome_of (bool good, const bson_error_t *error)
+{
+   return good                                                                  ? ECL_OUTCOME_DONE
+          : error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE ? ECL_OUTCOME_BUSY
+                                                                                : ECL_OUTCOME_FAILED;
+}
+
+/* The migrations into the catalog, before they make the first document that an older program has to read. */
+static bool
+publish (const ecl_runner_t *self, ecl_world_t *world, bson_error_t *error)
+{
+   return ecl_publish (world, self->options.site.database, self->options.site.project, NULL, error);
+}
+
+/* All that are pending, in order, under the lease. The first that fails is the last. */
+static bool
+run_chosen (ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *error)
+{
+   int64_t done = 0;
+
+   for (size_t i = 0; i < self->n && (!choice->steps || done < choice->steps); i++) {
+      const ecl_placed_t *placed = &self->list[i];
+
+      if (!is_chosen (choice, placed)) {
+         continue;
+      }
+      if (placed->kind == ECL_PLACE_LATE && self->options.listener.late) {
+         self->options.listener.late (self->options.listener.context, placed);
+      }
+      if (placed->record && placed->record->down && placed->record->state != ECL_CHANGELOG_REVERTED) {
+         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                          "%s is on its way down: `eclose revert %s` ends that", placed->name, placed->name);
+      }
+      if (!ecl_runner_run (self, placed, false, error)) {
+         return false;
+      }
+      done++;
+   }
+   return true;
+}
+
+ecl_outcome_t
+ecl_runner_works (ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *error)
+{
+   bool good;
+   size_t n = 0;
+
+   if (!ecl_runner_unchanged (self, error) || (choice->only && !ecl_runner_find (self, choice->only, error)) ||
+       (choice->last && !ecl_runner_find (self, choice->last, error))) {
+      return ECL_OUTCOME_FAILED;
+   }
+   for (size_t i = 0; i < self->n; i++) {
+      n += is_chosen (choice, &self->list[i]);
+   }
+   if (!n) {
+      return ECL_OUTCOME_DONE;
+   }
+   switch (ecl_runner_acquire (self, choice->wait, error)) {
+   case ECL_ACQUIRED:
+      break;
+   case ECL_ACQUIRE_BUSY:
+      return ECL_OUTCOME_BUSY;
+   default:
+      return outcome_of (false, error);
+   }
+   good = ecl_runner_unchanged (self, error) && refuse_late (self, choice, error) &&
+          publish (self, ecl_runner_world (self), error) && run_chosen (self, choice, error);
+   return outcome_of (good, error);
+}
+
+ecl_outcome_t
+ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t mode, bson_error_t *error)
+{
+   const ecl_runner_listener_t *listener = &self->options.listener;
+   ecl_site_t site = site_in (self, ecl_runner_world (self));
+   ecl_outcome_t outcome = ECL_OUTCOME_DONE, one;
+   const ecl_chain_t *chains;
+   bson_error_t why;
+   size_t n;
+
+   if (!publish (self, site.world, error)) {
+      tell_failed (self, error);
+      return outcome_of (false, error);
+   }
+   chains = ecl_project_chains (site.project, &n);
+   for (size_t i = 0; i < n; i++) {
+      ecl_carry_t what = {.chain = &chains[i], .target = chains[i].n_steps, .mode = mode};
+      ecl_carried_t carried;
+
+      if (only && only != &chains[i]) {
+         continue;
+      }
+      memset (&why, 0, sizeof why);
+      if (site.world->cancelled (site.world)) {
+         if (outcome == ECL_OUTCOME_DONE || outcome == ECL_OUTCOME_FOUND) {
+            ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for, before %s",
+                      chains[i].collection);
+            blame_lease (self, error);
+            tell_failed (self, error);
+            outcome = outcome_of (false, error);
+         }
+         break;
+      }
+      if (ecl_carry (&site, &what, listener->progress, listener->context, &carried, &why)) {
+         one = carried.result.quarantined ? ECL_OUTCOME_FOUND : ECL_OUTCOME_DONE;
+         tell_carried (self, &carried, NULL);
+         if (one == ECL_OUTCOME_FOUND) {
+            ecl_fail (&why, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                      "documents of %s are in quarantine: " ECL_STORE_QUARANTINE " says why", chains[i].collection);
+         }
+      } else {
+         blame_lease (self, &why);
+         one = outcome_of (false, &why);
+         tell_carried (self, &carried, &why);
+      }
+      /* What failed weighs more than what is in quarantine. */
+      if (outcome == ECL_OUTCOME_DONE || (outcome == ECL_OUTCOME_FOUND && one != ECL_OUTCOME_DONE && one != outcome)) {
+         outcome = one;
+         *error = why;
+      }
+   }
+   return outcome;
+}

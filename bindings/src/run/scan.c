@@ -1,0 +1,176 @@
+/* Cursors of the server: see scan.h. */
+#include "run/scan.h"
+
+#include "bson/cursor.h"
+#include "store/store.h"
+
+void
+ecl_scan_init (ecl_scan_t *self)
+{
+   memset (self, 0, sizeof *self);
+   bson_init (&self->filter);
+   bson_init (&self->batch);
+   ecl_arena_init (&self->arena);
+}
+
+void
+ecl_scan_cleanup (ecl_scan_t *self)
+{
+   bson_destroy (&self->filter);
+   bson_destroy (&self->batch);
+   ecl_arena_cleanup (&self->arena);
+}
+
+static void
+forget_batch (ecl_scan_t *self)
+{
+   bson_destroy (&self->batch);
+   bson_init (&self->batch);
+   ecl_arena_reset (&self->arena);
+   self->items = NULL;
+   self->n = self->at = 0;
+}
+
+void
+ecl_scan_start (ecl_scan_t *self, const bson_t *filter, bool ordered)
+{
+   bson_t copy;
+
+   bson_copy_to (filter, &copy); /* which may be the present one */
+   bson_destroy (&self->filter);
+   bson_steal (&self->filter, &copy);
+   self->ordered = ordered;
+   self->sample = 0;
+   self->fields[0] = self->fields[1] = NULL;
+   self->seen = 0;
+   ecl_scan_restart (self);
+}
+
+void
+ecl_scan_restart (ecl_scan_t *self)
+{
+   self->cursor = 0;
+   self->opened = false;
+   forget_batch (self);
+}
+
+static void
+sample_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command)
+{
+   bson_t pipeline, stage, child;
+
+   BSON_APPEND_UTF8 (command, "aggregate", collection);
+   BSON_APPEND_ARRAY_BEGIN (command, "pipeline", &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+   BSON_APPEND_DOCUMENT (&stage, "$match", &self->filter);
+   bson_append_document_end (&pipeline, &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$sample", &child);
+   BSON_APPEND_INT64 (&child, "size", self->sample);
+   bson_append_document_end (&stage, &child);
+   bson_append_document_end (&pipeline, &stage);
+   bson_append_array_end (command, &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &child);
+   BSON_APPEND_INT32 (&child, "batchSize", (int32_t) batch);
+   bson_append_document_end (command, &child);
+}
+
+void
+ecl_scan_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command)
+{
+   bson_t child;
+
+   bson_init (command);
+   if (self->opened) {
+      BSON_APPEND_INT64 (command, "getMore", self->cursor);
+      BSON_APPEND_UTF8 (command, "collection", collection);
+      BSON_APPEND_INT32 (command, "batchSize", (int32_t) batch);
+      return;
+   }
+   if (self->sample) {
+      sample_command (self, collection, batch, command);
+      return;
+   }
+   BSON_APPEND_UTF8 (command, "find", collection);
+   BSON_APPEND_DOCUMENT (command, "filter", &self->filter);
+   if (self->fields[0]) {
+      BSON_APPEND_DOCUMENT_BEGIN (command, "projection", &child);
+      for (size_t i = 0; i < 2 && self->fields[i]; i++) {
+         BSON_APPEND_INT32 (&child, self->fields[i], 1);
+      }
+      bson_append_document_end (command, &child);
+   }
+   if (self->ordered) {
+      BSON_APPEND_DOCUMENT_BEGIN (command, "sort", &child);
+      BSON_APPEND_INT32 (&child, "_id", 1);
+      bson_append_document_end (command, &child);
+      BSON_APPEND_DOCUMENT_BEGIN (command, "hint", &child);
+      BSON_APPEND_INT32 (&child, "_id", 1);
+      bson_append_document_end (command, &child);
+      ecl_store_read_concern (command);
+   }
+   BSON_APPEND_INT32 (command, "batchSize", (int32_t) batch);
+}
+
+bool
+ecl_scan_take (ecl_scan_t *self, const bson_t *reply, bson_error_t *error)
+{
+   ecl_value_t root, cursor, list, id, item;
+   uint32_t cap = 0;
+   ecl_iter_t iter;
+
+   forget_batch (self);
+   bson_destroy (&self->batch);
+   bson_copy_to (reply, &self->batch);
+   if (!ecl_bson_validate (bson_get_data (&self->batch), self->batch.len, error)) {
+      return false;
+   }
+   root = ecl_raw_document (bson_get_data (&self->batch), self->batch.len);
+   cursor = ecl_document_get (&root, "cursor", 6);
+   if (cursor.type == BSON_TYPE_DOCUMENT) {
+      list = ecl_document_get (&cursor, self->opened ? "nextBatch" : "firstBatch", self->opened ? 9 : 10);
+      id = ecl_document_get (&cursor, "id", 2);
+   }
+   if (cursor.type != BSON_TYPE_DOCUMENT || list.type != BSON_TYPE_ARRAY ||
+       (id.type != BSON_TYPE_INT64 && id.type != BSON_TYPE_INT32)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the server's reply holds no cursor");
+   }
+   ecl_iter_init (&iter, &list);
+   while (ecl_iter_item (&iter, &item)) {
+      if (item.type != BSON_TYPE_DOCUMENT) {
+         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the server's cursor holds what is no document");
+      }
+      if (self->n == cap) {
+         self->items = ecl_arena_grow (&self->arena, self->items, cap * sizeof item, (2 * cap + 64) * sizeof item);
+         cap = 2 * cap + 64;
+      }
+      self->items[self->n++] = item;
+   }
+   self->seen += self->n;
+   self->cursor = id.u.i64;
+   self->opened = true;
+   return true;
+}
+
+bool
+ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const char *collection, uint32_t batch,
+                 const ecl_value_t **item, bson_error_t *error)
+{
+   *item = NULL;
+   while (self->at == self->n && (!self->opened || self->cursor)) {
+      bson_t command, reply;
+      bool good;
+
+      ecl_scan_command (self, collection, batch, &command);
+      good = ecl_world_call (world, database, &command, &reply, error) && ecl_scan_take (self, &reply, error);
+      bson_destroy (&reply);
+      bson_destroy (&command);
+      if (!good) {
+         return false;
+      }
+   }
+   if (self->at < self->n) {
+      *item = &self->items[self->at++];
+   }
+   return true;
+}

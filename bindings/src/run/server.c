@@ -1,0 +1,123 @@
+/* What a server can do: see server.h. */
+#include "run/server.h"
+
+#include <string.h>
+
+/* maxWireVersion of 4.0 (transactions) and 4.2 (pipelines in updates, sharded transactions). */
+#define WIRE_4_0 7
+#define WIRE_4_2 8
+
+static void
+read_hello (const bson_t *reply, ecl_server_t *out)
+{
+   bool set = bson_has_field (reply, "setName"), sessions = bson_has_field (reply, "logicalSessionTimeoutMinutes");
+   bson_iter_t iter;
+
+   if (bson_iter_init_find (&iter, reply, "maxWireVersion") && BSON_ITER_HOLDS_NUMBER (&iter)) {
+      out->wire = (int32_t) bson_iter_as_int64 (&iter);
+   }
+   out->sharded = bson_iter_init_find (&iter, reply, "msg") && BSON_ITER_HOLDS_UTF8 (&iter) &&
+                  strcmp (bson_iter_utf8 (&iter, NULL), "isdbgrid") == 0;
+   out->pipelines = out->wire >= WIRE_4_2;
+   out->transactions = sessions && ((set && out->wire >= WIRE_4_0) || (out->sharded && out->wire >= WIRE_4_2));
+}
+
+static void
+read_build (const bson_t *reply, ecl_server_t *out)
+{
+   bson_iter_t iter;
+
+   if (bson_iter_init_find (&iter, reply, "version") && BSON_ITER_HOLDS_UTF8 (&iter)) {
+      bson_strncpy (out->version, bson_iter_utf8 (&iter, NULL), sizeof out->version);
+   }
+   if (bson_iter_init_find (&iter, reply, "gitVersion") && BSON_ITER_HOLDS_UTF8 (&iter)) {
+      const char *commit = bson_iter_utf8 (&iter, NULL);
+
+      out->vouched = commit[strspn (commit, "0")] != '\0';
+   }
+}
+
+bool
+ecl_server_ask (ecl_world_t *world, ecl_server_t *out, bson_error_t *error)
+{
+   static const char *const commands[] = {"hello", "buildInfo"};
+   bson_t command, reply;
+   bool good = true;
+
+   memset (out, 0, sizeof *out);
+   for (size_t i = 0; i < 2 && good; i++) {
+      bson_init (&command);
+      BSON_APPEND_INT32 (&command, commands[i], 1);
+      good = ecl_world_call (world, "admin", &command, &reply, error);
+      if (good && i == 0) {
+         read_hello (&reply, out);
+      } else if (good) {
+         read_build (&reply, out);
+      }
+      bson_destroy (&reply);
+      bson_destroy (&command);
+   }
+   return good;
+}
+
+/* Looks for a stage by its name anywhere in a plan. */
+static bool
+has_stage (const bson_iter_t *at, const char *name, int depth)
+{
+   bson_iter_t child;
+
+   if (depth > 20 || !bson_iter_recurse (at, &child)) {
+      return false;
+   }
+   while (bson_iter_next (&child)) {
+      if (BSON_ITER_HOLDS_UTF8 (&child)) {
+         if (strcmp (bson_iter_key (&child), "stage") == 0 && strcmp (bson_iter_utf8 (&child, NULL), name) == 0) {
+            return true;
+         }
+      } else if ((BSON_ITER_HOLDS_DOCUMENT (&child) || BSON_ITER_HOLDS_ARRAY (&child)) &&
+                 has_stage (&child, name, depth + 1)) {
+         return true;
+      }
+   }
+   return false;
+}
+
+bool
+ecl_server_guard_form (ecl_world_t *world, const ecl_server_t *server, const char *database, const char *collection,
+                       ecl_guard_form_t *form, bson_error_t *error)
+{
+   bson_t command = BSON_INITIALIZER, find, filter, expr, equal, reply;
+   bson_iter_t iter, plan;
+   ecl_reply_t answer;
+   ecl_call_t call = {.database = database, .command = &command};
+
+   *form = ECL_GUARD_IN_PIPELINE;
+   if (!server->vouched) {
+      bson_destroy (&command);
+      return true;
+   }
+   BSON_APPEND_DOCUMENT_BEGIN (&command, "explain", &find);
+   BSON_APPEND_UTF8 (&find, "find", collection);
+   BSON_APPEND_DOCUMENT_BEGIN (&find, "filter", &filter);
+   BSON_APPEND_INT32 (&filter, "_id", 1);
+   BSON_APPEND_DOCUMENT_BEGIN (&filter, "$expr", &expr);
+   BSON_APPEND_ARRAY_BEGIN (&expr, "$eq", &equal);
+   BSON_APPEND_UTF8 (&equal, "0", "$a");
+   BSON_APPEND_INT32 (&equal, "1", 1);
+   bson_append_array_end (&expr, &equal);
+   bson_append_document_end (&filter, &expr);
+   bson_append_document_end (&find, &filter);
+   bson_append_document_end (&command, &find);
+   BSON_APPEND_UTF8 (&command, "verbosity", "queryPlanner");
+   answer = world->run_command (world, &call, world->now (world) + ECL_WORLD_TIMEOUT, &reply, error);
+   /* A server that explains nothing is not asked twice: it gets the pipeline. */
+   if (answer == ECL_REPLY_OK && bson_iter_init (&iter, &reply) &&
+       bson_iter_find_descendant (&iter, "queryPlanner.winningPlan", &plan) && !has_stage (&plan, "COLLSCAN", 0) &&
+       (has_stage (&plan, "IXSCAN", 0) || has_stage (&plan, "IDHACK", 0) ||
+        has_stage (&plan, "CLUSTERED_IXSCAN", 0))) {
+      *form = ECL_GUARD_IN_FILTER;
+   }
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   return answer != ECL_REPLY_LOST;
+}
