@@ -42,7 +42,7 @@ user_name (void)
 }
 
 bool
-ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
+ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
 {
    const char *uri, *named = NULL;
    bson_error_t error;
@@ -52,10 +52,7 @@ ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
    gethostname (self->host, sizeof self->host - 1);
    self->who =
       (ecl_who_t){.host = self->host, .user = user_name (), .release = getenv ("ECLOSE_RELEASE"), .pid = getpid ()};
-   self->project = ecl_cli_load (cli);
-   if (!self->project) {
-      return false;
-   }
+   self->project = project;
    uri = ecl_project_uri (self->project);
    if (!uri) {
       ecl_cli_fail (cli, "no server: give --uri, ECLOSE_URI or MONGODB_URI, or `uri` in eclose.yaml");
@@ -84,6 +81,15 @@ ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
       }
    }
    return true;
+}
+
+bool
+ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
+{
+   ecl_project_t *project = ecl_cli_load (cli);
+
+   memset (self, 0, sizeof *self);
+   return project && ecl_remote_connect (self, cli, project);
 }
 
 void

@@ -26,6 +26,10 @@ typedef struct {
 bool
 ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
 
+/* The same with a project that is loaded already; it belongs to *self from here on, whatever comes of it. */
+bool
+ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project) ECL_MUST_CHECK;
+
 void
 ecl_remote_close (ecl_remote_t *self);
 

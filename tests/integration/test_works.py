@@ -205,7 +205,17 @@ def test_a_changed_file_is_refused(eclose, db):
     eclose('up', rc=0)
     write(eclose.folder, a='up: [{insert: {collection: log, document: {_id: 2}}}]\n')
     assert 'the file is another by now' in eclose('up', rc=1).err
+    assert 'the file is another by now' in eclose('status', rc=1).err
+    eclose('lint', rc=0)  # which asks no server
+    eclose('lint', rc=0, env={'ECLOSE_URI': 'mongodb://127.0.0.1:1/'})
+    lint = eclose('lint', '--server', rc=1)
+    assert lint.out.startswith('migrations/20260101_a.yaml: was applied to ' + db.name) and 'eclose repair' in lint.out
+    assert json.loads(eclose('lint', '--server', '--format', 'json', rc=1).out)['file'] == 'migrations/20260101_a.yaml'
+    write(eclose.folder, b='up: [{insert: {colection: log}}]\n')
+    assert 'the server was not asked' in eclose('lint', '--server', rc=1).err
+    os.unlink(os.path.join(eclose.folder, 'migrations', '20260101_b.yaml'))
     eclose('repair', rc=0)
+    assert 'no problems' in eclose('lint', '--server', rc=0).out
     eclose('up', rc=0)
     assert docs(db.log) == [{'_id': 1}]
 
