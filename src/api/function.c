@@ -1,5 +1,6 @@
 /* Functions of the program, called by the engine, and what they may ask for. See eclose/function.h. */
-#include "api/loads.h"
+#include "api/api-private.h"
+#include "upgrade/loads.h"
 
 /* Lives on the stack for one call. */
 struct _eclose_context_t {
@@ -44,7 +45,7 @@ eclose_context_version (const eclose_context_t *context)
 const eclose_loader_t *
 eclose_context_loader (const eclose_context_t *context)
 {
-   return context->ev->loader ? ecl_loads_public (context->ev->loader->context) : NULL;
+   return context->ev->loader ? ecl_loads_owner (context->ev->loader->context) : NULL;
 }
 
 /* Room for n documents; the arena's own alignment is less than they want. */

@@ -2,8 +2,9 @@
 #ifndef ECL_API_UPGRADER_PRIVATE_H
 #define ECL_API_UPGRADER_PRIVATE_H
 
-#include "api/loads.h"
+#include "api/api-private.h"
 #include "mql/plan.h"
+#include "upgrade/loads.h"
 
 struct _eclose_upgrader_t {
    const eclose_project_t *project;
@@ -14,6 +15,7 @@ struct _eclose_upgrader_t {
    ecl_upgrader_t *back;     /* to the version of a stored document that is later; made when first needed */
    const ecl_plan_t *stamps; /* only stamps; made when first needed, with its evaluator */
    ecl_eval_t stamp_ev;
+   eclose_loader_t public_loader; /* of loads */
    ecl_loads_t *loads;
    bool in_batch;
    ecl_upgrade_t what;                 /* of the last run */

@@ -67,7 +67,16 @@ void
 eclose_upgrader_set_loader (eclose_upgrader_t *self, const eclose_loader_t *loader)
 {
    ecl_loads_destroy (self->loads);
-   self->loads = loader ? ecl_loads_new (self->project, loader, 0) : NULL;
+   self->loads = NULL;
+   if (loader) {
+      ecl_loads_options_t options = {.project = self->project->project,
+                                     .upgrades = self->project->upgrades,
+                                     .target = ecl_api_own_target,
+                                     .owner = &self->public_loader};
+
+      self->public_loader = *loader;
+      self->loads = ecl_loads_new (&options);
+   }
    self->in_batch = false;
    if (self->inner) {
       ecl_upgrader_set_loader (self->inner, self->loads ? ecl_loads_loader (self->loads) : NULL);
@@ -75,6 +84,48 @@ eclose_upgrader_set_loader (eclose_upgrader_t *self, const eclose_loader_t *load
    if (self->back) {
       ecl_upgrader_set_loader (self->back, self->loads ? ecl_loads_loader (self->loads) : NULL);
    }
+}
+
+/* ---- loading ---- */
+
+/* What the public loader adds to. */
+struct _eclose_found_t {
+   const ecl_loads_query_t *query;
+   bool ok;
+   bson_error_t error;
+};
+
+void
+eclose_found_add (eclose_found_t *found, const bson_t *document)
+{
+   found->ok = found->ok && ecl_loads_add (found->query, bson_get_data (document), document->len, &found->error);
+}
+
+/* Loads everything that is wanted: a call of the loader for each collection and field. */
+static bool
+fetch (eclose_upgrader_t *self, bson_error_t *error)
+{
+   const eclose_loader_t *loader = &self->public_loader;
+   const ecl_loads_query_t *query;
+   ecl_loads_next_t next;
+
+   while ((next = ecl_loads_next (self->loads, &query, error)) == ECL_LOADS_QUERY) {
+      eclose_found_t found = {.query = query, .ok = true};
+      bson_error_t cause = {0};
+      bool ok = loader->load (loader->user_data, query->collection, query->field, &query->values, &found, &cause);
+
+      if (!ok && !cause.code) {
+         ecl_fail (&cause, ECL_DOMAIN_UPGRADE, ECL_ERROR_SERVER, "the loader failed and does not say why");
+      } else if (!found.ok) {
+         cause = found.error;
+      }
+      if (!ok || !found.ok) {
+         ecl_error_prefix (&cause, "loading from %s by %s", query->collection, query->field);
+         return ecl_fail (error, cause.domain, cause.code, "%s", cause.message);
+      }
+      ecl_loads_answered (query);
+   }
+   return next == ECL_LOADS_READY;
 }
 
 /* ---- running ---- */
@@ -90,7 +141,7 @@ run_again (eclose_upgrader_t *self, ecl_upgrader_t *upgrader, const uint8_t *in,
       return false;
    }
    for (;;) {
-      if (!ecl_loads_fetch (self->loads, error)) {
+      if (!fetch (self, error)) {
          self->load_failed = true;
          return false;
       }
@@ -221,35 +272,11 @@ eclose_upgrader_stamp (eclose_upgrader_t *self, const bson_t *in, const bson_t *
 
 /* ---- batches ---- */
 
-static bool
-way_loads (const ecl_way_t *way)
-{
-   ecl_iter_t items;
-   ecl_value_t stage;
-
-   if (way->kind != ECL_WAY_PIPELINE) {
-      return way->kind == ECL_WAY_FUNCTION;
-   }
-   ecl_iter_init (&items, &way->stages);
-   while (ecl_iter_item (&items, &stage)) {
-      ecl_value_t lookup = ecl_is_document (&stage) ? ecl_document_get (&stage, "$lookup", 7) : ecl_missing ();
-
-      if (!ecl_is_missing (&lookup)) {
-         return true;
-      }
-   }
-   return false;
-}
-
 bool
 eclose_upgrader_loads (const eclose_upgrader_t *self)
 {
-   for (size_t i = 0; self->chain && i < self->chain->n_steps; i++) {
-      if (way_loads (i < self->target ? &self->chain->steps[i].up : &self->chain->steps[i].down)) {
-         return true;
-      }
-   }
-   return false;
+   return self->chain && (ecl_chain_looks_up (self->chain, self->target, false) ||
+                          ecl_chain_looks_up (self->chain, self->target, true));
 }
 
 bool
@@ -271,7 +298,7 @@ eclose_upgrader_batch_begin (eclose_upgrader_t *self, const bson_t *const *docum
             again |= cause.domain == ECL_DOMAIN_UPGRADE && cause.code == ECL_ERROR_NEEDS;
          }
       }
-      if (again && !ecl_loads_fetch (self->loads, error)) {
+      if (again && !fetch (self, error)) {
          ecl_loads_clear (self->loads);
          return false;
       }
