@@ -180,7 +180,7 @@ add_migration (ecl_project_t *project, const ecl_api_source_t *source, ecl_diags
 static bool
 configure (eclose_project_t *self, ecl_diags_t *diags)
 {
-   ecl_project_options_t options = {.getenv = environment, .allow_lookup = true};
+   ecl_project_options_t options = {.getenv = environment};
    const ecl_api_source_t *config = NULL;
    bool ok = true;
 

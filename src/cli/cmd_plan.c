@@ -3,10 +3,12 @@
 #include "cli/plan.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
+#include "run/lookups.h"
 #include "run/scan.h"
 #include "run/survey.h"
 #include "upgrade/append.h"
 #include "upgrade/diff.h"
+#include "upgrade/loads.h"
 
 #define SAMPLES 3
 
@@ -151,6 +153,7 @@ tell_samples (told_t *told, bson_t *list, bson_error_t *error)
    ecl_upgrader_t *upgrader =
       ecl_upgrader_new (told->remote->upgrades, chain, ecl_chain_version (chain, told->course.target), error);
    const ecl_value_t *document = NULL;
+   ecl_lookups_t *lookups = NULL;
    ecl_scan_t reader;
    uint32_t n = 0;
    bson_t filter;
@@ -163,14 +166,20 @@ tell_samples (told_t *told, bson_t *list, bson_error_t *error)
    ecl_scan_init (&reader);
    ecl_scan_start (&reader, &filter, false);
    reader.sample = SAMPLES;
+   if (ecl_chain_looks_up (chain, told->course.target, false)) {
+      lookups = ecl_lookups_new (told->remote->upgrades, upgrader);
+   }
    while ((good = ecl_scan_next (&reader, told->remote->world, told->remote->database, chain->collection, SAMPLES,
-                                   &document, error)) &&
+                                 &document, error) &&
+                  (!document ||
+                   ecl_lookups_ahead (lookups, &reader, told->remote->world, told->remote->database, error))) &&
           document) {
       tell_sample (told, upgrader, document, list, n++);
    }
    ecl_scan_cleanup (&reader);
    bson_destroy (&filter);
    ecl_upgrader_destroy (upgrader);
+   ecl_lookups_destroy (lookups);
    return good;
 }
 

@@ -73,8 +73,8 @@ verify_chain (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sample, in
    reader.sample = sample;
    ecl_progress_begin (&self.progress, stderr, isatty (STDERR_FILENO) != 0, chain->collection, (uint64_t) sample,
                        remote->world->now (remote->world));
-   while ((good = ecl_scan_next (&reader, remote->world, remote->database, chain->collection, BATCH, &document,
-                                   &error)) &&
+   while ((good = ecl_scan_next (&reader, remote->world, remote->database, chain->collection, BATCH, &document, &error) &&
+                  (!document || ecl_verifier_ahead (verifier, &reader, remote->world, remote->database, &error))) &&
           document && !remote->world->cancelled (remote->world)) {
       self.hybrid = false;
       self.documents++;

@@ -34,7 +34,7 @@ check_pipeline (reader_t *reader, const ecl_field_t *field)
    ecl_plan_options_t options = {.report = report,
                                  .report_context = reader,
                                  .update = true,
-                                 .allow_lookup = reader->project->allow_lookup};
+                                 .allow_lookup = true};
    ecl_plan_t *plan = ecl_plan_new (&options);
 
    if (!ecl_plan_add_pipeline (plan, &field->value, ecl_at (field)) && reader->ok) {

@@ -23,7 +23,6 @@ struct ecl_project_t {
    bool migrations_from_file;
    ecl_getenv_fn getenv;
    void *getenv_ctx;
-   bool allow_lookup;
 
    ecl_text_t *config;           /* NULL: none */
    bool config_failed;

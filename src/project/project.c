@@ -20,7 +20,6 @@ ecl_project_new (const ecl_project_options_t *options)
    ecl_arena_init (&self->arena);
    self->getenv = options->getenv;
    self->getenv_ctx = options->getenv_ctx;
-   self->allow_lookup = options->allow_lookup;
    uri = uri ? uri : from_environment (self, "ECLOSE_URI");
    uri = uri ? uri : from_environment (self, "MONGODB_URI");
    database = database ? database : from_environment (self, "ECLOSE_DATABASE");

@@ -88,7 +88,6 @@ typedef struct {
    const char *migrations;
    ecl_getenv_fn getenv; /* NULL: the environment is not looked at */
    void *getenv_ctx;
-   bool allow_lookup;    /* $lookup may be in migrations: whoever runs them has a loader */
 } ecl_project_options_t;
 
 typedef struct ecl_project_t ecl_project_t;

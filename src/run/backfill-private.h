@@ -2,6 +2,7 @@
  *
  *    backfill.c        the states that read, begin and end; step and drive
  *    backfill_push.c   a batch pushed down
+ *    backfill_load.c   what a batch looks up in other collections
  *    backfill_write.c  a batch computed here: write, quarantine, transactions
  *
  * A state has two functions: enter says what to do (or goes on to another state at once), reply takes the answer.
@@ -10,6 +11,7 @@
 #define ECL_RUN_BACKFILL_PRIVATE_H
 
 #include "run/backfill.h"
+#include "run/lookups.h"
 #include "run/range.h"
 #include "run/scan.h"
 
@@ -20,6 +22,7 @@ typedef enum {
    ST_NEXT,       /* looks what is left of the batch at hand, and what follows; sends nothing */
    ST_PUSH,       /* update statements of ranges */
    ST_REDO,       /* the next range that failed; sends nothing */
+   ST_LOAD,       /* what the documents look up in other collections */
    ST_WORK,       /* computes statements; sends nothing */
    ST_WRITE,      /* all of them */
    ST_WRITE_ONE,  /* one after another, where the server refused the command */
@@ -45,6 +48,7 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 #define MAX_COMMAND (15u * 1024 * 1024) /* of statements; one alone may be larger, up to what the guard makes */
 #define MAX_QUARANTINE (4u * 1024 * 1024)
 #define MAX_ROUNDS 5u     /* of reading a batch's changed documents again, before they are left to the next pass */
+#define MAX_LOADS 50u     /* of a document that looks up others each time that a transaction reads it */
 #define MAX_ATTEMPTS 8u   /* of one command that is lost */
 #define MAX_IDLE_PASSES 4 /* in a row that changed nothing; in the last what still conflicts goes to quarantine */
 #define SEEN_MS 5000      /* between two signs of life in the job's record */
@@ -71,6 +75,7 @@ struct ecl_backfill_t {
    ecl_backfill_options_t options;
    ecl_backfill_result_t result;
    ecl_converter_t *converter;
+   ecl_lookups_t *lookups;  /* NULL where the chain looks nothing up */
    const char *collection;
    bson_t candidates;       /* filter: not at the target */
 
@@ -202,6 +207,18 @@ ecl_redo_enter (ecl_backfill_t *self);
 
 void
 ecl_redo_done (ecl_backfill_t *self); /* READ_REDO is exhausted */
+
+/* ---- backfill_load.c ---- */
+
+/* The batch of the reader at hand is another one. */
+void
+ecl_load_batch (ecl_backfill_t *self);
+
+void
+ecl_load_enter (ecl_backfill_t *self);
+
+void
+ecl_load_reply (ecl_backfill_t *self, const ecl_event_t *event);
 
 /* ---- backfill_write.c ---- */
 

@@ -3,6 +3,7 @@
 
 #include "run/survey.h"
 #include "upgrade/append.h"
+#include "upgrade/loads.h"
 
 const char *
 ecl_mode_name (ecl_mode_t mode)
@@ -33,6 +34,9 @@ ecl_backfill_new (const ecl_backfill_options_t *options, bson_error_t *error)
    self->options = *options;
    self->options.batch = options->batch ? options->batch : DEFAULT_BATCH;
    self->converter = converter;
+   if (ecl_chain_looks_up (options->chain, options->target, options->down)) {
+      self->lookups = ecl_lookups_new (options->upgrades, ecl_converter_upgrader (converter));
+   }
    self->collection = options->chain->collection;
    self->result.mode = options->mode == ECL_MODE_PUSHDOWN ? ECL_MODE_PUSHDOWN : ECL_MODE_CLIENT;
    self->state = ST_TIME;
@@ -85,6 +89,7 @@ ecl_backfill_destroy (ecl_backfill_t *self)
    ecl_arena_cleanup (&self->arena);
    ecl_arena_cleanup (&self->push_arena);
    ecl_converter_destroy (self->converter);
+   ecl_lookups_destroy (self->lookups);
    bson_free (self);
 }
 
@@ -381,6 +386,7 @@ reply_read (ecl_backfill_t *self, const ecl_event_t *event)
       return;
    }
    ecl_backfill_reserve (self, reader->n);
+   ecl_load_batch (self);
    if (self->level == READ_PASS && self->pushing) {
       ecl_push_start (self);
       self->state = ST_PUSH;
@@ -420,6 +426,8 @@ enter_next (ecl_backfill_t *self)
    if (self->quarantining && (self->quarantine.n >= self->options.batch || self->quarantine.size > MAX_QUARANTINE)) {
       self->after_quarantine = ST_NEXT;
       self->state = ST_QUARANTINE;
+   } else if (self->lookups && ecl_lookups_waits (self->lookups)) {
+      self->state = ST_LOAD;
    } else if (self->txn_at < self->n_txn) {
       self->state = ST_TXN_READ;
    } else if (self->n_again && self->level != READ_AGAIN) {
@@ -427,7 +435,7 @@ enter_next (ecl_backfill_t *self)
       self->rounds = 0;
       read_again (self);
    } else if (reader->at < reader->n) {
-      self->state = ST_WORK;
+      self->state = self->lookups ? ST_LOAD : ST_WORK;
    } else if (reader->cursor) {
       self->state = ST_READ;
       if (self->cancel) {
@@ -449,6 +457,7 @@ enter_next (ecl_backfill_t *self)
          self->n_again = 0;
          bson_reinit (&self->again);
          self->level = self->back;
+         ecl_load_batch (self);
       }
    } else if (self->level == READ_REDO) {
       ecl_redo_done (self);
@@ -600,6 +609,7 @@ static const handler_t handlers[ST_N] = {
    [ST_NEXT] = {enter_next, NULL},
    [ST_PUSH] = {ecl_push_enter, ecl_push_reply, .writes = true, .takes_all = true},
    [ST_REDO] = {ecl_redo_enter, NULL},
+   [ST_LOAD] = {ecl_load_enter, ecl_load_reply, .takes_all = true},
    [ST_WORK] = {ecl_work_enter, NULL},
    [ST_WRITE] = {ecl_write_enter, ecl_write_reply, .writes = true, .takes_all = true},
    [ST_WRITE_ONE] = {ecl_write_enter, ecl_write_reply, .writes = true, .takes_all = true},
@@ -650,10 +660,11 @@ static void
 take_failure (ecl_backfill_t *self, const ecl_event_t *event)
 {
    const handler_t *handler = &handlers[self->state];
+   bool reads = self->state == ST_READ || self->state == ST_LOAD;
    int32_t code = event->error ? (int32_t) event->error->code : 0;
    /* A cursor that is gone (CursorNotFound, QueryPlanKilled, CursorKilled) is opened anew. */
    bool lost = event->kind == ECL_EVENT_LOST || ecl_backfill_transient (code) ||
-               (self->state == ST_READ && (code == 43 || code == 175 || code == 237));
+               (reads && (code == 43 || code == 175 || code == 237));
    ecl_event_t told = {lost ? ECL_EVENT_LOST : ECL_EVENT_REFUSED, event->reply, event->error};
    bson_error_t error;
 
@@ -661,7 +672,7 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
       handler->reply (self, &told);
       return;
    }
-   if ((!lost && (!handler->takes_all || self->state == ST_READ || ecl_backfill_hopeless (code))) ||
+   if ((!lost && (!handler->takes_all || reads || ecl_backfill_hopeless (code))) ||
        (lost && !try_again (self))) {
       error = *event->error;
       if (handler->may_fail) {

@@ -133,17 +133,26 @@ append_statement (ecl_backfill_t *self, uint32_t item, const ecl_converted_t *co
    self->n_sent++;
 }
 
+/* What was to be looked up for it is not here: it was more than is kept. */
+static void
+looks_up_too_much (ecl_converted_t *converted)
+{
+   converted->code = ECL_ERROR_TOO_LARGE;
+   converted->message = "what it looks up in other collections is too large to be kept in memory";
+}
+
 /* As many of the batch's documents as one command takes. */
 void
 ecl_work_enter (ecl_backfill_t *self)
 {
    ecl_scan_t *reader = reader_of (self);
+   uint32_t end = self->lookups ? ecl_lookups_until (self->lookups) : reader->n;
    ecl_converted_t converted;
 
    bson_reinit (&self->updates);
    self->n_sent = self->one_at = 0;
    self->n_txn = self->txn_at = self->txn_attempts = 0;
-   while (reader->at < reader->n && self->updates.len < MAX_COMMAND && self->n_sent < self->options.batch &&
+   while (reader->at < end && self->updates.len < MAX_COMMAND && self->n_sent < self->options.batch &&
           !(self->quarantining && self->quarantine.size > MAX_QUARANTINE)) {
       uint32_t item = reader->at;
 
@@ -167,6 +176,10 @@ ecl_work_enter (ecl_backfill_t *self)
             converted.code = ECL_ERROR_UNSUPPORTED;
             quarantine (self, &converted);
          }
+         break;
+      case ECL_CONVERT_NEEDS:
+         looks_up_too_much (&converted);
+         quarantine (self, &converted);
          break;
       case ECL_CONVERT_FAILED:
          quarantine (self, &converted);
@@ -399,6 +412,17 @@ reply_txn_read (ecl_backfill_t *self, const bson_t *reply)
    case ECL_CONVERT_TRANSACTION:
       self->txn_after = converted.after;
       self->state = ST_TXN_WRITE;
+      break;
+   case ECL_CONVERT_NEEDS:
+      /* It changed meanwhile, and looks up others now: those are read outside of the transaction, and then it is begun
+       * again. */
+      if (self->txn_attempts++ < MAX_LOADS) {
+         ecl_lookups_also (self->lookups, &found->items[0]);
+         self->txn_same = true;
+      } else {
+         looks_up_too_much (&converted);
+         quarantine (self, &converted);
+      }
       break;
    case ECL_CONVERT_FAILED:
       quarantine (self, &converted);

@@ -94,6 +94,12 @@ ecl_converter_destroy (ecl_converter_t *self)
    bson_free (self);
 }
 
+ecl_upgrader_t *
+ecl_converter_upgrader (ecl_converter_t *self)
+{
+   return self->upgrader;
+}
+
 /* ---- one document ---- */
 
 bool
@@ -194,6 +200,9 @@ ecl_convert (ecl_converter_t *self, ecl_arena_t *arena, const ecl_value_t *docum
       return ECL_CONVERT_DONE;
    }
    if (!ecl_upgrader_run (self->upgrader, document->u.raw, document->len, &after, &len, NULL, &error)) {
+      if (error.domain == ECL_DOMAIN_UPGRADE && error.code == ECL_ERROR_NEEDS) {
+         return ECL_CONVERT_NEEDS;
+      }
       return fail_with (self, arena, out);
    }
    out->after = ecl_raw_document (after, len);

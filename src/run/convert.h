@@ -14,6 +14,7 @@ typedef enum {
    ECL_CONVERT_STATEMENT,   /* filter and update are ready */
    ECL_CONVERT_TRANSACTION, /* why says why; after is the new document */
    ECL_CONVERT_FAILED,      /* failure says why */
+   ECL_CONVERT_NEEDS,       /* documents of other collections have to be looked up first */
 } ecl_convert_kind_t;
 
 typedef struct {
@@ -44,6 +45,10 @@ ecl_converter_new (const ecl_convert_options_t *options, bson_error_t *error);
 
 void
 ecl_converter_destroy (ecl_converter_t *self);
+
+/* What runs the documents: for lookups.h. */
+ecl_upgrader_t *
+ecl_converter_upgrader (ecl_converter_t *self);
 
 ecl_convert_kind_t
 ecl_convert (ecl_converter_t *self, ecl_arena_t *arena, const ecl_value_t *document, ecl_converted_t *out);

@@ -1,6 +1,8 @@
 /* One collection to its target: see course.h. */
 #include "run/course.h"
 
+#include "upgrade/loads.h"
+
 /* ---- who computes ---- */
 
 /* Why the server cannot run the chain; NULL where it can. */
@@ -14,6 +16,9 @@ server_cannot (const ecl_site_t *site, const ecl_course_t *course, const ecl_pla
       if (ecl_plan_has_functions (plans[i])) {
          return "a migration is a function of the program";
       }
+   }
+   if (ecl_chain_looks_up (course->chain, course->target, course->down)) {
+      return "it looks up documents of other collections, which no update can";
    }
    return ecl_facts_transaction (&course->facts);
 }
@@ -35,44 +40,6 @@ choose_mode (const ecl_site_t *site, ecl_mode_t wanted, const ecl_plan_t *const 
    return true;
 }
 
-/* ---- what is looked up ---- */
-
-static bool
-looks_up (const ecl_way_t *way)
-{
-   ecl_value_t stage;
-   ecl_iter_t iter;
-
-   if (way->kind != ECL_WAY_PIPELINE) {
-      return false;
-   }
-   ecl_iter_init (&iter, &way->stages);
-   while (ecl_iter_item (&iter, &stage)) {
-      ecl_value_t lookup = ecl_is_document (&stage) ? ecl_document_get (&stage, "$lookup", 7) : ecl_missing ();
-
-      if (!ecl_is_missing (&lookup)) {
-         return true;
-      }
-   }
-   return false;
-}
-
-static bool
-refuse_lookups (const ecl_course_t *course, bson_error_t *error)
-{
-   const ecl_chain_t *chain = course->chain;
-
-   for (size_t i = course->down ? course->target : 0; i < (course->down ? chain->n_steps : course->target); i++) {
-      if (looks_up (course->down ? &chain->steps[i].down : &chain->steps[i].up)) {
-         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED,
-                          "%s: %s looks up documents of other collections, which is not supported here yet: a "
-                          "reader upgrades such documents",
-                          chain->collection, chain->steps[i].file);
-      }
-   }
-   return true;
-}
-
 /* ---- the course ---- */
 
 bool
@@ -91,8 +58,7 @@ ecl_course_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target
          return false;
       }
    }
-   if (!refuse_lookups (out, error) ||
-       !ecl_facts_ask (site->world, &site->server, site->database, chain->collection, arena, &out->facts, error) ||
+   if (!ecl_facts_ask (site->world, &site->server, site->database, chain->collection, arena, &out->facts, error) ||
        !choose_mode (site, wanted, plans, n_plans, out, error)) {
       return false;
    }

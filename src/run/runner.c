@@ -108,7 +108,8 @@ verify (void *context, ecl_world_t *world, const ecl_chain_t *chain, bson_error_
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &all, false);
    while (
-      (good = ecl_scan_next (&scan, world, self->options.site.database, chain->collection, 500, &document, error)) &&
+      (good = ecl_scan_next (&scan, world, self->options.site.database, chain->collection, 500, &document, error) &&
+              (!document || ecl_verifier_ahead (verifier, &scan, world, self->options.site.database, error))) &&
       document) {
       seen++;
       bad += !ecl_verifier_run (verifier, document);

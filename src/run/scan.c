@@ -18,6 +18,9 @@ ecl_scan_cleanup (ecl_scan_t *self)
 {
    bson_destroy (&self->filter);
    bson_destroy (&self->batch);
+   if (self->pipeline) {
+      bson_destroy (self->pipeline);
+   }
    ecl_arena_cleanup (&self->arena);
 }
 
@@ -39,11 +42,26 @@ ecl_scan_start (ecl_scan_t *self, const bson_t *filter, bool ordered)
    bson_copy_to (filter, &copy); /* which may be the present one */
    bson_destroy (&self->filter);
    bson_steal (&self->filter, &copy);
+   if (self->pipeline) {
+      bson_destroy (self->pipeline);
+      self->pipeline = NULL;
+   }
    self->ordered = ordered;
+   self->majority = false;
    self->sample = 0;
    self->fields[0] = self->fields[1] = NULL;
    self->seen = 0;
    ecl_scan_restart (self);
+}
+
+void
+ecl_scan_start_pipeline (ecl_scan_t *self, const bson_t *pipeline)
+{
+   bson_t none = BSON_INITIALIZER;
+
+   ecl_scan_start (self, &none, false);
+   self->pipeline = bson_copy (pipeline);
+   bson_destroy (&none);
 }
 
 void
@@ -52,6 +70,21 @@ ecl_scan_restart (ecl_scan_t *self)
    self->cursor = 0;
    self->opened = false;
    forget_batch (self);
+}
+
+static void
+pipeline_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command)
+{
+   bson_t child;
+
+   BSON_APPEND_UTF8 (command, "aggregate", collection);
+   BSON_APPEND_ARRAY (command, "pipeline", self->pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &child);
+   BSON_APPEND_INT32 (&child, "batchSize", (int32_t) batch);
+   bson_append_document_end (command, &child);
+   if (self->majority) {
+      ecl_store_read_concern (command);
+   }
 }
 
 static void
@@ -87,6 +120,10 @@ ecl_scan_command (const ecl_scan_t *self, const char *collection, uint32_t batch
       BSON_APPEND_INT32 (command, "batchSize", (int32_t) batch);
       return;
    }
+   if (self->pipeline) {
+      pipeline_command (self, collection, batch, command);
+      return;
+   }
    if (self->sample) {
       sample_command (self, collection, batch, command);
       return;
@@ -107,6 +144,8 @@ ecl_scan_command (const ecl_scan_t *self, const char *collection, uint32_t batch
       BSON_APPEND_DOCUMENT_BEGIN (command, "hint", &child);
       BSON_APPEND_INT32 (&child, "_id", 1);
       bson_append_document_end (command, &child);
+   }
+   if (self->ordered || self->majority) {
       ecl_store_read_concern (command);
    }
    BSON_APPEND_INT32 (command, "batchSize", (int32_t) batch);

@@ -9,6 +9,8 @@ typedef struct {
    bson_t filter;         /* a document; what is read */
    const char *fields[2]; /* only these (and nothing else); NULL: whole documents */
    int64_t sample;        /* so many at random, of those; 0: all */
+   bson_t *pipeline;      /* in place of filter and fields; NULL: none */
+   bool majority;         /* reads what the majority has, also where it is not ordered */
    bool ordered;          /* by _id, along its index, from what the majority has */
    int64_t cursor;        /* 0: exhausted or not open */
    bool opened;
@@ -28,6 +30,10 @@ ecl_scan_cleanup (ecl_scan_t *self);
 /* Begins a new read; filter is copied. */
 void
 ecl_scan_start (ecl_scan_t *self, const bson_t *filter, bool ordered);
+
+/* The same for what a pipeline gives; copied. */
+void
+ecl_scan_start_pipeline (ecl_scan_t *self, const bson_t *pipeline);
 
 /* The command that brings the next batch: find, or getMore; initialises *command. */
 void

@@ -2,10 +2,12 @@
 #include "run/verify.h"
 
 #include "mql/schema.h"
+#include "upgrade/loads.h"
 
 struct ecl_verifier_t {
    const ecl_chain_t *chain;
    ecl_upgrader_t *upgrader;
+   ecl_lookups_t *lookups; /* NULL where the chain looks nothing up */
    ecl_schema_t *schema; /* NULL where the target has none */
    ecl_eval_t ev;
    ecl_arena_t arena;
@@ -166,6 +168,9 @@ ecl_verifier_new (ecl_upgrades_t *upgrades, const ecl_chain_t *chain, ecl_verify
       ecl_verifier_destroy (self);
       return NULL;
    }
+   if (ecl_chain_looks_up (chain, chain->n_steps, false)) {
+      self->lookups = ecl_lookups_new (upgrades, self->upgrader);
+   }
    note_removed (self);
    return self;
 }
@@ -177,10 +182,18 @@ ecl_verifier_destroy (ecl_verifier_t *self)
       return;
    }
    ecl_upgrader_destroy (self->upgrader);
+   ecl_lookups_destroy (self->lookups);
    ecl_schema_destroy (self->schema);
    ecl_eval_cleanup (&self->ev);
    ecl_arena_cleanup (&self->arena);
    bson_free (self);
+}
+
+bool
+ecl_verifier_ahead (ecl_verifier_t *self, const ecl_scan_t *scan, ecl_world_t *world, const char *database,
+                    bson_error_t *error)
+{
+   return ecl_lookups_ahead (self->lookups, scan, world, database, error);
 }
 
 bool

@@ -66,6 +66,12 @@ ecl_upgrades_destroy (ecl_upgrades_t *self)
    }
 }
 
+const ecl_project_t *
+ecl_upgrades_project (const ecl_upgrades_t *self)
+{
+   return self->project;
+}
+
 ecl_match_t *const *
 ecl_upgrades_detect (const ecl_upgrades_t *self, const ecl_chain_t *chain)
 {

@@ -123,6 +123,12 @@ follow_stage (follow_t *self, const ecl_field_t *stage)
       while (ecl_iter_item (&iter, &name)) {
          follow_unset (self, &name);
       }
+   } else if (ecl_key_is (stage, "$lookup") && ecl_is_document (&stage->value)) {
+      ecl_value_t as = ecl_document_get (&stage->value, "as", 2);
+
+      if (ecl_is_string (&as)) {
+         put (self, as.u.str, top_len (as.u.str, as.len), (source_t){.kind = COMPUTED});
+      }
    } else {
       self->lost = true;
    }

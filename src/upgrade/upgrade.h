@@ -23,6 +23,9 @@ ecl_upgrades_new (const ecl_project_t *project);
 void
 ecl_upgrades_destroy (ecl_upgrades_t *self);
 
+const ecl_project_t *
+ecl_upgrades_project (const ecl_upgrades_t *self);
+
 /* The plan from one place of the chain to another (see ecl_chain_index), the stamp included. Thread safe; the plan
  * belongs to self. Fails where a step on the way has no way down. from == to gives a plan that only stamps. */
 bool
