@@ -87,7 +87,8 @@ class Sdist(sdist):
     """Puts the sources of libeclose into the archive."""
 
     def make_release_tree(self, base_dir, files):
-        super().make_release_tree(base_dir, files)
+        # Sources from outside of this folder would be put outside of the archive's.
+        super().make_release_tree(base_dir, [file for file in files if not file.startswith('..')])
         target = Path(base_dir) / COPY.name
         for folder in ('include', *(f'src/{f}' for f in FOLDERS)):
             shutil.copytree(TOP / folder, target / folder, dirs_exist_ok=True)
