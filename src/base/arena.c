@@ -163,15 +163,6 @@ ecl_arena_alloc_slow (ecl_arena_t *self, size_t size)
 }
 
 void *
-ecl_arena_alloc_array (ecl_arena_t *self, size_t size, size_t n)
-{
-   if (n && size > (SIZE_MAX - 64) / n) {
-      abort ();
-   }
-   return ecl_arena_alloc (self, size * n);
-}
-
-void *
 ecl_arena_grow (ecl_arena_t *self, void *old, size_t old_size, size_t new_size)
 {
    void *p;

@@ -127,7 +127,16 @@ ecl_arena_alloc (ecl_arena_t *self, size_t size)
 /* Aborts where n * sizeof (type) overflows. */
 #define ecl_arena_array(arena, type, n) ((type *) ecl_arena_alloc_array ((arena), sizeof (type), (n)))
 
-void *
-ecl_arena_alloc_array (ecl_arena_t *self, size_t size, size_t n);
+/* No division: it takes as long as the rest together. */
+static inline void *
+ecl_arena_alloc_array (ecl_arena_t *self, size_t size, size_t n)
+{
+   size_t bytes;
+
+   if (ECL_UNLIKELY (__builtin_mul_overflow (size, n, &bytes))) {
+      bytes = SIZE_MAX; /* which the allocation refuses */
+   }
+   return ecl_arena_alloc (self, bytes);
+}
 
 #endif

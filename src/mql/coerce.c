@@ -184,21 +184,34 @@ ecl_check_string_size (const ecl_expr_t *self, ecl_eval_t *ev, uint64_t len)
                          self->op->name, (unsigned long long) len, ECL_BSON_MAX_INTERNAL_SIZE);
 }
 
+static inline unsigned
+continuations (uint64_t word)
+{
+   word = word >> 7 & ~word >> 6 & 0x0101010101010101ull;
+   return (unsigned) (word * 0x0101010101010101ull >> 56);
+}
+
 size_t
 ecl_utf8_count (const char *text, size_t len)
 {
    size_t n = len, i = 0;
+   uint64_t word;
 
+   if (len < 8) {
+      for (; i < len; i++) {
+         n -= ecl_is_continuation (text[i]);
+      }
+      return n;
+   }
    /* Eight bytes at once: those with the top bits 10 are marked, then the marks are added up. */
    for (; i + 8 <= len; i += 8) {
-      uint64_t word;
-
       memcpy (&word, text + i, 8);
-      word = word >> 7 & ~word >> 6 & 0x0101010101010101ull;
-      n -= word * 0x0101010101010101ull >> 56;
+      n -= continuations (word);
    }
-   for (; i < len; i++) {
-      n -= ecl_is_continuation (text[i]);
+   if (i < len) {
+      /* The last eight, without those that are counted. */
+      memcpy (&word, text + len - 8, 8);
+      n -= continuations (BSON_UINT64_FROM_LE (word) >> (8 * (i + 8 - len)));
    }
    return n;
 }

@@ -129,6 +129,25 @@ write_output (const ecl_segment_t *segment, const ecl_run_state_t *state, const 
    return true;
 }
 
+/* Where the buffer may be too small: it is made as large as it has to be. */
+static ECL_NOINLINE bool
+output_exactly (const ecl_plan_t *plan, const ecl_segment_t *segment, const ecl_run_state_t *state, const uint8_t *in,
+                size_t len, ecl_buf_t *buf, uint8_t **end, bson_error_t *error)
+{
+   uint64_t size = output_size (segment, state, len);
+
+   if (size > plan->options.max_size) {
+      return ecl_run_too_large (plan, size, error);
+   }
+   /* With room for the next document's attempt, if that can be had. */
+   if (!ecl_buf_reserve (buf, size + len + OUTPUT_SLACK) && !ecl_buf_reserve (buf, size + OUTPUT_SLACK)) {
+      return ecl_run_too_large (plan, size, error);
+   }
+   BSON_ASSERT (write_output (segment, state, in, len, buf->data, UINT64_MAX, end));
+   BSON_ASSERT ((uint64_t) (*end - buf->data) == size);
+   return true;
+}
+
 bool
 ecl_run_output (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_run_state_t *state, const uint8_t *in,
                 size_t len, const uint8_t **out, size_t *out_len, bson_error_t *error)
@@ -146,16 +165,9 @@ ecl_run_output (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_run_st
    ecl_buf_clear (buf);
    /* The memory of the documents before is mostly enough, with what the input takes and the new elements besides. */
    if (ECL_UNLIKELY (buf->cap < len + OUTPUT_SLACK ||
-                     !write_output (segment, state, in, len, buf->data, buf->cap - len - OUTPUT_SLACK, &end))) {
-      size = output_size (segment, state, len);
-      if (size > plan->options.max_size) {
-         return ecl_run_too_large (plan, size, error);
-      }
-      if (!ecl_buf_reserve (buf, size + len + OUTPUT_SLACK) && !ecl_buf_reserve (buf, size + OUTPUT_SLACK)) {
-         return ecl_run_too_large (plan, size, error);
-      }
-      BSON_ASSERT (write_output (segment, state, in, len, buf->data, UINT64_MAX, &end));
-      BSON_ASSERT ((uint64_t) (end - buf->data) == size);
+                     !write_output (segment, state, in, len, buf->data, buf->cap - len - OUTPUT_SLACK, &end)) &&
+       !output_exactly (plan, segment, state, in, len, buf, &end, error)) {
+      return false;
    }
    size = (uint64_t) (end - buf->data);
    if (ECL_UNLIKELY (size > plan->options.max_size)) {

@@ -185,7 +185,13 @@ ecl_op_split (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
          pieces = ecl_arena_grow (&ev->arena, pieces, cap * sizeof *pieces, 2 * cap * sizeof *pieces);
          cap *= 2;
       }
-      at = ecl_find_bytes (text.u.str, text.len, from, separator.u.str, separator.len);
+      if (separator.len == 1) {
+         const char *found = memchr (text.u.str + from, *separator.u.str, text.len - from);
+
+         at = found ? (size_t) (found - text.u.str) : SIZE_MAX;
+      } else {
+         at = ecl_find_bytes (text.u.str, text.len, from, separator.u.str, separator.len);
+      }
       pieces[n++] = ecl_string (text.u.str + from, (at == SIZE_MAX ? text.len : at) - from);
       from = at + separator.len;
    } while (at != SIZE_MAX);
