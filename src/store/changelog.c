@@ -222,7 +222,8 @@ ecl_changelog_end (const ecl_changelog_t *record, bson_t *command)
    /* clang-format off */
    set = BCON_NEW (
       "state", BCON_UTF8 (state_names[record->state]),
-      "steps", "{", "$literal", BCON_INT32 (record->steps), "}",
+      /* A note that took effect and whose answer was lost stays. */
+      "steps", "{", "$max", "[", BCON_UTF8 ("$steps"), BCON_INT32 (record->steps), "]", "}",
       "seen", BCON_UTF8 ("$$NOW"),
       "ended", BCON_UTF8 ("$$NOW"),
       "duration", "{", "$subtract", "[", "{", "$toLong", BCON_UTF8 ("$$NOW"), "}",
