@@ -1,8 +1,8 @@
 /* Steps in a transaction: all of them, the note that they are done, and the lease touched by its token, or nothing.
  *
- * The note makes it once: a run that dies behind the commit finds the step done. The lease makes it ours: who was
- * granted the lease since has changed its document, and then the commit fails; who is granted it afterwards reads the
- * note.
+ * The note makes it once: a run that dies behind the commit finds the step done, and so does a second try where the
+ * first one's commit took effect without an answer, or takes effect yet. The lease makes it ours: who was granted the
+ * lease since has changed its document, and then the commit fails; who is granted it afterwards reads the note.
  */
 #include "run/migrate-private.h"
 
@@ -10,48 +10,50 @@
 
 #define TRIES 20
 
-/* {update: collection, updates: [{q: {_id, token}, u: {$set: {key: value}}}]} in the transaction; n must be 1. */
+/* Sends an update of one document in the transaction; *n is how many it found. The command goes. */
 static bool
-touch (ecl_migrate_t *self, const char *collection, const char *id, const char *key, int64_t value, bool narrow,
-       ecl_txn_t *txn, bson_error_t *error)
+touch (ecl_migrate_t *self, bson_t *command, ecl_txn_t *txn, int64_t *n, bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, list, one, q, u, set, reply;
-   ecl_call_t call = {.database = self->options->database, .command = &command, .txn = *txn};
+   ecl_call_t call = {.database = self->options->database, .command = command, .txn = *txn};
    bson_iter_t iter;
+   bson_t reply;
    bool good;
 
-   BSON_APPEND_UTF8 (&command, "update", collection);
-   BSON_APPEND_ARRAY_BEGIN (&command, "updates", &list);
-   BSON_APPEND_DOCUMENT_BEGIN (&list, "0", &one);
-   BSON_APPEND_DOCUMENT_BEGIN (&one, "q", &q);
-   BSON_APPEND_UTF8 (&q, "_id", id);
-   BSON_APPEND_INT64 (&q, "token", self->record.token);
-   bson_append_document_end (&one, &q);
-   BSON_APPEND_DOCUMENT_BEGIN (&one, "u", &u);
-   BSON_APPEND_DOCUMENT_BEGIN (&u, "$set", &set);
-   if (narrow) {
-      BSON_APPEND_INT32 (&set, key, (int32_t) value);
-   } else {
-      BSON_APPEND_INT64 (&set, key, value);
-   }
-   bson_append_document_end (&u, &set);
-   bson_append_document_end (&one, &u);
-   bson_append_document_end (&list, &one);
-   bson_append_array_end (&command, &list);
    *txn = ECL_TXN_CONTINUE;
    good = self->world->run_command (self->world, &call, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply,
                                     error) == ECL_REPLY_OK;
    if (good && bson_iter_init_find (&iter, &reply, "writeErrors")) {
-      good =
-         ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "%s could not be written in the transaction", collection);
-   } else if (good && !(bson_iter_init_find (&iter, &reply, "n") && bson_iter_as_int64 (&iter) == 1)) {
-      ecl_holder_lose (self->options->holder);
-      good = ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
-                       "the lease is no longer ours: nothing of the transaction was done");
+      good = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER,
+                       "the records of " ECL_STORE_CHANGELOG " and " ECL_STORE_LEASE
+                       " could not be written in the transaction");
    }
+   *n = good && bson_iter_init_find (&iter, &reply, "n") ? bson_iter_as_int64 (&iter) : 0;
    bson_destroy (&reply);
-   bson_destroy (&command);
+   bson_destroy (command);
    return good;
+}
+
+/* So many steps are done, where one less was. */
+static bool
+note (ecl_migrate_t *self, int32_t steps, ecl_txn_t *txn, int64_t *n, bson_error_t *error)
+{
+   return touch (self,
+                 BCON_NEW ("update", BCON_UTF8 (ECL_STORE_CHANGELOG), "updates", "[", "{", "q", "{", "_id",
+                           BCON_UTF8 (self->record.name), "token", BCON_INT64 (self->record.token), "steps",
+                           BCON_INT32 (steps - 1), "}", "u", "{", "$set", "{", "steps", BCON_INT32 (steps), "}", "}",
+                           "}", "]"),
+                 txn, n, error);
+}
+
+/* Not $set: what changes nothing is no write to a server, and conflicts with nobody's. */
+static bool
+touch_lease (ecl_migrate_t *self, ecl_txn_t *txn, int64_t *n, bson_error_t *error)
+{
+   return touch (self,
+                 BCON_NEW ("update", BCON_UTF8 (ECL_STORE_LEASE), "updates", "[", "{", "q", "{", "_id",
+                           BCON_UTF8 (self->options->holder->name), "token", BCON_INT64 (self->record.token), "}", "u",
+                           "{", "$inc", "{", "touched", BCON_INT64 (1), "}", "}", "}", "]"),
+                 txn, n, error);
 }
 
 static bool
@@ -72,9 +74,9 @@ run_statements (ecl_migrate_t *self, const ecl_act_t *act, ecl_txn_t *txn, bson_
    return true;
 }
 
-/* Whether the record has the note. */
+/* Whether the majority has the note; *ours: the record still is. */
 static bool
-look (ecl_migrate_t *self, int32_t steps, bool *noted, bson_error_t *error)
+look (ecl_migrate_t *self, int32_t steps, bool *noted, bool *ours, bson_error_t *error)
 {
    const ecl_changelog_t *record;
    ecl_history_t history;
@@ -82,7 +84,8 @@ look (ecl_migrate_t *self, int32_t steps, bool *noted, bson_error_t *error)
 
    ecl_history_init (&history);
    good = ecl_history_load (&history, self->world, self->options->database, self->record.name, &record, error);
-   *noted = good && record && record->token == self->record.token && record->steps >= steps;
+   *ours = good && record && record->token == self->record.token;
+   *noted = *ours && record->steps >= steps;
    ecl_history_cleanup (&history);
    return good;
 }
@@ -108,55 +111,115 @@ is_transient (ecl_reply_t result, const bson_error_t *error)
    }
 }
 
+/* Whether it is not known if a commit took effect. */
+static bool
+is_unknown (ecl_reply_t result, const bson_error_t *error)
+{
+   switch (error->code) {
+   case 50:  /* MaxTimeMSExpired */
+   case 64:  /* WriteConcernFailed: it did, and the majority does not have it yet */
+   case 262: /* ExceededTimeLimit */
+      return true;
+   default:
+      return result == ECL_REPLY_LOST;
+   }
+}
+
+static bool
+lost (ecl_migrate_t *self, bson_error_t *error)
+{
+   ecl_holder_lose (self->options->holder);
+   return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
+                    "the lease is no longer ours: nothing of the transaction was done");
+}
+
+typedef enum {
+   TRIED_DONE,
+   TRIED_UNKNOWN, /* it may have taken effect, now or by a try before */
+   TRIED_AGAIN,   /* it did not, and may be tried again */
+   TRIED_FAILED,
+} tried_t;
+
+static tried_t
+failed (const bson_error_t *error)
+{
+   bool own = error->domain >= ECL_DOMAIN_BASE && error->domain <= ECL_DOMAIN_CLI;
+
+   return !own && is_transient (ECL_REPLY_REFUSED, error) ? TRIED_AGAIN : TRIED_FAILED;
+}
+
+/* All of it but the end. TRIED_DONE: to be committed. The note comes first: a try behind one that took effect stops
+ * there, before its statements meet their own effects. The lease comes last: its renewal waits for whoever holds it. */
+static tried_t
+run_all (ecl_migrate_t *self, const ecl_act_t *act, int32_t steps, bson_error_t *error)
+{
+   ecl_txn_t txn = ECL_TXN_BEGIN;
+   int64_t n;
+
+   if (!note (self, steps, &txn, &n, error)) {
+      return failed (error);
+   }
+   if (n != 1) {
+      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "whether a try before took effect is not known");
+      return TRIED_UNKNOWN;
+   }
+   if (!run_statements (self, act, &txn, error) || !touch_lease (self, &txn, &n, error)) {
+      return failed (error);
+   }
+   if (n != 1) {
+      lost (self, error);
+      return TRIED_FAILED;
+   }
+   return TRIED_DONE;
+}
+
+static tried_t
+try_once (ecl_migrate_t *self, const ecl_act_t *act, int32_t steps, bson_error_t *error)
+{
+   tried_t tried = run_all (self, act, steps, error);
+   bool good = tried == TRIED_DONE;
+   bson_t empty = BSON_INITIALIZER, reply;
+   ecl_call_t end = {
+      .database = self->options->database, .command = &empty, .txn = good ? ECL_TXN_COMMIT : ECL_TXN_ABORT};
+   bson_error_t ignored;
+   ecl_reply_t result;
+
+   result = self->world->run_command (self->world, &end, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply,
+                                      good ? error : &ignored);
+   bson_destroy (&reply);
+   if (!good) {
+      return tried;
+   }
+   return result == ECL_REPLY_OK         ? TRIED_DONE
+          : is_unknown (result, error)   ? TRIED_UNKNOWN
+          : is_transient (result, error) ? TRIED_AGAIN
+                                         : TRIED_FAILED;
+}
+
 bool
 ecl_migrate_transaction (ecl_migrate_t *self, const ecl_act_t *act, int32_t steps, bson_error_t *error)
 {
-   bson_t empty = BSON_INITIALIZER, reply;
-
    for (int tries = 1;; tries++) {
-      ecl_call_t end = {.database = self->options->database, .command = &empty, .txn = ECL_TXN_ABORT};
-      ecl_txn_t txn = ECL_TXN_BEGIN;
-      ecl_reply_t result = ECL_REPLY_REFUSED;
-      bool good, noted = false;
+      tried_t tried = try_once (self, act, steps, error);
+      bool noted, ours;
       bson_error_t why;
 
-      good =
-         run_statements (self, act, &txn, error) &&
-         touch (self, ECL_STORE_CHANGELOG, self->record.name, "steps", steps, true, &txn, error) &&
-         touch (self, ECL_STORE_LEASE, self->options->holder->name, "touched", self->record.token, false, &txn, error);
-      if (good) {
-         end.txn = ECL_TXN_COMMIT;
-         result = self->world->run_command (self->world, &end, self->world->now (self->world) + ECL_WORLD_TIMEOUT,
-                                            &reply, error);
-         bson_destroy (&reply);
-         if (result == ECL_REPLY_OK) {
-            return true;
-         }
-      } else {
-         /* What an application or the server made of it stands in the error; a lost answer has no code of the server's.
-          */
-         bool lost = error->code == ECL_ERROR_LEASE && error->domain == ECL_DOMAIN_STORE;
-
-         self->world->run_command (self->world, &end, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply, &why);
-         bson_destroy (&reply);
-         if (lost) {
-            return false;
-         }
-         result =
-            error->domain >= ECL_DOMAIN_BASE && error->domain <= ECL_DOMAIN_CLI ? ECL_REPLY_REFUSED : ECL_REPLY_LOST;
-         result = result == ECL_REPLY_LOST && error->code > 20000 ? ECL_REPLY_REFUSED : result;
+      if (tried == TRIED_DONE) {
+         return true;
       }
       /* Whether it took effect is read, never guessed. */
-      if (end.txn == ECL_TXN_COMMIT && result == ECL_REPLY_LOST) {
-         if (!self->world->wait (self->world, 200) || !look (self, steps, &noted, &why)) {
+      if (tried == TRIED_UNKNOWN) {
+         if (!self->world->wait (self->world, 200) || !look (self, steps, &noted, &ours, &why)) {
             return false;
          }
          if (noted) {
             return true;
          }
+         if (!ours) {
+            return lost (self, error);
+         }
       }
-      if (!is_transient (end.txn == ECL_TXN_COMMIT ? result : ECL_REPLY_REFUSED, error) || tries == TRIES ||
-          !self->world->wait (self->world, 20 * tries)) {
+      if (tried == TRIED_FAILED || tries == TRIES || !self->world->wait (self->world, 20 * tries)) {
          return false;
       }
    }
