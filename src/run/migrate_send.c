@@ -39,6 +39,11 @@ ecl_migrate_send_long (ecl_migrate_t *self, const char *database, const bson_t *
       }
       bson_destroy (reply);
       result = world->run_command (world, &call, sent + LONG_MS, reply, error);
+      /* Done, and the majority does not have it yet: it may still be lost. */
+      if (result == ECL_REPLY_OK && bson_has_field (reply, "writeConcernError")) {
+         ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the majority of the servers did not have it in time");
+         result = ECL_REPLY_LOST;
+      }
       if (result != ECL_REPLY_LOST) {
          return result == ECL_REPLY_OK;
       }
