@@ -1,6 +1,11 @@
-/* Fibers: blocking code that can be left where it blocks. On ucontext, with what AddressSanitizer wants to be told. */
+/* Fibers: blocking code that can be left where it blocks.
+ *
+ * ucontext makes them; after that _setjmp and _longjmp change over, because swapcontext asks the kernel for the mask of
+ * signals each time. AddressSanitizer wants to be told of every change, and only knows that of swapcontext. */
+#undef _FORTIFY_SOURCE /* its longjmp takes another stack for a mistake */
 #include "sim.h"
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -16,10 +21,14 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-#define STACK_SIZE ((size_t) 256 * 1024)
+#define STACK_SIZE ((size_t) 1024 * 1024)
 
 struct fiber_t {
    ucontext_t own, caller;
+#ifndef HAVE_ASAN
+   jmp_buf own_jump, caller_jump;
+   bool entered;
+#endif
    void *stack;
    void (*body) (void *context);
    void *context;
@@ -42,7 +51,14 @@ switch_to (fiber_t *self)
    swapcontext (&self->caller, &self->own);
    __sanitizer_finish_switch_fiber (fake, NULL, NULL);
 #else
-   swapcontext (&self->caller, &self->own);
+   if (_setjmp (self->caller_jump)) {
+      return;
+   }
+   if (self->entered) {
+      _longjmp (self->own_jump, 1);
+   }
+   self->entered = true;
+   setcontext (&self->own);
 #endif
 }
 
@@ -55,7 +71,9 @@ switch_back (fiber_t *self)
    swapcontext (&self->own, &self->caller);
    __sanitizer_finish_switch_fiber (self->fake, &self->caller_bottom, &self->caller_size);
 #else
-   swapcontext (&self->own, &self->caller);
+   if (!_setjmp (self->own_jump)) {
+      _longjmp (self->caller_jump, 1);
+   }
 #endif
 }
 

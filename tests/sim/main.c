@@ -1,18 +1,24 @@
-/* The simulator's front: runs seeds, says which did not hold and how many reached each kind of fault; and runs the
- * mutations, each of which must be found. Prints TAP.
+/* The simulator's front: runs seeds of each story, says which did not hold and how many reached each kind of fault;
+ * kills at each write in turn; and runs the mutations, each of which must be found. Prints TAP.
  *
- *    sim [--seeds N] [--first SEED] [--mutants]
- *    sim --seed SEED [--mutate NAME]             that one, with all that happens
+ *    sim [--seeds N] [--first SEED] [--story NAME] [--kills] [--mutants]
+ *    sim --seed SEED [--story NAME] [--mutate NAME] [--kill-at N --kill before|after|late]   that one, with all that
+ * happens
  */
 #include "sim.h"
 
 #include <getopt.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <time.h>
 
 /* In so many seeds a mutation must show. */
-#define MUTANT_SEEDS 3000
+#define MUTANT_SEEDS 6000
+
+/* Of the systematic kills, with other latencies and applications. */
+#define KILL_SEEDS 8
+
+static const story_t *const stories[] = {&story_steps, &story_categories, &story_webhooks};
+
+#define N_STORIES (sizeof stories / sizeof stories[0])
 
 static const char *const fault_text[] = {
 #define X(name, text) text,
@@ -28,62 +34,114 @@ static const struct {
 #undef X
 };
 
+static const char *const kills[N_KILLS] = {"before", "after", "late"};
+
 static double
 seconds (void)
 {
    struct timespec t;
 
-   clock_gettime (CLOCK_MONOTONIC, &t);
+   clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &t);
    return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
 }
 
-static bool
-run_seeds (uint64_t first, uint64_t n, mutation_t mutation)
+static const story_t *
+story_of (uint64_t seed, const story_t *only)
 {
-   unsigned reached[N_FAULTS] = {0}, events = 0;
+   return only ? only : stories[seed % N_STORIES];
+}
+
+static void
+say_again (const sim_options_t *options, const char *wrong)
+{
+   printf ("# seed %" PRIu64 ", story %s: %s\n#    again: sim --seed %" PRIu64 " --story %s", options->seed,
+           options->story->name, wrong, options->seed, options->story->name);
+   if (options->mutation) {
+      printf (" --mutate %s", mutations[options->mutation].key);
+   }
+   if (options->kill_at) {
+      printf (" --kill-at %u --kill %s", options->kill_at, kills[options->kill]);
+   }
+   putchar ('\n');
+}
+
+static bool
+run_seeds (uint64_t first, uint64_t n, const story_t *only, mutation_t mutation)
+{
+   unsigned reached[N_FAULTS] = {0};
    double begin = seconds ();
-   char wrong[512];
+   sim_result_t result = {0};
    bool good = true;
 
    for (uint64_t seed = first; seed < first + n; seed++) {
-      unsigned faults = 0;
+      sim_options_t options = {.story = story_of (seed, only), .seed = seed, .mutation = mutation};
 
-      if (!sim_run (seed, mutation, false, &faults, &events, wrong)) {
-         printf ("# seed %" PRIu64 ": %s\n#    again: sim --seed %" PRIu64 "%s%s\n", seed, wrong, seed,
-                 mutation ? " --mutate " : "", mutation ? mutations[mutation].key : "");
+      result.faults = 0;
+      if (!sim_run (&options, &result)) {
+         say_again (&options, result.wrong);
          good = false;
          break;
       }
       for (size_t i = 0; i < N_FAULTS; i++) {
-         reached[i] += faults >> i & 1;
+         reached[i] += result.faults >> i & 1;
       }
    }
    for (size_t i = 0; good && i < N_FAULTS; i++) {
       printf ("# %7u seeds: %s\n", reached[i], fault_text[i]);
-      if (!reached[i] && n >= 1000) {
+      if (!reached[i] && n >= 3000 && !only) {
          printf ("#    none of the seeds reached it\n");
          good = false;
       }
    }
-   printf ("# %u events in %.1f s\n", events, seconds () - begin);
+   printf ("# %u events in %.1f s of CPU\n", result.events, seconds () - begin);
    return good;
+}
+
+/* At each write, before and after it took effect, and such that it takes effect late. */
+static bool
+run_kills (const story_t *story)
+{
+   unsigned runs = 0;
+
+   for (uint64_t seed = 1; seed <= KILL_SEEDS; seed++) {
+      for (int kill = 0; kill < N_KILLS; kill++) {
+         sim_result_t result = {.writes = 1};
+
+         for (unsigned at = 1; at <= result.writes; at++) {
+            sim_options_t options = {.story = story, .seed = seed, .kill_at = at, .kill = (kill_t) kill};
+
+            runs++;
+            if (!sim_run (&options, &result)) {
+               say_again (&options, result.wrong);
+               return false;
+            }
+            /* Where it was killed it wrote no more: there may be one more. */
+            result.writes += result.writes == at;
+         }
+      }
+   }
+   printf ("# %u runs\n", runs);
+   return true;
 }
 
 /* Returns whether a seed found it. */
 static bool
-run_mutant (mutation_t mutation)
+run_mutant (mutation_t mutation, const story_t *only)
 {
-   unsigned faults = 0, events = 0;
-   char wrong[512];
+   sim_result_t result = {0};
 
    for (uint64_t seed = 1; seed <= MUTANT_SEEDS; seed++) {
-      if (!sim_run (seed, mutation, false, &faults, &events, wrong)) {
-         printf ("# found by seed %" PRIu64 ": %s\n", seed, wrong);
+      sim_options_t options = {.story = story_of (seed, only), .seed = seed, .mutation = mutation};
+
+      if (!sim_run (&options, &result)) {
+         printf ("# found by seed %" PRIu64 " of %s: %s\n", seed, options.story->name, result.wrong);
          return true;
       }
    }
    return false;
 }
+
+/* ---- the command line ---- */
 
 static uint64_t
 number (const char *text)
@@ -110,22 +168,68 @@ mutation_of (const char *key)
    exit (2);
 }
 
+static const story_t *
+story_named (const char *name)
+{
+   for (size_t i = 0; i < N_STORIES; i++) {
+      if (strcmp (stories[i]->name, name) == 0) {
+         return stories[i];
+      }
+   }
+   fprintf (stderr, "sim: no story \"%s\"\n", name);
+   exit (2);
+}
+
+static kill_t
+kill_named (const char *name)
+{
+   for (size_t i = 0; i < N_KILLS; i++) {
+      if (strcmp (kills[i], name) == 0) {
+         return (kill_t) i;
+      }
+   }
+   fprintf (stderr, "sim: a process is killed before, after or late, not \"%s\"\n", name);
+   exit (2);
+}
+
+static bool
+run_all (uint64_t first, uint64_t n, const story_t *only, bool each, bool mutants)
+{
+   size_t tests = 1 + (each ? N_STORIES : 0) + (mutants ? N_MUTATIONS - 1 : 0), test = 1;
+   bool good = run_seeds (first, n, only, MUTATE_NONE), one;
+
+   printf ("1..%zu\n", tests);
+   printf ("%s %zu - the properties hold in %" PRIu64 " seeds\n", good ? "ok" : "not ok", test++, n);
+   for (size_t i = 0; each && i < N_STORIES; i++) {
+      one = run_kills (stories[i]);
+      printf ("%s %zu - killed at each write: %s\n", one ? "ok" : "not ok", test++, stories[i]->name);
+      good &= one;
+   }
+   for (size_t i = 1; mutants && i < N_MUTATIONS; i++) {
+      one = run_mutant ((mutation_t) i, only);
+      printf ("%s %zu - found: %s\n", one ? "ok" : "not ok", test++, mutations[i].text);
+      good &= one;
+   }
+   return good;
+}
+
 int
 main (int argc, char **argv)
 {
-   static const struct option options[] = {
-      {"seeds", required_argument, NULL, 'n'},  {"first", required_argument, NULL, 'f'},
-      {"seed", required_argument, NULL, 's'},   {"mutants", no_argument, NULL, 'm'},
-      {"mutate", required_argument, NULL, 'M'}, {NULL, 0, NULL, 0},
+   static const struct option long_options[] = {
+      {"seeds", required_argument, NULL, 'n'}, {"first", required_argument, NULL, 'f'},
+      {"seed", required_argument, NULL, 's'},  {"story", required_argument, NULL, 'S'},
+      {"mutants", no_argument, NULL, 'm'},     {"mutate", required_argument, NULL, 'M'},
+      {"kills", no_argument, NULL, 'k'},       {"kill-at", required_argument, NULL, 'a'},
+      {"kill", required_argument, NULL, 'K'},  {NULL, 0, NULL, 0},
    };
-   uint64_t n = 10000, first = 1, only = 0;
-   mutation_t mutation = MUTATE_NONE;
-   bool mutants = false, single = false, good;
-   unsigned faults = 0, events = 0;
-   char wrong[512];
+   uint64_t n = 10000, first = 1;
+   sim_options_t options = {.verbose = true};
+   bool mutants = false, each = false, single = false, good;
+   sim_result_t result = {0};
    int option;
 
-   while ((option = getopt_long (argc, argv, "", options, NULL)) != -1) {
+   while ((option = getopt_long (argc, argv, "", long_options, NULL)) != -1) {
       switch (option) {
       case 'n':
          n = number (optarg);
@@ -134,32 +238,38 @@ main (int argc, char **argv)
          first = number (optarg);
          break;
       case 's':
-         only = number (optarg);
+         options.seed = number (optarg);
          single = true;
+         break;
+      case 'S':
+         options.story = story_named (optarg);
          break;
       case 'm':
          mutants = true;
          break;
       case 'M':
-         mutation = mutation_of (optarg);
+         options.mutation = mutation_of (optarg);
+         break;
+      case 'k':
+         each = true;
+         break;
+      case 'a':
+         options.kill_at = (unsigned) number (optarg);
+         break;
+      case 'K':
+         options.kill = kill_named (optarg);
          break;
       default:
          return 2;
       }
    }
    if (single) {
-      good = sim_run (only, mutation, true, &faults, &events, wrong);
-      printf ("%s\n", good ? "all properties hold" : wrong);
-      return !good;
+      options.story = story_of (options.seed, options.story);
+      good = sim_run (&options, &result);
+      printf ("%s\n", good ? "all properties hold" : result.wrong);
+   } else {
+      good = run_all (first, n, options.story, each, mutants);
    }
-   printf ("1..%d\n", mutants ? N_MUTATIONS : 1);
-   good = run_seeds (first, n, mutation);
-   printf ("%s 1 - the properties hold in %" PRIu64 " seeds\n", good ? "ok" : "not ok", n);
-   for (size_t i = 1; mutants && i < N_MUTATIONS; i++) {
-      bool found = run_mutant ((mutation_t) i);
-
-      printf ("%s %zu - found: %s\n", found ? "ok" : "not ok", i + 1, mutations[i].text);
-      good &= found;
-   }
+   sim_cleanup ();
    return !good;
 }

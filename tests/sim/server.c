@@ -1,378 +1,540 @@
-/* A server in memory: the commands that eclose sends, on a few documents. Filters and pipelines by eclose's own engine.
+/* A server in memory: its documents, the oplog and the majority, transactions, and which command it is.
  *
  * What is written is current at once, and the majority's a little later, in the order of the oplog. A reader with read
- * concern majority sees the latter; a primary that steps down may lose the rest.
+ * concern majority sees the latter; a primary that steps down may lose the rest. A transaction keeps its writes until
+ * it commits; who meets them waits, and another transaction that does is refused. (Unlike the real one's, its reads see
+ * what was written since it began; a write there is refused all the same.)
  */
 #include "sim.h"
 
-#include "mql/match.h"
-#include "mql/plan.h"
+#include "upgrade/append.h"
 
-typedef struct {
-   server_t *server;
-   sim_t *sim;
-   const sender_t *sender;
-   const bson_t *command;
-   int64_t now, lag;
-} call_t;
+/* transactionLifetimeLimitSeconds */
+#define TXN_LIFETIME 60000
+
+enum { NO_SUCH_TRANSACTION = 251, TRANSACTION_TOO_OLD = 225, WRITE_CONFLICT = 112, DUPLICATE_KEY = 11000 };
 
 void
 server_init (server_t *self)
 {
    memset (self, 0, sizeof *self);
-   self->ev = bson_malloc0 (sizeof *self->ev);
-   ecl_eval_init (self->ev);
 }
 
 static void
-drop (bson_t **value)
+drop (blob_t **value)
 {
-   if (*value) {
-      bson_destroy (*value);
-      *value = NULL;
-   }
+   blob_unref (*value);
+   *value = NULL;
+}
+
+static void
+cursor_close (cursor_t *self)
+{
+   drop (&self->filter);
+   drop (&self->after);
+   rows_cleanup (&self->rows);
+   memset (self, 0, sizeof *self);
 }
 
 void
 server_cleanup (server_t *self)
 {
-   for (size_t i = 0; i < self->n; i++) {
-      drop (&self->documents[i].current);
-      drop (&self->documents[i].majority);
+   for (size_t i = 0; i < MAX_PROCESSES; i++) {
+      server_abort (self, &self->txns[i]);
+      bson_free (self->txns[i].slots);
    }
-   for (size_t i = 0; i < self->n_pending; i++) {
+   for (size_t i = 0; i < MAX_CURSORS; i++) {
+      cursor_close (&self->cursors[i]);
+   }
+   for (size_t i = self->first; i < self->n_pending; i++) {
       drop (&self->pending[i].value);
    }
-   ecl_eval_cleanup (self->ev);
-   bson_free (self->ev);
-}
-
-static bson_t *
-copy (const bson_t *value)
-{
-   return value ? bson_copy (value) : NULL;
-}
-
-void
-server_settle (server_t *self, int64_t now)
-{
-   size_t n = 0;
-
-   while (n < self->n_pending && self->pending[n].safe <= now) {
-      document_t *document = &self->documents[self->pending[n].document];
-
-      drop (&document->majority);
-      document->majority = self->pending[n++].value;
-   }
-   memmove (self->pending, self->pending + n, (self->n_pending - n) * sizeof self->pending[0]);
-   self->n_pending -= n;
-}
-
-size_t
-server_roll_back (server_t *self)
-{
-   size_t n = self->n_pending;
-
-   for (size_t i = 0; i < n; i++) {
-      drop (&self->pending[i].value);
-   }
-   self->n_pending = 0;
+   bson_free (self->pending);
    for (size_t i = 0; i < self->n; i++) {
-      drop (&self->documents[i].current);
-      self->documents[i].current = copy (self->documents[i].majority);
-   }
-   return n;
-}
+      for (size_t j = 0; j < self->collections[i].n; j++) {
+         slot_t *slot = self->collections[i].slots[j];
 
-static document_t *
-place (server_t *self, const char *collection, const char *id, bool make)
-{
-   for (size_t i = 0; i < self->n; i++) {
-      if (strcmp (self->documents[i].id, id) == 0 && strcmp (self->documents[i].collection, collection) == 0) {
-         return &self->documents[i];
+         drop (&slot->current);
+         drop (&slot->majority);
+         drop (&slot->key);
+         bson_free (slot);
       }
+      bson_free (self->collections[i].slots);
    }
-   if (!make) {
-      return NULL;
-   }
-   BSON_ASSERT (self->n < MAX_DOCUMENTS);
-   bson_strncpy (self->documents[self->n].collection, collection, sizeof self->documents[0].collection);
-   bson_strncpy (self->documents[self->n].id, id, sizeof self->documents[0].id);
-   return &self->documents[self->n++];
 }
 
-const bson_t *
-server_get (const server_t *self, const char *collection, const char *id, bool majority)
+/* ---- places ---- */
+
+const collection_t *
+server_collection (const server_t *self, const char *name)
 {
    for (size_t i = 0; i < self->n; i++) {
-      const document_t *document = &self->documents[i];
-
-      if (strcmp (document->id, id) == 0 && strcmp (document->collection, collection) == 0) {
-         return majority ? document->majority : document->current;
+      if (strcmp (self->collections[i].name, name) == 0) {
+         return &self->collections[i];
       }
    }
    return NULL;
 }
 
-static void
-store (server_t *self, document_t *document, const bson_t *value, int64_t safe)
+collection_t *
+server_place (server_t *self, const char *name)
 {
-   BSON_ASSERT (self->n_pending < MAX_PENDING);
-   drop (&document->current);
-   document->current = copy (value);
-   self->last_safe = safe > self->last_safe ? safe : self->last_safe;
-   self->pending[self->n_pending].document = (size_t) (document - self->documents);
-   self->pending[self->n_pending].value = copy (value);
-   self->pending[self->n_pending++].safe = self->last_safe;
+   collection_t *found = (collection_t *) server_collection (self, name);
+
+   if (!found) {
+      BSON_ASSERT (self->n < MAX_COLLECTIONS);
+      found = &self->collections[self->n++];
+      bson_strncpy (found->name, name, sizeof found->name);
+   }
+   return found;
+}
+
+slot_t *
+server_slot (collection_t *collection, const ecl_value_t *id, bool make)
+{
+   size_t low = 0, high = collection->n;
+   bson_t key = BSON_INITIALIZER;
+   slot_t *slot;
+
+   while (low < high) {
+      size_t middle = low + (high - low) / 2;
+      int order = ecl_compare (id, &collection->slots[middle]->id);
+
+      if (order == 0) {
+         bson_destroy (&key);
+         return collection->slots[middle];
+      }
+      if (order < 0) {
+         high = middle;
+      } else {
+         low = middle + 1;
+      }
+   }
+   if (!make) {
+      bson_destroy (&key);
+      return NULL;
+   }
+   if (collection->n == collection->cap) {
+      collection->cap = 2 * collection->cap + 16;
+      collection->slots = bson_realloc (collection->slots, collection->cap * sizeof (slot_t *));
+   }
+   memmove (collection->slots + low + 1, collection->slots + low, (collection->n - low) * sizeof (slot_t *));
+   collection->n++;
+   slot = bson_malloc0 (sizeof *slot);
+   slot->collection = collection;
+   ecl_append_value (&key, "_id", id);
+   slot->key = blob_of (&key);
+   slot->id = blob_get (slot->key, "_id");
+   collection->slots[low] = slot;
+   return slot;
+}
+
+const blob_t *
+server_get (const server_t *self, const char *collection, const ecl_value_t *id, bool majority)
+{
+   const collection_t *place = server_collection (self, collection);
+   const slot_t *slot = place ? server_slot ((collection_t *) place, id, false) : NULL;
+
+   return !slot ? NULL : majority ? slot->majority : slot->current;
+}
+
+const blob_t *
+server_get_text (const server_t *self, const char *collection, const char *id, bool majority)
+{
+   ecl_value_t key = ecl_string (id, strlen (id));
+
+   return server_get (self, collection, &key, majority);
 }
 
 void
-server_remove (server_t *self, const char *collection, const char *id)
+server_put (server_t *self, const char *collection, blob_t *document)
 {
-   document_t *document = place (self, collection, id, false);
+   ecl_value_t id = blob_get (document, "_id");
+   slot_t *slot = server_slot (server_place (self, collection), &id, true);
 
-   if (document && document->current) {
-      store (self, document, NULL, self->last_safe);
+   BSON_ASSERT (!slot->current);
+   slot->current = document;
+   slot->majority = blob_ref (document);
+}
+
+/* ---- the oplog ---- */
+
+void
+server_settle (server_t *self, int64_t now)
+{
+   while (self->first < self->n_pending && self->pending[self->first].safe <= now) {
+      pending_t *one = &self->pending[self->first++];
+
+      drop (&one->slot->majority);
+      one->slot->majority = one->value;
+   }
+   if (self->first == self->n_pending) {
+      self->first = self->n_pending = 0;
+   }
+   for (size_t i = 0; i < MAX_PROCESSES; i++) {
+      if (self->txns[i].open && now != INT64_MAX && now > self->txns[i].began + TXN_LIFETIME) {
+         server_abort (self, &self->txns[i]);
+      }
    }
 }
 
-/* ---- reading commands ---- */
+/* Takes the reference. */
+static void
+store (server_t *self, slot_t *slot, blob_t *value, int64_t safe)
+{
+   self->last_safe = safe > self->last_safe ? safe : self->last_safe;
+   drop (&slot->current);
+   slot->current = value;
+   slot->version = ++self->version;
+   if (self->n_pending == self->cap_pending) {
+      self->cap_pending = 2 * self->cap_pending + 32;
+      self->pending = bson_realloc (self->pending, self->cap_pending * sizeof *self->pending);
+   }
+   self->pending[self->n_pending++] = (pending_t){.slot = slot, .value = blob_ref (value), .safe = self->last_safe};
+}
+
+void
+server_step_down (server_t *self)
+{
+   for (size_t i = 0; i < MAX_PROCESSES; i++) {
+      server_abort (self, &self->txns[i]);
+   }
+   for (size_t i = 0; i < MAX_CURSORS; i++) {
+      cursor_close (&self->cursors[i]);
+   }
+}
+
+size_t
+server_roll_back (server_t *self, int64_t now)
+{
+   size_t n = self->n_pending - self->first;
+
+   for (size_t i = self->first; i < self->n_pending; i++) {
+      slot_t *slot = self->pending[i].slot;
+
+      drop (&self->pending[i].value);
+      drop (&slot->current);
+      slot->current = blob_ref (slot->majority);
+      slot->version = ++self->version;
+   }
+   self->first = self->n_pending = 0;
+   for (size_t i = 0; i < MAX_PROCESSES; i++) {
+      self->txns[i].committed = self->txns[i].safe > now ? 0 : self->txns[i].committed;
+   }
+   for (size_t i = 0; i < self->n; i++) {
+      collection_t *collection = &self->collections[i];
+
+      while (collection->n_unique && collection->unique[collection->n_unique - 1].safe > now) {
+         collection->n_unique--;
+      }
+   }
+   return n;
+}
+
+void
+server_remove (server_t *self, const char *collection, const char *id, int64_t now)
+{
+   ecl_value_t key = ecl_string (id, strlen (id));
+   slot_t *slot = server_slot (server_place (self, collection), &key, false);
+
+   if (slot && slot->current && !slot->lock) {
+      store (self, slot, NULL, now);
+   }
+}
+
+/* ---- writing ---- */
+
+const blob_t *
+server_seen (const execution_t *self, const slot_t *slot, bool majority)
+{
+   if (self->txn && slot->lock == self->txn) {
+      return slot->buffered;
+   }
+   return majority ? slot->majority : slot->current;
+}
 
 static bool
-get_document (const bson_t *from, const char *field, bson_t *out)
+same_key (const unique_t *unique, const blob_t *a, const blob_t *b)
 {
-   const uint8_t *data;
-   bson_iter_t iter;
-   uint32_t len;
+   for (size_t i = 0; i < unique->n; i++) {
+      ecl_value_t left = blob_get (a, unique->fields[i]), right = blob_get (b, unique->fields[i]);
 
-   if (!bson_iter_init_find (&iter, from, field)) {
+      if (!ecl_equal (&left, &right)) {
+         return false;
+      }
+   }
+   return true;
+}
+
+static bool
+is_double (const execution_t *self, const slot_t *slot, const blob_t *value)
+{
+   const collection_t *collection = slot->collection;
+
+   for (size_t i = 0; value && i < collection->n_unique; i++) {
+      for (size_t j = 0; j < collection->n; j++) {
+         const blob_t *other = server_seen (self, collection->slots[j], false);
+
+         if (other && collection->slots[j] != slot && same_key (&collection->unique[i], other, value)) {
+            return true;
+         }
+      }
+   }
+   return false;
+}
+
+bool
+server_write (execution_t *self, slot_t *slot, blob_t *value, int32_t *code)
+{
+   txn_t *txn = self->txn;
+
+   *code = 0;
+   if (is_double (self, slot, value)) {
+      *code = DUPLICATE_KEY;
+   } else if (txn && slot->lock != txn && (slot->lock || slot->version > txn->version)) {
+      *code = WRITE_CONFLICT;
+      sim_reached (self->sim, FAULT_CONFLICT);
+   }
+   if (*code) {
+      blob_unref (value);
       return false;
    }
-   if (BSON_ITER_HOLDS_DOCUMENT (&iter)) {
-      bson_iter_document (&iter, &len, &data);
-   } else if (BSON_ITER_HOLDS_ARRAY (&iter)) {
-      bson_iter_array (&iter, &len, &data);
-   } else {
-      return false;
+   if (!txn) {
+      check_write (self->sim, self->sender, slot->collection->name, slot->current, value);
+      store (self->server, slot, value, self->now + self->lag);
+      return true;
    }
-   return bson_init_static (out, data, len);
-}
-
-static bool
-flag (const bson_t *from, const char *field)
-{
-   bson_iter_t iter;
-
-   return bson_iter_init_find (&iter, from, field) && bson_iter_as_bool (&iter);
-}
-
-static bool
-matches (call_t *call, const bson_t *filter, const bson_t *document)
-{
-   ecl_value_t f = ecl_raw_document (bson_get_data (filter), filter->len);
-   ecl_value_t d = ecl_raw_document (bson_get_data (document), document->len);
-   ecl_match_options_t options = {.allow_now = true};
-   ecl_match_t *match = ecl_match_new (&f, &options);
-   bson_error_t error;
-   bool matched;
-
-   BSON_ASSERT (match);
-   ecl_arena_reset (&call->server->ev->arena);
-   BSON_ASSERT (ecl_match_run (match, call->server->ev, &d, &matched, &error));
-   ecl_match_destroy (match);
-   return matched;
-}
-
-/* The document after an update's pipeline. */
-static bson_t *
-apply (call_t *call, const bson_t *pipeline, const bson_t *document)
-{
-   ecl_value_t stages = ecl_raw_document (bson_get_data (pipeline), pipeline->len);
-   ecl_plan_options_t options = {.allow_now = true, .update = true};
-   ecl_plan_t *plan = ecl_plan_new (&options);
-   const uint8_t *out;
-   bson_error_t error;
-   size_t len;
-
-   stages.type = BSON_TYPE_ARRAY;
-   BSON_ASSERT (ecl_plan_add_pipeline (plan, &stages, NULL));
-   ecl_plan_link (plan);
-   call->server->ev->now = call->now + call->server->offset;
-   if (!ecl_plan_run (plan, call->server->ev, bson_get_data (document), document->len, &out, &len, &error)) {
-      fprintf (stderr, "sim: an update failed: %s\n", error.message);
-      abort ();
+   if (!slot->lock) {
+      if (txn->n == txn->cap) {
+         txn->cap = 2 * txn->cap + 8;
+         txn->slots = bson_realloc (txn->slots, txn->cap * sizeof *txn->slots);
+      }
+      txn->slots[txn->n++] = slot;
+      slot->lock = txn;
    }
-   ecl_plan_destroy (plan);
-   return bson_new_from_data (out, len);
+   drop (&slot->buffered);
+   slot->buffered = value;
+   return true;
+}
+
+/* ---- transactions ---- */
+
+void
+server_abort (server_t *self, txn_t *txn)
+{
+   (void) self;
+   for (size_t i = 0; i < txn->n; i++) {
+      drop (&txn->slots[i]->buffered);
+      txn->slots[i]->lock = NULL;
+   }
+   txn->n = 0;
+   txn->open = false;
+}
+
+static void
+commit (execution_t *self, txn_t *txn)
+{
+   if (self->sender->effect) {
+      check_effect (self->sim, self->sender);
+   }
+   for (size_t i = 0; i < txn->n; i++) {
+      slot_t *slot = txn->slots[i];
+      blob_t *value = slot->buffered;
+
+      slot->buffered = NULL;
+      slot->lock = NULL;
+      check_write (self->sim, self->sender, slot->collection->name, slot->current, value);
+      store (self->server, slot, value, self->now + self->lag);
+   }
+   txn->n = 0;
+   txn->open = false;
+   txn->committed = txn->number;
+   txn->safe = self->server->last_safe;
+}
+
+/* Before a command of a transaction; a code where it cannot be. */
+static int32_t
+enter (execution_t *self)
+{
+   txn_t *txn = &self->server->txns[self->sender->process->index];
+   int64_t number = self->sender->txn_number;
+
+   if (number < txn->number) {
+      return TRANSACTION_TOO_OLD;
+   }
+   if (self->sender->txn == ECL_TXN_BEGIN) {
+      server_abort (self->server, txn);
+      txn->number = number;
+      txn->open = true;
+      txn->began = self->now;
+      txn->version = self->server->version;
+   } else if (number != txn->number || (!txn->open && txn->committed != number)) {
+      return NO_SUCH_TRANSACTION;
+   }
+   self->txn = txn;
+   return 0;
+}
+
+static int32_t
+run_in_transaction (execution_t *self)
+{
+   int32_t code = enter (self);
+   txn_t *txn = self->txn;
+
+   if (code) {
+      return code;
+   }
+   switch (self->sender->txn) {
+   case ECL_TXN_COMMIT:
+      if (txn->open) {
+         commit (self, txn);
+      }
+      return 0;
+   case ECL_TXN_ABORT:
+      server_abort (self->server, txn);
+      return 0;
+   default:
+      if (!txn->open) {
+         return NO_SUCH_TRANSACTION;
+      }
+      code = server_run_write (self);
+      if (code == -1) {
+         code = server_run_read (self);
+      }
+      if (code) {
+         server_abort (self->server, txn);
+      }
+      return code;
+   }
 }
 
 /* ---- commands ---- */
 
-/* The one document that a filter by _id names. Filters of eclose's own records all do. */
-static void
-target (const bson_t *filter, char id[48])
+ecl_value_t
+command_get (const execution_t *self, const char *field)
 {
-   bson_iter_t iter;
-
-   BSON_ASSERT (bson_iter_init_find (&iter, filter, "_id") && BSON_ITER_HOLDS_UTF8 (&iter));
-   bson_strncpy (id, bson_iter_utf8 (&iter, NULL), 48);
+   return ecl_document_get (&self->command, field, strlen (field));
 }
 
-/* Returns whether a document was matched or inserted; *document is it. */
+/* Whether a statement on this collection meets what a transaction wrote and did not commit. */
 static bool
-update_one (call_t *call, const char *collection, const bson_t *filter, const bson_t *pipeline, bool upsert,
-            document_t **document)
+is_blocked (const execution_t *self)
 {
-   bson_t empty = BSON_INITIALIZER, *after;
-   const bson_t *before;
-   char id[48];
+   const collection_t *collection = self->collection;
 
-   target (filter, id);
-   *document = place (call->server, collection, id, upsert);
-   before = *document ? (*document)->current : NULL;
-   if (before ? !matches (call, filter, before) : !upsert) {
-      bson_destroy (&empty);
-      return false;
-   }
-   if (!before) {
-      BSON_APPEND_UTF8 (&empty, "_id", id);
-   }
-   after = apply (call, pipeline, before ? before : &empty);
-   if (!before || !bson_equal (before, after)) {
-      check_write (call->sim, call->sender, collection, before, after);
-      store (call->server, *document, after, call->now + call->lag);
-   }
-   bson_destroy (after);
-   bson_destroy (&empty);
-   return true;
-}
-
-static void
-run_find_and_modify (call_t *call, const char *collection, bson_t *reply)
-{
-   document_t *document;
-   bson_t query, update;
-
-   BSON_ASSERT (get_document (call->command, "query", &query) && get_document (call->command, "update", &update));
-   if (update_one (call, collection, &query, &update, flag (call->command, "upsert"), &document)) {
-      BSON_APPEND_DOCUMENT (reply, "value", document->current);
-   } else {
-      BSON_APPEND_NULL (reply, "value");
-   }
-}
-
-static void
-run_update (call_t *call, const char *collection, bson_t *reply)
-{
-   bson_t updates, one, query, pipeline;
-   bson_iter_t iter;
-   int32_t n = 0;
-
-   BSON_ASSERT (get_document (call->command, "updates", &updates) && bson_iter_init (&iter, &updates));
-   while (bson_iter_next (&iter)) {
-      const uint8_t *data;
-      document_t *document;
-      uint32_t len;
-
-      bson_iter_document (&iter, &len, &data);
-      BSON_ASSERT (bson_init_static (&one, data, len) && get_document (&one, "q", &query) &&
-                   get_document (&one, "u", &pipeline));
-      n += update_one (call, collection, &query, &pipeline, flag (&one, "upsert"), &document);
-   }
-   BSON_APPEND_INT32 (reply, "n", n);
-}
-
-static int
-by_id (const void *a, const void *b)
-{
-   return strcmp ((*(const document_t *const *) a)->id, (*(const document_t *const *) b)->id);
-}
-
-static void
-run_find (call_t *call, const char *collection, bson_t *reply)
-{
-   const document_t *found[MAX_DOCUMENTS];
-   bson_t filter, cursor, batch;
-   size_t n = 0;
-
-   BSON_ASSERT (get_document (call->command, "filter", &filter));
-   for (size_t i = 0; i < call->server->n; i++) {
-      const document_t *document = &call->server->documents[i];
-
-      if (document->majority && strcmp (document->collection, collection) == 0 &&
-          matches (call, &filter, document->majority)) {
-         found[n++] = document;
+   for (size_t i = 0; i < collection->n; i++) {
+      if (collection->slots[i]->lock) {
+         return true;
       }
    }
-   qsort (found, n, sizeof found[0], by_id);
-   BSON_APPEND_DOCUMENT_BEGIN (reply, "cursor", &cursor);
-   BSON_APPEND_ARRAY_BEGIN (&cursor, "firstBatch", &batch);
-   for (size_t i = 0; i < n; i++) {
-      char buffer[16];
-      const char *key;
-
-      bson_uint32_to_string ((uint32_t) i, &key, buffer, sizeof buffer);
-      BSON_APPEND_DOCUMENT (&batch, key, found[i]->majority);
-   }
-   bson_append_array_end (&cursor, &batch);
-   BSON_APPEND_INT64 (&cursor, "id", 0);
-   bson_append_document_end (reply, &cursor);
+   return false;
 }
 
 /* Statements of those sessions that run now come to their end without effect. */
 static void
-run_kill (call_t *call)
+kill_sessions (execution_t *self)
 {
-   bson_iter_t iter, one;
+   ecl_value_t list = command_get (self, "killSessions"), one, id;
+   sim_t *sim = self->sim;
+   ecl_iter_t iter;
 
-   call->sender->process->kill_done = call->now;
-   BSON_ASSERT (bson_iter_init_find (&iter, call->command, "killSessions") && bson_iter_recurse (&iter, &one));
-   while (bson_iter_next (&one)) {
-      const uint8_t *data;
-      bson_iter_t id;
-      uint32_t len;
-
-      BSON_ASSERT (bson_iter_recurse (&one, &id) && bson_iter_find (&id, "id"));
-      bson_iter_binary (&id, NULL, &len, &data);
+   if (self->sender->process) {
+      self->sender->process->kill_done = self->now;
+   }
+   ecl_iter_init (&iter, &list);
+   while (ecl_iter_item (&iter, &one)) {
+      id = ecl_document_get (&one, "id", 2);
       for (size_t i = 0; i < MAX_MESSAGES; i++) {
-         message_t *message = &call->sim->messages[i];
+         message_t *message = &sim->messages[i];
 
-         if (message->stage == MSG_RUNNING && memcmp (message->sender.session, data, 16) == 0) {
+         if (message->stage == MSG_RUNNING && !message->sender.heart &&
+             memcmp (message->sender.session, id.u.raw, 16) == 0) {
             message->refused = true;
-            message->at = call->now;
-            sim_reached (call->sim, FAULT_ENDED);
+            message->at = self->now;
+            sim_reached (sim, FAULT_ENDED);
+         }
+      }
+      for (size_t i = 0; i < sim->n_processes; i++) {
+         if (memcmp (sim->processes[i].session, id.u.raw, 16) == 0) {
+            server_abort (self->server, &self->server->txns[i]);
+            for (size_t j = 0; j < MAX_CURSORS; j++) {
+               if (self->server->cursors[j].id && self->server->cursors[j].owner == (int) i) {
+                  cursor_close (&self->server->cursors[j]);
+               }
+            }
          }
       }
    }
 }
 
-void
-server_execute (server_t *self, sim_t *sim, const sender_t *sender, const bson_t *command, int64_t now, int64_t lag,
-                bson_t *reply, int64_t *safe)
+static bool
+wants_majority (const execution_t *self)
 {
-   call_t call = {.server = self, .sim = sim, .sender = sender, .command = command, .now = now, .lag = lag};
-   const char *name, *collection;
-   bson_iter_t iter;
+   ecl_value_t concern = command_get (self, "writeConcern"), w;
+
+   if (self->sender->txn == ECL_TXN_COMMIT) {
+      return true;
+   }
+   if (concern.type != BSON_TYPE_DOCUMENT) {
+      return false;
+   }
+   w = ecl_document_get (&concern, "w", 1);
+   return ecl_is_string (&w) && w.len == 8 && memcmp (w.u.str, "majority", 8) == 0;
+}
+
+bool
+server_execute (server_t *self, sim_t *sim, const sender_t *sender, const bson_t *command, int64_t now, int64_t lag,
+                bson_t *reply, int32_t *code, int64_t *safe)
+{
+   execution_t run = {.server = self,
+                      .sim = sim,
+                      .sender = sender,
+                      .command = ecl_raw_document (bson_get_data (command), command->len),
+                      .now = now,
+                      .clock = now + self->offset,
+                      .lag = lag,
+                      .reply = reply};
+   ecl_field_t first = {0};
+   ecl_iter_t iter;
 
    server_settle (self, now);
+   ecl_iter_init (&iter, &run.command);
+   run.name = ecl_iter_field (&iter, &first) ? first.key : "";
+   if (ecl_is_string (&first.value)) {
+      run.collection = server_place (self, first.value.u.str);
+   }
+   if (sender->txn == ECL_TXN_NONE && run.collection && command_writes (command, ECL_TXN_NONE) && is_blocked (&run)) {
+      sim_reached (sim, FAULT_BLOCKED);
+      return false;
+   }
    bson_init (reply);
-   BSON_ASSERT (bson_iter_init (&iter, command) && bson_iter_next (&iter));
-   name = bson_iter_key (&iter);
-   collection = BSON_ITER_HOLDS_UTF8 (&iter) ? bson_iter_utf8 (&iter, NULL) : "";
-   *safe = now;
-   if (strcmp (name, "findAndModify") == 0) {
-      run_find_and_modify (&call, collection, reply);
-      *safe = self->last_safe;
-   } else if (strcmp (name, "update") == 0) {
-      run_update (&call, collection, reply);
-      *safe = self->last_safe;
-   } else if (strcmp (name, "find") == 0) {
-      run_find (&call, collection, reply);
-   } else if (strcmp (name, "killSessions") == 0) {
-      run_kill (&call);
+   if (sender->txn != ECL_TXN_NONE) {
+      *code = run_in_transaction (&run);
+   } else if (strcmp (run.name, "killSessions") == 0) {
+      *code = 0;
+      kill_sessions (&run);
    } else {
-      fprintf (stderr, "sim: the server does not know the command %s\n", name);
+      *code = server_run_write (&run);
+      if (*code == -1) {
+         *code = server_run_read (&run);
+      }
+   }
+   if (*code == -1) {
+      fprintf (stderr, "sim: the server does not know the command %s\n", run.name);
       abort ();
    }
-   BSON_APPEND_DOUBLE (reply, "ok", 1);
+   *safe = wants_majority (&run) ? self->last_safe : now;
+   if (!*code && sim->story->executed) {
+      sim->story->executed (sim, &run);
+   }
+   if (sender->txn != ECL_TXN_NONE) {
+      static const char *const what[] = {"", "begins", "goes on", "commits", "aborts"};
+
+      sim_log (sim, "    transaction %" PRId64 " of process %d %s, %s %s: code %d", sender->txn_number,
+               sender->process->index, what[sender->txn], run.name, run.collection ? run.collection->name : "", *code);
+   }
+   if (!*code) {
+      BSON_APPEND_DOUBLE (reply, "ok", 1);
+   }
+   return true;
 }

@@ -4,66 +4,88 @@
  *
  *    process ─┬─ worker      (fiber) ── run_command ──► message ──► server (server.c) ──► message ──► …
  *             └─ heartbeat   (fiber)
+ *    application             (fiber) ── run_command ──► message ──► …
  *
  * A process is ordinary blocking code of eclose in fibers; where it waits or sends, the simulator goes on with whatever
  * happens next. The server keeps documents in memory, what is current and what the majority has, and runs filters and
  * pipelines by eclose's own engine. Faults are drawn from the seed. After every event the properties are checked: those
- * of the records where the server writes them, those of the processes here. The same seed gives the same run.
+ * of the records and of the stories where the server writes, those of the processes here. The same seed gives the same
+ * run.
  *
  * A process that dies goes on to its end in a world without effects, so that nothing of it stays in memory.
+ *
+ *    main.c       options, what is printed                 program.c     what a process does: `eclose up`
+ *    sim.c        one seed: who goes on next               server*.c     the server: documents, commands
+ *    network.c    messages, and what becomes of them       engine.c      filters and pipelines, compiled once
+ *    world.c      the world of a process                   check.c       properties of lease and changelog
+ *    misfortune.c what goes wrong                          story_*.c     data, applications and their properties
  */
 #ifndef ECL_SIM_H
 #define ECL_SIM_H
 
-#include "run/history.h"
+#include "bson/value.h"
+#include "run/runner.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- what can go wrong, and what is done wrong on purpose ---- */
 
-#define FAULTS(X)                                                                                                      \
-   X (FAULT_REQUEST_LOST, "command lost before it took effect")                                                        \
-   X (FAULT_REPLY_LOST, "reply lost after it took effect")                                                             \
-   X (FAULT_LATE, "command that took effect after its sender had given up")                                            \
-   X (FAULT_DIED, "process died")                                                                                      \
-   X (FAULT_DIED_HOLDING, "process died while it held the lease")                                                      \
-   X (FAULT_PAUSED, "process stopped and continued")                                                                   \
-   X (FAULT_PAUSED_PAST, "process stopped past its lease, and continued")                                              \
-   X (FAULT_FAILOVER, "another primary, with another clock")                                                           \
-   X (FAULT_ROLLBACK, "writes rolled back that the majority did not have")                                             \
-   X (FAULT_JUMP, "server's clock jumped further than max_clock_skew")                                                 \
-   X (FAULT_REMOVED, "lease removed by hand: two holders")                                                             \
-   X (FAULT_BROKEN, "lease broken by force")                                                                           \
-   X (FAULT_WTIMEOUT, "majority too slow: write concern not kept in time")                                             \
-   X (FAULT_ENDED, "dead holder's statement ended by its taker")                                                       \
-   X (FAULT_LANDED, "statement of an old holder that landed after the grant of the next")                              \
-   X (FAULT_TAKEOVER, "lease taken over after it expired")                                                             \
-   X (FAULT_REFUSED, "write refused for its token")
+#define FAULTS(X)                                                                         \
+   X (FAULT_REQUEST_LOST, "command lost before it took effect")                           \
+   X (FAULT_REPLY_LOST, "reply lost after it took effect")                                \
+   X (FAULT_LATE, "command that took effect after its sender had given up")               \
+   X (FAULT_DIED, "process died")                                                         \
+   X (FAULT_DIED_HOLDING, "process died while it held the lease")                         \
+   X (FAULT_PAUSED, "process stopped and continued")                                      \
+   X (FAULT_PAUSED_PAST, "process stopped past its lease, and continued")                 \
+   X (FAULT_FAILOVER, "another primary, with another clock")                              \
+   X (FAULT_ROLLBACK, "writes rolled back that the majority did not have")                \
+   X (FAULT_JUMP, "server's clock jumped further than max_clock_skew")                    \
+   X (FAULT_REMOVED, "lease removed by hand: two holders")                                \
+   X (FAULT_BROKEN, "lease broken by force")                                              \
+   X (FAULT_WTIMEOUT, "majority too slow: write concern not kept in time")                \
+   X (FAULT_ENDED, "dead holder's statement ended by its taker")                          \
+   X (FAULT_LANDED, "statement of an old holder that landed after the grant of the next") \
+   X (FAULT_TAKEOVER, "lease taken over after it expired")                                \
+   X (FAULT_REFUSED, "work given up because the lease was lost")                          \
+   X (FAULT_EXPIRED, "statement that the server ended for its time")                      \
+   X (FAULT_CURSOR, "cursor that was gone when it was asked for more")                    \
+   X (FAULT_CONFLICT, "transaction that met a write conflict")                            \
+   X (FAULT_BLOCKED, "statement that waited for a transaction")                           \
+   X (FAULT_COMMIT, "commit without an answer")                                           \
+   X (FAULT_BETWEEN, "application wrote a doomed id between the look and the delete")
 
 typedef enum {
 #define X(name, text) name,
    FAULTS (X)
 #undef X
-   N_FAULTS,
+      N_FAULTS,
 } fault_t;
 
 /* Mutations: what eclose must not leave out, left out between it and the server. Each must be found. */
-#define MUTATIONS(X)                                                                                                   \
-   X (MUTATE_NONE, "none", "eclose as it is")                                                                          \
-   X (MUTATE_RENEW, "renew", "no token in the filter of a renewal")                                                    \
-   X (MUTATE_FREE, "free", "no token in the filter of a release")                                                      \
-   X (MUTATE_STEP, "step", "no token in the filter of a step's record")                                                \
-   X (MUTATE_END, "end", "no token in the filter of a run's end")                                                      \
-   X (MUTATE_WAIT, "wait", "a takeover at once when the lease expired")                                                \
-   X (MUTATE_REREAD, "reread", "no reading again after the grant")                                                     \
-   X (MUTATE_KILL, "kill", "the old holder's sessions are not ended")                                                  \
-   X (MUTATE_MAJORITY, "majority", "records written without waiting for the majority")
+#define MUTATIONS(X)                                                                        \
+   X (MUTATE_NONE, "none", "eclose as it is")                                               \
+   X (MUTATE_RENEW, "renew", "no token in the filter of a renewal")                         \
+   X (MUTATE_FREE, "free", "no token in the filter of a release")                           \
+   X (MUTATE_STEP, "step", "no token in the filter of a step's record")                     \
+   X (MUTATE_END, "end", "no token in the filter of a run's end")                           \
+   X (MUTATE_WAIT, "wait", "a takeover at once when the lease expired")                     \
+   X (MUTATE_REREAD, "reread", "no reading again after the grant")                          \
+   X (MUTATE_KILL, "kill", "the old holder's sessions are not ended")                       \
+   X (MUTATE_MAJORITY, "majority", "records written without waiting for the majority")      \
+   X (MUTATE_EFFECT, "effect", "steps noted as done before the majority has what they did") \
+   X (MUTATE_HEART, "heart", "a heartbeat that does not hear that the lease is lost")       \
+   X (MUTATE_TOUCH, "touch", "a transaction that does not touch the lease by its token")    \
+   X (MUTATE_NOTE, "note", "a transaction that does not look at the steps that are done")   \
+   X (MUTATE_UNLESS, "unless", "a delete without the look that is to go before it")
 
 typedef enum {
 #define X(name, key, text) name,
    MUTATIONS (X)
 #undef X
-   N_MUTATIONS,
+      N_MUTATIONS,
 } mutation_t;
 
 /* ---- fibers ---- */
@@ -87,31 +109,154 @@ fiber_ended (const fiber_t *self);
 void
 fiber_destroy (fiber_t *self);
 
-/* ---- the server ---- */
+/* ---- documents, and the engine: engine.c ---- */
 
-#define MAX_DOCUMENTS 32
-#define MAX_PENDING 64
+/* A document that never changes; counted, because many keep it. */
+typedef struct {
+   uint32_t refs, len;
+   uint8_t bytes[];
+} blob_t;
+
+blob_t *
+blob_new (const uint8_t *bytes, size_t len);
+
+/* Takes the content of a bson_t, which is destroyed. */
+blob_t *
+blob_of (bson_t *document);
+
+static inline blob_t *
+blob_ref (blob_t *self)
+{
+   if (self) {
+      self->refs++;
+   }
+   return self;
+}
+
+void
+blob_unref (blob_t *self);
+
+ecl_value_t
+blob_value (const blob_t *self);
+
+/* Missing where there is no document or no such field. */
+ecl_value_t
+blob_get (const blob_t *self, const char *field);
+
+/* 0 and "" where there is none. */
+int64_t
+blob_number (const blob_t *self, const char *field);
+
+const char *
+blob_text (const blob_t *self, const char *field);
+
+/* Documents in a row. */
+typedef struct {
+   blob_t **items;
+   size_t n, cap;
+} rows_t;
+
+/* Takes the reference. */
+void
+rows_add (rows_t *self, blob_t *row);
+
+void
+rows_cleanup (rows_t *self);
+
+/* Whether a document matches a raw filter. */
+bool
+engine_matches (const ecl_value_t *filter, const blob_t *document, int64_t now);
+
+/* The document after an update: a pipeline, a replacement, or $set, $unset and $inc of top-level fields. NULL where it
+ * failed, with the server's code. */
+blob_t *
+engine_update (const ecl_value_t *update, const blob_t *document, int64_t now, int32_t *code);
+
+/* A pipeline of aggregate on rows, in place. others gives the documents of another collection for a $lookup. */
+void
+engine_aggregate (const ecl_value_t *pipeline, rows_t *rows,
+                  void (*others) (void *context, const char *name, rows_t *out), void *context,
+                  uint64_t (*random) (void *context), int64_t now);
+
+/* What was compiled goes. */
+void
+engine_cleanup (void);
+
+/* ---- the server: server.c, server_write.c, server_read.c ---- */
+
+#define MAX_COLLECTIONS 12
+#define MAX_CURSORS 32
+#define MAX_PROCESSES 16
+
+typedef struct collection_t collection_t;
+typedef struct txn_t txn_t;
+
+/* A place for a document of one _id. */
+typedef struct {
+   collection_t *collection;
+   blob_t *key;      /* {_id} */
+   ecl_value_t id;   /* in key */
+   blob_t *current;  /* what the primary has; NULL: no such document */
+   blob_t *majority; /* what is safe */
+   int64_t version;  /* of the server when it changed last */
+   txn_t *lock;      /* an open transaction that wrote it */
+   blob_t *buffered; /* what that wrote */
+} slot_t;
 
 typedef struct {
-   char collection[32];
-   char id[48];
-   bson_t *current;  /* what the primary has; NULL: no such document */
-   bson_t *majority; /* what is safe */
-} document_t;
-
-typedef struct {
-   document_t documents[MAX_DOCUMENTS];
+   char fields[4][24];
    size_t n;
-   struct {
-      size_t document;
-      bson_t *value; /* NULL: removed */
-      int64_t safe;  /* when the majority has it */
-   } pending[MAX_PENDING]; /* in the order of the oplog */
-   size_t n_pending;
-   int64_t offset;    /* its clock minus true time */
+   int64_t safe;
+} unique_t;
+
+struct collection_t {
+   char name[32];
+   slot_t **slots; /* in the order of their ids */
+   size_t n, cap;
+   unique_t unique[2];
+   size_t n_unique;
+};
+
+struct txn_t {
+   int64_t number, committed;
+   int64_t safe; /* when the majority has what was committed last */
+   bool open;
+   int64_t began;   /* true time */
+   int64_t version; /* of the server then */
+   slot_t **slots;
+   size_t n, cap;
+};
+
+typedef struct {
+   int64_t id; /* 0: unused */
+   int64_t epoch;
+   int owner; /* process */
+   char collection[32];
+   bool majority, lazy;
+   blob_t *filter, *after; /* lazy: a find in the order of _id; {_id} of the last one that it gave */
+   int64_t left;           /* of its limit */
+   rows_t rows;            /* else */
+   size_t at;
+} cursor_t;
+
+typedef struct {
+   slot_t *slot;
+   blob_t *value; /* NULL: removed */
+   int64_t safe;  /* when the majority has it */
+} pending_t;
+
+typedef struct {
+   collection_t collections[MAX_COLLECTIONS];
+   size_t n;
+   pending_t *pending; /* in the order of the oplog */
+   size_t first, n_pending, cap_pending;
+   txn_t txns[MAX_PROCESSES]; /* of each process's session */
+   cursor_t cursors[MAX_CURSORS];
+   int64_t last_cursor, last_id;
+   int64_t version;
+   int64_t offset; /* its clock minus true time */
    int64_t down_until;
    int64_t last_safe; /* of what was written last */
-   struct ecl_eval_t *ev;
 } server_t;
 
 typedef struct sim_t sim_t;
@@ -119,13 +264,31 @@ typedef struct process_t process_t;
 
 /* Who sent a command and what was true of it then; goes with it. */
 typedef struct {
-   process_t *process;
-   int64_t token;    /* of the sender's lease */
+   process_t *process; /* NULL: somebody at the server */
+   int64_t token;      /* of the sender's lease */
    int64_t sent, arrived;
-   bool after;       /* sent when its lease was over by its own clock */
-   int migration, step; /* of a step's effect; else -1 */
+   int64_t left; /* maxTimeMS */
+   bool effect;  /* work of a migration: a statement on what is not eclose's own */
+   bool heart;
+   bool heard; /* its sender still waits when it is executed */
+   ecl_txn_t txn;
+   int64_t txn_number;
    uint8_t session[16];
 } sender_t;
+
+/* A command while it is executed. */
+typedef struct {
+   server_t *server;
+   sim_t *sim;
+   const sender_t *sender;
+   ecl_value_t command;
+   const char *name;
+   collection_t *collection;
+   txn_t *txn; /* the open one that it belongs to */
+   int64_t now, lag;
+   int64_t clock; /* the server's */
+   bson_t *reply;
+} execution_t;
 
 void
 server_init (server_t *self);
@@ -133,36 +296,79 @@ server_init (server_t *self);
 void
 server_cleanup (server_t *self);
 
-/* Executes a command at true time `now`; the reply is initialised. *safe is when the majority has what it wrote, or what
- * it read. Calls check_write for each change. */
-void
+/* Executes a command at true time `now`. False where it has to wait for a transaction: nothing happened. Else the reply
+ * is initialised, *code is 0 or why it was refused, *safe is when it may be answered. Calls check_write for each
+ * change. */
+bool
 server_execute (server_t *self, sim_t *sim, const sender_t *sender, const bson_t *command, int64_t now, int64_t lag,
-                bson_t *reply, int64_t *safe);
+                bson_t *reply, int32_t *code, int64_t *safe) ECL_MUST_CHECK;
 
 /* What has been long enough on its way is the majority's now. */
 void
 server_settle (server_t *self, int64_t now);
 
+/* Another primary: transactions and cursors are gone. */
+void
+server_step_down (server_t *self);
+
 /* The primary loses what the majority does not have; how many writes that were. */
 size_t
-server_roll_back (server_t *self);
+server_roll_back (server_t *self, int64_t now);
 
 /* NULL where there is none. */
-const bson_t *
-server_get (const server_t *self, const char *collection, const char *id, bool majority);
+const blob_t *
+server_get (const server_t *self, const char *collection, const ecl_value_t *id, bool majority);
+
+const blob_t *
+server_get_text (const server_t *self, const char *collection, const char *id, bool majority);
+
+/* All documents of a collection, to walk through. */
+const collection_t *
+server_collection (const server_t *self, const char *name);
+
+/* Puts a document there before all begins. */
+void
+server_put (server_t *self, const char *collection, blob_t *document);
 
 void
-server_remove (server_t *self, const char *collection, const char *id);
+server_remove (server_t *self, const char *collection, const char *id, int64_t now);
+
+/* The files of the server among themselves. */
+collection_t *
+server_place (server_t *self, const char *name);
+
+slot_t *
+server_slot (collection_t *collection, const ecl_value_t *id, bool make);
+
+const blob_t *
+server_seen (const execution_t *self, const slot_t *slot, bool majority);
+
+/* Writes it, or keeps it for the transaction; takes the reference. False, with the code, in a write conflict or where a
+ * unique index refuses it. */
+bool
+server_write (execution_t *self, slot_t *slot, blob_t *value, int32_t *code);
+
+void
+server_abort (server_t *self, txn_t *txn);
+
+int32_t
+server_run_write (execution_t *self);
+
+int32_t
+server_run_read (execution_t *self);
+
+/* Fields of a command; missing where it has none. */
+ecl_value_t
+command_get (const execution_t *self, const char *field);
 
 /* ---- the simulation ---- */
 
-#define MAX_PROCESSES 12
 #define MAX_MESSAGES 64
-#define N_MIGRATIONS 2
-#define N_STEPS 2
+#define MAX_WORKS 4
 
 #define LEASE_TIME 3000
 #define LEASE_SKEW 1200
+#define DATABASE "shop"
 
 typedef struct message_t message_t;
 
@@ -179,59 +385,112 @@ typedef struct {
 struct process_t {
    sim_t *sim;
    int index;
+   bool app; /* an application: neither dies nor stops */
    task_t worker, heart;
-   bool used, dead, done;
+   bool dead, done;
    bool stop_heart;
-   int64_t start;
    int64_t paused_until;
-   int64_t ghost;      /* time as a dead one sees it */
+   int64_t ghost; /* time as a dead one sees it */
+   uint64_t randoms;
    uint8_t session[16];
-   ecl_holder_t holder;
-   int64_t token;      /* of its present or last grant */
-   int64_t granted;    /* true time */
-   int64_t kill_done;  /* when the sessions of holders before it were ended; 0: there were none */
-   int known[N_MIGRATIONS]; /* steps that the majority had as done when it was granted */
-   int after;          /* statements sent after its lease was over */
-   bool wants_wait;    /* waits for the lease; else gives up and comes again */
-   bson_t *before;     /* MUTATE_REREAD: the changelog as it was read first */
+   ecl_runner_t runner;
+   int64_t token;        /* of its present or last grant */
+   int64_t until;        /* of its lease, as it was when it sent something last */
+   int64_t kill_done;    /* when the sessions of holders before it were ended; 0: there were none */
+   int known[MAX_WORKS]; /* steps that the majority had as done when it was granted */
+   int after;            /* statements sent after its lease was over */
+   int64_t txn_number;
+   bool txn_open;
+   bool wants_wait; /* waits for the lease; else gives up and comes again */
+   bson_t *before;  /* MUTATE_REREAD: the changelog as it was read first */
 };
 
 typedef enum { MSG_FREE, MSG_COMING, MSG_RUNNING, MSG_SETTLING, MSG_GOING } stage_t;
 
 struct message_t {
    stage_t stage;
-   int64_t at; /* when the next thing happens to it */
+   int64_t at;   /* when the next thing happens to it */
    task_t *task; /* NULL: nobody waits any more */
    sender_t sender;
    bson_t command, reply;
    bool has_reply;
-   bool long_run, reply_lost, refused, wtimeout;
+   bool long_run, reply_lost, refused, wtimeout, last;
    int64_t safe, epoch;
 };
+
+/* A story: what is there at first, who writes meanwhile, and what must hold. */
+typedef struct {
+   const char *name;
+   /* The project, once for all seeds. */
+   ecl_project_t *(*load) (void);
+   void (*setup) (sim_t *sim);
+   int n_apps;
+   void (*app) (process_t *app); /* to its end */
+   /* A document changed. */
+   void (*wrote) (sim_t *sim, const sender_t *sender, const char *collection, const blob_t *before,
+                  const blob_t *after);
+   /* A command was executed; may be NULL. */
+   void (*executed) (sim_t *sim, const execution_t *execution);
+   /* A step counts as done: is what it did safe? */
+   void (*step_done) (sim_t *sim, int migration, int step);
+   void (*end) (sim_t *sim);
+} story_t;
+
+extern const story_t story_steps, story_categories, story_webhooks;
+
+/* Where the process that is to die does: at its n-th write. */
+typedef enum { KILL_BEFORE, KILL_AFTER, KILL_LATE, N_KILLS } kill_t;
 
 struct sim_t {
    uint64_t seed, chance;
    int64_t now;
    int64_t faults_until;
    mutation_t mutation;
+   const story_t *story;
+   ecl_project_t *project;
+   const ecl_work_t *works;
+   size_t n_works;
    bool verbose;
    bool trusting; /* nothing in this run excuses two holders at once */
    server_t server;
    int64_t epoch; /* of the primary: what began under another one is gone */
    process_t processes[MAX_PROCESSES];
-   size_t n_processes;
+   size_t n_processes, n_apps;
    message_t messages[MAX_MESSAGES];
-   unsigned faults; /* bits */
-   int rates[8];    /* of this seed: see world.c */
-   int64_t newest_effect;  /* largest token that had an effect */
-   int64_t newest_killed;  /* when its holder had ended the sessions of those before it; 0: there were none */
-   char wrong[512]; /* the first property that did not hold; "" for none */
+   size_t n_messages;        /* those behind are free */
+   unsigned faults;          /* bits */
+   int rates[9];             /* of this seed: see misfortune.c */
+   unsigned kill_at, writes; /* systematic: which write of the first process is its last; how many there were */
+   kill_t kill;
+   int64_t newest_effect; /* largest token that had an effect */
+   int64_t newest_killed; /* when its holder had ended the sessions of those before it; 0: there were none */
+   void *data;            /* of the story, cleared for each seed */
+   char wrong[512];       /* the first property that did not hold; "" for none */
    unsigned events;
 };
 
-/* Runs one seed; false with sim->wrong. */
+#define STORY_DATA_SIZE 16384
+
+typedef struct {
+   const story_t *story;
+   uint64_t seed;
+   mutation_t mutation;
+   bool verbose;
+   unsigned kill_at; /* 0: faults by chance */
+   kill_t kill;
+} sim_options_t;
+
+typedef struct {
+   unsigned faults, events, writes;
+   char wrong[512];
+} sim_result_t;
+
+/* Runs one seed; false with result->wrong. */
 bool
-sim_run (uint64_t seed, mutation_t mutation, bool verbose, unsigned *faults, unsigned *events, char wrong[512]);
+sim_run (const sim_options_t *options, sim_result_t *result);
+
+void
+sim_cleanup (void);
 
 uint64_t
 sim_random (sim_t *self);
@@ -239,6 +498,9 @@ sim_random (sim_t *self);
 /* True once in so many times. */
 bool
 sim_chance (sim_t *self, uint64_t of);
+
+int64_t
+sim_between (sim_t *self, int64_t low, int64_t high);
 
 void
 sim_log (sim_t *self, const char *format, ...) ECL_PRINTF (2, 3);
@@ -252,14 +514,33 @@ sim_reached (sim_t *self, fault_t fault)
    self->faults |= 1u << fault;
 }
 
-/* What a process does: program.c. Returns where it succeeded or died. */
-extern const char *const program_names[N_MIGRATIONS];
+/* ---- misfortune.c ---- */
+
+enum { RATE_LOSS, RATE_LATE, RATE_DIE, RATE_PAUSE, RATE_SLOW, RATE_FAILOVER, RATE_MEDDLE, RATE_CURSOR };
+
+/* How often each kind happens in this seed. */
+void
+misfortune_choose (sim_t *sim);
+
+/* Whether a fault of a kind happens now. */
+bool
+misfortune_now (sim_t *sim, int rate);
+
+/* A moment at which a process may be hit. False where it is dead. */
+bool
+misfortune_moment (task_t *task);
 
 void
-program_run (process_t *process);
+misfortune_die (process_t *process);
+
+/* The server's, and containers that are started again. */
+void
+misfortune_server (sim_t *sim);
+
+/* ---- processes: sim.c ---- */
 
 void
-program_heartbeat (process_t *process);
+process_start (sim_t *sim, int64_t delay);
 
 /* Starts and ends the heartbeat's fiber of a process, from its worker. */
 void
@@ -268,23 +549,90 @@ process_start_heart (process_t *process);
 void
 process_stop_heart (process_t *process);
 
+/* Leaves the fiber until then, or until a message comes. */
+void
+task_block (task_t *task, int64_t until);
+
+/* ---- world.c, network.c ---- */
+
+void
+world_init (ecl_world_t *world);
+
+/* Sends; the task then blocks, and hears what became of it. */
+void
+network_send (task_t *task, const ecl_call_t *call, const bson_t *command, int64_t left);
+
+ecl_reply_t
+network_receive (task_t *task, bson_t *reply, bson_error_t *error);
+
+/* What happens next to a message. */
+void
+network_step (sim_t *sim, message_t *message);
+
+void
+message_free (message_t *message);
+
+/* What a mutation does to a command on its way. */
+void
+mutate (const sim_t *sim, bool app, const bson_t *command, bson_t *out);
+
+/* The first element's name, and its value where that is text. */
+const char *
+command_name (const bson_t *command);
+
+const char *
+command_target (const bson_t *command);
+
+bool
+command_writes (const bson_t *command, ecl_txn_t txn);
+
+/* ---- what a process does: program.c ---- */
+
+void
+program_run (process_t *process);
+
+void
+program_heartbeat (process_t *process);
+
+/* ---- what applications use ---- */
+
+/* Sends until it is known; false where the simulation is over. The reply is destroyed by the caller. */
+bool
+app_send (process_t *app, const bson_t *command, bson_t *reply);
+
+/* Sets fields of the document of that _id, which may be new; by the majority when it returns. The command that does it
+ * twice does the same. Takes both. */
+void
+app_set (process_t *app, const char *collection, bson_t *id, bson_t *set);
+
+/* The documents of one reply. Takes the filter. */
+void
+app_find (process_t *app, const char *collection, bson_t *filter, rows_t *out);
+
+void
+app_wait (process_t *app, int64_t low, int64_t high);
+
 /* ---- properties: check.c ---- */
 
 /* A document changes (either may be NULL) by a command. */
 void
-check_write (sim_t *sim, const sender_t *sender, const char *collection, const bson_t *before, const bson_t *after);
+check_write (sim_t *sim, const sender_t *sender, const char *collection, const blob_t *before, const blob_t *after);
 
 /* The effect of a step took place. */
 void
 check_effect (sim_t *sim, const sender_t *sender);
 
-/* A process sends the effect of a step. */
+/* A process begins a step. */
 void
-check_step_sent (sim_t *sim, const process_t *process, int migration, int step);
+check_step (sim_t *sim, const process_t *process, const char *migration, int step);
 
 /* A process was granted the lease: notes what it has to know. */
 void
 check_granted (process_t *process);
+
+/* What a process was doing failed. */
+void
+check_refused (process_t *process, const bson_error_t *error);
 
 /* After every event. */
 void
@@ -292,11 +640,5 @@ check_holders (sim_t *sim);
 
 void
 check_end (sim_t *sim);
-
-int64_t
-check_number (const bson_t *document, const char *field);
-
-const char *
-check_text (const bson_t *document, const char *field);
 
 #endif

@@ -1,0 +1,292 @@
+/* The story of examples/webhooks: each creator's webhookUrls become documents in webhooks, while applications of the
+ * old version add to the lists, those of the new one write documents, and readers want to see every hook.
+ *
+ *    whoever reads the old list, then the new documents, sees every hook that was there when it began, each at least
+ * once; doubles have the same url. So does who reads the new ones, then the list, then the new ones again: a hook may
+ * move between the first two nothing is doubled among the new documents a list goes only when the majority has all that
+ * stood in it
+ */
+#include "sim.h"
+
+#include "project/folder.h"
+
+#define CREATORS 5
+#define URLS 8
+
+typedef struct {
+   bool known[CREATORS][URLS]; /* an application was told that it is there */
+} data_t;
+
+static ecl_project_t *
+load (void)
+{
+   ecl_folder_t folder = {.folder = SIM_EXAMPLES "/webhooks"};
+   ecl_project_t *project;
+   ecl_diags_t diags;
+
+   ecl_diags_init (&diags);
+   if (!ecl_folder_load (&folder, &project, &diags)) {
+      fprintf (stderr, "sim: %s cannot be read\n", folder.folder);
+      abort ();
+   }
+   ecl_diags_cleanup (&diags);
+   return project;
+}
+
+/* "https://x/3" */
+static void
+url_text (int url, char text[16])
+{
+   snprintf (text, 16, "https://x/%d", url);
+}
+
+static int
+url_of (const ecl_value_t *value)
+{
+   return ecl_is_string (value) && value->len == 11 ? value->u.str[10] - '0' : -1;
+}
+
+static void
+setup (sim_t *sim)
+{
+   data_t *data = sim->data;
+
+   for (int i = 0; i < CREATORS; i++) {
+      bson_t creator = BSON_INITIALIZER, list;
+
+      BSON_APPEND_INT32 (&creator, "_id", i);
+      if (i > 0) {
+         BSON_APPEND_ARRAY_BEGIN (&creator, "webhookUrls", &list);
+         for (int j = 0; j < i; j++) {
+            int url = (int) (sim_random (sim) % 4); /* some twice */
+            char text[16], buffer[16];
+            const char *key;
+
+            url_text (url, text);
+            bson_uint32_to_string ((uint32_t) j, &key, buffer, sizeof buffer);
+            BSON_APPEND_UTF8 (&list, key, text);
+            data->known[i][url] = true;
+         }
+         bson_append_array_end (&creator, &list);
+      }
+      server_put (&sim->server, "creators", blob_of (&creator));
+   }
+}
+
+/* ---- applications ---- */
+
+static void
+see_documents (process_t *self, int creator, bool seen[URLS])
+{
+   bool here[URLS] = {false};
+   rows_t rows;
+
+   app_find (self, "webhooks", BCON_NEW ("creatorId", BCON_INT32 (creator)), &rows);
+   for (size_t i = 0; i < rows.n; i++) {
+      ecl_value_t value = blob_get (rows.items[i], "url");
+      int url = url_of (&value);
+
+      if (url < 0 || here[url]) {
+         sim_wrong (self->sim, "creator %d has a hook twice, or a bad one", creator);
+         break;
+      }
+      here[url] = seen[url] = true;
+   }
+   rows_cleanup (&rows);
+}
+
+static void
+see_list (process_t *self, int creator, bool seen[URLS])
+{
+   ecl_value_t list, item;
+   ecl_iter_t iter;
+   rows_t rows;
+
+   app_find (self, "creators", BCON_NEW ("_id", BCON_INT32 (creator)), &rows);
+   list = rows.n ? blob_get (rows.items[0], "webhookUrls") : ecl_missing ();
+   if (ecl_is_array (&list)) {
+      ecl_iter_init (&iter, &list);
+      while (ecl_iter_item (&iter, &item)) {
+         seen[url_of (&item)] = true;
+      }
+   }
+   rows_cleanup (&rows);
+}
+
+static void
+read_all (process_t *self, int creator)
+{
+   data_t *data = self->sim->data;
+   bool expected[URLS], seen[URLS] = {false};
+
+   memcpy (expected, data->known[creator], sizeof expected);
+   if (sim_chance (self->sim, 2)) {
+      see_documents (self, creator, seen);
+   }
+   see_list (self, creator, seen);
+   see_documents (self, creator, seen);
+   for (int i = 0; i < URLS && !self->dead; i++) {
+      if (expected[i] && !seen[i]) {
+         sim_wrong (self->sim, "a reader did not see hook %d of creator %d", i, creator);
+      }
+   }
+}
+
+/* The old version: into the list. */
+static void
+add_old (process_t *self, int creator, int url)
+{
+   char text[16];
+
+   url_text (url, text);
+   app_set (self, "creators", BCON_NEW ("_id", BCON_INT32 (creator)),
+            BCON_NEW ("webhookUrls", "{", "$setUnion", "[", "{", "$ifNull", "[", BCON_UTF8 ("$webhookUrls"), "[", "]",
+                      "]", "}", "[", BCON_UTF8 (text), "]", "]", "}"));
+}
+
+/* The new version: a document of the same _id as the migration would give it. */
+static void
+add_new (process_t *self, int creator, int url)
+{
+   char text[16];
+
+   url_text (url, text);
+   app_set (self, "webhooks",
+            BCON_NEW ("_id", "{", "creatorId", BCON_INT32 (creator), "event", BCON_UTF8 ("post-created"), "url",
+                      BCON_UTF8 (text), "}"),
+            BCON_NEW ("creatorId", BCON_INT32 (creator), "event", BCON_UTF8 ("post-created"), "name",
+                      BCON_UTF8 ("Webhook"), "secret", BCON_NULL, "url", BCON_UTF8 (text)));
+}
+
+static void
+app (process_t *self)
+{
+   data_t *data = self->sim->data;
+
+   for (int i = 0; i < 9 && !self->dead; i++) {
+      int creator = (int) (sim_random (self->sim) % CREATORS), url = (int) (sim_random (self->sim) % URLS);
+
+      app_wait (self, 20, 700);
+      if (self->dead) {
+         return;
+      }
+      switch (sim_random (self->sim) % 4) {
+      case 0:
+         add_old (self, creator, url);
+         data->known[creator][url] = true;
+         break;
+      case 1:
+         add_new (self, creator, url);
+         data->known[creator][url] = true;
+         break;
+      default:
+         read_all (self, creator);
+      }
+   }
+}
+
+/* ---- properties ---- */
+
+static bool
+has_document (const sim_t *sim, int64_t creator, const ecl_value_t *url)
+{
+   const collection_t *webhooks = server_collection (&sim->server, "webhooks");
+
+   for (size_t i = 0; webhooks && i < webhooks->n; i++) {
+      const blob_t *hook = webhooks->slots[i]->majority;
+      ecl_value_t text = blob_get (hook, "url");
+
+      if (hook && blob_number (hook, "creatorId") == creator && ecl_equal (&text, url)) {
+         return true;
+      }
+   }
+   return false;
+}
+
+static void
+wrote (sim_t *sim, const sender_t *sender, const char *collection, const blob_t *before, const blob_t *after)
+{
+   ecl_value_t list = blob_get (before, "webhookUrls"), now = blob_get (after, "webhookUrls"), item;
+   ecl_iter_t iter;
+
+   if (strcmp (collection, "creators") == 0 && !sender->process->app) {
+      if (!after || !ecl_is_missing (&now)) {
+         sim_wrong (sim, "the migration changed a creator otherwise than by removing its list");
+      }
+      if (ecl_is_array (&list)) {
+         ecl_iter_init (&iter, &list);
+         while (ecl_iter_item (&iter, &item)) {
+            if (!has_document (sim, blob_number (before, "_id"), &item)) {
+               sim_wrong (sim, "the list of creator %" PRId64 " goes, and the majority does not have %s",
+                          blob_number (before, "_id"), item.u.str);
+            }
+         }
+      }
+   } else if (strcmp (collection, "webhooks") == 0 && !after) {
+      sim_wrong (sim, "a hook was removed");
+   }
+}
+
+static void
+step_done (sim_t *sim, int migration, int step)
+{
+   const collection_t *webhooks = server_collection (&sim->server, "webhooks");
+
+   (void) migration;
+   if (step == 0 && (!webhooks || !webhooks->n_unique)) {
+      sim_wrong (sim, "step 0 counts as done, and there is no index");
+   }
+}
+
+static void
+end (sim_t *sim)
+{
+   const data_t *data = sim->data;
+   const collection_t *webhooks = server_collection (&sim->server, "webhooks");
+
+   for (int i = 0; i < CREATORS; i++) {
+      ecl_value_t id = ecl_int32 (i), list, item;
+      const blob_t *creator = server_get (&sim->server, "creators", &id, true);
+
+      list = blob_get (creator, "webhookUrls");
+      for (int url = 0; url < URLS; url++) {
+         ecl_iter_t iter;
+         char text[16];
+         bool found;
+
+         url_text (url, text);
+         item = ecl_string (text, 11);
+         found = has_document (sim, i, &item);
+         if (ecl_is_array (&list)) {
+            ecl_iter_init (&iter, &list);
+            while (ecl_iter_item (&iter, &item)) {
+               found |= url_of (&item) == url;
+            }
+         }
+         if (data->known[i][url] && !found) {
+            sim_wrong (sim, "at the end hook %d of creator %d is lost", url, i);
+         }
+      }
+   }
+   for (size_t i = 0; i < webhooks->n; i++) {
+      for (size_t j = 0; j < i; j++) {
+         ecl_value_t a = blob_get (webhooks->slots[i]->majority, "url"),
+                     b = blob_get (webhooks->slots[j]->majority, "url");
+
+         if (!ecl_is_missing (&a) && ecl_equal (&a, &b) &&
+             blob_number (webhooks->slots[i]->majority, "creatorId") ==
+                blob_number (webhooks->slots[j]->majority, "creatorId")) {
+            sim_wrong (sim, "at the end a hook is there twice");
+         }
+      }
+   }
+}
+
+const story_t story_webhooks = {.name = "webhooks",
+                                .load = load,
+                                .setup = setup,
+                                .n_apps = 2,
+                                .app = app,
+                                .wrote = wrote,
+                                .step_done = step_done,
+                                .end = end};
