@@ -2,7 +2,8 @@
  * down from what a newer program published in eclose_catalog.
  *
  *    cc older.c $(pkg-config --cflags --libs eclose-mongoc)
- *    ./a.out URI DATABASE publish FOLDER     what a newer program does, or `eclose up`: publishes the migrations in FOLDER
+ *    ./a.out URI DATABASE publish FOLDER     what a newer program does, or `eclose up`: publishes the migrations in
+ * FOLDER
  *    ./a.out URI DATABASE read [FOLDER]      reads all users at version 1; FOLDER has the program's own migrations
  */
 #include <eclose/mongoc.h>
@@ -31,8 +32,8 @@ read_all (mongoc_client_t *client, const char *database, const char *folder, bso
    bool ok;
 
    ok = (!folder || eclose_project_add_folder (project, folder, error)) &&
-        eclose_project_add_catalog (project, client, database, error) &&
-        eclose_project_load (project, error) && (users = eclose_collection_new (project, client, database, "users", "1", error));
+        eclose_project_add_catalog (project, client, database, error) && eclose_project_load (project, error) &&
+        (users = eclose_collection_new (project, client, database, "users", "1", error));
    if (ok) {
       cursor = eclose_collection_find (users, &all, NULL, NULL);
       while (eclose_cursor_next (cursor, &user)) {

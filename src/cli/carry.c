@@ -59,6 +59,32 @@ print_text (const ecl_carried_t *carried)
    }
 }
 
+/* To metrics, log and hooks. */
+static void
+report (ecl_remote_t *self, const ecl_carry_t *what, const ecl_backfill_result_t *result, const char *error)
+{
+   const ecl_chain_t *chain = what->chain;
+   char to[ECL_VERSION_TEXT];
+   ecl_account_t account = {.kind = what->down ? "down" : "up",
+                            .collection = chain->collection,
+                            .to = ecl_version_text (chain->format, ecl_chain_version (chain, what->target), to),
+                            .mode = ecl_mode_name (result->mode),
+                            .state = result->cancelled ? "cancelled"
+                                     : error           ? "failed"
+                                     : result->ended   ? "done"
+                                                       : "running",
+                            .error = error,
+                            .total = result->total,
+                            .changed = result->changed,
+                            .conflicts = result->conflicts,
+                            .transactions = result->transactions,
+                            .quarantined = result->quarantined,
+                            .workers = result->ended ? 0 : 1,
+                            .lag = -1};
+
+   ecl_reporter_update (self->reporter, &account, self->world->now (self->world));
+}
+
 void
 ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_backfill_result_t *result)
 {
@@ -70,14 +96,20 @@ ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_back
       self->counting = true;
    }
    if (self->counting && !result->ended) {
-      ecl_progress_update (&self->progress, (uint64_t) result->changed, now);
+      report (self, what, result, NULL);
+      if (!self->cli->log_json) {
+         ecl_progress_update (&self->progress, (uint64_t) result->changed, now);
+      }
    }
 }
 
 ecl_exit_t
 ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error)
 {
-   if (self->counting && !error) {
+   if (!carried->missing) {
+      report (self, &carried->what, &carried->result, error ? error->message : NULL);
+   }
+   if (self->counting && !error && !self->cli->log_json) {
       ecl_progress_end (&self->progress, (uint64_t) carried->result.changed, self->world->now (self->world));
    } else if (self->counting) {
       ecl_progress_hide (&self->progress);

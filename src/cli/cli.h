@@ -34,6 +34,7 @@ typedef struct {
    const char *arg;  /* what its argument is called; NULL: it takes none; "[=N]": it may have one */
    const char *help; /* what it does, as a phrase */
    const char *as;   /* what ecl_cli_option knows it by; NULL: its name. A command may so have a --project of its own */
+   bool many;        /* it may be given more than once: see ecl_cli_option_nth */
 } ecl_option_t;
 
 typedef enum {
@@ -61,6 +62,7 @@ struct ecl_cli_t {
    char **args; /* of the command, without options */
    int n_args;
    bool json;       /* --format json */
+   bool log_json;   /* --log-format json: what is said on standard error */
    bool colour;     /* on standard output */
    bool colour_err; /* on standard error */
    struct {
@@ -76,6 +78,10 @@ struct ecl_cli_t {
 const char *
 ecl_cli_option (const ecl_cli_t *self, const char *name);
 
+/* The i-th argument of one that may be given more than once, in the order of the command line; NULL behind the last. */
+const char *
+ecl_cli_option_nth (const ecl_cli_t *self, const char *name, size_t i);
+
 static inline bool
 ecl_cli_flag (const ecl_cli_t *self, const char *name)
 {
@@ -89,7 +95,7 @@ ecl_cli_number (const ecl_cli_t *self, const char *name, int64_t min, int64_t ma
 
 /* ---- saying things ---- */
 
-/* "eclose COMMAND: message" on standard error. Returns ECL_EXIT_FAILED. */
+/* "eclose COMMAND: message" on standard error, or a line of the log. Returns ECL_EXIT_FAILED. */
 ecl_exit_t
 ecl_cli_fail (const ecl_cli_t *self, const char *format, ...) ECL_PRINTF (2, 3);
 
@@ -104,6 +110,11 @@ ecl_cli_note (const ecl_cli_t *self, const char *format, ...) ECL_PRINTF (2, 3);
 /* A time in milliseconds since 1970, in UTC; "-" for 0. */
 const char *
 ecl_cli_time (int64_t ms, char text[32]);
+
+/* A line of JSON on standard error, with --log-format json: time, level, command, message, then the fields (nullable). As
+ * text it is the message alone. level: "error", "warning" or "info". */
+void
+ecl_cli_log (const ecl_cli_t *self, const char *level, const char *message, const bson_t *fields);
 
 /* One line of relaxed Extended JSON on standard output. */
 void

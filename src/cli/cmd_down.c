@@ -28,6 +28,7 @@ run (ecl_cli_t *cli)
 static const ecl_option_t options[] = {
    {"to", 0, "N", "the version to go back to"},
    {"mode", 0, "auto|pushdown|client", "who computes: the server, or eclose; auto chooses"},
+   ECL_REPORTER_OPTIONS,
    {NULL},
 };
 

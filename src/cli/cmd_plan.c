@@ -1,5 +1,6 @@
 /* eclose plan: what `up` would do, and what stands in its way. Writes nothing. */
 #include "cli/commands.h"
+#include "cli/plan.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
 #include "run/lookups.h"
@@ -225,15 +226,19 @@ run (ecl_cli_t *cli)
    ecl_remote_t remote = {0};
    bool blocked = false;
    ecl_mode_t mode;
+   int64_t seconds;
    size_t n, target;
 
-   if (!ecl_remote_mode (cli, &mode)) {
+   if (!ecl_remote_mode (cli, &mode) || !ecl_cli_number (cli, "count-time", 1, 3600, 5, &seconds)) {
       return ECL_EXIT_USAGE;
    }
    if (ecl_cli_flag (cli, "to") && !cli->n_args) {
       return ecl_cli_usage (cli, "--to needs a COLLECTION: each has versions of its own");
    }
    if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
+      goto done;
+   }
+   if (!only && !ecl_plan_works (&remote, 1000 * seconds, &blocked)) {
       goto done;
    }
    chains = ecl_project_chains (remote.project, &n);
@@ -259,6 +264,7 @@ done:
 static const ecl_option_t options[] = {
    {"to", 0, "N", "another target than the end of the chain"},
    {"mode", 0, "auto|pushdown|client", "plan for this way of working"},
+   {"count-time", 0, "SECONDS", "of database migrations: how long one count may take (5)"},
    {NULL},
 };
 
@@ -266,9 +272,11 @@ const ecl_command_t ecl_cmd_plan = {
    .name = "plan",
    .arguments = "[COLLECTION]",
    .summary = "say what up would do and what stands in its way",
-   .about = "How many documents would change, who would compute and why, three sampled documents\n"
-            "before and after, and what stands in the way. Ends with 1 where `up` would refuse a\n"
-            "collection. Writes nothing.",
+   .about = "Of database migrations that are pending what each step would touch, and of a foreach\n"
+            "the first rows with what they would write. Of collections how many documents would\n"
+            "change, who would compute and why, three sampled documents before and after, and\n"
+            "what stands in the way; with a COLLECTION only that. Ends with 1 where `up` would\n"
+            "refuse one of them. Writes nothing.",
    .options = options,
    .max_args = 1,
    .flags = ECL_COMMAND_PROJECT | ECL_COMMAND_SERVER | ECL_COMMAND_FORMAT,

@@ -89,6 +89,7 @@ static const ecl_option_t options[] = {
    {"only", 0, "NAME", "this database migration alone"},
    {"steps", 0, "N", "at most so many database migrations, and no collections"},
    {"strict-order", 0, NULL, "refuse a database migration that one behind it has overtaken"},
+   ECL_REPORTER_OPTIONS,
    {NULL},
 };
 

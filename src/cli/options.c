@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include "base/suggest.h"
+#include "cli/hooks.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -27,6 +28,7 @@ static const struct {
    {{"database", 0, "NAME", "the database"}, FOR_SERVER},
    {{"migrations", 0, "FOLDER", "where the migration files are"}, FOR_PROJECT},
    {{"format", 0, "text|json", "how data is printed"}, FOR_FORMAT},
+   {{"log-format", 0, "text|json", "how all else is said, on standard error; json: a line each"}, FOR_SERVER},
    {{"color", 0, "auto|always|never", "colours; auto: on a terminal, unless NO_COLOR is set"}, FOR_ALL},
    {{"help", 'h', NULL, "what it does and takes"}, FOR_ALL},
    {{"version", 'V', NULL, "the version of eclose and of the libraries under it"}, FOR_ALL, true},
@@ -128,9 +130,9 @@ print_help (const ecl_command_t *const *commands)
 /* ---- parsing ---- */
 
 static void
-note (ecl_cli_t *self, const char *name, const char *value)
+note (ecl_cli_t *self, const char *name, const char *value, bool many)
 {
-   for (size_t i = 0; i < self->n_given; i++) {
+   for (size_t i = 0; i < self->n_given && !many; i++) {
       if (strcmp (self->given[i].name, name) == 0) {
          self->given[i].value = value;
          return;
@@ -147,6 +149,17 @@ ecl_cli_option (const ecl_cli_t *self, const char *name)
    for (size_t i = 0; i < self->n_given; i++) {
       if (strcmp (self->given[i].name, name) == 0) {
          return self->given[i].value;
+      }
+   }
+   return NULL;
+}
+
+const char *
+ecl_cli_option_nth (const ecl_cli_t *self, const char *name, size_t i)
+{
+   for (size_t k = 0; k < self->n_given; k++) {
+      if (strcmp (self->given[k].name, name) == 0 && i-- == 0) {
+         return self->given[k].value;
       }
    }
    return NULL;
@@ -244,7 +257,11 @@ parse_options (ecl_cli_t *self, const parser_t *parser, int argc, char **argv, e
       for (size_t i = 0; i < parser->n && !option; i++) {
          option = c == 256 + (int) i || (c < 256 && parser->known[i]->letter == c) ? parser->known[i] : NULL;
       }
-      note (self, option->as ? option->as : option->name, option->arg && optarg ? optarg : "");
+      if (self->n_given == ECL_CLI_OPTIONS) {
+         *status = ecl_cli_usage (self, "too many options");
+         return false;
+      }
+      note (self, option->as ? option->as : option->name, option->arg && optarg ? optarg : "", option->many);
    }
    return true;
 }
@@ -275,12 +292,14 @@ common_options (ecl_cli_t *self, ecl_exit_t *status)
    static const char *const colours[] = {"auto", "always", "never", NULL}, *const formats[] = {"text", "json", NULL};
    const char *no_color = getenv ("NO_COLOR"), *term = getenv ("TERM");
    bool plain = (no_color && *no_color) || !term || strcmp (term, "dumb") == 0;
-   int colour, format;
+   int colour, format, log;
 
-   if (!choose (self, "color", colours, &colour, status) || !choose (self, "format", formats, &format, status)) {
+   if (!choose (self, "color", colours, &colour, status) || !choose (self, "format", formats, &format, status) ||
+       !choose (self, "log-format", formats, &log, status)) {
       return false;
    }
    self->json = format == 1;
+   self->log_json = log == 1;
    self->colour = colour == 1 || (colour == 0 && !plain && isatty (STDOUT_FILENO));
    self->colour_err = colour == 1 || (colour == 0 && !plain && isatty (STDERR_FILENO));
    return true;
@@ -329,7 +348,7 @@ ecl_cli_parse (ecl_cli_t *self, int argc, char **argv, const ecl_command_t *cons
    }
    if (first < argc && strcmp (argv[first], "help") == 0) {
       /* `eclose help lint` is what people type. */
-      note (self, "help", "");
+      note (self, "help", "", false);
       first++;
    }
    if (first >= argc) {
@@ -364,6 +383,10 @@ ecl_cli_parse (ecl_cli_t *self, int argc, char **argv, const ecl_command_t *cons
       return false;
    }
    if (!common_options (self, status)) {
+      return false;
+   }
+   if (!ecl_hooks_check (self)) {
+      *status = ECL_EXIT_USAGE;
       return false;
    }
    if (self->n_args < self->command->min_args) {

@@ -5,8 +5,76 @@
 #include <time.h>
 
 static void
+print_json (FILE *out, const bson_t *document)
+{
+   bson_error_t error;
+   ecl_buf_t line;
+
+   ecl_buf_init (&line, 16u * ECL_TEXT_BSON_MAX);
+   if (ecl_extjson_write (bson_get_data (document), document->len, ECL_EXTJSON_RELAXED, &line, &error)) {
+      /* A line at once: several processes may write to the same log. */
+      (void) !(ecl_buf_append_str (&line, "\n") && fwrite (line.data, 1, line.len, out));
+   } else {
+      fprintf (stderr, "eclose: %s\n", error.message);
+   }
+   ecl_buf_cleanup (&line);
+}
+
+void
+ecl_cli_log (const ecl_cli_t *self, const char *level, const char *message, const bson_t *fields)
+{
+   bson_t line = BSON_INITIALIZER;
+   struct timespec now;
+   struct tm parts;
+   char day[40] = "", text[48];
+
+   if (!self->log_json) {
+      fprintf (stderr, "%s\n", message);
+      bson_destroy (&line);
+      return;
+   }
+   clock_gettime (CLOCK_REALTIME, &now);
+   if (gmtime_r (&now.tv_sec, &parts)) {
+      strftime (day, sizeof day, "%Y-%m-%dT%H:%M:%S", &parts);
+   }
+   snprintf (text, sizeof text, "%s.%03dZ", day, (int) (now.tv_nsec / 1000000));
+   BSON_APPEND_UTF8 (&line, "time", text);
+   BSON_APPEND_UTF8 (&line, "level", level);
+   if (self->command) {
+      BSON_APPEND_UTF8 (&line, "command", self->command->name);
+   }
+   BSON_APPEND_UTF8 (&line, "message", message);
+   if (fields) {
+      bson_concat (&line, fields);
+   }
+   print_json (stderr, &line);
+   bson_destroy (&line);
+}
+
+static void
+log_text (const ecl_cli_t *self, const char *level, const char *format, va_list args)
+{
+   char text[2048];
+
+   vsnprintf (text, sizeof text, format, args);
+   if (bson_utf8_validate (text, strlen (text), false)) {
+      ecl_cli_log (self, level, text, NULL);
+      return;
+   }
+   /* Bytes of a file's name or of a value, or a character that was cut. */
+   for (char *c = text; *c; c++) {
+      *c = (unsigned char) *c < 0x80 ? *c : '?';
+   }
+   ecl_cli_log (self, level, text, NULL);
+}
+
+static void
 say (const ecl_cli_t *self, const char *format, va_list args)
 {
+   if (self->log_json) {
+      log_text (self, "error", format, args);
+      return;
+   }
    fprintf (stderr, "%seclose%s%s:%s ", self->colour_err ? ECL_CLI_RED : "", self->command ? " " : "",
             self->command ? self->command->name : "", self->colour_err ? ECL_CLI_PLAIN : "");
    vfprintf (stderr, format, args);
@@ -47,12 +115,15 @@ ecl_cli_note (const ecl_cli_t *self, const char *format, ...)
 {
    va_list args;
 
-   (void) self;
    fflush (stdout);
    va_start (args, format);
-   vfprintf (stderr, format, args);
+   if (self->log_json) {
+      log_text (self, "info", format, args);
+   } else {
+      vfprintf (stderr, format, args);
+      fputc ('\n', stderr);
+   }
    va_end (args);
-   fputc ('\n', stderr);
 }
 
 const char *
@@ -70,17 +141,7 @@ ecl_cli_time (int64_t ms, char text[32])
 void
 ecl_cli_json (const bson_t *document)
 {
-   bson_error_t error;
-   ecl_buf_t line;
-
-   ecl_buf_init (&line, 16u * ECL_TEXT_BSON_MAX);
-   if (ecl_extjson_write (bson_get_data (document), document->len, ECL_EXTJSON_RELAXED, &line, &error)) {
-      fwrite (line.data, 1, line.len, stdout);
-      fputc ('\n', stdout);
-   } else {
-      fprintf (stderr, "eclose: %s\n", error.message);
-   }
-   ecl_buf_cleanup (&line);
+   print_json (stdout, document);
 }
 
 void

@@ -42,7 +42,7 @@ user_name (void)
 }
 
 bool
-ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
+ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
 {
    const char *uri, *named = NULL;
    bson_error_t error;
@@ -50,12 +50,9 @@ ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
    memset (self, 0, sizeof *self);
    self->cli = cli;
    gethostname (self->host, sizeof self->host - 1);
-   self->who = (ecl_who_t){
-      .host = self->host, .user = user_name (), .release = getenv ("ECLOSE_RELEASE"), .pid = getpid ()};
-   self->project = ecl_cli_load (cli);
-   if (!self->project) {
-      return false;
-   }
+   self->who =
+      (ecl_who_t){.host = self->host, .user = user_name (), .release = getenv ("ECLOSE_RELEASE"), .pid = getpid ()};
+   self->project = project;
    uri = ecl_project_uri (self->project);
    if (!uri) {
       ecl_cli_fail (cli, "no server: give --uri, ECLOSE_URI or MONGODB_URI, or `uri` in eclose.yaml");
@@ -78,12 +75,27 @@ ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
       return false;
    }
    self->upgrades = ecl_upgrades_new (self->project);
+   for (const ecl_option_t *option = cli->command->options; option && option->name; option++) {
+      if (strcmp (option->name, "metrics") == 0) {
+         self->reporter = ecl_reporter_open (cli, self->project, self->database);
+      }
+   }
    return true;
+}
+
+bool
+ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
+{
+   ecl_project_t *project = ecl_cli_load (cli);
+
+   memset (self, 0, sizeof *self);
+   return project && ecl_remote_connect (self, cli, project);
 }
 
 void
 ecl_remote_close (ecl_remote_t *self)
 {
+   ecl_reporter_close (self->reporter);
    ecl_upgrades_destroy (self->upgrades);
    ecl_mongo_world_destroy (self->world);
    ecl_project_destroy (self->project);

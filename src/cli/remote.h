@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/reporter.h"
 #include "run/course.h"
 
 typedef struct {
@@ -13,8 +14,9 @@ typedef struct {
    ecl_world_t *world;
    ecl_server_t server;
    const char *database;
-   ecl_progress_t progress; /* of the collection that is carried */
-   bool counting;           /* its total is known */
+   ecl_progress_t progress;  /* of the collection that is carried */
+   bool counting;            /* its total is known */
+   ecl_reporter_t *reporter; /* of commands with ECL_REPORTER_OPTIONS; else NULL */
    ecl_who_t who;
    char host[256];
 } ecl_remote_t;
@@ -23,6 +25,10 @@ typedef struct {
  * the second ends the process. Cleanup in any case. */
 bool
 ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
+
+/* The same with a project that is loaded already; it belongs to *self from here on, whatever comes of it. */
+bool
+ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project) ECL_MUST_CHECK;
 
 void
 ecl_remote_close (ecl_remote_t *self);

@@ -6,9 +6,10 @@
 /* The longest value after ${…} was put in. */
 #define VALUE_MAX (64u * 1024)
 
-static const char *const top_keys[] = {"uri",         "database",    "migrations", "version_field", "version_format",
-                                       "unversioned", "collections", NULL};
+static const char *const top_keys[] = {
+   "uri", "database", "migrations", "version_field", "version_format", "unversioned", "collections", "hooks", NULL};
 static const char *const collection_keys[] = {"version_field", "version_format", "unversioned", "detect", NULL};
+static const char *const hook_keys[] = {"start", "throttle", "pause", "resume", "failure", "end", NULL};
 static const char *const detect_keys[] = {"version", "filter", NULL};
 
 /* What the walk over the file carries. */
@@ -138,8 +139,9 @@ read_version_field (reader_t *reader, const ecl_field_t *field)
    }
    if (!*path || *path == '.' || *path == '$' || path[strlen (path) - 1] == '.' || strstr (path, "..") ||
        strstr (path, ".$") || strcmp (path, "_id") == 0 || strncmp (path, "_id.", 4) == 0) {
-      reader->ok = ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, ecl_at (field),
-                                      "\"%s\" cannot be the version field: expected a dotted name without $, not _id", path);
+      reader->ok =
+         ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, ecl_at (field),
+                            "\"%s\" cannot be the version field: expected a dotted name without $, not _id", path);
       return NULL;
    }
    return path;
@@ -276,8 +278,9 @@ read_collection (reader_t *reader, const ecl_field_t *spec)
    ecl_iter_t iter;
 
    if (bad) {
-      reader->ok = ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, ecl_at (spec),
-                                      "\"%.*s\" cannot be a collection's name: %s", (int) spec->key_len, spec->key, bad);
+      reader->ok =
+         ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, ecl_at (spec),
+                            "\"%.*s\" cannot be a collection's name: %s", (int) spec->key_len, spec->key, bad);
       return;
    }
    chain = ecl_project_chain_for (reader->project, spec->key, spec->key_len);
@@ -329,6 +332,49 @@ read_collections (reader_t *reader, const ecl_field_t *spec)
    while (ecl_iter_field (&iter, &field)) {
       read_collection (reader, &field);
    }
+}
+
+static void
+read_hooks (reader_t *reader, const ecl_field_t *spec)
+{
+   ecl_iter_t iter;
+   ecl_field_t field;
+
+   if (!ecl_is_document (&spec->value)) {
+      fail_type (reader, spec, "a mapping from events to commands");
+      return;
+   }
+   ecl_iter_init (&iter, &spec->value);
+   while (ecl_iter_field (&iter, &field)) {
+      bool known = false;
+
+      for (size_t i = 0; hook_keys[i] && !known; i++) {
+         known = ecl_key_is (&field, hook_keys[i]);
+         if (known) {
+            const char *command = read_string (reader, &field);
+
+            if (command && !*command) {
+               reader->ok = ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, ecl_at (&field),
+                                               "%.*s is empty", (int) field.key_len, field.key);
+            }
+            reader->project->hooks[i] = command;
+         }
+      }
+      if (!known) {
+         reader->ok = ecl_project_unknown_key (reader->text, reader->diags, &field, hook_keys);
+      }
+   }
+}
+
+const char *
+ecl_project_hook (const ecl_project_t *self, const char *event)
+{
+   for (size_t i = 0; hook_keys[i]; i++) {
+      if (strcmp (hook_keys[i], event) == 0) {
+         return self->hooks[i];
+      }
+   }
+   return NULL;
 }
 
 /* Read even where it does not count, so that what is wrong with it is found. */
@@ -384,6 +430,8 @@ ecl_project_configure (ecl_project_t *self, const ecl_text_source_t *source, ecl
          unversioned = field;
       } else if (ecl_key_is (&field, "collections")) {
          collections = field;
+      } else if (ecl_key_is (&field, "hooks")) {
+         read_hooks (&reader, &field);
       } else {
          reader.ok = ecl_project_unknown_key (reader.text, diags, &field, top_keys);
       }

@@ -30,6 +30,8 @@ struct ecl_project_t {
    ecl_version_format_t format;
    ecl_version_t unversioned;
 
+   const char *hooks[6];         /* in the order of the list in config.c; NULL: none */
+
    ecl_chain_t *chains;          /* sorted once linked */
    size_t n_chains, cap_chains;
    ecl_work_t *works;            /* sorted once linked */

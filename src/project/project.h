@@ -138,6 +138,11 @@ ecl_project_database (const ecl_project_t *self);
 const char *
 ecl_project_migrations (const ecl_project_t *self, bool *from_file);
 
+/* The command of `hooks` for an event: "start", "throttle", "pause", "resume", "failure" or "end"; NULL where there is
+ * none. */
+const char *
+ecl_project_hook (const ecl_project_t *self, const char *event);
+
 /* All collections that have migrations or settings, by name. */
 const ecl_chain_t *
 ecl_project_chains (const ecl_project_t *self, size_t *n);

@@ -5,6 +5,8 @@
 #include "run/migrate.h"
 #include "run/insist.h"
 
+#include "mql/plan.h"
+
 typedef struct {
    const ecl_migrate_options_t *options;
    const ecl_work_t *work;
@@ -51,6 +53,26 @@ ecl_migrate_progress (ecl_migrate_t *self, int64_t rows);
 
 /* ---- migrate_let.c ---- */
 
+/* The `let` of a foreach, ready for rows. */
+typedef struct {
+   const ecl_act_t *foreach;
+   ecl_arena_t plan;
+   ecl_eval_t ev;
+   ecl_expr_t **exprs;
+} ecl_lets_t;
+
+/* Cleanup in any case. */
+bool
+ecl_lets_init (ecl_lets_t *self, const ecl_act_t *foreach, bson_error_t *error) ECL_MUST_CHECK;
+
+void
+ecl_lets_cleanup (ecl_lets_t *self);
+
+/* The values of a row, in the arena. */
+bool
+ecl_lets_row (ecl_lets_t *self, const ecl_value_t *document, ecl_arena_t *arena, ecl_row_t *row, bson_error_t *error)
+   ECL_MUST_CHECK;
+
 /* The value with what the row has in place of "$$name". False where what is missing in the row would make a filter wider:
  * `filter` says that the value is one. */
 bool
@@ -70,6 +92,10 @@ ecl_migrate_ranges (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *err
 
 /* ---- migrate_foreach.c ---- */
 
+/* What opens the query of a foreach; *command is initialised. */
+void
+ecl_migrate_query (const ecl_act_t *act, const char *collection, uint32_t batch, bson_t *command);
+
 bool
 ecl_migrate_foreach (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error) ECL_MUST_CHECK;
 
@@ -80,6 +106,14 @@ bool
 ecl_migrate_transaction (ecl_migrate_t *self, const ecl_act_t *act, int32_t steps, bson_error_t *error) ECL_MUST_CHECK;
 
 /* ---- migrate_admin.c ---- */
+
+/* Appends `validator`, `validationLevel` and `validationAction` of a collMod or create, as far as the step says them. */
+void
+ecl_migrate_validator (ecl_migrate_t *self, const ecl_act_t *act, bson_t *command);
+
+/* "label_1_name_-1": the name that drivers give to an index, in the step's arena. */
+char *
+ecl_migrate_index_name (ecl_migrate_t *self, const ecl_value_t *keys);
 
 /* Everything that is no statement on documents. txn: of an assert in a transaction, else NULL. */
 bool

@@ -47,9 +47,8 @@ append_fields (bson_t *command, const ecl_field_t *arg)
 
 /* ---- indexes ---- */
 
-/* "label_1_name_-1": the name that drivers give. */
-static char *
-index_name (ecl_migrate_t *self, const ecl_value_t *keys)
+char *
+ecl_migrate_index_name (ecl_migrate_t *self, const ecl_value_t *keys)
 {
    char *name = ecl_arena_strndup (&self->arena, "", 0);
    ecl_field_t field;
@@ -88,7 +87,7 @@ create_index (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
    BSON_APPEND_DOCUMENT_BEGIN (&list, "0", &one);
    ecl_append_value (&one, "key", keys);
    if (named.type == ECL_MISSING) {
-      BSON_APPEND_UTF8 (&one, "name", index_name (self, keys));
+      BSON_APPEND_UTF8 (&one, "name", ecl_migrate_index_name (self, keys));
    }
    append_fields (&one, &act->args[ECL_ARG_OPTIONS]);
    bson_append_document_end (&list, &one);
@@ -109,7 +108,7 @@ drop_index (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
    if (act->args[ECL_ARG_INDEX].key) {
       ecl_append_value (&command, "index", ecl_act_arg (act, ECL_ARG_INDEX));
    } else {
-      BSON_APPEND_UTF8 (&command, "index", index_name (self, ecl_act_arg (act, ECL_ARG_KEYS)));
+      BSON_APPEND_UTF8 (&command, "index", ecl_migrate_index_name (self, ecl_act_arg (act, ECL_ARG_KEYS)));
    }
    ecl_store_write_concern (&command);
    good = send_or (self, &command, INDEX_NOT_FOUND, false, error);
@@ -256,8 +255,8 @@ append_mixed (bson_t *validator, const ecl_chain_t *chain, const ecl_value_t *gi
    bson_append_array_end (validator, &list);
 }
 
-static void
-append_validator (ecl_migrate_t *self, const ecl_act_t *act, bson_t *command)
+void
+ecl_migrate_validator (ecl_migrate_t *self, const ecl_act_t *act, bson_t *command)
 {
    const ecl_field_t *schema = &act->args[ECL_ARG_SCHEMA], *filter = &act->args[ECL_ARG_FILTER];
    const char *level = ecl_migrate_text (self, act, ECL_ARG_LEVEL),
@@ -299,7 +298,7 @@ set_validator (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
    good = has_collection (self, collection, &found, error);
    if (good) {
       BSON_APPEND_UTF8 (&command, found ? "collMod" : "create", collection);
-      append_validator (self, act, &command);
+      ecl_migrate_validator (self, act, &command);
       ecl_store_write_concern (&command);
       good = send_or (self, &command, 0, false, error);
    }

@@ -6,7 +6,6 @@
  */
 #include "run/migrate-private.h"
 
-#include "mql/plan.h"
 #include "run/scan.h"
 #include "store/store.h"
 #include "upgrade/append.h"
@@ -22,9 +21,7 @@ typedef struct {
    ecl_migrate_t *run;
    const ecl_act_t *act;
    const char *collection;
-   ecl_arena_t plan; /* of the expressions */
-   ecl_eval_t ev;
-   ecl_expr_t **lets;
+   ecl_lets_t lets;
    ecl_arena_t arena; /* of the batch */
    ecl_row_t rows[ROWS];
    uint32_t n;
@@ -33,39 +30,22 @@ typedef struct {
    int64_t total;
 } foreach_t;
 
-static bool
-compile (foreach_t *self, bson_error_t *error)
+void
+ecl_migrate_query (const ecl_act_t *act, const char *collection, uint32_t batch, bson_t *command)
 {
-   ecl_parse_t parse;
-
-   self->lets = ecl_arena_array (&self->plan, ecl_expr_t *, self->act->n_lets + 1);
-   ecl_parse_init (&parse, &self->plan, &self->ev, NULL, NULL);
-   for (size_t i = 0; i < self->act->n_lets; i++) {
-      self->lets[i] = ecl_parse_expr (&parse, &self->act->lets[i].spec);
-      if (!self->lets[i]) {
-         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "let: %s cannot be read", self->act->lets[i].name);
-      }
-   }
-   ecl_eval_reserve_vars (&self->ev, parse.max_vars);
-   return true;
-}
-
-static void
-open_command (const foreach_t *self, bson_t *command)
-{
-   const ecl_field_t *args = self->act->args;
+   const ecl_field_t *args = act->args;
    bson_t empty = BSON_INITIALIZER, cursor;
 
    bson_init (command);
    if (args[ECL_ARG_AGGREGATE].key) {
-      BSON_APPEND_UTF8 (command, "aggregate", self->collection);
+      BSON_APPEND_UTF8 (command, "aggregate", collection);
       ecl_append_value (command, "pipeline", &args[ECL_ARG_PIPELINE].value);
       BSON_APPEND_BOOL (command, "allowDiskUse", true);
       BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
-      BSON_APPEND_INT32 (&cursor, "batchSize", (int32_t) ROWS);
+      BSON_APPEND_INT32 (&cursor, "batchSize", (int32_t) batch);
       bson_append_document_end (command, &cursor);
    } else {
-      BSON_APPEND_UTF8 (command, "find", self->collection);
+      BSON_APPEND_UTF8 (command, "find", collection);
       if (args[ECL_ARG_FILTER].key) {
          ecl_append_value (command, "filter", &args[ECL_ARG_FILTER].value);
       } else {
@@ -77,7 +57,7 @@ open_command (const foreach_t *self, bson_t *command)
       if (args[ECL_ARG_SORT].key) {
          ecl_append_value (command, "sort", &args[ECL_ARG_SORT].value);
       }
-      BSON_APPEND_INT32 (command, "batchSize", (int32_t) ROWS);
+      BSON_APPEND_INT32 (command, "batchSize", (int32_t) batch);
    }
    ecl_store_read_concern (command);
 }
@@ -94,7 +74,7 @@ fetch (foreach_t *self, ecl_scan_t *scan, bool *again, bson_error_t *error)
 
    *again = false;
    if (!scan->opened) {
-      open_command (self, &command);
+      ecl_migrate_query (self->act, self->collection, ROWS, &command);
       good = ecl_migrate_send (self->run, call.database, &command, &reply, error);
    } else {
       /* Not to be sent twice: the batch of a lost answer is gone. */
@@ -114,19 +94,15 @@ fetch (foreach_t *self, ecl_scan_t *scan, bool *again, bson_error_t *error)
 static bool
 take_row (foreach_t *self, const ecl_value_t *document, bson_error_t *error)
 {
-   size_t n_lets = self->act->n_lets;
-   ecl_value_t *values = ecl_arena_array (&self->arena, ecl_value_t, n_lets + 1), value;
-
-   ecl_arena_reset (&self->ev.arena);
-   for (size_t i = 0; i < n_lets; i++) {
-      if (!ecl_expr_run (self->lets[i], &self->ev, document, &value, error)) {
-         ecl_error_prefix (error, "let: %s", self->act->lets[i].name);
-         return false;
-      }
-      values[i] = value.type == ECL_MISSING ? value : ecl_value_copy (&self->arena, &value);
-      self->bytes += value.type == ECL_MISSING ? 0 : ecl_value_size (&value);
+   if (!ecl_lets_row (&self->lets, document, &self->arena, &self->rows[self->n], error)) {
+      return false;
    }
-   self->rows[self->n++] = (ecl_row_t){.foreach = self->act, .values = values};
+   for (size_t i = 0; i < self->act->n_lets; i++) {
+      const ecl_value_t *value = &self->rows[self->n].values[i];
+
+      self->bytes += value->type == ECL_MISSING ? 0 : ecl_value_size (value);
+   }
+   self->n++;
    return true;
 }
 
@@ -221,13 +197,10 @@ ecl_migrate_foreach (ecl_migrate_t *run_of, const ecl_act_t *act, bson_error_t *
    self->run = run_of;
    self->act = act;
    self->collection = ecl_migrate_text (run_of, act, act->args[ECL_ARG_FIND].key ? ECL_ARG_FIND : ECL_ARG_AGGREGATE);
-   ecl_arena_init (&self->plan);
    ecl_arena_init (&self->arena);
-   ecl_eval_init (&self->ev);
-   good = compile (self, error) && run (self, error);
-   ecl_eval_cleanup (&self->ev);
+   good = ecl_lets_init (&self->lets, act, error) && run (self, error);
+   ecl_lets_cleanup (&self->lets);
    ecl_arena_cleanup (&self->arena);
-   ecl_arena_cleanup (&self->plan);
    bson_free (self);
    return good;
 }

@@ -5,6 +5,55 @@
  */
 #include "run/migrate-private.h"
 
+/* ---- rows ---- */
+
+bool
+ecl_lets_init (ecl_lets_t *self, const ecl_act_t *foreach, bson_error_t *error)
+{
+   ecl_parse_t parse;
+
+   self->foreach = foreach;
+   ecl_arena_init (&self->plan);
+   ecl_eval_init (&self->ev);
+   self->exprs = ecl_arena_array (&self->plan, ecl_expr_t *, foreach->n_lets + 1);
+   ecl_parse_init (&parse, &self->plan, &self->ev, NULL, NULL);
+   for (size_t i = 0; i < foreach->n_lets; i++) {
+      self->exprs[i] = ecl_parse_expr (&parse, &foreach->lets[i].spec);
+      if (!self->exprs[i]) {
+         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "let: %s cannot be read", foreach->lets[i].name);
+      }
+   }
+   ecl_eval_reserve_vars (&self->ev, parse.max_vars);
+   return true;
+}
+
+void
+ecl_lets_cleanup (ecl_lets_t *self)
+{
+   ecl_eval_cleanup (&self->ev);
+   ecl_arena_cleanup (&self->plan);
+}
+
+bool
+ecl_lets_row (ecl_lets_t *self, const ecl_value_t *document, ecl_arena_t *arena, ecl_row_t *row, bson_error_t *error)
+{
+   size_t n = self->foreach->n_lets;
+   ecl_value_t *values = ecl_arena_array (arena, ecl_value_t, n + 1), value;
+
+   ecl_arena_reset (&self->ev.arena);
+   for (size_t i = 0; i < n; i++) {
+      if (!ecl_expr_run (self->exprs[i], &self->ev, document, &value, error)) {
+         ecl_error_prefix (error, "let: %s", self->foreach->lets[i].name);
+         return false;
+      }
+      values[i] = value.type == ECL_MISSING ? value : ecl_value_copy (arena, &value);
+   }
+   *row = (ecl_row_t){.foreach = self->foreach, .values = values};
+   return true;
+}
+
+/* ---- statements ---- */
+
 static const ecl_value_t *
 find (const ecl_row_t *row, const ecl_value_t *value)
 {

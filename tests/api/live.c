@@ -205,6 +205,38 @@ test_find_one_and_older_program (void **state)
 }
 
 static void
+test_documents_of_a_cursor (void **state)
+{
+   live_t *live = *state;
+   bson_t filter = BSON_INITIALIZER, *changed = json ("{\"_id\": 1, \"full\": \"B\"}");
+   eclose_document_t *kept;
+   eclose_cursor_t *cursor;
+   const bson_t *document;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   cursor = eclose_collection_find (live->users, &filter, NULL, NULL);
+   assert_null (eclose_cursor_document (cursor)); /* nothing was read yet */
+   assert_true (eclose_cursor_next (cursor, &document));
+   assert_true (mongoc_cursor_current (eclose_cursor_get (cursor)) != NULL);
+   kept = eclose_cursor_document (cursor);
+   assert_false (eclose_cursor_next (cursor, &document));
+   assert_null (eclose_cursor_document (cursor));
+   eclose_cursor_destroy (cursor);
+   same_json (eclose_document_get (kept), "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
+   same_json (eclose_document_stored (kept), "{ \"_id\" : 1, \"name\" : \"A\" }");
+   check (eclose_collection_save (live->users, kept, changed, NULL, &error), &error);
+   stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"full\" : \"B\", \"schema_version\" : 2 }");
+   eclose_document_destroy (kept);
+   /* What the server upgraded has no stored form here. */
+   cursor = eclose_collection_query (live->users, &filter, NULL, NULL, NULL);
+   assert_true (eclose_cursor_next (cursor, &document));
+   assert_null (eclose_cursor_document (cursor));
+   eclose_cursor_destroy (cursor);
+   bson_destroy (changed);
+}
+
+static void
 test_failures_end_a_cursor (void **state)
 {
    live_t *live = *state;
@@ -399,6 +431,31 @@ test_find_and_modify (void **state)
              "{ \"_id\" : 7, \"schema_version\" : 2, \"plan\" : 9 }");
 }
 
+static void
+test_find_and_modify_removes (void **state)
+{
+   live_t *live = *state;
+   mongoc_find_and_modify_opts_t *opts = mongoc_find_and_modify_opts_new ();
+   bson_t *filter = json ("{\"full\": \"A\"}"), *fields = json ("{\"full\": 1}"), document, all = BSON_INITIALIZER;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   put (live->raw, "{\"_id\": 2, \"name\": \"B\"}");
+   mongoc_find_and_modify_opts_set_flags (opts, MONGOC_FIND_AND_MODIFY_REMOVE);
+   check (eclose_collection_find_and_modify (live->users, filter, opts, &document, &error), &error);
+   same_json (&document, "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
+   bson_destroy (&document);
+   assert_int_equal (mongoc_collection_count_documents (live->raw, &all, NULL, NULL, NULL, &error), 1);
+   stored_is (live->raw, "{\"_id\": 2}", "{ \"_id\" : 2, \"name\" : \"B\" }");
+   mongoc_find_and_modify_opts_set_fields (opts, fields);
+   assert_false (eclose_collection_find_and_modify (live->users, filter, opts, &document, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_UNSUPPORTED);
+   bson_destroy (&document);
+   bson_destroy (filter);
+   bson_destroy (fields);
+   mongoc_find_and_modify_opts_destroy (opts);
+}
+
 /* ---- queries ---- */
 
 static void
@@ -449,7 +506,7 @@ test_aggregate (void **state)
    live_t *live = *state;
    bson_t *pipeline = json ("{\"pipeline\": [{\"$match\": {\"full\": \"A\"}}, {\"$group\": {\"_id\": \"$full\", \"n\": "
                             "{\"$sum\": 1}, \"plans\": {\"$sum\": \"$plan\"}}}]}"),
-          *other = json ("[{\"$sort\": {\"a\": 1}}]");
+          *other = json ("[{\"$sort\": {\"a\": 1}}]"), *batches = json ("{\"batchSize\": 1}");
    eclose_cursor_t *cursor;
    const bson_t *document;
    bson_error_t error;
@@ -457,6 +514,12 @@ test_aggregate (void **state)
    three_users (live);
    GIVES (eclose_collection_aggregate (live->users, pipeline, NULL, NULL),
           "{ \"_id\" : \"A\", \"n\" : 2, \"plans\" : 3 }");
+   /* An empty $match, and more than one batch. */
+   bson_destroy (pipeline);
+   pipeline = json ("{\"pipeline\": [{\"$match\": {}}, {\"$sort\": {\"_id\": 1}}, {\"$project\": {\"full\": 1}}]}");
+   GIVES (eclose_collection_aggregate (live->users, pipeline, batches, NULL), "{ \"_id\" : 1, \"full\" : \"A\" }",
+          "{ \"_id\" : 2, \"full\" : \"A\" }", "{ \"_id\" : 3, \"full\" : \"C\" }");
+   bson_destroy (batches);
    cursor = eclose_collection_aggregate (live->users, other, NULL, NULL);
    assert_false (eclose_cursor_next (cursor, &document));
    assert_true (eclose_cursor_error (cursor, &error));
@@ -474,7 +537,7 @@ test_lookups_are_one_query_a_batch (void **state)
    live_t *live = *state;
    mongoc_collection_t *products = mongoc_client_get_collection (live->client, live->name, "products");
    mongoc_collection_t *raw = mongoc_client_get_collection (live->client, live->name, "devices");
-   bson_t filter = BSON_INITIALIZER, *opts = json ("{\"sort\": {\"_id\": 1}}");
+   bson_t filter = BSON_INITIALIZER, *opts = json ("{\"sort\": {\"_id\": 1}, \"batchSize\": 20}");
    eclose_collection_t *devices;
    eclose_cursor_t *cursor;
    const bson_t *document;
@@ -483,7 +546,8 @@ test_lookups_are_one_query_a_batch (void **state)
 
    put (products, "{\"_id\": 0, \"label\": \"old\"}");
    put (products, "{\"_id\": 1, \"labels\": [\"new\"], \"schema_version\": 1}");
-   for (int i = 0; i < 90; i++) {
+   /* 101 documents are read ahead; the server's own batches are smaller. */
+   for (int i = 0; i < 250; i++) {
       char text[64];
 
       snprintf (text, sizeof text, "{\"_id\": %d, \"product\": %d}", i, i % 3);
@@ -502,8 +566,8 @@ test_lookups_are_one_query_a_batch (void **state)
       n++;
    }
    check (!eclose_cursor_error (cursor, &error), &error);
-   assert_int_equal (n, 90);
-   assert_int_equal (live->product_queries, 1);
+   assert_int_equal (n, 250);
+   assert_int_equal (live->product_queries, 3);
    eclose_cursor_destroy (cursor);
    eclose_collection_destroy (devices);
    mongoc_collection_destroy (raw);
@@ -545,6 +609,7 @@ test_change_stream (void **state)
          assert_true (bson_init_static (&full, bytes, len));
          same_json (&full, "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
          assert_true (bson_has_field (event, "operationType"));
+         assert_non_null (mongoc_change_stream_get_resume_token (eclose_change_stream_get (stream)));
          seen = true;
       } else if (eclose_change_stream_error_document (stream, &error, &document)) {
          fail_msg ("%s", error.message);
@@ -584,6 +649,7 @@ main (int argc, char **argv)
    const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown (test_find_over_many_batches, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_one_and_older_program, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_documents_of_a_cursor, setup, teardown),
       cmocka_unit_test_setup_teardown (test_failures_end_a_cursor, setup, teardown),
       cmocka_unit_test_setup_teardown (test_write_back, setup, teardown),
       cmocka_unit_test_setup_teardown (test_insert_stamps, setup, teardown),
@@ -591,6 +657,7 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_save_in_a_transaction, setup, teardown),
       cmocka_unit_test_setup_teardown (test_save_from_below, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_find_and_modify_removes, setup, teardown),
       cmocka_unit_test_setup_teardown (test_query, setup, teardown),
       cmocka_unit_test_setup_teardown (test_aggregate, setup, teardown),
       cmocka_unit_test_setup_teardown (test_lookups_are_one_query_a_batch, setup, teardown),

@@ -27,11 +27,14 @@ test_up_down_and_current (void **state)
    assert_string_equal (eclose_upgrader_target (up), "2");
    runs_to (up, "{\"_id\": 1, \"name\": \"Ariel White\"}",
             "{ \"_id\" : 1, \"first\" : \"Ariel\", \"last\" : \"White\", \"schema_version\" : 2 }");
+   assert_int_equal (eclose_upgrader_went (up), ECLOSE_WENT_UP);
    runs_to (down, "{\"_id\": 1, \"first\": \"A\", \"last\": \"W\", \"schema_version\": 2}",
             "{ \"_id\" : 1, \"schema_version\" : 1, \"name\" : \"A W\" }");
+   assert_int_equal (eclose_upgrader_went (down), ECLOSE_WENT_DOWN);
    current = json ("{\"_id\": 1, \"schema_version\": 2}");
    check (eclose_upgrader_run (up, current, &out, &error), &error);
    assert_ptr_equal (out, current);
+   assert_int_equal (eclose_upgrader_went (up), ECLOSE_WAS_CURRENT);
    assert_string_equal (eclose_upgrader_version (up, current, &error), "2");
    bson_destroy (current);
    eclose_upgrader_destroy (up);

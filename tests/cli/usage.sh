@@ -19,3 +19,7 @@ status 2 eclose new users 'two words'
 status 1 eclose lint
 status 1 eclose lint -C nowhere
 status 1 eclose lint --config other.yaml
+status 2 eclose up --hook end
+status 2 eclose up --hook end=
+status 2 eclose up --hook finish=true
+status 2 eclose up --log-format xml

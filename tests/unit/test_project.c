@@ -46,6 +46,9 @@ test_config_problems (void **state)
                    "eclose.yaml:1:1: unversioned must be a whole number from 0 to 2147483647 (at unversioned)\n"
                    "eclose.yaml:2:1: unknown version_format \"roman\": expected integer, dotted or packed"
                    " (at version_format)\n");
+   check_problems ("hooks: {end: '', finish: x}\n", NULL,
+                   "eclose.yaml:1:9: end is empty (at hooks.end)\n"
+                   "eclose.yaml:1:18: unknown key \"finish\" (at hooks.finish)\n");
    check_problems ("version_field: a..b\n", NULL,
                    "eclose.yaml:1:1: \"a..b\" cannot be the version field: expected a dotted name without $, not _id"
                    " (at version_field)\n");

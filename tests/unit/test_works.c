@@ -1,7 +1,9 @@
-/* Rows into statements, and checksums: run/migrate_let.c and base/sha256.c. */
+/* Rows into statements, checksums, what is pending, previews: run/migrate*.c, run/preview.c and base/sha256.c. */
 #include "project_check.h"
 
+#include "fake_world.h"
 #include "run/migrate-private.h"
+#include "run/preview.h"
 
 static void
 test_checksums (void **state)
@@ -121,11 +123,14 @@ test_list (void **state)
                                   {"20260104_d.yaml", "up: []\n"},
                                   {0}};
    ecl_project_t *project = load_good (NULL, files);
-   ecl_changelog_t records[] = {{.name = "20250101_old", .state = ECL_CHANGELOG_APPLIED},
-                                {.name = "20260102_b", .state = ECL_CHANGELOG_FAILED},
-                                {.name = "20260103_c", .state = ECL_CHANGELOG_APPLIED, .checksum = "another"}};
-   static const ecl_place_kind_t expected[] = {ECL_PLACE_GONE, ECL_PLACE_LATE, ECL_PLACE_LATE, ECL_PLACE_CHANGED,
-                                               ECL_PLACE_PENDING};
+   /* Another tool's names, in whatever order, make nothing late. */
+   ecl_changelog_t records[] = {
+      {.name = "20250101_old", .state = ECL_CHANGELOG_APPLIED},
+      {.name = "20260102_b", .state = ECL_CHANGELOG_FAILED},
+      {.name = "20260103_c", .state = ECL_CHANGELOG_APPLIED, .checksum = "another"},
+      {.name = "zz.py", .state = ECL_CHANGELOG_APPLIED, .origin = "adopted from x (y: zz.py)"}};
+   static const ecl_place_kind_t expected[] = {ECL_PLACE_GONE,    ECL_PLACE_LATE,    ECL_PLACE_LATE,
+                                               ECL_PLACE_CHANGED, ECL_PLACE_PENDING, ECL_PLACE_ADOPTED};
    ecl_history_t history;
    const ecl_placed_t *list;
    ecl_arena_t arena;
@@ -135,9 +140,9 @@ test_list (void **state)
    ecl_arena_init (&arena);
    ecl_history_init (&history);
    history.records = records;
-   history.n = 3;
+   history.n = 4;
    list = ecl_migrate_list (project, &history, &arena, &n);
-   assert_int_equal (n, 5);
+   assert_int_equal (n, 6);
    for (size_t i = 0; i < n; i++) {
       assert_int_equal (list[i].kind, expected[i]);
    }
@@ -147,14 +152,75 @@ test_list (void **state)
    ecl_project_destroy (project);
 }
 
+/* ---- previews ---- */
+
+typedef struct {
+   char text[2000];
+} told_t;
+
+static void
+on_line (void *context, const ecl_preview_line_t *line)
+{
+   told_t *told = context;
+   size_t len = strlen (told->text);
+
+   snprintf (told->text + len, sizeof told->text - len, "%zu %s %s %lld%s %s\n", line->step, line->name,
+             line->collection, (long long) line->documents, line->fails ? " fails" : "", line->says);
+}
+
+/* What the server does not count in time is said, and the rest goes on; a server that is gone ends it. */
+static void
+test_preview (void **state)
+{
+   static const canned_t script[] = {
+      {"{ \"aggregate\" : \"a\"", "REFUSED 50"},
+      {"{ \"aggregate\" : \"a\"", "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [{\"n\": 7}]}}"},
+      {"{ \"aggregate\" : \"a\"", "REFUSED 2"},
+      {"{ \"aggregate\" : \"b\"", "REFUSED 50"},
+      {"{ \"find\" : \"b\"", "REFUSED 50"},
+      {"{ \"count\" : \"a\"", "LOST"},
+      {0}};
+   ecl_project_t *project = load_good (
+      NULL, (file_t[]){{"20260101_a.yaml", "up:\n"
+                                           "  - updateMany: {collection: a, filter: {x: 1}, update: {$set: {x: 2}}}\n"
+                                           "  - assert: {collection: a, filter: {x: 1}, max: 6}\n"
+                                           "  - deleteMany: {collection: a, filter: {x: 3}}\n"
+                                           "  - foreach: {find: b, filter: {x: 1}}\n"
+                                           "    do: [{deleteOne: {collection: c, filter: {_id: 1}}}]\n"
+                                           "  - verify: {collection: a}\n"
+                                           "  - dropCollection: {collection: a}\n"},
+                       {"a/0001_x.yaml", "to: 1\nup: []\n"},
+                       {0}});
+   fake_world_t world = fake_world (script);
+   told_t told = {""};
+   ecl_preview_options_t options = {.world = &world.world,
+                                    .database = "d",
+                                    .project = project,
+                                    .limit = 2500,
+                                    .rows = 3,
+                                    .tell = on_line,
+                                    .context = &told};
+   bson_error_t error;
+   size_t n;
+
+   (void) state;
+   assert_false (ecl_preview (&options, ecl_project_works (project, &n), false, 0, &error));
+   assert_string_equal (error.message, "the connection was cut");
+   assert_string_equal (told.text, "0 updateMany a -2 changes documents not counted within 2.5 s, by ranges of _id\n"
+                                   "1 assert a 7 fails would fail as things are: 7 documents match\n"
+                                   "2 deleteMany a -1 fails the server refuses its filter: refused as told\n"
+                                   "3 foreach b -2 rows not counted within 2.5 s\n"
+                                   "3 row  -1 the first rows did not come in time\n");
+   fake_done (&world);
+   ecl_project_destroy (project);
+}
+
 int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_checksums),
-      cmocka_unit_test (test_line_ends),
-      cmocka_unit_test (test_let),
-      cmocka_unit_test (test_list),
+      cmocka_unit_test (test_checksums), cmocka_unit_test (test_line_ends), cmocka_unit_test (test_let),
+      cmocka_unit_test (test_list),      cmocka_unit_test (test_preview),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

@@ -1,0 +1,27 @@
+/* Metrics: a file in Prometheus' text format, for node_exporter's textfile collector (whose names end with .prom).
+ *
+ * The file is written beside its place and renamed, so that nobody ever reads half of it. All names begin with
+ * eclose_backfill_; docs/operations.md lists them with what to alert on.
+ */
+#ifndef ECL_CLI_METRICS_H
+#define ECL_CLI_METRICS_H
+
+#include "cli/reporter.h"
+
+/* What the file says of one collection. */
+typedef struct {
+   ecl_account_t account;
+   double rate;     /* documents per second, lately */
+   int64_t started; /* seconds since 1970 */
+} ecl_metrics_row_t;
+
+/* The whole file's text. written: seconds since 1970. False where it is longer than buf allows. */
+bool
+ecl_metrics_format (const ecl_metrics_row_t *rows, size_t n, const char *database, int64_t written,
+                    ecl_buf_t *buf) ECL_MUST_CHECK;
+
+/* Puts the text in place of the file. */
+bool
+ecl_metrics_write (const char *file, const ecl_buf_t *buf, bson_error_t *error) ECL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,145 @@
+"""What a run tells others: metrics for Prometheus, hooks, log lines."""
+
+import json
+import os
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from test_backfill import project, users
+
+UP = 'up:\n  - $set: {n: {$add: [$n, 1]}}\n'
+FAILS = 'up:\n  - $set: {n: {$toInt: $n}}\n'
+
+
+def samples(path):
+    """(name, labels) -> value; the parser refuses what Prometheus would."""
+    with open(path, encoding='utf-8') as f:
+        text = f.read()
+    families = list(text_string_to_metric_families(text))
+    found = {}
+    for family in families:
+        assert family.documentation, family
+        assert family.type in ('gauge', 'counter'), family
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            assert key not in found, key
+            found[key] = sample.value
+    return found
+
+
+def value(found, name, **labels):
+    """The one sample of that name with these labels, among others."""
+    match = [v for (n, have), v in found.items() if n == 'eclose_backfill_' + name and labels.items() <= dict(have).items()]
+    assert len(match) == 1, (name, labels, match)
+    return match[0]
+
+
+@pytest.mark.parametrize('mode', ['client', 'pushdown'])
+def test_metrics_of_a_run(eclose, db, mode):
+    project(eclose, 'things', [UP])
+    db.things.insert_many([{'_id': i, 'n': i} for i in range(3000)])
+    path = os.path.join(eclose.folder, 'eclose.prom')
+    eclose('up', 'things', '--mode', mode, '--metrics', path, rc=0)
+    found = samples(path)
+    mine = {'database': db.name, 'collection': 'things'}
+    assert value(found, 'info', kind='up', to='2', mode=mode, **mine) == 1
+    assert value(found, 'state', state='done', **mine) == 1
+    assert value(found, 'state', state='running', **mine) == 0
+    assert value(found, 'documents', **mine) == 3000
+    assert value(found, 'documents_changed_total', **mine) == 3000
+    assert value(found, 'documents_left', **mine) == 0
+    assert value(found, 'documents_quarantined', **mine) == 0
+    assert value(found, 'throttle_wait_seconds_total', reason='lag', **mine) == 0
+    assert value(found, 'start_time_seconds', **mine) <= value(found, 'written_time_seconds')
+    # Others may read it, and nothing is left beside it.
+    assert os.stat(path).st_mode & 0o777 == 0o644
+    assert [n for n in os.listdir(eclose.folder) if n.startswith('eclose.prom')] == ['eclose.prom']
+
+
+def test_metrics_of_all_collections_and_odd_names(eclose, db):
+    odd = 'a"b\\c'
+    os.makedirs(os.path.join(eclose.folder, 'migrations', 'plain'))
+    os.makedirs(os.path.join(eclose.folder, 'migrations', odd))
+    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
+        f.write('unversioned: 1\n')
+    for name in ('plain', odd):
+        with open(os.path.join(eclose.folder, 'migrations', name, '0002_step.yaml'), 'w', encoding='utf-8') as f:
+            f.write('to: 2\n' + UP)
+        db[name].insert_many([{'n': i} for i in range(10)])
+    path = os.path.join(eclose.folder, 'eclose.prom')
+    eclose('up', '--metrics', path, rc=0)
+    found = samples(path)
+    for name in ('plain', odd):
+        assert value(found, 'documents_changed_total', collection=name) == 10
+
+
+def test_a_file_that_cannot_be_written_stops_nothing(eclose, db):
+    project(eclose, 'things', [UP])
+    db.things.insert_many([{'n': i} for i in range(10)])
+    done = eclose('up', '--metrics', '/nonexistent/x.prom', rc=0)
+    assert done.err.count('/nonexistent/x.prom') == 1
+    assert db.things.count_documents({'schema_version': 2}) == 10
+
+
+def hook_lines(path):
+    with open(path, encoding='utf-8') as f:
+        return [line.split('|') for line in f.read().splitlines()]
+
+
+def hook(path):
+    return ('echo "$ECLOSE_EVENT|$ECLOSE_COLLECTION|$ECLOSE_DIRECTION|$ECLOSE_TO|$ECLOSE_STATE|$ECLOSE_TOTAL|'
+            f'$ECLOSE_CHANGED|$ECLOSE_QUARANTINED|$ECLOSE_REASON|$ECLOSE_DATABASE" >> {path}')
+
+
+def test_hooks_from_the_command_line_and_the_file(eclose, db, tmp_path):
+    project(eclose, 'things', [UP])
+    from_file, given = tmp_path / 'file.txt', tmp_path / 'given.txt'
+    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'a', encoding='utf-8') as f:
+        f.write(f"hooks:\n  end: '{hook(from_file)}'\n")
+    db.things.insert_many([{'n': i} for i in range(30)])
+    eclose('up', '--hook', f'start={hook(given)}', '--hook', f'failure={hook(given)}', '--hook', f'end={hook(given)}',
+           rc=0)
+    assert hook_lines(given) == [
+        ['start', 'things', 'up', '2', 'running', '30', '0', '0', '', db.name],
+        ['end', 'things', 'up', '2', 'done', '30', '30', '0', '', db.name]]
+    assert hook_lines(from_file) == [['end', 'things', 'up', '2', 'done', '30', '30', '0', '', db.name]]
+    # Nothing to do is no event.
+    eclose('up', '--hook', f'start={hook(given)}', rc=0)
+    assert len(hook_lines(given)) == 2
+    assert len(hook_lines(from_file)) == 1
+
+
+def test_a_hook_of_failure_says_why(eclose, db, tmp_path):
+    project(eclose, 'things', [UP])
+    db.create_collection('things', viewOn='others', pipeline=[])
+    said = tmp_path / 'said.txt'
+    eclose('up', '--hook', f'failure={hook(said)}', '--hook', f'end={hook(said)}', rc=1)
+    lines = hook_lines(said)
+    assert [line[0] for line in lines] == ['failure']  # it never began, so it does not end
+    assert 'view' in lines[0][8]
+
+
+def test_hooks_that_fail_change_nothing(eclose, db):
+    project(eclose, 'things', [UP])
+    db.things.insert_many([{'n': i} for i in range(30)])
+    done = eclose('up', '--hook', 'start=exit 3', '--hook', 'end=kill -9 $$', rc=0)
+    assert 'hook start ended with status 3' in done.err
+    assert 'hook end ended with status 137' in done.err
+    assert db.things.count_documents({'schema_version': 2}) == 30
+
+
+def test_a_log_of_json_lines(eclose, db):
+    project(eclose, 'users', [FAILS.replace('$n', '$visits')])
+    db.users.insert_many([*users(50), {'_id': 'bad', 'visits': 'many', 'schema_version': 1}])
+    done = eclose('up', '--log-format', 'json', '--mode', 'client', rc=5)
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    assert [line['event'] for line in lines if 'event' in line] == ['start', 'end']
+    assert all(line['time'].endswith('Z') and line['level'] == 'info' and line['command'] == 'up' for line in lines)
+    assert lines[-1]['quarantined'] == 1
+    assert lines[-1]['changed'] == 50
+    # What is wrong is a line, too.
+    wrong = eclose('up', 'nothing', '--log-format', 'json', rc=1)
+    last = json.loads(wrong.err.splitlines()[-1])
+    assert last['level'] == 'error'
+    assert 'nothing' in last['message']
