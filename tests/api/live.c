@@ -33,7 +33,24 @@ typedef struct {
    eclose_collection_t *users, *old_users; /* at 2 and at 1 */
    mongoc_collection_t *raw;
    unsigned product_queries;
+   bool somebody_comes; /* before the next write of the handle somebody else writes to user 1 */
 } live_t;
+
+/* Another program, with a client of its own: adds n to user 1, as it is stored. */
+static void
+somebody_writes (const live_t *live)
+{
+   mongoc_client_t *client = mongoc_client_new (getenv ("ECLOSE_TEST_URI"));
+   mongoc_collection_t *users = mongoc_client_get_collection (client, live->name, "users");
+   bson_t *by_id = json ("{\"_id\": 1}"), *change = json ("{\"$set\": {\"n\": 1}}");
+   bson_error_t error;
+
+   check (mongoc_collection_update_one (users, by_id, change, NULL, NULL, &error), &error);
+   bson_destroy (by_id);
+   bson_destroy (change);
+   mongoc_collection_destroy (users);
+   mongoc_client_destroy (client);
+}
 
 static void
 started (const mongoc_apm_command_started_t *event)
@@ -44,6 +61,10 @@ started (const mongoc_apm_command_started_t *event)
 
    if (strcmp (name, "find") == 0 || strcmp (name, "aggregate") == 0) {
       live->product_queries += strstr (command, "\" : \"products\"") != NULL;
+   }
+   if (live->somebody_comes && (strcmp (name, "update") == 0 || strcmp (name, "findAndModify") == 0)) {
+      live->somebody_comes = false;
+      somebody_writes (live);
    }
    bson_free (command);
 }
@@ -280,6 +301,22 @@ test_write_back (void **state)
    stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
 }
 
+/* What somebody else writes between the reading and the writing back stays; the reader gets what it read. */
+static void
+test_write_back_never_over_a_change (void **state)
+{
+   live_t *live = *state;
+   bson_t filter = BSON_INITIALIZER;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   eclose_collection_set_write_back (live->users, true);
+   live->somebody_comes = true;
+   GIVES (eclose_collection_find (live->users, &filter, NULL, NULL),
+          "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
+   assert_false (live->somebody_comes);
+   stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"name\" : \"A\", \"n\" : 1 }");
+}
+
 /* ---- writing ---- */
 
 static void
@@ -429,6 +466,31 @@ test_find_and_modify (void **state)
    modifies (live, "{\"full\": \"nobody\"}", "{\"$set\": {\"plan\": 9}}", NULL, 0, "{ }");
    modifies (live, "{\"_id\": 7}", "{\"$set\": {\"plan\": 9}}", NULL, MONGOC_FIND_AND_MODIFY_UPSERT,
              "{ \"_id\" : 7, \"schema_version\" : 2, \"plan\" : 9 }");
+}
+
+/* The old document changes after it was found and before it is brought to the target: both changes are kept. */
+static void
+test_find_and_modify_beside_a_change (void **state)
+{
+   live_t *live = *state;
+   mongoc_find_and_modify_opts_t *opts = mongoc_find_and_modify_opts_new ();
+   bson_t *filter = json ("{\"full\": \"A\"}"), *update = json ("{\"$inc\": {\"plan\": 1}}"),
+          *sort = json ("{\"_id\": 1}"), document;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   mongoc_find_and_modify_opts_set_update (opts, update);
+   mongoc_find_and_modify_opts_set_sort (opts, sort); /* so that the first write is the one that brings it */
+   mongoc_find_and_modify_opts_set_flags (opts, MONGOC_FIND_AND_MODIFY_RETURN_NEW);
+   live->somebody_comes = true;
+   check (eclose_collection_find_and_modify (live->users, filter, opts, &document, &error), &error);
+   assert_false (live->somebody_comes);
+   same_json (&document, "{ \"_id\" : 1, \"n\" : 1, \"full\" : \"A\", \"plan\" : 1, \"schema_version\" : 2 }");
+   bson_destroy (&document);
+   bson_destroy (filter);
+   bson_destroy (update);
+   bson_destroy (sort);
+   mongoc_find_and_modify_opts_destroy (opts);
 }
 
 static void
@@ -652,11 +714,13 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_documents_of_a_cursor, setup, teardown),
       cmocka_unit_test_setup_teardown (test_failures_end_a_cursor, setup, teardown),
       cmocka_unit_test_setup_teardown (test_write_back, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_write_back_never_over_a_change, setup, teardown),
       cmocka_unit_test_setup_teardown (test_insert_stamps, setup, teardown),
       cmocka_unit_test_setup_teardown (test_save_and_conflict, setup, teardown),
       cmocka_unit_test_setup_teardown (test_save_in_a_transaction, setup, teardown),
       cmocka_unit_test_setup_teardown (test_save_from_below, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_find_and_modify_beside_a_change, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_removes, setup, teardown),
       cmocka_unit_test_setup_teardown (test_query, setup, teardown),
       cmocka_unit_test_setup_teardown (test_aggregate, setup, teardown),
