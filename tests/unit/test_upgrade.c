@@ -120,6 +120,123 @@ test_runs (void **state)
    ecl_project_destroy (project);
 }
 
+/* ---- what was before does not count ---- */
+
+static uint32_t
+pick (uint64_t *seed, uint32_t n)
+{
+   *seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
+   return (uint32_t) (*seed >> 33) % n;
+}
+
+static void
+append_field (bson_t *out, uint32_t which, uint64_t *seed)
+{
+   static const char *const words[] = {
+      "", "a", "ab", "Ariel", "Ariel Whiteaker", "a longer text that fills some words"};
+   const char *word = words[pick (seed, 6)];
+   bson_t child;
+
+   switch (which) {
+   case 0:
+      BSON_APPEND_INT32 (out, "_id", (int32_t) pick (seed, 1000));
+      break;
+   case 1:
+      BSON_APPEND_UTF8 (out, "name", word);
+      break;
+   case 2:
+      BSON_APPEND_UTF8 (out, "full", word);
+      break;
+   case 3:
+      BSON_APPEND_INT32 (out, "schema_version", 1 + (int32_t) pick (seed, 3)); /* 14 characters */
+      break;
+   case 4:
+      BSON_APPEND_INT64 (out, "n", 1ll << 40);
+      break;
+   case 5:
+      BSON_APPEND_UTF8 (out, "a_name_of_thirteen" + pick (seed, 6), word);
+      break;
+   case 6:
+      BSON_APPEND_DOCUMENT_BEGIN (out, "child", &child);
+      BSON_APPEND_UTF8 (&child, "name", word);
+      bson_append_document_end (out, &child);
+      break;
+   case 7:
+      BSON_APPEND_DOUBLE (out, "schema_versions", 1.5);
+      break;
+   case 8:
+      BSON_APPEND_NULL (out, "");
+      break;
+   default:
+      BSON_APPEND_BOOL (out, "last", true);
+      break;
+   }
+}
+
+/* Mostly the same fields in the same order, as the documents of a collection have them; then some bytes may change. In
+ * memory of its own size, so that a sanitizer sees every byte that is read beyond. */
+static uint8_t *
+any_document (uint64_t *seed, size_t *len)
+{
+   bson_t made = BSON_INITIALIZER;
+   bool alike = pick (seed, 3) != 0;
+   uint8_t *bytes;
+
+   for (uint32_t i = 0; i < 10; i++) {
+      if (pick (seed, 8)) {
+         append_field (&made, alike ? i : pick (seed, 10), seed);
+      }
+   }
+   *len = made.len;
+   bytes = malloc (made.len);
+   memcpy (bytes, bson_get_data (&made), made.len);
+   for (uint32_t n = pick (seed, 3) ? 0 : 1 + pick (seed, 3); n; n--) {
+      bytes[4 + pick (seed, made.len - 4)] = (uint8_t) pick (seed, pick (seed, 2) ? 4 : 256);
+   }
+   bson_destroy (&made);
+   return bytes;
+}
+
+/* An upgrader remembers what documents looked like, and keeps their memory; one that has seen nothing says the same of
+ * each of them. */
+static void
+test_what_was_before_does_not_count (void **state)
+{
+   ecl_project_t *project = load_good ("collections: {users: {unversioned: 1}}\n", users);
+   const ecl_chain_t *chain = ecl_project_chain (project, "users");
+   ecl_upgrades_t *shared = ecl_upgrades_new (project);
+   uint64_t seed = 20261122;
+   bson_error_t error, fresh_error;
+   ecl_upgrader_t *warm[2] = {ecl_upgrader_new (shared, chain, 3, &error), ecl_upgrader_new (shared, chain, 1, &error)};
+   uint32_t good = 0;
+
+   (void) state;
+   for (int i = 0; i < 10000; i++) {
+      int to = i % 5 == 0;
+      ecl_upgrader_t *fresh = ecl_upgrader_new (shared, chain, to ? 1 : 3, &error);
+      const uint8_t *out = NULL, *fresh_out = NULL;
+      size_t in_len, len = 0, fresh_len = 0;
+      uint8_t *in = any_document (&seed, &in_len);
+      bool ok = ecl_upgrader_run (warm[to], in, in_len, &out, &len, NULL, &error);
+
+      assert_int_equal (ok, ecl_upgrader_run (fresh, in, in_len, &fresh_out, &fresh_len, NULL, &fresh_error));
+      if (ok) {
+         good++;
+         assert_int_equal (len, fresh_len);
+         assert_memory_equal (out, fresh_out, len);
+      } else {
+         assert_string_equal (error.message, fresh_error.message);
+      }
+      ecl_upgrader_destroy (fresh);
+      free (in);
+   }
+   assert_true (good > 3000 && good < 9500);
+   ecl_upgrader_destroy (warm[0]);
+   ecl_upgrader_destroy (warm[1]);
+   ecl_upgrades_destroy (shared);
+   ecl_project_destroy (project);
+}
+
 static void
 test_failure (void **state)
 {
@@ -350,6 +467,7 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_what_was_before_does_not_count),
       cmocka_unit_test (test_runs),    cmocka_unit_test (test_failure),   cmocka_unit_test (test_forms),
       cmocka_unit_test (test_filters), cmocka_unit_test (test_pipelines),
    };
