@@ -6,7 +6,8 @@
  *    while (mongoc_cursor_next (cursor, &stored)) {
  *       if (!eclose_upgrader_run (users, stored, &user, &error)) { … }
  *
- * This library needs libbson and opens no connection; <eclose/mongoc.h> does, for programs that use libmongoc.
+ * This library needs libbson and opens no connection; <eclose/mongoc.h> does, for programs that use libmongoc. Leases and
+ * migrations work through a driver that the program brings.
  *
  * Threads: a project, once loaded, may be used by all; an upgrader by one at a time. There are no globals, no signal
  * handlers, and nothing is written to standard error. Out of memory aborts, as in libbson.
@@ -16,9 +17,12 @@
 #ifndef ECLOSE_H
 #define ECLOSE_H
 
+#include <eclose/driver.h>
 #include <eclose/error.h>
 #include <eclose/export.h>
 #include <eclose/function.h>
+#include <eclose/lease.h>
+#include <eclose/migrate.h>
 #include <eclose/project.h>
 #include <eclose/upgrader.h>
 #include <eclose/version.h>

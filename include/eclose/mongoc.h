@@ -173,6 +173,18 @@ eclose_change_stream_get (eclose_change_stream_t *self);
 ECLOSE_EXPORT (void)
 eclose_change_stream_destroy (eclose_change_stream_t *self);
 
+/* ---- leases and migrations ---- */
+
+/* The driver with which eclose/lease.h and eclose/migrate.h work: connections of their own to that server. All that they
+ * need to know stands in the URI: what was set on a client by mongoc_client_set_ssl_opts and the like is not known to them.
+ * uri is copied. It outlives what was made with it. NULL where the URI cannot be used. */
+ECLOSE_EXPORT (eclose_driver_t *)
+eclose_driver_new (const mongoc_uri_t *uri, bson_error_t *error);
+
+/* May be NULL. */
+ECLOSE_EXPORT (void)
+eclose_driver_destroy (eclose_driver_t *self);
+
 /* ---- the catalog ---- */
 
 /* Writes the project's migrations to eclose_catalog of the database, for programs that are older than they are. */

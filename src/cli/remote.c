@@ -59,6 +59,7 @@ ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
       return false;
    }
    catch_signals ();
+   ecl_mongo_init ();
    self->world = ecl_mongo_world_new (uri, cancelled, &named, &error);
    if (!self->world) {
       ecl_cli_fail (cli, "%s", error.message);

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <mongoc/mongoc.h>
-#include <pthread.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -234,13 +233,6 @@ world_sessions (ecl_world_t *self, uint8_t (*ids)[16], size_t max)
 }
 
 static void
-init_driver (void)
-{
-   mongoc_init ();
-   mongoc_log_set_handler (NULL, NULL);
-}
-
-static void
 set_default (mongoc_uri_t *uri, const char *option, int32_t value)
 {
    if (!mongoc_uri_has_option (uri, option)) {
@@ -268,12 +260,10 @@ ecl_world_t *
 ecl_mongo_world_new_hasty (const char *uri, int32_t timeout, bool (*cancelled) (void), const char **database,
                            bson_error_t *error)
 {
-   static pthread_once_t once = PTHREAD_ONCE_INIT;
    mongo_world_t *self;
    bson_error_t why;
    mongoc_uri_t *parsed;
 
-   pthread_once (&once, init_driver);
    parsed = mongoc_uri_new_with_error (uri, &why);
    if (!parsed) {
       ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "the server's URI cannot be read: %s", why.message);
@@ -329,6 +319,13 @@ ecl_mongo_world_destroy (ecl_world_t *world)
    mongoc_read_prefs_destroy (self->primary);
    mongoc_uri_destroy (self->uri);
    bson_free (self);
+}
+
+void
+ecl_mongo_init (void)
+{
+   mongoc_init ();
+   mongoc_log_set_handler (NULL, NULL);
 }
 
 const char *

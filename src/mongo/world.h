@@ -4,6 +4,11 @@
 
 #include "run/world.h"
 
+/* For a program of ours, before its first world and before it has threads: the driver prints nothing. In programs of
+ * others that is theirs to say, and they have called mongoc_init. */
+void
+ecl_mongo_init (void);
+
 /* Connects when first used. *database is what the URI names, or NULL; it belongs to the world. cancelled is asked
  * between commands and while waiting; may be NULL. NULL where the URI cannot be read. */
 ecl_world_t *

@@ -424,12 +424,13 @@ ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t 
    }
    chains = ecl_project_chains (site.project, &n);
    for (size_t i = 0; i < n; i++) {
-      ecl_carry_t what = {.chain = &chains[i], .target = chains[i].n_steps, .mode = mode};
+      ecl_carry_t what = {.chain = &chains[i], .mode = mode};
       ecl_carried_t carried;
 
       if (only && only != &chains[i]) {
          continue;
       }
+      what.target = self->options.target ? self->options.target (&chains[i]) : chains[i].n_steps;
       memset (&why, 0, sizeof why);
       if (site.world->cancelled (site.world)) {
          if (outcome == ECL_OUTCOME_DONE || outcome == ECL_OUTCOME_FOUND) {

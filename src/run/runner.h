@@ -32,8 +32,9 @@ typedef struct {
 typedef struct {
    ecl_site_t site;
    ecl_connector_t connector;
-   const char *uri;    /* for programs; NULL: migrations that are programs are refused */
-   int64_t time, skew; /* of the lease: as in holder.h */
+   const char *uri;                             /* for programs; NULL: migrations that are programs are refused */
+   int64_t time, skew;                          /* of the lease: as in holder.h */
+   size_t (*target) (const ecl_chain_t *chain); /* where collections are to go; NULL: to the end of their chains */
    ecl_runner_listener_t listener;
 } ecl_runner_options_t;
 

@@ -1,0 +1,603 @@
+/* Leases and eclose_migrate() against a server, through the driver of libmongoc.
+ *
+ *    leading NAME                  runs one test; ECLOSE_TEST_URI and ECLOSE_TEST_DATABASE say where
+ *    leading hold NAME TIME        acquires the lease NAME and says so; for each line of input, whether it is held
+ *
+ * tests/integration/test_leading.py finds the names here and runs each.
+ */
+#include "api_check.h"
+
+#include <eclose/mongoc.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct {
+   mongoc_client_t *client;
+   mongoc_database_t *database;
+   const char *name;
+   eclose_driver_t *driver;
+   eclose_project_t *project;
+} live_t;
+
+static eclose_driver_t *
+new_driver (void)
+{
+   mongoc_uri_t *uri = mongoc_uri_new (getenv ("ECLOSE_TEST_URI"));
+   bson_error_t error = {0};
+   eclose_driver_t *driver = eclose_driver_new (uri, &error);
+
+   check (driver != NULL, &error);
+   mongoc_uri_destroy (uri);
+   return driver;
+}
+
+static int
+setup (void **state)
+{
+   live_t *live = calloc (1, sizeof *live);
+   bson_error_t error;
+
+   live->client = mongoc_client_new (getenv ("ECLOSE_TEST_URI"));
+   live->name = getenv ("ECLOSE_TEST_DATABASE");
+   live->database = mongoc_client_get_database (live->client, live->name);
+   check (mongoc_database_drop (live->database, &error), &error);
+   live->driver = new_driver ();
+   live->project = eclose_project_new ();
+   *state = live;
+   return 0;
+}
+
+static int
+teardown (void **state)
+{
+   live_t *live = *state;
+
+   (void) mongoc_database_drop (live->database, NULL);
+   eclose_project_destroy (live->project);
+   eclose_driver_destroy (live->driver);
+   mongoc_database_destroy (live->database);
+   mongoc_client_destroy (live->client);
+   free (live);
+   return 0;
+}
+
+static eclose_lease_t *
+new_lease (const live_t *live, const char *opts_text)
+{
+   bson_t *opts = opts_text ? json (opts_text) : NULL;
+   bson_error_t error = {0};
+   eclose_lease_t *lease = eclose_lease_new (live->driver, live->name, "one", opts, &error);
+
+   check (lease != NULL, &error);
+   bson_destroy (opts);
+   return lease;
+}
+
+static void
+acquire (eclose_lease_t *lease)
+{
+   bson_error_t error = {0};
+
+   check (eclose_lease_acquire (lease, 60000, &error) == ECLOSE_LEASE_ACQUIRED, &error);
+}
+
+static int64_t
+number (const bson_t *document, const char *path)
+{
+   bson_iter_t iter, found;
+
+   assert_true (bson_iter_init (&iter, document) && bson_iter_find_descendant (&iter, path, &found));
+   return BSON_ITER_HOLDS_DATE_TIME (&found) ? bson_iter_date_time (&found) : bson_iter_as_int64 (&found);
+}
+
+static const char *
+text (const bson_t *document, const char *path)
+{
+   bson_iter_t iter, found;
+
+   assert_true (bson_iter_init (&iter, document) && bson_iter_find_descendant (&iter, path, &found));
+   return bson_iter_utf8 (&found, NULL);
+}
+
+static void
+put (const live_t *live, const char *collection, const char *document_text)
+{
+   mongoc_collection_t *to = mongoc_database_get_collection (live->database, collection);
+   bson_t *document = json (document_text);
+   bson_error_t error;
+
+   check (mongoc_collection_insert_one (to, document, NULL, NULL, &error), &error);
+   bson_destroy (document);
+   mongoc_collection_destroy (to);
+}
+
+static int64_t
+count (const live_t *live, const char *collection, const char *filter_text)
+{
+   mongoc_collection_t *in = mongoc_database_get_collection (live->database, collection);
+   bson_t *filter = json (filter_text);
+   bson_error_t error;
+   int64_t n = mongoc_collection_count_documents (in, filter, NULL, NULL, NULL, &error);
+
+   check (n >= 0, &error);
+   bson_destroy (filter);
+   mongoc_collection_destroy (in);
+   return n;
+}
+
+static void
+command (const live_t *live, const char *command_text)
+{
+   bson_t *sent = json (command_text);
+   bson_error_t error;
+
+   check (mongoc_database_command_simple (live->database, sent, NULL, NULL, &error), &error);
+   bson_destroy (sent);
+}
+
+/* ---- leases ---- */
+
+static void
+test_lease_one_at_a_time (void **state)
+{
+   live_t *live = *state;
+   eclose_lease_t *a = new_lease (live, "{\"release\": \"r1\"}"), *b = new_lease (live, NULL);
+   bson_error_t error = {0};
+   bson_t holder;
+
+   assert_false (eclose_lease_held (a));
+   assert_false (eclose_lease_lost (a));
+   assert_int_equal (eclose_lease_token (a), 0);
+   acquire (a);
+   assert_true (eclose_lease_held (a));
+   assert_true (eclose_lease_left (a) > 20000 && eclose_lease_left (a) <= 30000);
+   assert_int_equal (eclose_lease_token (a), 1);
+   assert_int_equal (eclose_lease_acquire (a, 0, &error), ECLOSE_LEASE_FAILED);
+   assert_int_equal (error.domain, ECLOSE_ERROR_USAGE);
+   assert_int_equal (eclose_lease_acquire (b, 0, &error), ECLOSE_LEASE_BUSY);
+   assert_int_equal (error.code, ECLOSE_CODE_LEASE);
+   assert_non_null (strstr (error.message, "release r1"));
+   assert_int_equal (eclose_lease_acquire (b, 300, &error), ECLOSE_LEASE_BUSY);
+   check (eclose_lease_holder (b, &holder, &error), &error);
+   assert_string_equal (text (&holder, "release"), "r1");
+   assert_int_equal (number (&holder, "token"), 1);
+   bson_destroy (&holder);
+   eclose_lease_release (a);
+   assert_false (eclose_lease_held (a));
+   assert_false (eclose_lease_lost (a));
+   assert_int_equal (eclose_lease_token (a), 0);
+   acquire (b);
+   assert_int_equal (eclose_lease_token (b), 2);
+   eclose_lease_destroy (b); /* releases */
+   acquire (a);
+   assert_int_equal (eclose_lease_token (a), 3);
+   eclose_lease_destroy (a);
+   a = new_lease (live, NULL);
+   check (eclose_lease_holder (a, &holder, &error), &error);
+   same_json (&holder, "{ \"held\" : false, \"token\" : 3 }");
+   bson_destroy (&holder);
+   eclose_lease_destroy (a);
+}
+
+static void
+test_lease_beats (void **state)
+{
+   live_t *live = *state;
+   eclose_lease_t *lease = new_lease (live, "{\"time\": 600}");
+   bson_error_t error = {0};
+   bson_t holder;
+   int64_t first;
+
+   acquire (lease);
+   check (eclose_lease_holder (lease, &holder, &error), &error);
+   first = number (&holder, "renewed");
+   bson_destroy (&holder);
+   /* Three times its length at least, until it has been renewed for so long. */
+   for (int64_t renewed = first; renewed < first + 1800;) {
+      assert_true (eclose_lease_held (lease));
+      check (eclose_lease_renew (lease, &error), &error);
+      check (eclose_lease_holder (lease, &holder, &error), &error);
+      assert_int_equal (number (&holder, "token"), 1);
+      renewed = number (&holder, "renewed");
+      bson_destroy (&holder);
+   }
+   eclose_lease_destroy (lease);
+}
+
+static void
+test_lease_expires_without_a_heartbeat (void **state)
+{
+   live_t *live = *state;
+   eclose_lease_t *a = new_lease (live, "{\"time\": 600, \"max_clock_skew\": 100, \"heartbeat\": false}");
+   eclose_lease_t *b = new_lease (live, "{\"time\": 600, \"max_clock_skew\": 100}");
+   bson_error_t error = {0};
+
+   assert_false (eclose_lease_renew (a, &error));
+   acquire (a);
+   check (eclose_lease_renew (a, &error), &error);
+   assert_int_equal (eclose_lease_acquire (b, 0, &error), ECLOSE_LEASE_BUSY);
+   acquire (b); /* waits until the other one's has expired */
+   assert_false (eclose_lease_held (a));
+   assert_true (eclose_lease_lost (a));
+   assert_int_equal (eclose_lease_token (a), 1);
+   assert_int_equal (eclose_lease_token (b), 2);
+   assert_false (eclose_lease_renew (a, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_LEASE);
+   eclose_lease_release (a); /* takes nothing from the other one */
+   assert_true (eclose_lease_held (b));
+   check (eclose_lease_renew (b, &error), &error);
+   eclose_lease_destroy (a);
+   eclose_lease_destroy (b);
+}
+
+static void
+test_lease_is_lost_when_it_is_broken (void **state)
+{
+   live_t *live = *state;
+   eclose_lease_t *lease = new_lease (live, "{\"time\": 900}");
+
+   acquire (lease);
+   command (live, "{\"update\": \"eclose_lease\", \"updates\": [{\"q\": {\"_id\": \"one\"},"
+                  " \"u\": {\"$set\": {\"holder\": null}, \"$inc\": {\"token\": {\"$numberLong\": \"1\"}}}}]}");
+   while (eclose_lease_held (lease)) {
+      struct timespec nap = {.tv_nsec = 10 * 1000 * 1000};
+
+      nanosleep (&nap, NULL);
+   }
+   assert_true (eclose_lease_lost (lease));
+   acquire (lease); /* again */
+   assert_int_equal (eclose_lease_token (lease), 3);
+   assert_false (eclose_lease_lost (lease));
+   eclose_lease_destroy (lease);
+}
+
+static void *
+cancel_soon (void *lease)
+{
+   struct timespec nap = {.tv_nsec = 200 * 1000 * 1000};
+
+   nanosleep (&nap, NULL);
+   eclose_lease_cancel (lease);
+   return NULL;
+}
+
+static void
+test_lease_wait_can_be_cancelled (void **state)
+{
+   live_t *live = *state;
+   eclose_lease_t *a = new_lease (live, NULL), *b = new_lease (live, NULL);
+   bson_error_t error = {0};
+   pthread_t thread;
+
+   acquire (a);
+   assert_int_equal (pthread_create (&thread, NULL, cancel_soon, b), 0);
+   assert_int_equal (eclose_lease_acquire (b, -1, &error), ECLOSE_LEASE_FAILED);
+   assert_int_equal (error.code, ECLOSE_CODE_CANCELLED);
+   pthread_join (thread, NULL);
+   eclose_lease_destroy (a);
+   eclose_lease_destroy (b);
+}
+
+static void
+test_lease_options_are_checked (void **state)
+{
+   live_t *live = *state;
+   static const char *const wrong[] = {"{\"tiem\": 1}", "{\"time\": 10}", "{\"time\": \"x\"}", "{\"heartbeat\": 1}",
+                                       "{\"release\": 5}"};
+   bson_error_t error;
+
+   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+      bson_t *opts = json (wrong[i]);
+
+      assert_null (eclose_lease_new (live->driver, live->name, "one", opts, &error));
+      assert_int_equal (error.domain, ECLOSE_ERROR_USAGE);
+      bson_destroy (opts);
+   }
+   assert_null (eclose_lease_new (live->driver, live->name, "", NULL, &error));
+}
+
+/* ---- migrate ---- */
+
+static eclose_migrated_t
+migrate (live_t *live, const char *opts_text, const eclose_migrate_watch_t *watch, bson_t *result, bson_error_t *error)
+{
+   bson_t *opts = opts_text ? json (opts_text) : NULL;
+   eclose_migrated_t outcome;
+
+   memset (error, 0, sizeof *error);
+   outcome = eclose_migrate (live->project, live->driver, live->name, opts, watch, result, error);
+   bson_destroy (opts);
+   return outcome;
+}
+
+typedef struct {
+   int seen[16];
+   int64_t done, total;
+   bool stop;
+} told_t;
+
+static void
+told (void *user_data, const eclose_migrate_progress_t *progress)
+{
+   told_t *self = user_data;
+
+   assert_true (progress->event > 0 && progress->event < 16);
+   assert_non_null (progress->name);
+   assert_int_equal (progress->text_len, strlen (progress->text));
+   self->seen[progress->event]++;
+   if (progress->event == ECLOSE_MIGRATE_CARRIED) {
+      self->done = progress->done;
+      self->total = progress->total;
+   }
+}
+
+static bool
+stop (void *user_data)
+{
+   return ((told_t *) user_data)->stop;
+}
+
+#define TWO_STEPS                                        \
+   "up:\n"                                               \
+   "  - insert: {collection: log, document: {_id: a}}\n" \
+   "  - insert: {collection: log, document: {_id: b}}\n"
+
+static void
+test_migrate_works_and_collections (void **state)
+{
+   live_t *live = *state;
+   told_t seen = {.stop = false};
+   eclose_migrate_watch_t watch = {.user_data = &seen, .progress = told, .cancelled = stop};
+   bson_error_t error;
+   bson_t result;
+
+   add_text (live->project, "eclose.yaml", "collections: {users: {unversioned: 1}}\n");
+   add_text (live->project, "users/0002_split.yaml", USERS_2);
+   add_text (live->project, "20260101_a.yaml", TWO_STEPS);
+   load (live->project);
+   put (live, "users", "{\"_id\": 1, \"name\": \"Ann Lee\"}");
+   put (live, "users", "{\"_id\": 2, \"name\": \"Bo Ek\"}");
+   check (migrate (live, "{\"release\": \"r7\"}", &watch, &result, &error) == ECLOSE_MIGRATED, &error);
+   assert_string_equal (text (&result, "migrations.0.name"), "20260101_a");
+   assert_string_equal (text (&result, "collections.0.collection"), "users");
+   assert_string_equal (text (&result, "collections.0.to"), "2");
+   assert_int_equal (number (&result, "collections.0.changed"), 2);
+   assert_int_equal (number (&result, "collections.0.quarantined"), 0);
+   bson_destroy (&result);
+   assert_int_equal (seen.seen[ECLOSE_MIGRATE_BEGINS], 1);
+   assert_int_equal (seen.seen[ECLOSE_MIGRATE_STEP], 2);
+   assert_int_equal (seen.seen[ECLOSE_MIGRATE_ENDS], 1);
+   assert_int_equal (seen.seen[ECLOSE_MIGRATE_CARRIED], 1);
+   assert_int_equal (seen.done, 2);
+   assert_int_equal (seen.total, 2);
+   assert_int_equal (count (live, "users", "{\"first\": \"Ann\", \"schema_version\": 2}"), 1);
+   assert_int_equal (count (live, "log", "{}"), 2);
+   assert_int_equal (
+      count (live, "eclose_changelog", "{\"_id\": \"20260101_a\", \"state\": \"applied\", \"release\": \"r7\"}"), 1);
+   /* Again: nothing to do. Without a watch, a result, or options. */
+   check (migrate (live, NULL, NULL, &result, &error) == ECLOSE_MIGRATED, &error);
+   assert_int_equal (number (&result, "collections.0.total"), 0);
+   bson_destroy (&result);
+   check (migrate (live, NULL, NULL, NULL, &error) == ECLOSE_MIGRATED, &error);
+}
+
+static void
+test_migrate_chooses (void **state)
+{
+   live_t *live = *state;
+   bson_error_t error;
+   bson_t result;
+
+   add_text (live->project, "users/0001_one.yaml", "to: 1\nup: [{$set: {a: 1}}]\n");
+   add_text (live->project, "20260101_a.yaml", "up: [{insert: {collection: log, document: {_id: a}}}]\n");
+   add_text (live->project, "20260102_b.yaml", "up: [{insert: {collection: log, document: {_id: b}}}]\n");
+   add_text (live->project, "20260103_c.yaml", "up: [{insert: {collection: log, document: {_id: c}}}]\n");
+   load (live->project);
+   put (live, "users", "{\"_id\": 1}");
+   check (migrate (live, "{\"steps\": 1}", NULL, &result, &error) == ECLOSE_MIGRATED, &error);
+   assert_false (bson_has_field (&result, "collections.0"));
+   bson_destroy (&result);
+   assert_int_equal (count (live, "log", "{}"), 1);
+   check (migrate (live, "{\"only\": \"20260103_c\"}", NULL, NULL, &error) == ECLOSE_MIGRATED, &error);
+   assert_int_equal (count (live, "log", "{\"_id\": \"c\"}"), 1);
+   assert_int_equal (migrate (live, "{\"strict_order\": true}", NULL, NULL, &error), ECLOSE_MIGRATE_FAILED);
+   assert_non_null (strstr (error.message, "arrived late"));
+   check (migrate (live, "{\"to_migration\": \"20260102_b\"}", NULL, NULL, &error) == ECLOSE_MIGRATED, &error);
+   assert_int_equal (count (live, "log", "{}"), 3);
+   assert_int_equal (count (live, "users", "{\"schema_version\": 1}"), 0);
+   check (migrate (live, "{\"collections\": false}", NULL, NULL, &error) == ECLOSE_MIGRATED, &error);
+   assert_int_equal (count (live, "users", "{\"schema_version\": 1}"), 0);
+   check (migrate (live, "{\"mode\": \"client\"}", NULL, &result, &error) == ECLOSE_MIGRATED, &error);
+   assert_string_equal (text (&result, "collections.0.mode"), "client");
+   bson_destroy (&result);
+   assert_int_equal (count (live, "users", "{\"schema_version\": 1}"), 1);
+}
+
+static void
+test_migrate_says_who_holds_the_lease (void **state)
+{
+   live_t *live = *state;
+   eclose_lease_t *lease;
+   bson_error_t error = {0};
+
+   add_text (live->project, "20260101_a.yaml", TWO_STEPS);
+   load (live->project);
+   lease = eclose_lease_new (live->driver, live->name, "migrations", NULL, &error);
+   check (lease != NULL, &error);
+   acquire (lease);
+   assert_int_equal (migrate (live, NULL, NULL, NULL, &error), ECLOSE_MIGRATE_BUSY);
+   assert_int_equal (error.code, ECLOSE_CODE_LEASE);
+   assert_int_equal (migrate (live, "{\"wait\": 200}", NULL, NULL, &error), ECLOSE_MIGRATE_BUSY);
+   assert_int_equal (count (live, "log", "{}"), 0);
+   eclose_lease_release (lease);
+   check (migrate (live, "{\"wait\": true}", NULL, NULL, &error) == ECLOSE_MIGRATED, &error);
+   eclose_lease_destroy (lease);
+}
+
+static void
+test_migrate_fails_and_goes_on (void **state)
+{
+   live_t *live = *state;
+   bson_error_t error;
+   bson_t result;
+
+   add_text (live->project, "users/0001_one.yaml", "to: 1\nup: [{$set: {a: {$divide: [1, $n]}}}]\n");
+   add_text (live->project, "20260101_a.yaml",
+             "up:\n"
+             "  - insert: {collection: log, document: {_id: a}}\n"
+             "  - assert: {collection: ready, filter: {}, min: 1, message: not ready}\n");
+   load (live->project);
+   put (live, "users", "{\"_id\": 1, \"n\": 1}");
+   put (live, "users", "{\"_id\": 2, \"n\": 0}");
+   assert_int_equal (migrate (live, NULL, NULL, &result, &error), ECLOSE_MIGRATE_FAILED);
+   assert_non_null (strstr (error.message, "20260101_a.yaml:3:5: assert: not ready"));
+   same_json (&result, "{ \"migrations\" : [  ], \"collections\" : [  ] }");
+   bson_destroy (&result);
+   put (live, "ready", "{}");
+   assert_int_equal (migrate (live, NULL, NULL, &result, &error), ECLOSE_MIGRATE_QUARANTINED);
+   assert_non_null (strstr (error.message, "users"));
+   assert_int_equal (number (&result, "collections.0.quarantined"), 1);
+   assert_int_equal (number (&result, "collections.0.changed"), 1);
+   bson_destroy (&result);
+   assert_int_equal (count (live, "eclose_quarantine", "{}"), 1);
+   assert_int_equal (migrate (live, "{\"mode\": \"sideways\"}", NULL, NULL, &error), ECLOSE_MIGRATE_USAGE);
+   assert_int_equal (migrate (live, "{\"steps\": 0}", NULL, NULL, &error), ECLOSE_MIGRATE_USAGE);
+   assert_int_equal (migrate (live, "{\"waits\": true}", NULL, &result, &error), ECLOSE_MIGRATE_USAGE);
+   bson_destroy (&result);
+}
+
+static void
+test_migrate_can_be_cancelled (void **state)
+{
+   live_t *live = *state;
+   told_t seen = {.stop = true};
+   eclose_migrate_watch_t watch = {.user_data = &seen, .cancelled = stop};
+   bson_error_t error;
+
+   add_text (live->project, "20260101_a.yaml", TWO_STEPS);
+   load (live->project);
+   assert_int_equal (migrate (live, NULL, &watch, NULL, &error), ECLOSE_MIGRATE_FAILED);
+   assert_int_equal (error.code, ECLOSE_CODE_CANCELLED);
+   assert_int_equal (count (live, "log", "{}"), 0);
+   seen.stop = false;
+   check (migrate (live, NULL, &watch, NULL, &error) == ECLOSE_MIGRATED, &error);
+   assert_int_equal (count (live, "log", "{}"), 2);
+}
+
+static bool
+shout (const bson_t *in, bson_t *out, eclose_context_t *context, bson_error_t *error)
+{
+   bson_iter_t iter;
+
+   (void) context;
+   (void) error;
+   bson_copy_to_excluding_noinit (in, out, "loud", NULL);
+   assert_true (bson_iter_init_find (&iter, in, "name"));
+   return BSON_APPEND_UTF8 (out, "loud", bson_iter_utf8 (&iter, NULL));
+}
+
+static void
+test_migrate_runs_functions (void **state)
+{
+   live_t *live = *state;
+   bson_error_t error;
+   bson_t result;
+
+   check (eclose_project_add_function (live->project, "users", "1", ECLOSE_UP, shout, NULL, &error), &error);
+   load (live->project);
+   put (live, "users", "{\"_id\": 1, \"name\": \"Ann\"}");
+   check (migrate (live, NULL, NULL, &result, &error) == ECLOSE_MIGRATED, &error);
+   assert_string_equal (text (&result, "collections.0.mode"), "client");
+   assert_string_equal (text (&result, "collections.0.why"), "a migration is a function of the program");
+   bson_destroy (&result);
+   assert_int_equal (count (live, "users", "{\"loud\": \"Ann\", \"schema_version\": 1}"), 1);
+   assert_int_equal (migrate (live, "{\"mode\": \"pushdown\"}", NULL, NULL, &error), ECLOSE_MIGRATE_FAILED);
+}
+
+/* What a program knows only from the catalog, it does not carry documents to. */
+static void
+test_migrate_goes_no_further_than_the_program (void **state)
+{
+   live_t *live = *state;
+   eclose_project_t *newer = eclose_project_new ();
+   bson_error_t error;
+
+   add_text (newer, "users/0001_one.yaml", "to: 1\nup: [{$set: {a: 1}}]\n");
+   add_text (newer, "users/0002_two.yaml", "to: 2\nup: [{$set: {b: 1}}]\ndown: [{$unset: b}]\n");
+   load (newer);
+   check (eclose_project_publish (newer, live->client, live->name, &error), &error);
+   add_text (live->project, "users/0001_one.yaml", "to: 1\nup: [{$set: {a: 1}}]\n");
+   check (eclose_project_add_catalog (live->project, live->client, live->name, &error), &error);
+   load (live->project);
+   put (live, "users", "{\"_id\": 1}");
+   put (live, "users", "{\"_id\": 2, \"a\": 1, \"b\": 1, \"schema_version\": 2}");
+   check (migrate (live, NULL, NULL, NULL, &error) == ECLOSE_MIGRATED, &error);
+   assert_int_equal (count (live, "users", "{\"_id\": 1, \"a\": 1, \"schema_version\": 1}"), 1);
+   assert_int_equal (count (live, "users", "{\"_id\": 2, \"b\": 1, \"schema_version\": 2}"), 1);
+   eclose_project_destroy (newer);
+}
+
+/* ---- a process that holds one ---- */
+
+static int
+hold (const char *name, const char *time)
+{
+   bson_t *opts = BCON_NEW ("time", BCON_INT64 (atoll (time)), "max_clock_skew", BCON_INT64 (100));
+   eclose_driver_t *driver = new_driver ();
+   bson_error_t error = {0};
+   eclose_lease_t *lease = eclose_lease_new (driver, getenv ("ECLOSE_TEST_DATABASE"), name, opts, &error);
+   char line[64];
+   int status = 1;
+
+   if (lease && eclose_lease_acquire (lease, -1, &error) == ECLOSE_LEASE_ACQUIRED) {
+      printf ("token %lld\n", (long long) eclose_lease_token (lease));
+      fflush (stdout);
+      while (fgets (line, sizeof line, stdin)) {
+         printf ("%s\n", eclose_lease_held (lease) ? "held" : eclose_lease_lost (lease) ? "lost" : "free");
+         fflush (stdout);
+      }
+      status = 0;
+   } else {
+      fprintf (stderr, "%s\n", error.message);
+   }
+   eclose_lease_destroy (lease);
+   eclose_driver_destroy (driver);
+   bson_destroy (opts);
+   return status;
+}
+
+int
+main (int argc, char **argv)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown (test_lease_one_at_a_time, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_lease_beats, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_lease_expires_without_a_heartbeat, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_lease_is_lost_when_it_is_broken, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_lease_wait_can_be_cancelled, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_lease_options_are_checked, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_migrate_works_and_collections, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_migrate_chooses, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_migrate_says_who_holds_the_lease, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_migrate_fails_and_goes_on, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_migrate_can_be_cancelled, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_migrate_runs_functions, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_migrate_goes_no_further_than_the_program, setup, teardown),
+   };
+   int status;
+
+   mongoc_init ();
+   if (argc == 4 && strcmp (argv[1], "hold") == 0) {
+      status = hold (argv[2], argv[3]);
+      mongoc_cleanup ();
+      return status;
+   }
+   if (argc > 1) {
+      cmocka_set_test_filter (argv[1]);
+   }
+   status = cmocka_run_group_tests_name ("leading", tests, NULL, NULL);
+   mongoc_cleanup ();
+   return status;
+}
