@@ -7,6 +7,10 @@
 #define ASK_SHORTEST_MS 100
 #define ASK_LONGEST_MS 1000
 
+/* A server whose answer to an upsert lacks the document is asked again. */
+#define ASK_TRIES 10
+#define ASK_AGAIN_MS 20
+
 /* Longest that a release tries: who cannot reach the server need not hold up the end of the process. */
 #define RELEASE_MS 5000
 
@@ -90,10 +94,18 @@ ask (ecl_holder_t *self, ecl_world_t *world, int64_t *asked, bson_error_t *error
    bool good, found;
 
    ecl_lease_ask (&self->key, &self->holder, beat, &command);
-   good = ecl_insist (world, self->database, &command, deadline, asked, &reply, error) == ECL_REPLY_OK;
-   good = good && ecl_lease_read (&reply, &found, &self->seen, error);
-   if (good && !found) {
+   for (int tries = 1;; tries++) {
+      good = ecl_insist (world, self->database, &command, deadline, asked, &reply, error) == ECL_REPLY_OK &&
+             ecl_lease_read (&reply, &found, &self->seen, error);
+      if (!good || found) {
+         break;
+      }
+      /* Two that made the document at once: an answer without it says nothing. */
       good = ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_SERVER, "the server answered without the lease");
+      if (tries == ASK_TRIES || !world->wait (world, ASK_AGAIN_MS)) {
+         break;
+      }
+      bson_destroy (&reply);
    }
    bson_destroy (&reply);
    bson_destroy (&command);
