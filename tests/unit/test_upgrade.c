@@ -134,7 +134,7 @@ append_field (bson_t *out, uint32_t which, uint64_t *seed)
 {
    static const char *const words[] = {
       "", "a", "ab", "Ariel", "Ariel Whiteaker", "a longer text that fills some words"};
-   const char *word = words[pick (seed, 6)];
+   const char *word = words[pick (seed, 6)], *long_name = &"a_name_of_thirteen"[pick (seed, 6)];
    bson_t child;
 
    switch (which) {
@@ -154,7 +154,7 @@ append_field (bson_t *out, uint32_t which, uint64_t *seed)
       BSON_APPEND_INT64 (out, "n", 1ll << 40);
       break;
    case 5:
-      BSON_APPEND_UTF8 (out, "a_name_of_thirteen" + pick (seed, 6), word);
+      BSON_APPEND_UTF8 (out, long_name, word);
       break;
    case 6:
       BSON_APPEND_DOCUMENT_BEGIN (out, "child", &child);
