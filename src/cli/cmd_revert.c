@@ -52,11 +52,12 @@ run (ecl_cli_t *cli)
    const char *name = cli->n_args ? cli->args[0] : NULL;
    ecl_exit_t status = ECL_EXIT_FAILED;
    ecl_remote_t remote = {0};
+   ecl_throttle_settings_t rate;
    ecl_works_t works = {0};
    int64_t steps, wait;
    bool found = true;
 
-   if (!ecl_cli_number (cli, "steps", 1, INT32_MAX, 1, &steps) || !ecl_works_wait (cli, &wait)) {
+   if (!ecl_cli_number (cli, "steps", 1, INT32_MAX, 1, &steps) || !ecl_works_wait (cli, &wait) || !ecl_works_rate (cli, &rate)) {
       return ECL_EXIT_USAGE;
    }
    if (name && ecl_cli_flag (cli, "steps")) {
@@ -65,6 +66,7 @@ run (ecl_cli_t *cli)
    if (!ecl_remote_open (&remote, cli) || !ecl_works_open (&works, &remote)) {
       goto done;
    }
+   works.runner.options.throttle = rate;
    status = ecl_works_acquire (&works, wait);
    if (status == ECL_EXIT_OK && !ecl_works_unchanged (&works)) {
       status = ECL_EXIT_FAILED;
@@ -92,6 +94,7 @@ done:
 static const ecl_option_t options[] = {
    {"steps", 0, "N", "so many, the last one first; 1 unless told otherwise"},
    {"wait", 0, "[=SECONDS]", "where somebody else is migrating: wait for the end of it"},
+   {"max-rate", 0, "RATE", "documents (1000) or bytes (5MB) a second that are written"},
    {NULL},
 };
 

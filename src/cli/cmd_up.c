@@ -46,11 +46,12 @@ run (ecl_cli_t *cli)
    const ecl_chain_t *only = NULL;
    bson_error_t error;
    ecl_remote_t remote = {0};
+   ecl_throttle_settings_t rate;
    ecl_works_t works = {0};
    size_t n;
    ecl_mode_t mode;
 
-   if (!ecl_remote_mode (cli, &mode) || !ecl_works_wait (cli, &choice.wait) ||
+   if (!ecl_remote_mode (cli, &mode) || !ecl_works_wait (cli, &choice.wait) || !ecl_works_rate (cli, &rate) ||
        !ecl_cli_number (cli, "steps", 1, INT32_MAX, 0, &choice.steps)) {
       return ECL_EXIT_USAGE;
    }
@@ -70,6 +71,7 @@ run (ecl_cli_t *cli)
    }
    (void) ecl_project_works (remote.project, &n);
    ecl_works_init (&works, &remote);
+   works.runner.options.throttle = rate;
    status = n || part ? do_works (&works, &choice) : ECL_EXIT_OK;
    if (status == ECL_EXIT_OK && !part) {
       status = (ecl_exit_t) ecl_runner_collections (&works.runner, NULL, mode, &error);
@@ -89,6 +91,7 @@ static const ecl_option_t options[] = {
    {"only", 0, "NAME", "this database migration alone"},
    {"steps", 0, "N", "at most so many database migrations, and no collections"},
    {"strict-order", 0, NULL, "refuse a database migration that one behind it has overtaken"},
+   {"max-rate", 0, "RATE", "documents (1000) or bytes (5MB) a second that database migrations write"},
    ECL_REPORTER_OPTIONS,
    {NULL},
 };

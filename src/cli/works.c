@@ -55,6 +55,15 @@ on_step (void *context, const ecl_migrate_event_t *event)
 }
 
 static void
+on_note (void *context, const char *message)
+{
+   ecl_works_t *self = context;
+
+   ecl_progress_hide (&self->progress);
+   ecl_cli_note (self->remote->cli, "%s", message);
+}
+
+static void
 on_output (void *context, const char *bytes, size_t n)
 {
    (void) context;
@@ -162,6 +171,7 @@ ecl_works_init (ecl_works_t *self, ecl_remote_t *remote)
                                                 .waiting = on_waiting,
                                                 .late = on_late,
                                                 .step = on_step,
+                                                .note = on_note,
                                                 .output = on_output,
                                                 .ran = on_ran,
                                                 .progress = on_progress,
@@ -217,6 +227,20 @@ ecl_works_wait (const ecl_cli_t *cli, int64_t *wait)
       return false;
    }
    *wait = 1000 * seconds;
+   return true;
+}
+
+bool
+ecl_works_rate (const ecl_cli_t *cli, ecl_throttle_settings_t *settings)
+{
+   const char *text = ecl_cli_option (cli, "max-rate");
+   bson_error_t error;
+
+   memset (settings, 0, sizeof *settings);
+   if (text && !ecl_throttle_parse_rate (text, settings, &error)) {
+      ecl_cli_usage (cli, "--max-rate: %s", error.message);
+      return false;
+   }
    return true;
 }
 

@@ -32,6 +32,10 @@ ecl_works_close (ecl_works_t *self);
 bool
 ecl_works_wait (const ecl_cli_t *cli, int64_t *wait) ECL_MUST_CHECK;
 
+/* --max-rate, of what database migrations write. False after a message. */
+bool
+ecl_works_rate (const ecl_cli_t *cli, ecl_throttle_settings_t *settings) ECL_MUST_CHECK;
+
 /* Takes the lease and reads the changelog again. ECL_EXIT_OK; ECL_EXIT_LEASE where somebody else has it. */
 ecl_exit_t
 ecl_works_acquire (ecl_works_t *self, int64_t wait) ECL_MUST_CHECK;

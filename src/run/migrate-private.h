@@ -4,6 +4,7 @@
 
 #include "run/migrate.h"
 #include "run/insist.h"
+#include "run/pressure.h"
 
 #include "mql/plan.h"
 
@@ -17,6 +18,13 @@ typedef struct {
    ecl_migrate_event_t event;
    bool again;              /* the step may have been done in part before */
    ecl_arena_t arena;       /* of the step */
+   ecl_throttle_t throttle; /* of the step */
+   double average;          /* bytes of a document that it writes; 0: not needed */
+   ecl_pressure_reader_t pressure;
+   bool asks;               /* the reader is there */
+   int64_t paced_since;     /* when the step began */
+   char unsaid[1500];       /* what the throttle cannot look at: said where a step takes long enough to matter */
+   bool paced;              /* the step's writes wait for their turn */
 } ecl_migrate_t;
 
 /* A row of a foreach: the values of its `let`, as far as a line of `do` is concerned. */
@@ -78,6 +86,20 @@ ecl_lets_row (ecl_lets_t *self, const ecl_value_t *document, ecl_arena_t *arena,
 bool
 ecl_migrate_fill (ecl_arena_t *arena, const ecl_row_t *row, const ecl_value_t *value, bool filter, ecl_value_t *out,
                   bson_error_t *error) ECL_MUST_CHECK;
+
+/* ---- migrate_pace.c: before each turn, and after what was written in it; not in transactions ---- */
+
+/* A step begins: its writes are alike, so that one that takes long says something of the server; or they are not. */
+void
+ecl_migrate_pace (ecl_migrate_t *self, const char *collection, bool alike, uint32_t most);
+
+/* Waits until the next write may be sent; *documents is how many it should touch. False where the run is to end. */
+bool
+ecl_migrate_turn (ecl_migrate_t *self, uint32_t *documents, bson_error_t *error) ECL_MUST_CHECK;
+
+/* So many were written, by what was sent then. */
+void
+ecl_migrate_wrote (ecl_migrate_t *self, int64_t documents, int64_t began);
 
 /* ---- migrate_write.c ---- */
 

@@ -20,6 +20,7 @@
 #include "project/project.h"
 #include "run/backfill.h"
 #include "run/history.h"
+#include "run/throttle.h"
 
 /* ---- what is to run ---- */
 
@@ -66,6 +67,7 @@ typedef struct {
    bool (*program) (void *context, const ecl_work_t *work, bool down, ecl_holder_t *holder, ecl_buf_t *output,
                     bson_error_t *error);
    void (*tell) (void *context, const ecl_migrate_event_t *event); /* may be NULL */
+   void (*note) (void *context, const char *message);              /* of the throttle; may be NULL */
 } ecl_migrate_hooks_t;
 
 typedef struct {
@@ -75,6 +77,7 @@ typedef struct {
    const ecl_project_t *project;
    bool transactions;            /* the server has them */
    ecl_who_t who;
+   ecl_throttle_settings_t throttle; /* of writes by ranges and of rows */
    ecl_migrate_hooks_t hooks;
 } ecl_migrate_options_t;
 

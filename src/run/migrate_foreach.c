@@ -198,7 +198,10 @@ ecl_migrate_foreach (ecl_migrate_t *run_of, const ecl_act_t *act, bson_error_t *
    self->act = act;
    self->collection = ecl_migrate_text (run_of, act, act->args[ECL_ARG_FIND].key ? ECL_ARG_FIND : ECL_ARG_AGGREGATE);
    ecl_arena_init (&self->arena);
+   ecl_migrate_pace (run_of, self->collection, false, ROWS);
+   run_of->paced = true;
    good = ecl_lets_init (&self->lets, act, error) && run (self, error);
+   run_of->paced = false;
    ecl_lets_cleanup (&self->lets);
    ecl_arena_cleanup (&self->arena);
    bson_free (self);

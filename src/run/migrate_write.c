@@ -10,10 +10,7 @@
 #define STATEMENTS_MAX 1000u
 #define BYTES_MAX (8u * 1024 * 1024)
 
-/* A statement by ranges aims at so many milliseconds, by the number of documents of a range. */
-#define RANGE_AIM_MS 200
-#define RANGE_FIRST 500u
-#define RANGE_MIN 20u
+/* Documents of one range, at most. */
 #define RANGE_MAX 5000u
 
 typedef enum { VERB_INSERT, VERB_UPDATE, VERB_DELETE } verb_t;
@@ -95,9 +92,18 @@ judge (const bson_t *reply, bool tolerant, bson_error_t *error)
    return true;
 }
 
+/* Documents that a reply says were written. */
+static int64_t
+written (const bson_t *reply)
+{
+   bson_iter_t iter;
+
+   return bson_iter_init_find (&iter, reply, "n") && BSON_ITER_HOLDS_NUMBER (&iter) ? bson_iter_as_int64 (&iter) : 0;
+}
+
 /* Passing trouble of one that cannot go through ecl_insist, for which a double _id is an answer like any. */
 static bool
-insert (ecl_migrate_t *run, const bson_t *command, bson_error_t *error)
+insert (ecl_migrate_t *run, const bson_t *command, int64_t *n, bson_error_t *error)
 {
    ecl_call_t call = {.database = run->options->database, .command = command};
    int64_t end = run->world->now (run->world) + ECL_WORLD_TIMEOUT, now;
@@ -111,6 +117,7 @@ insert (ecl_migrate_t *run, const bson_t *command, bson_error_t *error)
       if (run->world->run_command (run->world, &call, now + ECL_WORLD_TIMEOUT, &reply, error) == ECL_REPLY_OK) {
          known = !bson_iter_init_find (&iter, &reply, "writeConcernError");
          good = judge (&reply, run->again, error);
+         *n = written (&reply);
          known |= !good;
       } else {
          /* Refused for good, or unknown: a server that steps down, or is gone. */
@@ -144,11 +151,17 @@ static bool
 flush (writer_t *self, bson_error_t *error)
 {
    bson_t command = BSON_INITIALIZER, reply;
+   int64_t began, n = 0;
+   uint32_t ignored;
    bool good;
 
    if (!self->n) {
       return true;
    }
+   if (!self->txn && self->run->paced && !ecl_migrate_turn (self->run, &ignored, error)) {
+      return false;
+   }
+   began = self->run->world->now (self->run->world);
    BSON_APPEND_UTF8 (&command, verbs[self->verb].command, self->collection);
    BSON_APPEND_ARRAY (&command, verbs[self->verb].list, &self->list);
    BSON_APPEND_BOOL (&command, "ordered", self->txn || self->verb != VERB_INSERT);
@@ -163,11 +176,15 @@ flush (writer_t *self, bson_error_t *error)
    } else {
       ecl_store_write_concern (&command);
       if (self->verb == VERB_INSERT) {
-         good = insert (self->run, &command, error);
+         good = insert (self->run, &command, &n, error);
       } else {
          good = ecl_migrate_send (self->run, self->run->options->database, &command, &reply, error) &&
                 judge (&reply, false, error);
+         n = written (&reply);
          bson_destroy (&reply);
+      }
+      if (good && self->run->paced) {
+         ecl_migrate_wrote (self->run, n, began);
       }
    }
    bson_destroy (&command);
@@ -354,6 +371,7 @@ range_filter (ecl_arena_t *arena, const ecl_value_t *ids, const ecl_range_t *ran
 static bool
 send_range (ecl_migrate_t *self, const ecl_act_t *act, const ecl_value_t *filter, bson_error_t *error)
 {
+   int64_t began = self->world->now (self->world);
    bool update = act->kind == ECL_ACT_UPDATE_MANY, good;
    bson_t command = BSON_INITIALIZER, list, one, reply;
 
@@ -374,33 +392,27 @@ send_range (ecl_migrate_t *self, const ecl_act_t *act, const ecl_value_t *filter
    bson_append_array_end (&command, &list);
    ecl_store_write_concern (&command);
    good = ecl_migrate_send (self, self->options->database, &command, &reply, error) && judge (&reply, false, error);
+   if (good) {
+      ecl_migrate_wrote (self, written (&reply), began);
+   }
    bson_destroy (&reply);
    bson_destroy (&command);
    return good;
 }
 
-/* A batch of _ids that matched, in pieces. */
+/* A batch of _ids that matched, in pieces that a filter can name: mostly one. */
 static bool
-send_ranges (ecl_migrate_t *self, const ecl_act_t *act, const ecl_value_t *ids, uint32_t n, uint32_t *aim,
-             bson_error_t *error)
+send_ranges (ecl_migrate_t *self, const ecl_act_t *act, const ecl_value_t *ids, uint32_t n, bson_error_t *error)
 {
    ecl_arena_t arena;
    bool good = true;
 
    ecl_arena_init (&arena);
    for (uint32_t first = 0; first < n && good;) {
-      uint32_t end = n - first < *aim ? n : first + *aim;
-      ecl_range_t range = ecl_range_next (ids, end, first);
+      ecl_range_t range = ecl_range_next (ids, n, first);
       ecl_value_t filter = range_filter (&arena, ids, &range, ecl_act_arg (act, ECL_ARG_FILTER));
-      int64_t began = self->world->now (self->world), took;
 
       good = send_range (self, act, &filter, error);
-      took = self->world->now (self->world) - began;
-      if (took > 2 * RANGE_AIM_MS && *aim > RANGE_MIN) {
-         *aim /= 2;
-      } else if (took < RANGE_AIM_MS / 2 && range.n == *aim && *aim < RANGE_MAX) {
-         *aim += *aim / 2;
-      }
       first += range.n;
    }
    ecl_arena_cleanup (&arena);
@@ -413,7 +425,7 @@ ecl_migrate_ranges (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *err
    const char *collection = ecl_migrate_text (self, act, ECL_ARG_COLLECTION);
    const ecl_value_t *item;
    ecl_value_t ids[RANGE_MAX];
-   uint32_t n, aim = RANGE_FIRST;
+   uint32_t n, aim;
    bson_t holder = BSON_INITIALIZER, filter;
    bson_iter_t iter;
    const uint8_t *data;
@@ -431,8 +443,13 @@ ecl_migrate_ranges (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *err
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &filter, true);
    scan.fields[0] = "_id";
+   ecl_migrate_pace (self, collection, true, RANGE_MAX);
    do {
       n = 0;
+      if (!ecl_migrate_turn (self, &aim, error)) {
+         good = false;
+         break;
+      }
       ecl_arena_reset (&arena);
       while ((good = ecl_scan_next (&scan, self->world, self->options->database, collection, 1000, &item, error)) &&
              item) {
@@ -443,7 +460,7 @@ ecl_migrate_ranges (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *err
             break;
          }
       }
-      good = good && send_ranges (self, act, ids, n, &aim, error);
+      good = good && send_ranges (self, act, ids, n, error);
       seen += n;
       ecl_migrate_progress (self, seen);
       if (good && n && self->world->cancelled (self->world)) {

@@ -174,6 +174,16 @@ step (void *context, const ecl_migrate_event_t *event)
    }
 }
 
+static void
+note (void *context, const char *message)
+{
+   const ecl_runner_listener_t *listener = &((ecl_runner_t *) context)->options.listener;
+
+   if (listener->note) {
+      listener->note (listener->context, message);
+   }
+}
+
 /* ---- life ---- */
 
 bool
@@ -204,7 +214,7 @@ ecl_runner_init (ecl_runner_t *self, const ecl_runner_options_t *options)
    ecl_arena_init (&self->arena);
    ecl_holder_init (&self->holder, &lease);
    self->hooks =
-      (ecl_migrate_hooks_t){.context = self, .carry = carry, .verify = verify, .program = program, .tell = step};
+      (ecl_migrate_hooks_t){.context = self, .carry = carry, .verify = verify, .program = program, .tell = step, .note = note};
 }
 
 void
@@ -302,6 +312,7 @@ ecl_runner_run (ecl_runner_t *self, const ecl_placed_t *placed, bool down, bson_
                                     .project = site->project,
                                     .transactions = site->server.transactions,
                                     .who = site->who,
+                                    .throttle = self->options.throttle,
                                     .hooks = self->hooks};
    int64_t began = site->world->now (site->world);
 

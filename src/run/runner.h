@@ -22,6 +22,7 @@ typedef struct {
    void (*waiting) (void *context, const ecl_lease_t *lease); /* for somebody else's run to end */
    void (*late) (void *context, const ecl_placed_t *placed);  /* one behind it is applied already; it runs */
    void (*step) (void *context, const ecl_migrate_event_t *event);
+   void (*note) (void *context, const char *message);         /* what keeps writes waiting */
    void (*output) (void *context, const char *bytes, size_t n); /* of a program, as it comes */
    void (*ran) (void *context, const ecl_placed_t *placed, bool down, int64_t ms);
    ecl_carry_fn progress;
@@ -35,6 +36,7 @@ typedef struct {
    const char *uri;                             /* for programs; NULL: migrations that are programs are refused */
    int64_t time, skew;                          /* of the lease: as in holder.h */
    size_t (*target) (const ecl_chain_t *chain); /* where collections are to go; NULL: to the end of their chains */
+   ecl_throttle_settings_t throttle;            /* of database migrations */
    ecl_runner_listener_t listener;
 } ecl_runner_options_t;
 
