@@ -12,7 +12,13 @@
 /* transactionLifetimeLimitSeconds */
 #define TXN_LIFETIME 60000
 
-enum { NO_SUCH_TRANSACTION = 251, TRANSACTION_TOO_OLD = 225, WRITE_CONFLICT = 112, DUPLICATE_KEY = 11000 };
+enum {
+   NO_SUCH_TRANSACTION = 251,
+   TRANSACTION_TOO_OLD = 225,
+   WRITE_CONFLICT = 112,
+   DUPLICATE_KEY = 11000,
+   UNAUTHORIZED = 13
+};
 
 void
 server_init (server_t *self)
@@ -482,6 +488,20 @@ wants_majority (const execution_t *self)
    return ecl_is_string (&w) && w.len == 8 && memcmp (w.u.str, "majority", 8) == 0;
 }
 
+/* What the throttle asks for: whoever runs here may not see it. */
+static bool
+says_how_it_fares (const execution_t *self, const ecl_field_t *first)
+{
+   static const char *const names[] = {"replSetGetStatus", "replSetGetConfig", "serverStatus", "hello"};
+
+   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+      if (strcmp (self->name, names[i]) == 0) {
+         return true;
+      }
+   }
+   return ecl_is_string (&first->value) && first->value.len == 8 && memcmp (first->value.u.str, "oplog.rs", 8) == 0;
+}
+
 bool
 server_execute (server_t *self, sim_t *sim, const sender_t *sender, const bson_t *command, int64_t now, int64_t lag,
                 bson_t *reply, int32_t *code, int64_t *safe)
@@ -496,11 +516,13 @@ server_execute (server_t *self, sim_t *sim, const sender_t *sender, const bson_t
                       .reply = reply};
    ecl_field_t first = {0};
    ecl_iter_t iter;
+   bool fares;
 
    server_settle (self, now);
    ecl_iter_init (&iter, &run.command);
    run.name = ecl_iter_field (&iter, &first) ? first.key : "";
-   if (ecl_is_string (&first.value)) {
+   fares = says_how_it_fares (&run, &first);
+   if (ecl_is_string (&first.value) && !fares) {
       run.collection = server_place (self, first.value.u.str);
    }
    if (sender->txn == ECL_TXN_NONE && run.collection && command_writes (command, ECL_TXN_NONE) && is_blocked (&run)) {
@@ -510,6 +532,8 @@ server_execute (server_t *self, sim_t *sim, const sender_t *sender, const bson_t
    bson_init (reply);
    if (sender->txn != ECL_TXN_NONE) {
       *code = run_in_transaction (&run);
+   } else if (fares) {
+      *code = UNAUTHORIZED;
    } else if (strcmp (run.name, "killSessions") == 0) {
       *code = 0;
       kill_sessions (&run);
