@@ -9,10 +9,23 @@ The work is done by libeclose, on the driver's raw bytes. For mongoengine see ec
 
 from eclose._native import version as _version
 from eclose.collection import Collection, Cursor, drain
-from eclose.errors import ConflictError, EcloseError, LossyError, ProjectError, UpgradeError
+from eclose.errors import (
+    ConflictError,
+    EcloseError,
+    LeaseBusy,
+    LeaseError,
+    LeaseLost,
+    LossyError,
+    MigrateError,
+    ProjectError,
+    Quarantined,
+    UpgradeError,
+)
+from eclose.leading import Lease, Progress
 from eclose.project import Context, Project
 from eclose.stream import ChangeStream
 
 __version__ = _version()
-__all__ = ['ChangeStream', 'Collection', 'ConflictError', 'Context', 'Cursor', 'EcloseError', 'LossyError', 'Project',
-           'ProjectError', 'UpgradeError', 'drain']
+__all__ = ['ChangeStream', 'Collection', 'ConflictError', 'Context', 'Cursor', 'EcloseError', 'Lease', 'LeaseBusy',
+           'LeaseError', 'LeaseLost', 'LossyError', 'MigrateError', 'Progress', 'Project', 'ProjectError', 'Quarantined',
+           'UpgradeError', 'drain']

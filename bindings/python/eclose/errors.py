@@ -9,9 +9,10 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 
 # eclose/error.h; codes of the domain MQL are MongoDB's own
 _PROJECT, _UPGRADE, _MQL = 0x45434C04, 0x45434C05, 0x45434C03
+_STORE = 0x45434C06  # and those after it: of leases and migrations
 _CODES = {1: 'invalid', 2: 'too_large', 3: 'too_deep', 4: 'syntax', 5: 'unknown_key', 6: 'duplicate_key',
           7: 'unsupported', 8: 'file', 9: 'chain', 10: 'no_way', 11: 'version', 12: 'conflict', 13: 'lossy',
-          14: 'server', 15: 'needs', 16: 'cancelled'}
+          14: 'server', 15: 'needs', 16: 'cancelled', 17: 'lease'}
 _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
@@ -54,6 +55,30 @@ class ConflictError(EcloseError):
         self.current = current
 
 
+class LeaseError(EcloseError):
+    """About the right to be the one."""
+
+
+class LeaseBusy(LeaseError):
+    """Somebody else holds the lease; the message says who."""
+
+
+class LeaseLost(LeaseError):
+    """The lease is not held any more: somebody else may have it."""
+
+
+class MigrateError(EcloseError):
+    """What is pending could not be run to its end; it may be run again. result: what was done, as migrate() gives it."""
+
+    def __init__(self, message: str, reason: str = '', result: dict[str, Any] | None = None) -> None:
+        super().__init__(message, reason)
+        self.result = result or {}
+
+
+class Quarantined(MigrateError):
+    """All was done but for single documents; the collection eclose_quarantine has them, with the reason."""
+
+
 class _Pending(BaseException):
     """What a function looked up is on its way: it ends here and is called again. Not for `except Exception`."""
 
@@ -65,6 +90,8 @@ def _make(message: str, domain: int, code: int, document: bytes | None) -> Eclos
     if domain == _PROJECT or (document and document[4:7] == b'\x030\0'):
         problems = list(bson.decode(document, _OPTIONS).values()) if document else []
         return ProjectError(message, reason, problems)
+    if domain >= _STORE:
+        return EcloseError(message, reason)
     details = bson.decode(document, _OPTIONS) if document else None
     kind = LossyError if reason == 'lossy' else UpgradeError
     return kind(message, reason, details)

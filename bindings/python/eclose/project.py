@@ -14,11 +14,13 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from eclose import _native
 
 if TYPE_CHECKING:
+    from pymongo import MongoClient
     from pymongo.collection import Collection as PymongoCollection
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
     from eclose.collection import Collection
+    from eclose.leading import Lease
 
 Document = dict[str, Any]
 Function = Callable[..., Union[Document, None]]
@@ -238,3 +240,41 @@ class Project:
         """
         from eclose.collection import Collection
         return Collection(self, collection, name=name, target=target)
+
+    def migrate(self, where: Database[Any] | MongoClient[Any], *, wait: bool | float = False, **options: Any) -> Document:
+        """Runs what is pending in a database, as `eclose up` does: for an application at its start.
+
+        The database migrations, in order, once, by the one process that gets the lease; then every collection to the
+        version that this program knows last. Other programs go on reading and writing. It may be killed at any time
+        and run again. Gives {migrations: [{name, ms}], collections: [{collection, total, changed, …}]}; LeaseBusy
+        where another process is at it, MigrateError where it fails, Quarantined where single documents cannot be
+        migrated.
+
+        where             a database of pymongo, or a client whose URI names one
+        wait              for another process to end: seconds, or True, without end
+        progress          called with eclose.Progress
+        uri               for migrations that are programs of their own; they are refused without
+        collections       False: database migrations only
+        only, to_migration, steps    a part of the database migrations, and no collections
+        strict_order      refuse a migration that one behind it has overtaken
+        mode              'auto', 'pushdown' or 'client': who computes
+        lease_time, max_clock_skew   in seconds
+        release           what of the program it is, for the changelog
+        """
+        from eclose.leading import migrate
+        return migrate(self, where, wait=wait, **options)
+
+    def leader(self, database: Database[Any], name: str = 'leader', *, wait: bool | float = False,
+               **options: Any) -> Lease:
+        """The lease of that name, for `with`: one process at a time holds it. See eclose.Lease.
+
+            with project.leader(client.shop, 'nightly', wait=60) as lease:
+                for report in reports:
+                    lease.check()            # LeaseLost: somebody else may be at it
+                    send(report, lease.token)
+
+        wait: seconds, or True, without end; LeaseBusy where somebody else holds it then. time, max_clock_skew: of the
+        lease, in seconds. release: what of the program it is, shown to others.
+        """
+        from eclose.leading import Lease
+        return Lease(database, name, wait=wait, **options)

@@ -127,8 +127,7 @@ bool
 py_function_call (const bson_t *in, bson_t *out, eclose_context_t *context, bson_error_t *error)
 {
    py_function_t *function = eclose_context_user_data (context);
-   const eclose_loader_t *loader = eclose_context_loader (context);
-   py_upgrader_t *upgrader = loader ? loader->user_data : NULL;
+   py_upgrader_t *upgrader = py_upgrader_of (eclose_context_loader (context));
    PyGILState_STATE gil = PyGILState_Ensure ();
    PyTypeObject *type = (PyTypeObject *) function->state->context_type;
    py_context_t *self = (py_context_t *) PyType_GenericAlloc (type, 0);

@@ -90,6 +90,7 @@ module_same (PyObject *module, PyObject *args)
 static PyMethodDef module_methods[] = {
    {"version", module_version, METH_NOARGS, "The version of the library."},
    {"cut_batch", py_cut_batch, METH_O, "A reply without its batch, the name of the batch, and the batch."},
+   {"migrate", py_migrate, METH_VARARGS, "Runs what is pending."},
    {"same", module_same, METH_VARARGS, "Whether two documents are the same, in any order of fields."},
    {NULL, NULL, 0, NULL},
 };
@@ -135,7 +136,8 @@ module_exec (PyObject *module)
                 add_type (module, &py_upgrader_spec, &state->upgrader_type) &&
                 add_type (module, &py_context_spec, &state->context_type) &&
                 add_type (module, &py_decoder_spec, &state->decoder_type) &&
-                add_type (module, &py_documents_spec, &state->documents_type)
+                add_type (module, &py_documents_spec, &state->documents_type) &&
+                add_type (module, &py_lease_spec, &state->lease_type)
              ? 0
              : -1;
 }
@@ -148,6 +150,7 @@ module_exec (PyObject *module)
       what ((state)->context_type);   \
       what ((state)->decoder_type);   \
       what ((state)->documents_type); \
+      what ((state)->lease_type);     \
       what ((state)->make_error);     \
       what ((state)->pending_error);  \
       what ((state)->decode);         \

@@ -18,7 +18,8 @@ typedef struct py_names_t py_names_t;
 
 /* The state of the module: its types, what it needs of the package and of pymongo, and names of fields. */
 typedef struct {
-   PyObject *project_type, *upgrader_type, *context_type, *decoder_type, *documents_type;
+   PyObject *project_type, *upgrader_type, *context_type, *decoder_type, *documents_type,
+      *lease_type;
    PyObject *make_error;    /* (message, domain, code, document or problems as bytes or None) → exception */
    PyObject *pending_error; /* BaseException: what a function looked up is not here yet */
    PyObject *decode, *object_id, *int64, *datetime;
@@ -59,6 +60,10 @@ extern PyType_Spec py_upgrader_spec;
 /* Keeps the exception that is set as the cause of the failure, clears it, and says it in error. self may be NULL. */
 void
 py_upgrader_keep_cause (py_upgrader_t *self, bson_error_t *error);
+
+/* Whose loader it is; NULL where it is not of an upgrader here: while migrations run it is the library's own. */
+py_upgrader_t *
+py_upgrader_of (const eclose_loader_t *loader);
 
 /* ---- function.c ---- */
 
@@ -106,6 +111,33 @@ extern PyType_Spec py_documents_spec;
 
 PyObject *
 py_cut_batch (PyObject *module, PyObject *bytes);
+
+/* ---- driver.c ---- */
+
+typedef struct {
+   eclose_driver_t table; /* its user_data is this */
+   PyObject *object;      /* of eclose/_driver.py */
+   PyObject *raised;      /* is to be raised when the library has come back */
+   char *uri;
+} py_driver_t;
+
+/* uri may be NULL. The driver stays where it is. */
+void
+py_driver_init (py_driver_t *self, PyObject *object, const char *uri);
+
+void
+py_driver_cleanup (py_driver_t *self);
+
+/* Raises what is to be raised; false where that is nothing. */
+bool
+py_driver_raise (py_driver_t *self);
+
+/* ---- leading.c ---- */
+
+extern PyType_Spec py_lease_spec;
+
+PyObject *
+py_migrate (PyObject *module, PyObject *args);
 
 /* ---- module.c ---- */
 

@@ -89,6 +89,8 @@ py_upgrader_keep_cause (py_upgrader_t *self, bson_error_t *error)
    if (self) {
       Py_XDECREF (self->cause);
       self->cause = Py_NewRef (value);
+   } else if (PyErr_GivenExceptionMatches (value, PyExc_KeyboardInterrupt)) {
+      PyErr_SetInterrupt (); /* a run of migrations sees it when it next looks */
    }
    Py_XDECREF (name);
    Py_XDECREF (said);
@@ -153,6 +155,12 @@ load (void *user_data, const char *collection, const char *field, const bson_t *
    PyGILState_Release (gil);
    bson_destroy (&filter);
    return good;
+}
+
+py_upgrader_t *
+py_upgrader_of (const eclose_loader_t *loader)
+{
+   return loader && loader->load == load ? loader->user_data : NULL;
 }
 
 /* ---- one call at a time ---- */
