@@ -43,7 +43,7 @@ class Driver:
             if pool.socket_timeout:
                 times = {**times, 'socketTimeoutMS': int(pool.socket_timeout * 1000)}
             times = {**times, 'serverSelectionTimeoutMS': int(options.server_selection_timeout * 1000)}
-        return Connection(self._client._duplicate(**times, timeoutMS=None, maxPoolSize=1, event_listeners=None))
+        return Connection(self._client._duplicate(**times, timeoutMS=None, maxPoolSize=1, event_listeners=[]))
 
 
 class Connection:

@@ -35,6 +35,9 @@ take_exception (py_driver_t *self, bson_error_t *error)
    PyErr_Clear ();
    if (!self->raised && !PyObject_IsInstance (value, PyExc_Exception)) {
       self->raised = Py_NewRef (value);
+      if (self->lease) {
+         eclose_lease_cancel (self->lease);
+      }
    }
    Py_XDECREF (said);
    Py_XDECREF (type);

@@ -8,7 +8,6 @@ typedef struct {
    PyObject_HEAD
    py_state_t *state;
    py_driver_t driver;
-   eclose_lease_t *lease;
    bool busy;
 } py_lease_t;
 
@@ -33,9 +32,9 @@ lease_new (PyTypeObject *type, PyObject *args, PyObject *keywords)
    self->state = py_state_of_type (type);
    py_driver_init (&self->driver, driver, NULL);
    Py_BEGIN_ALLOW_THREADS
-   self->lease = eclose_lease_new (&self->driver.table, database, name, &options, &error);
+   self->driver.lease = eclose_lease_new (&self->driver.table, database, name, &options, &error);
    Py_END_ALLOW_THREADS
-   if (!self->lease) {
+   if (!self->driver.lease) {
       if (!py_driver_raise (&self->driver)) {
          py_raise (self->state, &error, NULL, NULL);
       }
@@ -66,7 +65,7 @@ lease_dealloc (PyObject *object)
    PyObject_GC_UnTrack (object);
    PyErr_Fetch (&error_type, &value, &trace);
    Py_BEGIN_ALLOW_THREADS
-   eclose_lease_destroy (self->lease);
+   eclose_lease_destroy (self->driver.lease);
    Py_END_ALLOW_THREADS
    PyErr_Restore (error_type, value, trace);
    py_driver_cleanup (&self->driver);
@@ -98,7 +97,7 @@ lease_acquire (PyObject *object, PyObject *args)
       return NULL;
    }
    Py_BEGIN_ALLOW_THREADS
-   acquired = eclose_lease_acquire (self->lease, wait, &error);
+   acquired = eclose_lease_acquire (self->driver.lease, wait, &error);
    Py_END_ALLOW_THREADS
    self->busy = false;
    if (py_driver_raise (&self->driver)) {
@@ -125,7 +124,7 @@ lease_release (PyObject *object, PyObject *unused)
       return NULL;
    }
    Py_BEGIN_ALLOW_THREADS
-   eclose_lease_release (self->lease);
+   eclose_lease_release (self->driver.lease);
    Py_END_ALLOW_THREADS
    self->busy = false;
    return py_driver_raise (&self->driver) ? NULL : Py_NewRef (Py_None);
@@ -135,7 +134,7 @@ static PyObject *
 lease_cancel (PyObject *object, PyObject *unused)
 {
    (void) unused;
-   eclose_lease_cancel (((py_lease_t *) object)->lease);
+   eclose_lease_cancel (((py_lease_t *) object)->driver.lease);
    return Py_NewRef (Py_None);
 }
 
@@ -153,7 +152,7 @@ lease_holder (PyObject *object, PyObject *unused)
       return NULL;
    }
    Py_BEGIN_ALLOW_THREADS
-   good = eclose_lease_holder (self->lease, &holder, &error);
+   good = eclose_lease_holder (self->driver.lease, &holder, &error);
    Py_END_ALLOW_THREADS
    self->busy = false;
    if (!py_driver_raise (&self->driver)) {
@@ -171,28 +170,28 @@ static PyObject *
 lease_held (PyObject *object, void *unused)
 {
    (void) unused;
-   return PyBool_FromLong (eclose_lease_held (((py_lease_t *) object)->lease));
+   return PyBool_FromLong (eclose_lease_held (((py_lease_t *) object)->driver.lease));
 }
 
 static PyObject *
 lease_lost (PyObject *object, void *unused)
 {
    (void) unused;
-   return PyBool_FromLong (eclose_lease_lost (((py_lease_t *) object)->lease));
+   return PyBool_FromLong (eclose_lease_lost (((py_lease_t *) object)->driver.lease));
 }
 
 static PyObject *
 lease_left (PyObject *object, void *unused)
 {
    (void) unused;
-   return PyLong_FromLongLong (eclose_lease_left (((py_lease_t *) object)->lease));
+   return PyLong_FromLongLong (eclose_lease_left (((py_lease_t *) object)->driver.lease));
 }
 
 static PyObject *
 lease_token (PyObject *object, void *unused)
 {
    (void) unused;
-   return PyLong_FromLongLong (eclose_lease_token (((py_lease_t *) object)->lease));
+   return PyLong_FromLongLong (eclose_lease_token (((py_lease_t *) object)->driver.lease));
 }
 
 static PyMethodDef lease_methods[] = {

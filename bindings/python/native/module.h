@@ -118,6 +118,7 @@ typedef struct {
    eclose_driver_t table; /* its user_data is this */
    PyObject *object;      /* of eclose/_driver.py */
    PyObject *raised;      /* is to be raised when the library has come back */
+   eclose_lease_t *lease; /* whose waiting then ends; may be NULL */
    char *uri;
 } py_driver_t;
 

@@ -14,6 +14,10 @@ import pytest
 TOP = Path(__file__).resolve().parents[3]
 
 
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'long: for make check-long')
+
+
 @pytest.fixture(scope='session')
 def uri():
     given = os.environ.get('ECLOSE_TEST_URI')
