@@ -27,5 +27,5 @@ from eclose.stream import ChangeStream
 
 __version__ = _version()
 __all__ = ['ChangeStream', 'Collection', 'ConflictError', 'Context', 'Cursor', 'EcloseError', 'Lease', 'LeaseBusy',
-           'LeaseError', 'LeaseLost', 'LossyError', 'MigrateError', 'Progress', 'Project', 'ProjectError', 'Quarantined',
-           'UpgradeError', 'drain']
+           'LeaseError', 'LeaseLost', 'LossyError', 'MigrateError', 'Progress', 'Project', 'ProjectError',
+           'Quarantined', 'UpgradeError', 'drain']

@@ -68,7 +68,7 @@ class LeaseLost(LeaseError):
 
 
 class MigrateError(EcloseError):
-    """What is pending could not be run to its end; it may be run again. result: what was done, as migrate() gives it."""
+    """What is pending could not be run to its end; it may be run again. result: what was done, as of migrate()."""
 
     def __init__(self, message: str, reason: str = '', result: dict[str, Any] | None = None) -> None:
         super().__init__(message, reason)

@@ -50,7 +50,7 @@ class Lease:
         weakref.finalize(self, _release, self._native)
 
     def acquire(self, wait: Wait | None = None) -> Lease:
-        """Waits so many seconds (True: without end; False: not at all); LeaseBusy where somebody else holds it still."""
+        """Waits so many seconds (True: without end; False: not at all); LeaseBusy where somebody else still has it."""
         wait = self._wait if wait is None else wait
         busy = self._native.acquire(-1 if wait is True else 0 if not wait else _milliseconds(wait))
         if busy is not None:
@@ -79,7 +79,7 @@ class Lease:
 
     @property
     def token(self) -> int:
-        """Each grant has a larger one. Write it with what is written, and let no smaller one pass. LeaseLost if lost."""
+        """Each grant has a larger one. Write it with what is written, and let no smaller one pass. LeaseLost, too."""
         self.check()
         return self._token
 
@@ -158,6 +158,6 @@ def migrate(project: Project, where: Database[Any] | MongoClient[Any], *, wait: 
         raise MigrateError(str(failure), failure.reason, result)
     if outcome == _QUARANTINED:
         bad = ', '.join(c['collection'] for c in result['collections'] if c['quarantined'])
-        raise Quarantined(f'all is done but for documents of {bad}: the collection eclose_quarantine says which and why',
+        raise Quarantined(f'all is done but for documents of {bad}: eclose_quarantine says which, and why',
                           'quarantined', result)
     return result

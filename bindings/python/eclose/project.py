@@ -241,7 +241,8 @@ class Project:
         from eclose.collection import Collection
         return Collection(self, collection, name=name, target=target)
 
-    def migrate(self, where: Database[Any] | MongoClient[Any], *, wait: bool | float = False, **options: Any) -> Document:
+    def migrate(self, where: Database[Any] | MongoClient[Any], *, wait: bool | float = False,
+                **options: Any) -> Document:
         """Runs what is pending in a database, as `eclose up` does: for an application at its start.
 
         The database migrations, in order, once, by the one process that gets the lease; then every collection to the

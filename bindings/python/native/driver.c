@@ -5,8 +5,8 @@
  *    connection.sessions () → ids, 16 bytes each
  *    connection.close ()
  *
- * Called without the GIL, by the thread that called the library and by its heartbeats; it is taken here. What no command
- * can be blamed for (Ctrl-C while a command runs) is kept, and raised when the library has come back.
+ * Called without the GIL, by the thread that called the library and by its heartbeats; it is taken here. What no
+ * command can be blamed for (Ctrl-C while one runs) is kept, and raised when the library has come back.
  */
 #include "module.h"
 

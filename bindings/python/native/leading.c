@@ -261,8 +261,8 @@ on_progress (void *user_data, const eclose_migrate_progress_t *progress)
                 ? PyUnicode_DecodeUTF8 (progress->text, (Py_ssize_t) progress->text_len, "replace")
                 : PyUnicode_FromString (progress->text ? progress->text : "");
       if (text) {
-         done = PyObject_CallFunction (self->tell, "isNnnLLL", (int) progress->event, progress->name ? progress->name : "",
-                                       text, (Py_ssize_t) progress->step, (Py_ssize_t) progress->n_steps,
+         done = PyObject_CallFunction (self->tell, "isNnnLLL", (int) progress->event,
+                                       progress->name ? progress->name : "", text, (Py_ssize_t) progress->step, (Py_ssize_t) progress->n_steps,
                                        (long long) progress->done, (long long) progress->total,
                                        (long long) progress->ms);
       }
@@ -311,8 +311,8 @@ py_migrate (PyObject *module, PyObject *args)
    self.tell = tell;
    py_driver_init (&self.driver, driver, uri);
    Py_BEGIN_ALLOW_THREADS
-   outcome = eclose_migrate (((py_project_t *) project)->project, &self.driver.table, database, &options, &watch, &result,
-                             &error);
+   outcome = eclose_migrate (((py_project_t *) project)->project, &self.driver.table, database, &options, &watch,
+                             &result, &error);
    Py_END_ALLOW_THREADS
    if (!py_driver_raise (&self.driver)) {
       failure = outcome == ECLOSE_MIGRATED || outcome == ECLOSE_MIGRATE_QUARANTINED
