@@ -51,8 +51,8 @@ on_problem (void *context, const ecl_verify_problem_t *problem)
    }
 }
 
-static bool
-verify_chain (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sample, int64_t *bad)
+bool
+ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sample, int64_t *bad)
 {
    verify_t self = {.remote = remote, .chain = chain};
    const ecl_value_t *document;
@@ -135,7 +135,7 @@ run (ecl_cli_t *cli)
    }
    chains = ecl_project_chains (remote.project, &n);
    for (size_t i = 0; i < n; i++) {
-      if ((!only || only == &chains[i]) && !verify_chain (&remote, &chains[i], sample, &bad)) {
+      if ((!only || only == &chains[i]) && !ecl_remote_verify (&remote, &chains[i], sample, &bad)) {
          goto done;
       }
    }

@@ -15,6 +15,7 @@ extern const ecl_command_t ecl_cmd_plan;
 extern const ecl_command_t ecl_cmd_up;
 extern const ecl_command_t ecl_cmd_down;
 extern const ecl_command_t ecl_cmd_verify;
+extern const ecl_command_t ecl_cmd_complete;
 extern const ecl_command_t ecl_cmd_lock;
 extern const ecl_command_t ecl_cmd_unlock;
 extern const ecl_command_t ecl_cmd_query;

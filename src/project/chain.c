@@ -25,6 +25,10 @@ find_floor (ecl_project_t *self, ecl_chain_t *chain)
 {
    bool known = chain->has_unversioned;
 
+   if (chain->has_floor) {
+      chain->floor_stamp = ecl_version_value (chain->format, chain->floor, &self->arena);
+      return;
+   }
    chain->floor = chain->unversioned;
    for (size_t i = 0; i < chain->n_detect; i++) {
       if (!known || chain->detect[i].version < chain->floor) {
@@ -61,9 +65,18 @@ check_place (const ecl_chain_t *chain, const ecl_draft_t *draft, const ecl_draft
       return ecl_project_error (step->text, diags, ECL_ERROR_CHAIN, draft->to_at,
                                 "a gap in the chain of %s: no migration leads from version %lld to %lld%s",
                                 chain->collection, (long long) before, (long long) before + 1,
-                                previous ? "" : " (documents without a version are at the first one: see `unversioned`)");
+                                previous           ? ""
+                                : chain->has_floor ? " (it begins at its `floor`)"
+                                                   : " (documents without a version are at the first one: see `unversioned`)");
    }
    return true;
+}
+
+/* Below a floor that was set: such documents are refused by readers, and nothing has to lead from there. */
+static bool
+is_below (const ecl_chain_t *chain, ecl_version_t version)
+{
+   return chain->has_floor && version < chain->floor;
 }
 
 static bool
@@ -74,13 +87,14 @@ check_versions (const ecl_project_t *project, const ecl_chain_t *chain, ecl_diag
    size_t index;
 
    for (size_t i = 0; !project->config_failed && i < chain->n_detect; i++) {
-      if (!ecl_chain_index (chain, chain->detect[i].version, &index)) {
+      if (!is_below (chain, chain->detect[i].version) && !ecl_chain_index (chain, chain->detect[i].version, &index)) {
          ok = ecl_project_error (chain->config_text, diags, ECL_ERROR_CHAIN, chain->detect[i].at,
                                  "version %s is not on the chain of %s",
                                  ecl_version_text (chain->format, chain->detect[i].version, text), chain->collection);
       }
    }
-   if (!project->config_failed && chain->has_unversioned && !ecl_chain_index (chain, chain->unversioned, &index)) {
+   if (!project->config_failed && chain->has_unversioned && !is_below (chain, chain->unversioned) &&
+       !ecl_chain_index (chain, chain->unversioned, &index)) {
       ok = ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, ECL_ERROR_CHAIN,
                           chain->config_text ? chain->config_text->name : NULL, 0, 0, NULL,
                           "unversioned %s is not on the chain of %s",
@@ -141,6 +155,27 @@ merge_drafts (ecl_draft_t **drafts, size_t n, bool *ok, ecl_diags_t *diags)
    return kept;
 }
 
+/* Migrations that lead to the floor or below it are not on the chain any more. Drafts without a version were reported. */
+static size_t
+drop_below (const ecl_chain_t *chain, ecl_draft_t **drafts, size_t n, ecl_diags_t *diags)
+{
+   char floor[ECL_VERSION_TEXT];
+   size_t kept = 0;
+
+   for (size_t i = 0; i < n; i++) {
+      const ecl_step_t *step = &drafts[i]->step;
+
+      if (!chain->has_floor || !drafts[i]->to_at || step->to > chain->floor) {
+         drafts[kept++] = drafts[i];
+      } else if (!drafts[i]->of_functions) {
+         ecl_text_diag (step->text, diags, ECL_DIAG_WARNING, ECL_DOMAIN_PROJECT, ECL_ERROR_CHAIN, drafts[i]->to_at,
+                        "not used, and may be deleted: the chain of %s begins at its `floor`, version %s",
+                        chain->collection, ecl_version_text (chain->format, chain->floor, floor));
+      }
+   }
+   return kept;
+}
+
 static bool
 link_chain (ecl_project_t *self, ecl_chain_t *chain, ecl_diags_t *diags)
 {
@@ -161,6 +196,7 @@ link_chain (ecl_project_t *self, ecl_chain_t *chain, ecl_diags_t *diags)
    }
    qsort (drafts, n, sizeof (ecl_draft_t *), compare_drafts);
    n = merge_drafts (drafts, n, &ok, diags);
+   n = drop_below (chain, drafts, n, diags);
    steps = ecl_arena_array (&self->arena, ecl_step_t, n);
    for (size_t i = 0; i < n; i++) {
       ok &= check_place (chain, drafts[i], i ? drafts[i - 1] : NULL, diags);

@@ -8,7 +8,7 @@
 
 static const char *const top_keys[] = {
    "uri", "database", "migrations", "version_field", "version_format", "unversioned", "collections", "hooks", NULL};
-static const char *const collection_keys[] = {"version_field", "version_format", "unversioned", "detect", NULL};
+static const char *const collection_keys[] = {"version_field", "version_format", "unversioned", "detect", "floor", NULL};
 static const char *const hook_keys[] = {"start", "throttle", "pause", "resume", "failure", "end", NULL};
 static const char *const detect_keys[] = {"version", "filter", NULL};
 
@@ -273,7 +273,7 @@ static void
 read_collection (reader_t *reader, const ecl_field_t *spec)
 {
    const char *bad = ecl_project_bad_collection (spec->key, spec->key_len);
-   ecl_field_t field, unversioned = {0}, detect = {0};
+   ecl_field_t field, unversioned = {0}, detect = {0}, lowest = {0};
    ecl_chain_t *chain;
    ecl_iter_t iter;
 
@@ -300,6 +300,8 @@ read_collection (reader_t *reader, const ecl_field_t *spec)
          unversioned = field;
       } else if (ecl_key_is (&field, "detect")) {
          detect = field;
+      } else if (ecl_key_is (&field, "floor")) {
+         lowest = field;
       } else {
          reader->ok = ecl_project_unknown_key (reader->text, reader->diags, &field, collection_keys);
       }
@@ -315,6 +317,9 @@ read_collection (reader_t *reader, const ecl_field_t *spec)
    }
    if (unversioned.key) {
       chain->has_unversioned = read_version (reader, &unversioned, chain->format, &chain->unversioned);
+   }
+   if (lowest.key) {
+      chain->has_floor = read_version (reader, &lowest, chain->format, &chain->floor);
    }
 }
 

@@ -70,6 +70,7 @@ typedef struct {
    ecl_version_t unversioned;
    const ecl_detect_t *detect;
    size_t n_detect;
+   bool has_floor;                /* `floor` is set: what is below it is gone, and so may its migrations be */
    ecl_version_t floor;           /* the lowest version of the chain */
    ecl_value_t floor_stamp;
    ecl_version_t target;          /* the end of the chain; the floor where there are no steps */

@@ -39,9 +39,9 @@ count (ecl_world_t *world, const char *database, const bson_t *command, int64_t 
    return good;
 }
 
-static bool
-count_filter (ecl_world_t *world, const char *database, const char *collection, const bson_t *filter, int64_t *n,
-              bson_error_t *error)
+bool
+ecl_survey_count (ecl_world_t *world, const char *database, const char *collection, const bson_t *filter, int64_t *n,
+                  bson_error_t *error)
 {
    bson_t command = BSON_INITIALIZER, pipeline, stage, cursor;
    bool good;
@@ -75,7 +75,7 @@ ecl_survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, 
    out->first = target;
    for (size_t i = 0; i <= chain->n_steps && good; i++) {
       ecl_pushdown_filter (chain, i, &filter);
-      good = count_filter (world, database, chain->collection, &filter, &out->counts[i], error);
+      good = ecl_survey_count (world, database, chain->collection, &filter, &out->counts[i], error);
       bson_destroy (&filter);
       if (good && i != target) {
          out->not_at += out->counts[i];
@@ -84,7 +84,7 @@ ecl_survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, 
    }
    if (good) {
       ecl_pushdown_filter_outside (chain, &filter);
-      good = count_filter (world, database, chain->collection, &filter, &out->outside, error);
+      good = ecl_survey_count (world, database, chain->collection, &filter, &out->outside, error);
       out->not_at += out->outside;
       bson_destroy (&filter);
    }

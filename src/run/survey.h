@@ -17,6 +17,11 @@ bool
 ecl_survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_arena_t *arena,
             ecl_survey_t *out, bson_error_t *error) ECL_MUST_CHECK;
 
+/* How many documents of a collection match, of what the majority has. */
+bool
+ecl_survey_count (ecl_world_t *world, const char *database, const char *collection, const bson_t *filter, int64_t *n,
+                  bson_error_t *error) ECL_MUST_CHECK;
+
 /* The filter for documents that are to be carried to the target: at none of the versions on its far side. What no rule
  * gives a version to is among them. filter is initialised here; the caller destroys it. */
 void

@@ -53,8 +53,40 @@ append_version (bson_t *document, const char *key, ecl_version_format_t format, 
    BSON_APPEND_UTF8 (document, key, ecl_version_text (format, version, text));
 }
 
+/* The version to which a published step of the chain's collection leads. */
+static bool
+leads_to (const ecl_chain_t *chain, const bson_t *published, ecl_version_t *to)
+{
+   const char *text;
+   bson_iter_t iter;
+   uint32_t len;
+
+   if (!bson_iter_init_find (&iter, published, "collection") || !BSON_ITER_HOLDS_UTF8 (&iter) ||
+       strcmp (bson_iter_utf8 (&iter, NULL), chain->collection) != 0 ||
+       !bson_iter_init_find (&iter, published, "to") || !BSON_ITER_HOLDS_UTF8 (&iter)) {
+      return false;
+   }
+   text = bson_iter_utf8 (&iter, &len);
+   return ecl_version_parse (chain->format, text, len, to);
+}
+
+/* Whether the chain, as it is published, has to begin at its floor: no step up to there is published. Where there are such
+ * steps an older program goes on using them. */
+static bool
+begins_at_floor (const ecl_chain_t *chain, bson_t *const *published, size_t n)
+{
+   ecl_version_t to;
+
+   for (size_t i = 0; i < n; i++) {
+      if (leads_to (chain, published[i], &to) && to <= chain->floor) {
+         return false;
+      }
+   }
+   return chain->has_floor;
+}
+
 static void
-append_settings (bson_t *config, const ecl_chain_t *chain)
+append_settings (bson_t *config, const ecl_chain_t *chain, bool floor)
 {
    bson_t settings, detect, entry;
 
@@ -63,6 +95,9 @@ append_settings (bson_t *config, const ecl_chain_t *chain)
    BSON_APPEND_UTF8 (&settings, "version_format", format_name (chain->format));
    if (chain->has_unversioned) {
       append_version (&settings, "unversioned", chain->format, chain->unversioned);
+   }
+   if (floor) {
+      append_version (&settings, "floor", chain->format, chain->floor);
    }
    if (chain->n_detect) {
       BSON_APPEND_ARRAY_BEGIN (&settings, "detect", &detect);
@@ -79,23 +114,6 @@ append_settings (bson_t *config, const ecl_chain_t *chain)
       bson_append_array_end (&settings, &detect);
    }
    bson_append_document_end (config, &settings);
-}
-
-/* The version to which a published step of the chain's collection leads. */
-static bool
-leads_to (const ecl_chain_t *chain, const bson_t *published, ecl_version_t *to)
-{
-   const char *text;
-   bson_iter_t iter;
-   uint32_t len;
-
-   if (!bson_iter_init_find (&iter, published, "collection") || !BSON_ITER_HOLDS_UTF8 (&iter) ||
-       strcmp (bson_iter_utf8 (&iter, NULL), chain->collection) != 0 ||
-       !bson_iter_init_find (&iter, published, "to") || !BSON_ITER_HOLDS_UTF8 (&iter)) {
-      return false;
-   }
-   text = bson_iter_utf8 (&iter, &len);
-   return ecl_version_parse (chain->format, text, len, to);
 }
 
 /* Whether a step that leads beyond the chain is among the documents: a later release published it. */
@@ -133,7 +151,7 @@ append_collections (const ecl_project_t *project, const ecl_value_t *others, bso
       int order = !name ? -1 : i == n ? 1 : strcmp (chains[i].collection, name);
 
       if (order < 0 || (order == 0 && !is_behind (&chains[i], published, n_published))) {
-         append_settings (collections, &chains[i]);
+         append_settings (collections, &chains[i], begins_at_floor (&chains[i], published, n_published));
       } else {
          ecl_append_value (collections, name, &fields[k].value);
       }

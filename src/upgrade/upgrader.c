@@ -242,6 +242,12 @@ find_plan (ecl_upgrader_t *self, ecl_version_t from, bson_error_t *error)
    if (!ecl_chain_index (self->chain, from, &index)) {
       char first[ECL_VERSION_TEXT], last[ECL_VERSION_TEXT];
 
+      if (self->chain->has_floor && from < self->chain->floor) {
+         return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY,
+                          "its version, %s, is below the floor of the chain, %s: the migrations from there are gone",
+                          ecl_version_text (self->format, from, last),
+                          ecl_version_text (self->format, self->chain->floor, first));
+      }
       return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY,
                        "its version is not on the chain, which goes from %s to %s",
                        ecl_version_text (self->format, self->chain->floor, first),

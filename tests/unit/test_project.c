@@ -156,6 +156,49 @@ test_chains (void **state)
    ecl_project_destroy (project);
 }
 
+/* Migrations up to the floor may be there or not; documents below it belong to no version of the chain. */
+static void
+test_floor (void **state)
+{
+   static const char config[] = "collections: {users: {unversioned: 1, floor: 3}}\n";
+   ecl_project_t *project;
+   const ecl_chain_t *chain;
+   ecl_diags_t diags;
+   size_t index;
+
+   (void) state;
+   ecl_diags_init (&diags);
+   project = load (NULL, config, FILES ({"users/0004_d.yaml", "to: 4\nup: [{$set: {d: 1}}]\n"}), &diags);
+   assert_int_equal (diags.n, 0);
+   chain = ecl_project_chain (project, "users");
+   assert_int_equal (chain->floor, 3);
+   assert_int_equal (chain->n_steps, 1);
+   assert_int_equal (chain->target, 4);
+   assert_false (ecl_chain_index (chain, 1, &index));
+   assert_true (ecl_chain_index (chain, 3, &index) && index == 0);
+   ecl_project_destroy (project);
+   ecl_diags_cleanup (&diags);
+   /* All of them gone. */
+   ecl_diags_init (&diags);
+   project = load (NULL, config, NULL, &diags);
+   assert_int_equal (diags.n, 0);
+   assert_int_equal (ecl_project_chain (project, "users")->target, 3);
+   ecl_project_destroy (project);
+   ecl_diags_cleanup (&diags);
+   check_problems (config,
+                   FILES ({"users/0003_c.yaml", "to: 3\nup: [{$set: {c: 1}}]\n"},
+                          {"users/0004_d.yaml", "to: 4\nup: [{$set: {d: 1}}]\n"}),
+                   "users/0003_c.yaml:1:1: warning: not used, and may be deleted: the chain of users begins at its `floor`, "
+                   "version 3 (at to)\n");
+   check_problems (config, FILES ({"users/0005_e.yaml", "to: 5\nup: [{$set: {e: 1}}]\n"}),
+                   "users/0005_e.yaml:1:1: a gap in the chain of users: no migration leads from version 3 to 4 (it begins "
+                   "at its `floor`) (at to)\n");
+   check_problems ("collections: {users: {floor: x}}\n", NULL,
+                   "eclose.yaml:1:23: floor must be a whole number from 0 to 2147483647 (at collections.users.floor)\n");
+   check_problems ("collections: {users: {detect: [{version: 1, filter: {a: 1}}, {version: 5, filter: {}}], floor: 3}}\n",
+                   NULL, "eclose.yaml:1:62: version 5 is not on the chain of users (at collections.users.detect.1)\n");
+}
+
 static void
 test_dotted_chain (void **state)
 {
@@ -286,7 +329,7 @@ main (void)
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_config_problems), cmocka_unit_test (test_migration_problems),
       cmocka_unit_test (test_chain_problems),  cmocka_unit_test (test_chains),
-      cmocka_unit_test (test_dotted_chain),    cmocka_unit_test (test_precedence),
+      cmocka_unit_test (test_floor), cmocka_unit_test (test_dotted_chain),    cmocka_unit_test (test_precedence),
       cmocka_unit_test (test_versions),        cmocka_unit_test (test_suggestions),
    };
 
