@@ -1,0 +1,154 @@
+"""What `eclose up` does when the network, the server or its own process fails in the middle."""
+
+import os
+import signal
+
+import pytest
+from test_works import FAST, docs, program, record, wait_for, write
+
+WRITES = ('update', 'insert', 'delete', 'findAndModify')
+
+COPY = '''
+up:
+  - foreach: {find: src, filter: {done: {$exists: false}}}
+    let: {id: $_id, v: $v}
+    do:
+      - updateOne: {collection: dst, filter: {_id: $$id}, update: {$set: {v: $$v}}, upsert: true}
+      - updateOne: {collection: src, filter: {_id: $$id}, update: {$set: {done: true}}}
+'''
+
+
+def data_writes(commands):
+    return [c for c in commands if c.name in WRITES and not str(c.collection).startswith('eclose_')]
+
+
+def copied(db, n):
+    assert db.dst.count_documents({}) == n and db.src.count_documents({'done': True}) == n
+    assert not [d for d in db.dst.find() if d['v'] != d['_id']]
+
+
+def holder_loses(eclose, db, relay, stop, go_on):
+    """One that can do nothing for longer than its lease, while another one takes over and ends the work."""
+    db.src.insert_many([{'_id': i, 'v': i} for i in range(6000)])
+    write(eclose.folder, copy=COPY)
+    first = eclose.start('up', env=dict(FAST, ECLOSE_URI=relay.uri))
+    wait_for(lambda: len(data_writes(relay.commands())) > 3)
+    stop(first)
+    second = eclose('up', '--wait', rc=0, env=FAST)
+    assert 'applied' in second.out
+    before = docs(db.eclose_changelog), docs(db.eclose_lease), docs(db.eclose_catalog)
+    sent = len(relay.commands())
+    go_on(first)
+    out, err = first.communicate(timeout=60)
+    # Nothing of eclose's own is another than before, and at most what was on its way arrived.
+    assert first.returncode == 4 and 'lease' in err, (first.returncode, out, err)
+    assert (docs(db.eclose_changelog), docs(db.eclose_lease), docs(db.eclose_catalog)) == before
+    assert len(data_writes(relay.commands(sent))) <= 1
+    copied(db, 6000)
+
+
+def test_a_holder_that_was_stopped_past_its_lease(eclose, db, relay):
+    holder_loses(eclose, db, relay, lambda child: child.send_signal(signal.SIGSTOP),
+                 lambda child: child.send_signal(signal.SIGCONT))
+
+
+def test_a_holder_whose_network_hung_past_its_lease(eclose, db, relay):
+    holder_loses(eclose, db, relay, lambda _: relay.hold(), lambda _: relay.go())
+
+
+def test_a_holder_that_cannot_reach_the_server(eclose, db, relay):
+    """Its statements fail, and so does its heartbeat: another one goes on."""
+    holder_loses(eclose, db, relay, lambda _: relay.refuse(), lambda _: None)
+
+
+# ---- connections that end in the middle; the run goes on, or says what happened and can be repeated ----
+
+def users(eclose, db, n=6000):
+    folder = os.path.join(eclose.folder, 'migrations', 'users')
+    os.makedirs(folder)
+    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
+        f.write('version_field: v\n')
+    with open(os.path.join(folder, '0001_m.yaml'), 'w', encoding='utf-8') as f:
+        f.write('to: 1\nup: [{$set: {m: {$add: [$n, 1]}}}, {$unset: n}]\n')
+    db.users.insert_many([{'_id': i, 'n': i} for i in range(n)])
+
+
+def users_are_there(db, n=6000):
+    assert db.users.count_documents({'v': 1, '$expr': {'$eq': ['$m', {'$add': ['$_id', 1]}]}}) == n
+
+
+def ends(eclose, child, *again):
+    """Well, or with a message; and the same once more brings it to its end."""
+    out, err = child.communicate(timeout=150)
+    assert child.returncode == 0 or (child.returncode in (1, 4) and 'eclose up: ' in err), (child.returncode, out, err)
+    assert 'Sanitizer' not in err, err
+    eclose('up', *again, rc=0)
+    return child.returncode
+
+
+@pytest.mark.parametrize('mode', ['pushdown', 'client'])
+def test_connections_are_cut_while_documents_are_carried(eclose, db, relay, mode):
+    users(eclose, db)
+    relay.delay(5)
+    child = eclose.start('up', '--mode', mode, env={'ECLOSE_URI': relay.uri})
+    for k in (1, 2, 4):
+        wait_for(lambda k=k: len(data_writes(relay.commands())) >= k or child.poll() is not None)
+        relay.cut()
+    assert len(data_writes(relay.commands())) >= 2
+    ends(eclose, child)
+    users_are_there(db)
+    assert db.eclose_quarantine.count_documents({}) == 0
+
+
+def test_connections_are_cut_in_a_foreach(eclose, db, relay):
+    db.src.insert_many([{'_id': i, 'v': i} for i in range(6000)])
+    write(eclose.folder, copy=COPY)
+    child = eclose.start('up', env={'ECLOSE_URI': relay.uri})
+    for k in (1, 4, 9):
+        wait_for(lambda k=k: len(data_writes(relay.commands())) >= k or child.poll() is not None)
+        relay.cut()
+    ends(eclose, child, '--wait')
+    copied(db, 6000)
+    assert record(db, '20260101_copy')['state'] == 'applied'
+
+
+def test_a_program_does_not_see_that_connections_of_eclose_are_cut(eclose, db, relay, tmp_path):
+    """The lease outlives that: its heartbeat connects again."""
+    go = tmp_path / 'go'
+    program(eclose.folder, '20260101_waits.sh', f'#!/bin/sh\ntouch {tmp_path}/began\nwhile [ ! -e {go} ]; do sleep 0.1; done\n')
+    child = eclose.start('up', env={'ECLOSE_URI': relay.uri, 'ECLOSE_LEASE_TIME': '3000', 'ECLOSE_MAX_CLOCK_SKEW': '300'})
+    wait_for((tmp_path / 'began').exists)
+    for _ in range(3):
+        beat = db.eclose_lease.find_one()['beat']
+        relay.cut()
+        wait_for(lambda beat=beat: db.eclose_lease.find_one()['beat'] >= beat + 2)
+    go.touch()
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 0, (out, err)
+    assert record(db, '20260101_waits')['state'] == 'applied'
+
+
+@pytest.mark.parametrize('mode', ['pushdown', 'client'])
+def test_the_server_goes_away_while_documents_are_carried(own_eclose, own_server, own_db, mode):
+    n = 30000
+    users(own_eclose, own_db, n)
+    child = own_eclose.start('up', '--mode', mode)
+    wait_for(lambda: own_db.users.find_one({'v': 1}) or child.poll() is not None)
+    own_server.kill()
+    own_server.restart()
+    ends(own_eclose, child)
+    users_are_there(own_db, n)
+
+
+def test_the_server_goes_away_under_a_program(own_eclose, own_server, own_db, tmp_path):
+    go = tmp_path / 'go'
+    program(own_eclose.folder, '20260101_waits.sh',
+            f'#!/bin/sh\ntouch {tmp_path}/began\nwhile [ ! -e {go} ]; do sleep 0.1; done\n')
+    child = own_eclose.start('up')
+    wait_for((tmp_path / 'began').exists)
+    own_server.kill()
+    own_server.restart()
+    go.touch()
+    ends(own_eclose, child, '--wait')
+    entry = record(own_db, '20260101_waits')
+    assert entry['state'] == 'applied'
