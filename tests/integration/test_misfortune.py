@@ -130,7 +130,7 @@ def test_a_program_does_not_see_that_connections_of_eclose_are_cut(eclose, db, r
 
 @pytest.mark.parametrize('mode', ['pushdown', 'client'])
 def test_the_server_goes_away_while_documents_are_carried(own_eclose, own_server, own_db, mode):
-    n = 30000
+    n = 8000
     users(own_eclose, own_db, n)
     child = own_eclose.start('up', '--mode', mode)
     wait_for(lambda: own_db.users.find_one({'v': 1}) or child.poll() is not None)
