@@ -97,18 +97,18 @@ on_ran (void *context, const ecl_placed_t *placed, bool down, int64_t ms)
 }
 
 static void
-on_progress (void *context, const ecl_carry_t *what, const ecl_backfill_result_t *result)
+on_progress (void *context, const ecl_carry_t *what, const ecl_carry_progress_t *progress)
 {
    tell (context, (eclose_migrate_progress_t){.event = ECLOSE_MIGRATE_COLLECTION,
                                               .name = what->chain->collection,
-                                              .done = result->changed,
-                                              .total = result->total});
+                                              .done = progress->done,
+                                              .total = progress->total});
 }
 
 static void
 on_carried (void *context, const ecl_carried_t *carried, const bson_error_t *error)
 {
-   const ecl_backfill_result_t *result = &carried->result;
+   const ecl_job_counts_t *counts = &carried->counts;
    const char *collection = carried->what.chain->collection;
    migration_t *self = context;
    bson_t item;
@@ -120,12 +120,12 @@ on_carried (void *context, const ecl_carried_t *carried, const bson_error_t *err
       BSON_APPEND_UTF8 (&item, "mode", ecl_mode_name (carried->mode));
       BSON_APPEND_UTF8 (&item, "why", carried->mode_why);
    }
-   BSON_APPEND_INT64 (&item, "total", result->total);
-   BSON_APPEND_INT64 (&item, "changed", result->changed);
-   BSON_APPEND_INT64 (&item, "pushed", result->pushed);
-   BSON_APPEND_INT64 (&item, "conflicts", result->conflicts);
-   BSON_APPEND_INT64 (&item, "transactions", result->transactions);
-   BSON_APPEND_INT64 (&item, "quarantined", result->quarantined);
+   BSON_APPEND_INT64 (&item, "total", carried->total);
+   BSON_APPEND_INT64 (&item, "changed", counts->changed);
+   BSON_APPEND_INT64 (&item, "pushed", counts->pushed);
+   BSON_APPEND_INT64 (&item, "conflicts", counts->conflicts);
+   BSON_APPEND_INT64 (&item, "transactions", counts->transactions);
+   BSON_APPEND_INT64 (&item, "quarantined", counts->quarantined);
    BSON_APPEND_INT64 (&item, "ms", carried->ms);
    if (error) {
       BSON_APPEND_UTF8 (&item, "error", error->message);
@@ -134,8 +134,8 @@ on_carried (void *context, const ecl_carried_t *carried, const bson_error_t *err
    tell (self, (eclose_migrate_progress_t){.event = ECLOSE_MIGRATE_CARRIED,
                                            .name = collection,
                                            .text = error ? error->message : "",
-                                           .done = result->changed,
-                                           .total = result->total,
+                                           .done = counts->changed,
+                                           .total = carried->total,
                                            .ms = carried->ms});
 }
 

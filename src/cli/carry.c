@@ -7,27 +7,37 @@
 static void
 print_json (const ecl_carried_t *carried, const bson_error_t *error)
 {
-   const ecl_backfill_result_t *result = &carried->result;
+   const ecl_job_counts_t *counts = &carried->counts;
    bson_t line = BSON_INITIALIZER;
+   char id[25];
+   bson_oid_t oid;
 
    BSON_APPEND_UTF8 (&line, "collection", carried->what.chain->collection);
    BSON_APPEND_UTF8 (&line, "to", carried->to);
    BSON_APPEND_UTF8 (&line, "mode", ecl_mode_name (carried->mode));
    BSON_APPEND_UTF8 (&line, "why", carried->mode_why);
-   BSON_APPEND_INT64 (&line, "total", result->total);
-   BSON_APPEND_INT64 (&line, "changed", result->changed);
-   BSON_APPEND_INT64 (&line, "pushed", result->pushed);
-   BSON_APPEND_INT64 (&line, "conflicts", result->conflicts);
-   BSON_APPEND_INT64 (&line, "transactions", result->transactions);
-   BSON_APPEND_INT64 (&line, "quarantined", result->quarantined);
-   BSON_APPEND_INT64 (&line, "redone", result->redone);
-   BSON_APPEND_INT32 (&line, "passes", result->passes);
-   BSON_APPEND_BOOL (&line, "wrote", result->wrote);
+   BSON_APPEND_INT64 (&line, "total", carried->total);
+   BSON_APPEND_INT64 (&line, "changed", counts->changed);
+   BSON_APPEND_INT64 (&line, "pushed", counts->pushed);
+   BSON_APPEND_INT64 (&line, "conflicts", counts->conflicts);
+   BSON_APPEND_INT64 (&line, "transactions", counts->transactions);
+   BSON_APPEND_INT64 (&line, "quarantined", counts->quarantined);
+   BSON_APPEND_INT64 (&line, "redone", counts->redone);
+   BSON_APPEND_INT32 (&line, "passes", carried->passes);
+   BSON_APPEND_BOOL (&line, "wrote", carried->wrote);
    BSON_APPEND_INT64 (&line, "ms", carried->ms);
-   if (result->failed) {
+   if (!carried->nothing) {
+      bson_oid_init_from_data (&oid, carried->job.id);
+      bson_oid_to_string (&oid, id);
+      BSON_APPEND_UTF8 (&line, "job", id);
+      BSON_APPEND_BOOL (&line, "joined", carried->joined);
+      BSON_APPEND_INT32 (&line, "ranges", carried->job.chunks);
+      BSON_APPEND_UTF8 (&line, "state", ecl_job_state_name (carried->job.state));
+   }
+   if (error && !carried->cancelled) {
       BSON_APPEND_UTF8 (&line, "error", error->message);
    }
-   if (result->cancelled) {
+   if (carried->cancelled) {
       BSON_APPEND_BOOL (&line, "cancelled", true);
    }
    ecl_cli_json (&line);
@@ -38,79 +48,113 @@ static void
 print_text (const ecl_carried_t *carried)
 {
    const char *collection = carried->what.chain->collection, *to = carried->to;
-   const ecl_backfill_result_t *result = &carried->result;
+   const ecl_job_counts_t *counts = &carried->counts;
    char a[32], b[32], c[32];
 
-   if (result->total == 0 && !result->failed) {
-      printf ("%s: nothing to do, no document is %s version %s\n", collection, carried->what.down ? "above" : "below",
-              to);
+   if (carried->nothing) {
+      printf ("%s: nothing to do, no document is %s version %s\n", collection,
+              carried->what.down ? "above" : "below", to);
       return;
    }
-   printf ("%s: %s document%s carried to version %s in %s (%s: %s)\n", collection,
-           ecl_progress_count ((uint64_t) result->changed, a), result->changed == 1 ? "" : "s", to,
-           ecl_progress_time (carried->ms, b), ecl_mode_name (carried->mode), carried->mode_why);
-   if (result->conflicts) {
-      printf ("%s: %s time%s a document had changed meanwhile and was read again\n", collection,
-              ecl_progress_count ((uint64_t) result->conflicts, c), result->conflicts == 1 ? "" : "s");
+   if (!carried->what.effort || !carried->what.effort->only_start) {
+      printf ("%s: %s document%s carried to version %s in %s (%s: %s)\n", collection,
+              ecl_progress_count ((uint64_t) counts->changed, a), counts->changed == 1 ? "" : "s", to,
+              ecl_progress_time (carried->ms, b), ecl_mode_name (carried->mode), carried->mode_why);
    }
-   if (result->quarantined) {
+   if (counts->conflicts) {
+      printf ("%s: %s time%s a document had changed meanwhile and was read again\n", collection,
+              ecl_progress_count ((uint64_t) counts->conflicts, c), counts->conflicts == 1 ? "" : "s");
+   }
+   if (counts->quarantined) {
       printf ("%s: %s document%s could not be carried over; " ECL_STORE_QUARANTINE " says why\n", collection,
-              ecl_progress_count ((uint64_t) result->quarantined, c), result->quarantined == 1 ? "" : "s");
+              ecl_progress_count ((uint64_t) counts->quarantined, c), counts->quarantined == 1 ? "" : "s");
    }
 }
 
 /* To metrics, log and hooks. */
 static void
-report (ecl_remote_t *self, const ecl_carry_t *what, const ecl_backfill_result_t *result, const char *error)
+report (ecl_remote_t *self, const ecl_carry_t *what, const ecl_account_t *account)
 {
    const ecl_chain_t *chain = what->chain;
    char to[ECL_VERSION_TEXT];
-   ecl_account_t account = {.kind = what->down ? "down" : "up",
-                            .collection = chain->collection,
-                            .to = ecl_version_text (chain->format, ecl_chain_version (chain, what->target), to),
-                            .mode = ecl_mode_name (result->mode),
-                            .state = result->cancelled ? "cancelled"
-                                     : error           ? "failed"
-                                     : result->ended   ? "done"
-                                                       : "running",
-                            .error = error,
-                            .total = result->total,
-                            .changed = result->changed,
-                            .conflicts = result->conflicts,
-                            .transactions = result->transactions,
-                            .quarantined = result->quarantined,
-                            .workers = result->ended ? 0 : 1,
+   ecl_account_t whole = *account;
+
+   whole.kind = what->down ? "down" : "up";
+   whole.collection = chain->collection;
+   whole.to = ecl_version_text (chain->format, ecl_chain_version (chain, what->target), to);
+   ecl_reporter_update (self->reporter, &whole, self->world->now (self->world));
+}
+
+static void
+report_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carry_progress_t *progress)
+{
+   ecl_account_t account = {.mode = ecl_mode_name (progress->mode),
+                            .state = progress->paused ? "paused" : "running",
+                            .slowed = progress->slow,
+                            .stopped = progress->stopped,
+                            .slowed_text = progress->slowed,
+                            .total = progress->total,
+                            .changed = progress->done,
+                            .conflicts = progress->counts.conflicts,
+                            .transactions = progress->counts.transactions,
+                            .quarantined = progress->counts.quarantined,
+                            .workers = progress->workers,
+                            .latency = progress->latency,
                             .lag = -1};
 
-   ecl_reporter_update (self->reporter, &account, self->world->now (self->world));
+   report (self, what, &account);
+}
+
+static void
+report_result (ecl_remote_t *self, const ecl_carried_t *carried, const char *error)
+{
+   const ecl_job_counts_t *counts = &carried->counts;
+   ecl_account_t account = {.mode = ecl_mode_name (carried->mode),
+                            .state = carried->cancelled ? "cancelled" : error ? "failed" : "done",
+                            .error = error,
+                            .total = carried->total,
+                            .changed = counts->changed,
+                            .conflicts = counts->conflicts,
+                            .transactions = counts->transactions,
+                            .quarantined = counts->quarantined,
+                            .lag = -1};
+
+   report (self, &carried->what, &account);
 }
 
 void
-ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_backfill_result_t *result)
+ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carry_progress_t *progress)
 {
    int64_t now = self->world->now (self->world);
 
-   if (!self->counting && result->passes) {
+   if (!self->counting) {
       ecl_progress_begin (&self->progress, stderr, isatty (STDERR_FILENO) != 0, what->chain->collection,
-                          (uint64_t) result->total, now);
+                          (uint64_t) progress->total, now);
       self->counting = true;
    }
-   if (self->counting && !result->ended) {
-      report (self, what, result, NULL);
-      if (!self->cli->log_json) {
-         ecl_progress_update (&self->progress, (uint64_t) result->changed, now);
-      }
+   report_progress (self, what, progress);
+   if (self->cli->log_json) {
+      return;
    }
+   if (progress->paused) {
+      snprintf (self->progress.note, sizeof self->progress.note, "paused by `eclose backfill pause`");
+   } else {
+      snprintf (self->progress.note, sizeof self->progress.note, "%s%s", *progress->slowed ? "slowed by " : "",
+                progress->slowed);
+   }
+   self->progress.rate = progress->rate;
+   ecl_progress_update (&self->progress, (uint64_t) progress->done, now);
 }
 
 ecl_exit_t
 ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error)
 {
    if (!carried->missing) {
-      report (self, &carried->what, &carried->result, error ? error->message : NULL);
+      report_result (self, carried, error ? error->message : NULL);
    }
    if (self->counting && !error && !self->cli->log_json) {
-      ecl_progress_end (&self->progress, (uint64_t) carried->result.changed, self->world->now (self->world));
+      *self->progress.note = '\0';
+      ecl_progress_end (&self->progress, (uint64_t) carried->counts.changed, self->world->now (self->world));
    } else if (self->counting) {
       ecl_progress_hide (&self->progress);
    }
@@ -124,21 +168,22 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
       print_text (carried);
    }
    if (error) {
-      return ecl_cli_fail (self->cli, "%s", error->message);
+      ecl_cli_fail (self->cli, "%s", error->message);
+      return error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE ? ECL_EXIT_LEASE : ECL_EXIT_FAILED;
    }
-   return carried->result.quarantined ? ECL_EXIT_FOUND : ECL_EXIT_OK;
+   return carried->counts.quarantined ? ECL_EXIT_FOUND : ECL_EXIT_OK;
 }
 
 static void
-on_progress (void *context, const ecl_carry_t *what, const ecl_backfill_result_t *result)
+on_progress (void *context, const ecl_carry_t *what, const ecl_carry_progress_t *progress)
 {
-   ecl_remote_progress (context, what, result);
+   ecl_remote_progress (context, what, progress);
 }
 
 ecl_exit_t
 ecl_remote_run (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted)
 {
-   ecl_carry_t what = {.chain = chain, .target = target, .down = down, .mode = wanted};
+   ecl_carry_t what = {.chain = chain, .target = target, .down = down, .mode = wanted, .effort = &self->effort};
    ecl_site_t site = ecl_remote_site (self);
    ecl_carried_t carried;
    bson_error_t error;

@@ -21,7 +21,7 @@ run (ecl_cli_t *cli)
       return ecl_cli_usage (cli, "say which version to go back to, with --to");
    }
    if (ecl_remote_open (&remote, cli) && ecl_cli_chain (cli, remote.project, 0, &chain)) {
-      if (!ecl_remote_target (cli, chain, &target)) {
+      if (!ecl_remote_effort (&remote, cli) || !ecl_remote_target (cli, chain, &target)) {
          status = ECL_EXIT_USAGE;
       } else if (!ecl_complete_undo (remote.world, remote.database, chain, target, &removed, &error)) {
          ecl_cli_fail (cli, "%s", error.message);
@@ -40,6 +40,8 @@ static const ecl_option_t options[] = {
    {"to", 0, "N", "the version to go back to"},
    {"mode", 0, "auto|pushdown|client", "who computes: the server, or eclose; auto chooses"},
    ECL_REPORTER_OPTIONS,
+   ECL_REMOTE_EFFORT,
+   ECL_REMOTE_SETTINGS,
    {NULL},
 };
 

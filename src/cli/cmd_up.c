@@ -65,6 +65,10 @@ run (ecl_cli_t *cli)
    if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
       goto done;
    }
+   if (!ecl_remote_effort (&remote, cli)) {
+      status = ECL_EXIT_USAGE;
+      goto done;
+   }
    if (only) {
       status = carry_one (&remote, only, mode);
       goto done;
@@ -91,8 +95,9 @@ static const ecl_option_t options[] = {
    {"only", 0, "NAME", "this database migration alone"},
    {"steps", 0, "N", "at most so many database migrations, and no collections"},
    {"strict-order", 0, NULL, "refuse a database migration that one behind it has overtaken"},
-   {"max-rate", 0, "RATE", "documents (1000) or bytes (5MB) a second that database migrations write"},
    ECL_REPORTER_OPTIONS,
+   ECL_REMOTE_EFFORT,
+   ECL_REMOTE_SETTINGS,
    {NULL},
 };
 

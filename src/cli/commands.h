@@ -14,6 +14,7 @@ extern const ecl_command_t ecl_cmd_status;
 extern const ecl_command_t ecl_cmd_plan;
 extern const ecl_command_t ecl_cmd_up;
 extern const ecl_command_t ecl_cmd_down;
+extern const ecl_command_t ecl_cmd_backfill;
 extern const ecl_command_t ecl_cmd_verify;
 extern const ecl_command_t ecl_cmd_complete;
 extern const ecl_command_t ecl_cmd_lock;

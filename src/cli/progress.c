@@ -53,7 +53,7 @@ static void
 show (ecl_progress_t *self, uint64_t done, int64_t now)
 {
    int64_t elapsed = now > self->began ? now - self->began : 1;
-   uint64_t rate = done * 1000 / (uint64_t) elapsed;
+   uint64_t rate = self->rate > 0 ? (uint64_t) self->rate : done * 1000 / (uint64_t) elapsed;
    char a[32], b[32], c[32], d[32];
 
    fprintf (self->out, "%s%s: %s", self->terminal ? "\r\033[K" : "", self->label, ecl_progress_count (done, a));
@@ -66,6 +66,9 @@ show (ecl_progress_t *self, uint64_t done, int64_t now)
    fprintf (self->out, ", %s/s", ecl_progress_count (rate, c));
    if (rate && self->total > done) {
       fprintf (self->out, ", %s left", ecl_progress_time ((int64_t) ((self->total - done) * 1000 / rate), d));
+   }
+   if (*self->note) {
+      fprintf (self->out, "; %s", self->note);
    }
    fputs (self->terminal ? "" : "\n", self->out);
    fflush (self->out);

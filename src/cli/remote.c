@@ -2,6 +2,7 @@
 #include "cli/remote.h"
 
 #include "mongo/world.h"
+#include "run/throttle.h"
 
 #include <pwd.h>
 #include <signal.h>
@@ -41,6 +42,45 @@ user_name (void)
    return entry ? entry->pw_name : getenv ("USER");
 }
 
+static ecl_world_t *
+connect (void *context, int32_t timeout, bson_error_t *error)
+{
+   const ecl_remote_t *remote = context;
+   const char *ignored;
+
+   /* A heartbeat, which is in a hurry, outlasts what it beats for. */
+   return ecl_mongo_world_new_hasty (ecl_project_uri (remote->project), timeout, timeout ? NULL : cancelled, &ignored,
+                                     error);
+}
+
+static void
+disconnect (void *context, ecl_world_t *world)
+{
+   (void) context;
+   ecl_mongo_world_destroy (world);
+}
+
+static int64_t
+time_setting (const char *name, int64_t otherwise)
+{
+   const char *text = getenv (name);
+   char *end;
+   long long value;
+
+   if (!text || !*text) {
+      return otherwise;
+   }
+   value = strtoll (text, &end, 10);
+   return *end || value < 0 || value > 3600000 ? otherwise : value;
+}
+
+void
+ecl_remote_lease (int64_t *time, int64_t *skew)
+{
+   *time = time_setting ("ECLOSE_LEASE_TIME", 0);
+   *skew = time_setting ("ECLOSE_MAX_CLOCK_SKEW", -1);
+}
+
 bool
 ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
 {
@@ -49,9 +89,14 @@ ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
 
    memset (self, 0, sizeof *self);
    self->cli = cli;
+   self->connector = (ecl_connector_t){self, connect, disconnect};
    gethostname (self->host, sizeof self->host - 1);
-   self->who =
-      (ecl_who_t){.host = self->host, .user = user_name (), .release = getenv ("ECLOSE_RELEASE"), .pid = getpid ()};
+   ecl_place_here (self->place);
+   self->who = (ecl_who_t){.host = self->host,
+                           .user = user_name (),
+                           .release = getenv ("ECLOSE_RELEASE"),
+                           .pid = getpid (),
+                           .place = *self->place ? self->place : NULL};
    self->project = project;
    uri = ecl_project_uri (self->project);
    if (!uri) {
@@ -139,10 +184,97 @@ ecl_remote_target (const ecl_cli_t *cli, const ecl_chain_t *chain, size_t *targe
 ecl_site_t
 ecl_remote_site (const ecl_remote_t *self)
 {
-   return (ecl_site_t){.world = self->world,
-                       .project = self->project,
-                       .upgrades = self->upgrades,
-                       .database = self->database,
-                       .server = self->server,
-                       .who = self->who};
+   ecl_site_t site = {.world = self->world,
+                      .project = self->project,
+                      .upgrades = self->upgrades,
+                      .database = self->database,
+                      .server = self->server,
+                      .who = self->who};
+
+   ecl_remote_lease (&site.lease_time, &site.lease_skew);
+   return site;
+}
+
+/* ---- how much is put into it ---- */
+
+/* A number with a fraction; false after a message. */
+static bool
+read_double (const ecl_cli_t *cli, const char *name, double min, double max, double *out, bool *given)
+{
+   const char *text = ecl_cli_option (cli, name);
+   char *end;
+
+   *given = text != NULL;
+   if (!text) {
+      return true;
+   }
+   *out = strtod (text, &end);
+   if (!*text || *end || !(*out >= min && *out <= max)) {
+      ecl_cli_usage (cli, "--%s takes a number from %g to %g, not \"%s\"", name, min, max, text);
+      return false;
+   }
+   return true;
+}
+
+bool
+ecl_remote_settings (const ecl_cli_t *cli, ecl_job_settings_t *settings, unsigned *set)
+{
+   const char *rate = ecl_cli_option (cli, "max-rate");
+   ecl_throttle_settings_t parsed = {0};
+   double lag = 0, window = 0;
+   bool given;
+   bson_error_t error;
+
+   *set = 0;
+   memset (settings, 0, sizeof *settings);
+   if (rate) {
+      if (!ecl_throttle_parse_rate (rate, &parsed, &error)) {
+         ecl_cli_usage (cli, "--max-rate: %s", error.message);
+         return false;
+      }
+      settings->max_documents = parsed.max_documents;
+      settings->max_bytes = parsed.max_bytes;
+      *set |= ECL_SET_MAX_RATE;
+   }
+   if (!ecl_cli_number (cli, "batch-time", 1, 60000, 0, &settings->batch_time)) {
+      return false;
+   }
+   *set |= settings->batch_time ? ECL_SET_BATCH_TIME : 0;
+   if (!read_double (cli, "max-latency", 1.1, 1000, &settings->max_latency, &given)) {
+      return false;
+   }
+   *set |= given ? ECL_SET_MAX_LATENCY : 0;
+   if (!read_double (cli, "max-lag", 0.1, 86400, &lag, &given)) {
+      return false;
+   }
+   settings->max_lag = (int64_t) (lag * 1000);
+   *set |= given ? ECL_SET_MAX_LAG : 0;
+   if (!read_double (cli, "min-window", 0.1, 100000, &window, &given)) {
+      return false;
+   }
+   settings->min_window = (int64_t) (window * 60000);
+   *set |= given ? ECL_SET_MIN_WINDOW : 0;
+   return true;
+}
+
+bool
+ecl_remote_effort (ecl_remote_t *self, const ecl_cli_t *cli)
+{
+   ecl_effort_t *effort = &self->effort;
+   int64_t workers;
+   bool given;
+
+   if (!ecl_cli_number (cli, "workers", 1, 256, 0, &workers) ||
+       !ecl_cli_number (cli, "range-docs", 1, 1000000000, 0, &effort->range_docs) ||
+       !read_double (cli, "max-errors", 0, 1, &effort->max_errors, &given) ||
+       !ecl_remote_settings (cli, &effort->settings, &effort->set)) {
+      return false;
+   }
+   if (given && effort->max_errors <= 0) {
+      effort->max_errors = -1; /* none at all */
+   }
+   effort->connector = &self->connector;
+   effort->workers = (uint32_t) workers;
+   effort->throttle_command = ecl_cli_option (cli, "throttle-command");
+   return true;
 }

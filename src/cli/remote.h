@@ -6,6 +6,7 @@
 #include "cli/progress.h"
 #include "cli/reporter.h"
 #include "run/course.h"
+#include "run/place.h"
 
 typedef struct {
    ecl_cli_t *cli;
@@ -18,7 +19,10 @@ typedef struct {
    bool counting;            /* its total is known */
    ecl_reporter_t *reporter; /* of commands with ECL_REPORTER_OPTIONS; else NULL */
    ecl_who_t who;
-   char host[256];
+   char host[256], place[ECL_PLACE_SIZE];
+   ecl_connector_t connector;
+   ecl_effort_t effort;     /* for collections, as options say */
+   bool paused;             /* it was said */
 } ecl_remote_t;
 
 /* Loads the project and connects. False after a message. From here on the first SIGINT or SIGTERM asks the run to end;
@@ -45,14 +49,41 @@ ecl_remote_mode (const ecl_cli_t *cli, ecl_mode_t *mode) ECL_MUST_CHECK;
 bool
 ecl_remote_target (const ecl_cli_t *cli, const ecl_chain_t *chain, size_t *target) ECL_MUST_CHECK;
 
+/* The options below, as the command's own. */
+#define ECL_REMOTE_EFFORT                                                                                              \
+   {"workers", 0, "N", "so many at once; 2 where the server computes, else 4"},                                        \
+      {"range-docs", 0, "N", "documents of a range that one worker takes at a time; 100000"},                          \
+      {"max-errors", 0, "SHARE", "of 1,000 sampled documents, tried first; more: nothing is begun; 0.5"},              \
+      {"throttle-command", 0, "COMMAND", "says wait by its exit status or its first line"}
+
+#define ECL_REMOTE_SETTINGS                                                                                            \
+   {"max-rate", 0, "RATE", "documents (1000) or bytes (5MB) per second, all workers together; none"},                  \
+      {"batch-time", 0, "MS", "what a batch may take; 50"},                                                            \
+      {"max-latency", 0, "TIMES", "of its own writes, against what they take when all is calm; 2"},                    \
+      {"max-lag", 0, "SECONDS", "of the secondaries; 10"},                                                             \
+      {"min-window", 0, "MINUTES", "that the oplog has to reach back; 120"}
+
+/* Reads them into self->effort. False after a message. */
+bool
+ecl_remote_effort (ecl_remote_t *self, const ecl_cli_t *cli) ECL_MUST_CHECK;
+
+/* Those of ECL_REMOTE_SETTINGS; *set says which were given. False after a message. */
+bool
+ecl_remote_settings (const ecl_cli_t *cli, ecl_job_settings_t *settings, unsigned *set) ECL_MUST_CHECK;
+
 /* What is said while a collection is carried, and of the result; error is NULL where it succeeded. */
 void
-ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_backfill_result_t *result);
+ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carry_progress_t *progress);
 
 ecl_exit_t
 ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error);
 
-/* Carries a collection out: progress on standard error, the result on standard output. */
+/* Times of leases in milliseconds, from ECLOSE_LEASE_TIME and ECLOSE_MAX_CLOCK_SKEW: 0 and negative where they say
+ * nothing. */
+void
+ecl_remote_lease (int64_t *time, int64_t *skew);
+
+/* Carries a collection out, with self->effort: progress on standard error, the result on standard output. */
 ecl_exit_t
 ecl_remote_run (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted);
 

@@ -1,8 +1,6 @@
 /* Database migrations on the command line: see works.h. */
 #include "cli/works.h"
 
-#include "mongo/world.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -101,12 +99,12 @@ on_ran (void *context, const ecl_placed_t *placed, bool down, int64_t ms)
 }
 
 static void
-on_progress (void *context, const ecl_carry_t *what, const ecl_backfill_result_t *result)
+on_progress (void *context, const ecl_carry_t *what, const ecl_carry_progress_t *progress)
 {
    ecl_works_t *self = context;
 
    ecl_progress_hide (&self->progress);
-   ecl_remote_progress (self->remote, what, result);
+   ecl_remote_progress (self->remote, what, progress);
 }
 
 static void
@@ -128,45 +126,13 @@ on_failed (void *context, const bson_error_t *error)
 
 /* ---- life ---- */
 
-/* A time of the lease in milliseconds, from the environment; otherwise where it says none. */
-static int64_t
-time_setting (const char *name, int64_t otherwise)
-{
-   const char *text = getenv (name);
-   char *end;
-   long long value;
-
-   if (!text || !*text) {
-      return otherwise;
-   }
-   value = strtoll (text, &end, 10);
-   return *end || value < 0 || value > 3600000 ? otherwise : value;
-}
-
-static ecl_world_t *
-connect (void *context, int32_t timeout, bson_error_t *error)
-{
-   const ecl_remote_t *remote = context;
-   const char *ignored;
-
-   return ecl_mongo_world_new_hasty (ecl_project_uri (remote->project), timeout, NULL, &ignored, error);
-}
-
-static void
-disconnect (void *context, ecl_world_t *world)
-{
-   (void) context;
-   ecl_mongo_world_destroy (world);
-}
-
 void
 ecl_works_init (ecl_works_t *self, ecl_remote_t *remote)
 {
    ecl_runner_options_t options = {.site = ecl_remote_site (remote),
-                                   .connector = {remote, connect, disconnect},
+                                   .connector = remote->connector,
                                    .uri = ecl_project_uri (remote->project),
-                                   .time = time_setting ("ECLOSE_LEASE_TIME", 0),
-                                   .skew = time_setting ("ECLOSE_MAX_CLOCK_SKEW", -1),
+                                   .effort = remote->effort,
                                    .listener = {.context = self,
                                                 .waiting = on_waiting,
                                                 .late = on_late,
@@ -179,6 +145,7 @@ ecl_works_init (ecl_works_t *self, ecl_remote_t *remote)
                                                 .failed = on_failed}};
 
    memset (self, 0, sizeof *self);
+   ecl_remote_lease (&options.time, &options.skew);
    self->remote = remote;
    self->terminal = isatty (STDERR_FILENO) != 0;
    ecl_runner_init (&self->runner, &options);

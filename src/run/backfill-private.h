@@ -1,6 +1,7 @@
 /* What the files of the backfill share: see backfill.h.
  *
- *    backfill.c        the states that read, begin and end; step and drive
+ *    backfill.c        life, step and drive
+ *    backfill_read.c   the states that read, begin and end
  *    backfill_push.c   a batch pushed down
  *    backfill_load.c   what a batch looks up in other collections
  *    backfill_write.c  a batch computed here: write, quarantine, transactions
@@ -16,8 +17,7 @@
 #include "run/scan.h"
 
 typedef enum {
-   ST_TIME,       /* the server's clock, before a pass */
-   ST_COUNT,      /* what is to be done */
+   ST_PASS,       /* begins one; sends nothing */
    ST_READ,       /* the next batch of the reader at hand */
    ST_NEXT,       /* looks what is left of the batch at hand, and what follows; sends nothing */
    ST_PUSH,       /* update statements of ranges */
@@ -31,12 +31,7 @@ typedef enum {
    ST_TXN_WRITE,
    ST_TXN_COMMIT,
    ST_TXN_ABORT,
-   ST_JOB_BEGIN,  /* before the first write of all */
-   ST_JOB_SEEN,
-   ST_STALE,      /* are there records of documents that were carried over meanwhile? */
-   ST_FORGET,
    ST_KILL,       /* cursors that are still open */
-   ST_JOB_END,
    ST_END,
    ST_N
 } state_t;
@@ -51,7 +46,6 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 #define MAX_LOADS 50u     /* of a document that looks up others each time that a transaction reads it */
 #define MAX_ATTEMPTS 8u   /* of one command that is lost */
 #define MAX_IDLE_PASSES 4 /* in a row that changed nothing; in the last what still conflicts goes to quarantine */
-#define SEEN_MS 5000      /* between two signs of life in the job's record */
 #define FALL_BACK 3u      /* ranges in a row that failed for no document's fault */
 
 /* A version of the chain, written out for the server. */
@@ -80,21 +74,23 @@ struct ecl_backfill_t {
    bson_t candidates;       /* filter: not at the target */
 
    state_t state;
-   state_t after_job;       /* where ST_JOB_BEGIN was needed */
    state_t after_quarantine;
    uint32_t attempts;
    int64_t wait;            /* ms before the state is entered; 0: at once */
-   int64_t now, last_seen;
-   bool cancel, job_begun;
+   int64_t now, sent_at;    /* when the command under way was */
+   bool cancel;
+   bool through;            /* it came to its end by itself */
+   bool between;            /* who drives was told that the next batch comes */
+   ecl_backfill_batch_t last;
+   ecl_arena_t range_arena; /* of options.range */
+   bson_t after;            /* {id: …}, or empty */
 
    bson_t command;          /* that is under way */
    bool has_command;
 
    /* the pass */
-   int64_t pass_time;       /* the server's clock when it began */
    int64_t pass_changed, pass_failed, pass_left;
    int32_t idle_passes;
-   bool counted;
    bool pushing;            /* this pass is pushed down */
    bool pushed_through;     /* one was */
 
@@ -190,6 +186,26 @@ ecl_backfill_errors (const bson_t *reply, bson_iter_t *errors);
 /* {$and: [{_id: …}, candidates]} */
 void
 ecl_backfill_among (ecl_backfill_t *self, const ecl_value_t *ids, bson_t *filter);
+
+/* ---- backfill_read.c ---- */
+
+void
+ecl_pass_enter (ecl_backfill_t *self);
+
+void
+ecl_read_enter (ecl_backfill_t *self);
+
+void
+ecl_read_reply (ecl_backfill_t *self, const ecl_event_t *event);
+
+void
+ecl_next_enter (ecl_backfill_t *self);
+
+void
+ecl_kill_enter (ecl_backfill_t *self);
+
+void
+ecl_kill_reply (ecl_backfill_t *self, const ecl_event_t *event);
 
 /* ---- backfill_push.c ---- */
 

@@ -1,7 +1,8 @@
-/* The backfill's states that read, begin and end; step and drive. See backfill.h and backfill-private.h. */
+/* The backfill's life, step and drive: see backfill.h and backfill-private.h. */
 #include "run/backfill-private.h"
 
 #include "run/survey.h"
+#include "bson/value.h"
 #include "upgrade/append.h"
 #include "upgrade/loads.h"
 
@@ -39,7 +40,16 @@ ecl_backfill_new (const ecl_backfill_options_t *options, bson_error_t *error)
    }
    self->collection = options->chain->collection;
    self->result.mode = options->mode == ECL_MODE_PUSHDOWN ? ECL_MODE_PUSHDOWN : ECL_MODE_CLIENT;
-   self->state = ST_TIME;
+   self->state = ST_PASS;
+   ecl_arena_init (&self->range_arena);
+   self->options.range.above = ecl_value_copy (&self->range_arena, &options->range.above);
+   self->options.range.upto = ecl_value_copy (&self->range_arena, &options->range.upto);
+   if (!options->range.types) {
+      self->options.range.types = ECL_IDS_ALL;
+   }
+   bson_init (&self->after);
+   ecl_append_value (&self->after, "id", &options->after);
+   self->options.after = ecl_missing ();
    ecl_survey_candidates (options->chain, options->target, options->down, &self->candidates);
    for (int i = 0; i < N_READERS; i++) {
       ecl_scan_init (&self->readers[i]);
@@ -80,6 +90,8 @@ ecl_backfill_destroy (ecl_backfill_t *self)
       }
       bson_destroy (&self->quarantine_command);
    }
+   bson_destroy (&self->after);
+   ecl_arena_cleanup (&self->range_arena);
    bson_destroy (&self->updates);
    bson_destroy (&self->again);
    bson_destroy (&self->candidates);
@@ -97,6 +109,26 @@ void
 ecl_backfill_cancel (ecl_backfill_t *self)
 {
    self->cancel = true;
+}
+
+void
+ecl_backfill_resize (ecl_backfill_t *self, uint32_t batch)
+{
+   self->options.batch = batch ? batch : DEFAULT_BATCH;
+}
+
+const ecl_backfill_batch_t *
+ecl_backfill_last (const ecl_backfill_t *self)
+{
+   return &self->last;
+}
+
+ecl_value_t
+ecl_backfill_after (const ecl_backfill_t *self)
+{
+   ecl_value_t root = ecl_raw_document (bson_get_data (&self->after), self->after.len);
+
+   return ecl_document_get (&root, "id", 2);
 }
 
 const ecl_backfill_result_t *
@@ -242,388 +274,32 @@ ecl_backfill_update_end (ecl_backfill_t *self, bson_t *statements)
    bson_append_array_end (&self->command, statements);
 }
 
-/* ---- before and after a pass ---- */
-
-static void
-enter_time (ecl_backfill_t *self)
-{
-   bson_init (&self->command);
-   self->has_command = true;
-   BSON_APPEND_INT32 (&self->command, "hello", 1);
-}
-
-static void
-begin_pass (ecl_backfill_t *self)
-{
-   ecl_scan_t *reader = &self->readers[READ_PASS];
-
-   self->result.passes++;
-   self->pass_changed = self->pass_failed = self->pass_left = 0;
-   self->pushing = self->result.mode == ECL_MODE_PUSHDOWN && !self->pushed_through;
-   self->level = READ_PASS;
-   self->n_again = 0;
-   bson_reinit (&self->again);
-   self->n_txn = self->txn_at = 0;
-   ecl_scan_start (reader, &self->candidates, true);
-   if (self->pushing) {
-      reader->fields[0] = "_id";
-      reader->fields[1] = self->options.chain->version_field;
-   }
-   self->state = ST_READ;
-}
-
-static void
-reply_time (ecl_backfill_t *self, const ecl_event_t *event)
-{
-   bson_iter_t iter;
-
-   if (bson_iter_init_find (&iter, event->reply, "localTime") && BSON_ITER_HOLDS_DATE_TIME (&iter)) {
-      self->pass_time = bson_iter_date_time (&iter);
-   }
-   if (self->counted) {
-      begin_pass (self);
-   } else {
-      self->state = ST_COUNT;
-   }
-}
-
-static void
-enter_count (ecl_backfill_t *self)
-{
-   bson_t pipeline, stage, cursor;
-
-   bson_init (&self->command);
-   self->has_command = true;
-   BSON_APPEND_UTF8 (&self->command, "aggregate", self->collection);
-   BSON_APPEND_ARRAY_BEGIN (&self->command, "pipeline", &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
-   BSON_APPEND_DOCUMENT (&stage, "$match", &self->candidates);
-   bson_append_document_end (&pipeline, &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
-   BSON_APPEND_UTF8 (&stage, "$count", "n");
-   bson_append_document_end (&pipeline, &stage);
-   bson_append_array_end (&self->command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&self->command, "cursor", &cursor);
-   bson_append_document_end (&self->command, &cursor);
-   ecl_store_read_concern (&self->command);
-}
-
-static void
-reply_count (ecl_backfill_t *self, const ecl_event_t *event)
-{
-   bson_iter_t iter, n;
-
-   if (bson_iter_init (&iter, event->reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0.n", &n) &&
-       BSON_ITER_HOLDS_NUMBER (&n)) {
-      self->result.total = bson_iter_as_int64 (&n);
-   }
-   self->counted = true;
-   if (self->result.total == 0) {
-      self->state = ST_STALE;
-   } else {
-      begin_pass (self);
-   }
-}
-
-static void
-next_pass (ecl_backfill_t *self)
-{
-   bson_error_t error;
-
-   self->idle_passes = self->pass_changed ? 0 : self->idle_passes + 1;
-   if (self->idle_passes >= MAX_IDLE_PASSES) {
-      ecl_fail (&error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
-                "%s: %d passes in a row could write none of the %lld documents that are not at the target",
-                self->collection, self->idle_passes,
-                (long long) (self->readers[READ_PASS].seen - self->pass_failed));
-      ecl_backfill_fail (self, &error);
-      return;
-   }
-   self->state = ST_TIME;
-}
-
-/* The pass is through: another one, unless it found nothing but what cannot be carried over. */
-static void
-end_pass (ecl_backfill_t *self)
-{
-   self->result.quarantined = self->pass_failed;
-   if (self->pushing) {
-      self->pushed_through = true;
-   } else if (self->readers[READ_PASS].seen <= self->pass_failed && self->pass_left == 0) {
-      self->state = ST_STALE;
-      return;
-   }
-   next_pass (self);
-}
-
-/* ---- reading ---- */
-
-static void
-enter_read (ecl_backfill_t *self)
-{
-   ecl_scan_command (&self->readers[self->level], self->collection, self->options.batch, &self->command);
-   self->has_command = true;
-}
-
-static void
-reply_read (ecl_backfill_t *self, const ecl_event_t *event)
-{
-   ecl_scan_t *reader = &self->readers[self->level];
-   bson_error_t error;
-
-   if (event->kind != ECL_EVENT_REPLY) {
-      /* A cursor that went away: what it had not brought is read by a new one. */
-      if (self->level == READ_PASS && reader->opened) {
-         ecl_scan_restart (reader);
-         next_pass (self);
-      } else {
-         ecl_scan_restart (reader);
-      }
-      return;
-   }
-   if (!ecl_scan_take (reader, event->reply, &error)) {
-      ecl_backfill_fail (self, &error);
-      return;
-   }
-   ecl_backfill_reserve (self, reader->n);
-   ecl_load_batch (self);
-   if (self->level == READ_PASS && self->pushing) {
-      ecl_push_start (self);
-      self->state = ST_PUSH;
-   } else {
-      self->state = ST_NEXT;
-   }
-}
-
-static void
-read_again (ecl_backfill_t *self)
-{
-   bson_t filter, and, branch, in;
-
-   bson_init (&filter);
-   BSON_APPEND_ARRAY_BEGIN (&filter, "$and", &and);
-   BSON_APPEND_DOCUMENT_BEGIN (&and, "0", &branch);
-   BSON_APPEND_DOCUMENT_BEGIN (&branch, "_id", &in);
-   BSON_APPEND_ARRAY (&in, "$in", &self->again);
-   bson_append_document_end (&branch, &in);
-   bson_append_document_end (&and, &branch);
-   BSON_APPEND_DOCUMENT (&and, "1", &self->candidates);
-   bson_append_array_end (&filter, &and);
-   ecl_scan_start (&self->readers[READ_AGAIN], &filter, false);
-   bson_destroy (&filter);
-   bson_reinit (&self->again);
-   self->n_again = 0;
-   self->rounds++;
-   self->level = READ_AGAIN;
-   self->state = ST_READ;
-}
-
-static void
-enter_next (ecl_backfill_t *self)
-{
-   ecl_scan_t *reader = &self->readers[self->level];
-
-   if (self->quarantining && (self->quarantine.n >= self->options.batch || self->quarantine.size > MAX_QUARANTINE)) {
-      self->after_quarantine = ST_NEXT;
-      self->state = ST_QUARANTINE;
-   } else if (self->lookups && ecl_lookups_waits (self->lookups)) {
-      self->state = ST_LOAD;
-   } else if (self->txn_at < self->n_txn) {
-      self->state = ST_TXN_READ;
-   } else if (self->n_again && self->level != READ_AGAIN) {
-      self->back = self->level;
-      self->rounds = 0;
-      read_again (self);
-   } else if (reader->at < reader->n) {
-      self->state = self->lookups ? ST_LOAD : ST_WORK;
-   } else if (reader->cursor) {
-      self->state = ST_READ;
-      if (self->cancel) {
-         self->after_quarantine = ST_KILL;
-         self->state = self->quarantining ? ST_QUARANTINE : ST_KILL;
-      } else if (self->job_begun && self->now - self->last_seen >= SEEN_MS) {
-         self->after_job = ST_READ;
-         self->state = ST_JOB_SEEN;
-      }
-   } else if (self->level == READ_AGAIN) {
-      if (self->n_again && self->rounds < MAX_ROUNDS) {
-         read_again (self);
-      } else {
-         if (self->n_again && ecl_backfill_gives_up (self)) {
-            ecl_again_quarantine (self);
-         } else {
-            self->pass_left += self->n_again;
-         }
-         self->n_again = 0;
-         bson_reinit (&self->again);
-         self->level = self->back;
-         ecl_load_batch (self);
-      }
-   } else if (self->level == READ_REDO) {
-      ecl_redo_done (self);
-   } else if (self->quarantining) {
-      self->after_quarantine = ST_NEXT;
-      self->state = ST_QUARANTINE;
-   } else if (self->cancel) {
-      self->state = ST_KILL;
-   } else {
-      end_pass (self);
-   }
-}
-
-/* ---- the job's record ---- */
-
-static void
-make_job (ecl_backfill_t *self, const char *state, bool begin, bool ended)
-{
-   const ecl_chain_t *chain = self->options.chain;
-   char to[ECL_VERSION_TEXT];
-   ecl_job_t job = {.kind = self->options.down ? "down" : "up",
-                    .collection = self->collection,
-                    .to = ecl_version_text (chain->format, ecl_chain_version (chain, self->options.target), to),
-                    .mode = ecl_mode_name (self->result.mode),
-                    .state = state,
-                    .host = self->options.host,
-                    .pid = self->options.pid,
-                    .total = self->result.total,
-                    .changed = self->result.changed,
-                    .conflicts = self->result.conflicts,
-                    .quarantined = self->result.quarantined,
-                    .error = self->result.failed ? self->result.error.message : NULL};
-
-   memcpy (job.id, self->options.job, sizeof job.id);
-   ecl_job_write (&job, begin, ended, &self->command);
-   self->has_command = true;
-   self->last_seen = self->now;
-   self->result.wrote = true;
-}
-
-static void
-enter_job_begin (ecl_backfill_t *self)
-{
-   make_job (self, "running", true, false);
-}
-
-static void
-enter_job_seen (ecl_backfill_t *self)
-{
-   make_job (self, "running", false, false);
-}
-
-static void
-reply_job (ecl_backfill_t *self, const ecl_event_t *event)
-{
-   (void) event;
-   self->job_begun = true;
-   self->state = self->after_job;
-}
-
-static void
-enter_stale (ecl_backfill_t *self)
-{
-   ecl_quarantine_stale (self->collection, self->pass_time, &self->command);
-   self->has_command = true;
-}
-
-static void
-reply_stale (ecl_backfill_t *self, const ecl_event_t *event)
-{
-   bson_iter_t iter, first;
-
-   self->state = bson_iter_init (&iter, event->reply) &&
-                       bson_iter_find_descendant (&iter, "cursor.firstBatch.0._id", &first)
-                    ? ST_FORGET
-                    : ST_KILL;
-}
-
-static void
-enter_forget (ecl_backfill_t *self)
-{
-   ecl_quarantine_forget (self->collection, self->pass_time, &self->command);
-   self->has_command = true;
-   self->result.wrote = true;
-}
-
-static void
-reply_forget (ecl_backfill_t *self, const ecl_event_t *event)
-{
-   (void) event;
-   self->state = ST_KILL;
-}
-
-static void
-enter_kill (ecl_backfill_t *self)
-{
-   for (int i = 0; i < N_READERS; i++) {
-      ecl_scan_t *reader = &self->readers[i];
-      bson_t cursors;
-
-      if (reader->opened && reader->cursor) {
-         bson_init (&self->command);
-         self->has_command = true;
-         BSON_APPEND_UTF8 (&self->command, "killCursors", self->collection);
-         BSON_APPEND_ARRAY_BEGIN (&self->command, "cursors", &cursors);
-         BSON_APPEND_INT64 (&cursors, "0", reader->cursor);
-         bson_append_array_end (&self->command, &cursors);
-         reader->cursor = 0;
-         return;
-      }
-   }
-   self->state = self->job_begun ? ST_JOB_END : ST_END;
-}
-
-static void
-reply_kill (ecl_backfill_t *self, const ecl_event_t *event)
-{
-   (void) self;
-   (void) event;
-}
-
-static void
-enter_job_end (ecl_backfill_t *self)
-{
-   make_job (self, self->result.failed ? "failed" : self->cancel ? "cancelled" : "done", false, true);
-}
-
-static void
-reply_job_end (ecl_backfill_t *self, const ecl_event_t *event)
-{
-   (void) event;
-   self->state = ST_END;
-}
-
 /* ---- the table ---- */
 
 typedef struct {
    void (*enter) (ecl_backfill_t *self);
    void (*reply) (ecl_backfill_t *self, const ecl_event_t *event);
-   bool writes;     /* the job's record comes first */
+   bool writes;     /* documents: how long it takes is a measure of the server */
    bool takes_all;  /* reply is told of REFUSED and LOST, too; else they are repeated or end the run */
    bool may_fail;   /* its failure changes nothing: go on as if it had been answered */
 } handler_t;
 
 static const handler_t handlers[ST_N] = {
-   [ST_TIME] = {enter_time, reply_time},
-   [ST_COUNT] = {enter_count, reply_count},
-   [ST_READ] = {enter_read, reply_read, .takes_all = true},
-   [ST_NEXT] = {enter_next, NULL},
+   [ST_PASS] = {ecl_pass_enter, NULL},
+   [ST_READ] = {ecl_read_enter, ecl_read_reply, .takes_all = true},
+   [ST_NEXT] = {ecl_next_enter, NULL},
    [ST_PUSH] = {ecl_push_enter, ecl_push_reply, .writes = true, .takes_all = true},
    [ST_REDO] = {ecl_redo_enter, NULL},
    [ST_LOAD] = {ecl_load_enter, ecl_load_reply, .takes_all = true},
    [ST_WORK] = {ecl_work_enter, NULL},
    [ST_WRITE] = {ecl_write_enter, ecl_write_reply, .writes = true, .takes_all = true},
-   [ST_WRITE_ONE] = {ecl_write_enter, ecl_write_reply, .writes = true, .takes_all = true},
-   [ST_QUARANTINE] = {ecl_quarantine_enter, ecl_quarantine_reply, .writes = true},
-   [ST_TXN_READ] = {ecl_txn_enter, ecl_txn_reply, .writes = true, .takes_all = true},
+   [ST_WRITE_ONE] = {ecl_write_enter, ecl_write_reply, .takes_all = true},
+   [ST_QUARANTINE] = {ecl_quarantine_enter, ecl_quarantine_reply},
+   [ST_TXN_READ] = {ecl_txn_enter, ecl_txn_reply, .takes_all = true},
    [ST_TXN_WRITE] = {ecl_txn_enter, ecl_txn_reply, .takes_all = true},
-   [ST_TXN_COMMIT] = {ecl_txn_enter, ecl_txn_reply, .takes_all = true},
+   [ST_TXN_COMMIT] = {ecl_txn_enter, ecl_txn_reply, .writes = true, .takes_all = true},
    [ST_TXN_ABORT] = {ecl_txn_enter, ecl_txn_reply, .takes_all = true},
-   [ST_JOB_BEGIN] = {enter_job_begin, reply_job},
-   [ST_JOB_SEEN] = {enter_job_seen, reply_job},
-   [ST_STALE] = {enter_stale, reply_stale},
-   [ST_FORGET] = {enter_forget, reply_forget, .writes = true},
-   [ST_KILL] = {enter_kill, reply_kill, .may_fail = true},
-   [ST_JOB_END] = {enter_job_end, reply_job_end, .may_fail = true},
+   [ST_KILL] = {ecl_kill_enter, ecl_kill_reply, .may_fail = true},
 };
 
 /* ---- step ---- */
@@ -668,6 +344,12 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
    ecl_event_t told = {lost ? ECL_EVENT_LOST : ECL_EVENT_REFUSED, event->reply, event->error};
    bson_error_t error;
 
+   if (event->error && event->error->domain == ECL_DOMAIN_STORE && code == ECL_ERROR_LEASE) {
+      /* Nothing more may be sent. */
+      ecl_backfill_fail (self, event->error);
+      self->state = ST_END;
+      return;
+   }
    if (handler->may_fail && !lost) {
       handler->reply (self, &told);
       return;
@@ -675,6 +357,7 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
    if ((!lost && (!handler->takes_all || reads || ecl_backfill_hopeless (code))) ||
        (lost && !try_again (self))) {
       error = *event->error;
+      self->result.lost = lost;
       if (handler->may_fail) {
          self->state = ST_END;
          return;
@@ -692,6 +375,10 @@ void
 ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, ecl_action_t *action)
 {
    self->now = now;
+   if (self->has_command && handlers[self->state].writes) {
+      self->last.wrote = true;
+      self->last.ms += now - self->sent_at;
+   }
    if (event->kind == ECL_EVENT_REPLY) {
       self->attempts = 0;
       handlers[self->state].reply (self, event);
@@ -703,7 +390,7 @@ ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, 
       bson_destroy (&self->command);
       self->has_command = false;
    }
-   if (self->wait && !(self->cancel && self->state != ST_JOB_END)) {
+   if (self->wait && !self->cancel) {
       action->kind = ECL_ACTION_WAIT;
       action->timeout = self->wait;
       self->wait = 0;
@@ -711,14 +398,14 @@ ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, 
    }
    self->wait = 0;
    while (self->state != ST_END) {
-      state_t state = self->state;
-
-      if (handlers[state].writes && !self->job_begun) {
-         self->after_job = state;
-         self->state = state = ST_JOB_BEGIN;
+      if (self->state == ST_READ && self->level == READ_PASS && !self->between) {
+         self->between = true;
+         action->kind = ECL_ACTION_BETWEEN;
+         return;
       }
-      handlers[state].enter (self);
+      handlers[self->state].enter (self);
       if (self->has_command) {
+         self->sent_at = now;
          action->kind = ECL_ACTION_COMMAND;
          action->command = (ecl_call_t){self->options.database, &self->command, txn_of (self->state)};
          action->timeout = ECL_WORLD_TIMEOUT;
@@ -726,16 +413,14 @@ ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, 
       }
    }
    self->result.ended = true;
-   self->result.cancelled = self->cancel && !self->result.failed;
+   self->result.cancelled = self->cancel && !self->result.failed && !self->through;
    action->kind = ECL_ACTION_DONE;
 }
 
 /* ---- drive ---- */
 
 bool
-ecl_backfill_drive (ecl_backfill_t *self, ecl_world_t *world,
-                    void (*progress) (void *context, const ecl_backfill_result_t *result), void *context,
-                    bson_error_t *error)
+ecl_backfill_drive (ecl_backfill_t *self, ecl_world_t *world, const ecl_backfill_hooks_t *hooks, bson_error_t *error)
 {
    ecl_event_t event = {.kind = ECL_EVENT_START};
    bson_error_t failure;
@@ -750,15 +435,19 @@ ecl_backfill_drive (ecl_backfill_t *self, ecl_world_t *world,
       ecl_backfill_step (self, &event, world->now (world), &action);
       bson_destroy (&reply);
       bson_init (&reply);
-      if (progress) {
-         progress (context, &self->result);
+      if (hooks && hooks->progress) {
+         hooks->progress (hooks->context, &self->result);
       }
       if (action.kind == ECL_ACTION_DONE) {
          break;
       }
-      if (action.kind == ECL_ACTION_WAIT) {
-         (void) world->wait (world, action.timeout);
+      if (action.kind == ECL_ACTION_WAIT || action.kind == ECL_ACTION_BETWEEN) {
          event = (ecl_event_t){.kind = ECL_EVENT_WOKE};
+         if (action.kind == ECL_ACTION_WAIT) {
+            (void) world->wait (world, action.timeout);
+         } else if (hooks && hooks->between && !hooks->between (hooks->context, self, &failure)) {
+            ecl_backfill_fail (self, &failure);
+         }
          continue;
       }
       bson_destroy (&reply);

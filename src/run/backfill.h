@@ -1,14 +1,15 @@
-/* Backfill: carries a collection to a target, while applications go on writing to it.
+/* Backfill: carries the documents of a range of _id to a target, while applications go on writing to them.
  *
  * A state machine: it is told what happened and says what to do next; one thing at a time. It opens no socket, looks at
  * no clock and never sleeps, so that tests and simulators can be its world:
  *
  *    event  START ───────────► step ──► COMMAND (send it and bring the reply)
  *           REPLY, REFUSED,             WAIT    (so many milliseconds, then WOKE)
- *           LOST, WOKE                  DONE    (see the result)
+ *           LOST, WOKE                  BETWEEN (batches: all before ecl_backfill_after is written; then WOKE)
+ *                                       DONE    (see the result)
  *
- * The collection is gone through in passes. A pass is one long cursor over the documents that are not at the target, in
- * batches of about a thousand:
+ * The range is gone through in passes. A pass is one long cursor over the documents that are not at the target, in
+ * batches whose size may be another each time:
  *
  *    pushdown   the batch holds _ids and versions; they are cut into ranges, and each range gets one updateMany per
  *               stored version. A range on which the server fails is done again in client mode. First pass only.
@@ -16,16 +17,18 @@
  *               command. What the reply lacks has changed meanwhile: it is read again, a few times, and then left to
  *               the next pass. What a guard cannot say exactly goes through a transaction.
  *
- * Passes go on until one finds nothing but what cannot be carried over. Those documents stand in eclose_quarantine;
- * records there that the last pass did not write again are removed. A run that finds nothing to do sends no write.
+ * Passes go on until one finds nothing but what cannot be carried over; or there is one, where `once` is asked for: who
+ * does that looks again later. Those documents stand in eclose_quarantine. A run that finds nothing to do sends no
+ * write.
  *
- * It may die at any point: documents say themselves what is done.
+ * It may die at any point: documents say themselves what is done. Jobs, ranges and who works on them: job.h, worker.h.
  */
 #ifndef ECL_RUN_BACKFILL_H
 #define ECL_RUN_BACKFILL_H
 
 #include "run/convert.h"
 #include "run/world.h"
+#include "store/chunks.h"
 #include "store/store.h"
 
 typedef enum {
@@ -48,10 +51,11 @@ typedef struct {
    ecl_guard_form_t form;
    const char *always_transaction; /* as in convert.h */
    bool transactions;      /* the server has them */
-   uint8_t job[12];
-   const char *host;       /* for the job's record; may be NULL */
-   int64_t pid;
+   uint8_t job[12];        /* for the records in quarantine */
    uint32_t batch;         /* documents; 0: 1,000 */
+   ecl_chunk_range_t range; /* of _id; all zeros: every document there is. Copied */
+   ecl_value_t after;      /* only what comes behind it in the range; missing: all of it. Copied */
+   bool once;              /* one pass */
 } ecl_backfill_options_t;
 
 typedef enum { ECL_EVENT_START, ECL_EVENT_REPLY, ECL_EVENT_REFUSED, ECL_EVENT_LOST, ECL_EVENT_WOKE } ecl_event_kind_t;
@@ -62,7 +66,7 @@ typedef struct {
    const bson_error_t *error; /* REFUSED, LOST */
 } ecl_event_t;
 
-typedef enum { ECL_ACTION_COMMAND, ECL_ACTION_WAIT, ECL_ACTION_DONE } ecl_action_kind_t;
+typedef enum { ECL_ACTION_COMMAND, ECL_ACTION_WAIT, ECL_ACTION_BETWEEN, ECL_ACTION_DONE } ecl_action_kind_t;
 
 typedef struct {
    ecl_action_kind_t kind;
@@ -72,16 +76,11 @@ typedef struct {
 
 typedef struct {
    bool ended, failed, cancelled;
+   bool lost;            /* it failed because the server did not answer for long: worth another try */
    bson_error_t error;   /* of a run that failed */
    ecl_mode_t mode;      /* how it works now */
    const char *mode_why; /* set where it fell back; else NULL */
-   int64_t total;        /* not at the target when the run began */
-   int64_t changed;      /* carried over so far, as far as replies say */
-   int64_t pushed;       /* of them by the server */
-   int64_t conflicts;    /* times that a document had changed meanwhile */
-   int64_t transactions; /* documents that went through one */
-   int64_t quarantined;  /* documents of the last pass that could not be carried over */
-   int64_t redone;       /* ranges that were pushed down and had to be done again here */
+   ecl_job_counts_t counts;
    int32_t passes;
    bool wrote;           /* any write was sent */
 } ecl_backfill_result_t;
@@ -99,6 +98,26 @@ ecl_backfill_destroy (ecl_backfill_t *self);
 void
 ecl_backfill_cancel (ecl_backfill_t *self);
 
+/* Documents of the batches from now on; may be called between two batches. */
+void
+ecl_backfill_resize (ecl_backfill_t *self, uint32_t batch);
+
+/* What the last batch was. */
+typedef struct {
+   uint32_t documents;
+   uint64_t bytes;  /* as they were read: whole documents in client mode, else _ids and versions */
+   bool wrote;
+   bool whole;      /* bytes are those of the documents */
+   int64_t ms;      /* that its writes took, until the majority had them */
+} ecl_backfill_batch_t;
+
+const ecl_backfill_batch_t *
+ecl_backfill_last (const ecl_backfill_t *self);
+
+/* The _id up to which all of the range is done in this pass; missing: nothing yet. Valid until the next step. */
+ecl_value_t
+ecl_backfill_after (const ecl_backfill_t *self);
+
 /* now in ms, of a clock that does not go back. */
 void
 ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, ecl_action_t *action);
@@ -106,11 +125,17 @@ ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, 
 const ecl_backfill_result_t *
 ecl_backfill_result (const ecl_backfill_t *self);
 
-/* Runs it to its end in a world. progress (nullable) is called after each step. False where it failed; *error (nullable)
- * says why. */
+typedef struct {
+   void *context;
+   /* Called between two batches, and before the first; may wait, resize, cancel. False: it ends at once, with what
+    * stands in *error. May be NULL. */
+   bool (*between) (void *context, ecl_backfill_t *self, bson_error_t *error);
+   /* Called after each step; may be NULL. */
+   void (*progress) (void *context, const ecl_backfill_result_t *result);
+} ecl_backfill_hooks_t;
+
+/* Runs it to its end in a world. False where it failed; *error (nullable) says why. */
 bool
-ecl_backfill_drive (ecl_backfill_t *self, ecl_world_t *world,
-                    void (*progress) (void *context, const ecl_backfill_result_t *result), void *context,
-                    bson_error_t *error);
+ecl_backfill_drive (ecl_backfill_t *self, ecl_world_t *world, const ecl_backfill_hooks_t *hooks, bson_error_t *error);
 
 #endif

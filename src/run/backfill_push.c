@@ -156,8 +156,8 @@ ecl_push_reply (ecl_backfill_t *self, const ecl_event_t *event)
       }
    } else {
       changed = ecl_backfill_number (event->reply, "nModified");
-      self->result.changed += changed;
-      self->result.pushed += changed;
+      self->result.counts.changed += changed;
+      self->result.counts.pushed += changed;
       self->pass_changed += changed;
       if (ecl_backfill_errors (event->reply, &errors)) {
          while (ecl_backfill_next_error (&errors, &index, &code, &message)) {
@@ -185,7 +185,7 @@ ecl_redo_enter (ecl_backfill_t *self)
       self->state = ST_NEXT;
       return;
    }
-   self->result.redone++;
+   self->result.counts.redone++;
    self->redo_failed = self->pass_failed;
    ecl_arena_reset (&self->arena);
    ids = ecl_range_filter (&self->arena, self->ids, &self->pieces[self->redo_at].range);
@@ -203,8 +203,8 @@ ecl_redo_done (ecl_backfill_t *self)
 
    if (by_server > 0) {
       /* Carried over before the statement failed, and in no reply. */
-      self->result.changed += by_server;
-      self->result.pushed += by_server;
+      self->result.counts.changed += by_server;
+      self->result.counts.pushed += by_server;
       self->pass_changed += by_server;
    }
    self->redo_at++;

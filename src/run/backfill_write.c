@@ -36,7 +36,7 @@ quarantine (ecl_backfill_t *self, const ecl_converted_t *converted)
    }
    ecl_quarantine_append (&self->quarantine, &record);
    self->pass_failed++;
-   self->result.quarantined = self->pass_failed;
+   self->result.counts.quarantined = self->pass_failed;
 }
 
 /* Quarantine of an item that the server refused. */
@@ -244,10 +244,10 @@ count_effect (ecl_backfill_t *self, const bson_t *reply, uint32_t first, uint32_
    for (uint32_t i = first; i < first + n; i++) {
       expected += !self->item_failed[i];
    }
-   self->result.changed += changed;
+   self->result.counts.changed += changed;
    self->pass_changed += changed;
    if (changed < expected) {
-      self->result.conflicts += expected - changed;
+      self->result.counts.conflicts += expected - changed;
       for (uint32_t i = first; i < first + n; i++) {
          if (!self->item_failed[i]) {
             ecl_value_t id = ecl_document_get (&reader_of (self)->items[self->sent[i]], "_id", 3);
@@ -371,7 +371,7 @@ txn_end (ecl_backfill_t *self, bool same, state_t state)
 static void
 txn_conflict (ecl_backfill_t *self, int32_t code, const char *message)
 {
-   self->result.conflicts++;
+   self->result.counts.conflicts++;
    self->txn_same = ++self->txn_attempts < MAX_ROUNDS;
    if (!self->txn_same && ecl_backfill_gives_up (self)) {
       quarantine_refused (self, txn_item (self), code, message);
@@ -467,8 +467,8 @@ ecl_txn_reply (ecl_backfill_t *self, const ecl_event_t *event)
    } else if (self->state == ST_TXN_WRITE) {
       reply_txn_write (self, event->reply);
    } else {
-      self->result.changed++;
-      self->result.transactions++;
+      self->result.counts.changed++;
+      self->result.counts.transactions++;
       self->pass_changed++;
       txn_end (self, false, ST_NEXT);
    }

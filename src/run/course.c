@@ -1,6 +1,10 @@
 /* One collection to its target: see course.h. */
 #include "run/course.h"
 
+#include "run/crew.h"
+#include "run/job.h"
+#include "run/survey.h"
+#include "run/trial.h"
 #include "upgrade/loads.h"
 
 /* ---- who computes ---- */
@@ -68,6 +72,129 @@ ecl_course_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target
 
 /* ---- going it ---- */
 
+uint32_t
+ecl_carry_workers (ecl_mode_t mode)
+{
+   /* The server computes: two keep it from waiting for us. Here reading, computing and writing overlap. */
+   return mode == ECL_MODE_PUSHDOWN ? 2 : 4;
+}
+
+typedef struct {
+   const ecl_site_t *site;
+   const ecl_course_t *course;
+   double max_errors;
+} try_t;
+
+static bool
+try_first (void *context, int64_t documents, bson_error_t *error)
+{
+   const try_t *self = context;
+
+   (void) documents;
+   return ecl_trial (self->site, self->course, self->max_errors, error);
+}
+
+static const ecl_effort_t no_effort = {0};
+
+static const ecl_effort_t *
+effort_of (const ecl_carry_t *what)
+{
+   return what->effort ? what->effort : &no_effort;
+}
+
+static bool
+join (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bson_error_t *error)
+{
+   bool found;
+
+   out->joined = true;
+   return ecl_job_latest (site->world, site->database, course->chain->collection, true, &out->job, &found, error) &&
+          (found || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s: there is no job to work on",
+                              course->chain->collection));
+}
+
+/* The job: made, or joined. */
+static bool
+start (const ecl_site_t *site, const ecl_effort_t *effort, const ecl_course_t *course, ecl_carried_t *out,
+       bson_error_t *error)
+{
+   try_t trial = {site, course, effort->max_errors};
+   bson_t candidates;
+   ecl_job_start_t options = {.world = site->world,
+                              .database = site->database,
+                              .collection = course->chain->collection,
+                              .down = course->down,
+                              .to = out->to,
+                              .mode = ecl_mode_name (course->mode),
+                              .why = course->mode_why,
+                              .candidates = &candidates,
+                              .settings = effort->settings,
+                              .range_docs = effort->range_docs,
+                              .workers = out->workers,
+                              .who = site->who,
+                              .lease_time = site->lease_time,
+                              .lease_skew = site->lease_skew,
+                              .before = try_first,
+                              .context = &trial};
+   ecl_start_t started;
+
+   ecl_survey_candidates (course->chain, course->target, course->down, &candidates);
+   started = ecl_job_start (&options, &out->job, error);
+   bson_destroy (&candidates);
+   out->joined = started == ECL_START_JOINED;
+   out->nothing = started == ECL_START_NOTHING;
+   if (out->joined && effort->set &&
+       !ecl_job_change (site->world, site->database, out->job.id, &effort->settings, effort->set, error)) {
+      return false;
+   }
+   return started != ECL_START_FAILED;
+}
+
+/* How the job ended, and what it came to. */
+static void
+take_result (const ecl_site_t *site, const ecl_worker_state_t *state, ecl_carried_t *out)
+{
+   bson_error_t ignored;
+   ecl_job_t job;
+   bool found;
+
+   out->wrote = true;
+   out->passes = state->passes;
+   out->counts = state->counts;
+   out->cancelled = state->end == ECL_WORKER_STOPPED || state->end == ECL_WORKER_CANCELLED;
+   if (*state->why) {
+      out->mode = state->mode;
+      bson_strncpy (out->mode_why, state->why, sizeof out->mode_why);
+   }
+   if (ecl_job_look (site->world, site->database, out->job.id, &job, &found, &ignored) && found) {
+      out->job = job;
+      if (job.state == ECL_JOB_DONE) {
+         out->counts = job.counts;
+      }
+   }
+}
+
+/* What is in a job that somebody else made counts: he may have had reasons. */
+static bool
+take_over (ecl_carried_t *out, ecl_task_t *task, bson_error_t *error)
+{
+   ecl_version_t version;
+
+   if (!ecl_chain_parse_version (task->chain, out->job.to, &version, error) ||
+       !ecl_chain_index (task->chain, version, &task->target)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_VERSION,
+                       "%s: the job is to version %s, which is not on the chain of this project", out->job.collection,
+                       out->job.to);
+   }
+   task->down = out->job.down;
+   bson_strncpy (out->to, out->job.to, sizeof out->to);
+   if (strcmp (out->job.mode, ecl_mode_name (ECL_MODE_CLIENT)) == 0) {
+      task->mode = out->mode = ECL_MODE_CLIENT;
+      bson_strncpy (out->mode_why, out->job.why, sizeof out->mode_why);
+   }
+   return true;
+}
+
 typedef struct {
    ecl_carry_fn progress;
    void *context;
@@ -75,63 +202,55 @@ typedef struct {
 } told_t;
 
 static void
-tell (void *context, const ecl_backfill_result_t *result)
+tell (void *context, const ecl_carry_progress_t *progress)
 {
    told_t *self = context;
 
    if (self->progress) {
-      self->progress (self->context, self->what, result);
-   }
-}
-
-static void
-make_job_id (ecl_world_t *world, uint8_t id[12])
-{
-   for (int i = 0; i < 12; i += 4) {
-      uint32_t bits = (uint32_t) world->random (world);
-
-      memcpy (id + i, &bits, sizeof bits);
+      self->progress (self->context, self->what, progress);
    }
 }
 
 static bool
 go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carried_t *out, bson_error_t *error)
 {
-   const char *collection = course->chain->collection;
-   ecl_backfill_options_t options = {.database = site->database,
-                                     .chain = course->chain,
-                                     .upgrades = site->upgrades,
-                                     .target = course->target,
-                                     .down = course->down,
-                                     .mode = course->mode,
-                                     .always_transaction = ecl_facts_transaction (&course->facts),
-                                     .transactions = site->server.transactions,
-                                     .host = site->who.host,
-                                     .pid = site->who.pid};
+   const ecl_effort_t *effort = effort_of (told->what);
+   ecl_task_t task = {.chain = course->chain,
+                      .target = course->target,
+                      .down = course->down,
+                      .mode = course->mode,
+                      .always_transaction = ecl_facts_transaction (&course->facts),
+                      .lease_time = site->lease_time,
+                      .lease_skew = site->lease_skew};
    int64_t began = site->world->now (site->world);
-   ecl_backfill_t *backfill;
+   ecl_worker_state_t state = {0};
    bool good;
 
-   if (!ecl_server_guard_form (site->world, &site->server, site->database, collection, &options.form, error)) {
+   out->mode = course->mode;
+   bson_strncpy (out->mode_why, course->mode_why, sizeof out->mode_why);
+   out->workers = effort->workers ? effort->workers : effort->connector ? ecl_carry_workers (course->mode) : 1;
+   if (!ecl_server_guard_form (site->world, &site->server, site->database, course->chain->collection, &task.form,
+                               error) ||
+       !(effort->only_join ? join (site, course, out, error) : start (site, effort, course, out, error))) {
       return false;
    }
-   make_job_id (site->world, options.job);
-   backfill = ecl_backfill_new (&options, error);
-   if (!backfill) {
-      return false;
-   }
-   good = ecl_backfill_drive (backfill, site->world, tell, told, error);
    out->began = true;
-   out->result = *ecl_backfill_result (backfill);
-   out->ms = site->world->now (site->world) - began;
-   out->mode = out->result.mode;
-   snprintf (out->mode_why, sizeof out->mode_why, "%s", out->result.mode_why ? out->result.mode_why : course->mode_why);
-   out->result.mode_why = NULL;
-   ecl_backfill_destroy (backfill);
-   if (good && out->result.cancelled) {
-      good = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED,
-                       "%s: ended as asked for; the same command goes on where this one stopped", collection);
+   if (out->nothing) {
+      return true;
    }
+   out->total = out->job.documents;
+   if (effort->only_start) {
+      out->wrote = !out->joined;
+      return true;
+   }
+   memcpy (task.job, out->job.id, sizeof task.job);
+   task.until = effort->lasts ? began + effort->lasts : 0;
+   if (out->joined && !take_over (out, &task, error)) {
+      return false;
+   }
+   good = ecl_crew_run (site, &task, effort, out->workers, &out->job, tell, told, &state, error);
+   take_result (site, &state, out);
+   out->ms = site->world->now (site->world) - began;
    return good;
 }
 

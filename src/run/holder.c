@@ -23,25 +23,34 @@ ecl_holder_init (ecl_holder_t *self, const ecl_holder_options_t *options)
    memset (self, 0, sizeof *self);
    self->database = bson_strdup (options->database);
    self->name = bson_strdup (options->name ? options->name : ECL_LEASE_MIGRATIONS);
-   self->key.collection = ECL_STORE_LEASE;
+   self->collection = bson_strdup (options->collection ? options->collection : ECL_STORE_LEASE);
+   self->key.collection = self->collection;
+   self->key.existing = options->existing;
    self->key.id = ecl_string (self->name, strlen (self->name));
    self->key.time = options->time > 0 ? options->time : ECL_LEASE_TIME;
    self->key.skew = options->skew >= 0 ? options->skew : ECL_LEASE_SKEW;
    self->host = bson_strdup (options->who.host);
    self->user = bson_strdup (options->who.user);
    self->release_name = bson_strdup (options->who.release);
+   self->place = bson_strdup (options->who.place);
    self->holder.who =
-      (ecl_who_t){.host = self->host, .user = self->user, .release = self->release_name, .pid = options->who.pid};
+      (ecl_who_t){.host = self->host,
+                  .user = self->user,
+                  .release = self->release_name,
+                  .pid = options->who.pid,
+                  .place = self->place};
 }
 
 void
 ecl_holder_cleanup (ecl_holder_t *self)
 {
    bson_free (self->database);
+   bson_free (self->collection);
    bson_free (self->name);
    bson_free (self->host);
    bson_free (self->user);
    bson_free (self->release_name);
+   bson_free (self->place);
    memset (self, 0, sizeof *self);
 }
 
@@ -247,6 +256,12 @@ ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
 bool
 ecl_holder_renew (ecl_holder_t *self, ecl_world_t *world, bson_error_t *error)
 {
+   return ecl_holder_renew_with (self, world, NULL, error);
+}
+
+bool
+ecl_holder_renew_with (ecl_holder_t *self, ecl_world_t *world, const bson_t *fields, bson_error_t *error)
+{
    int64_t until = atomic_load (&self->until), beat = atomic_fetch_add (&self->beat, 1) + 1, sent;
    int64_t end = world->now (world) + ecl_holder_interval (self);
    ecl_lease_t lease;
@@ -256,7 +271,7 @@ ecl_holder_renew (ecl_holder_t *self, ecl_world_t *world, bson_error_t *error)
    if (until <= world->now (world)) {
       return lost (self, error);
    }
-   ecl_lease_renew (&self->key, ecl_holder_token (self), beat, &command);
+   ecl_lease_renew (&self->key, ecl_holder_token (self), beat, fields, &command);
    good = ecl_insist (world, self->database, &command, end < until ? end : until, &sent, &reply, error) == ECL_REPLY_OK &&
           ecl_lease_read (&reply, &found, &lease, error);
    bson_destroy (&reply);
@@ -304,19 +319,28 @@ ecl_holder_raise (ecl_holder_t *self, ecl_world_t *world, int64_t above, bson_er
 void
 ecl_holder_release (ecl_holder_t *self, ecl_world_t *world)
 {
-   int64_t token = ecl_holder_token (self), now = world->now (world);
-   bool held = ecl_holder_held (self, now), ours;
    bson_error_t ignored;
+   bool good = ecl_holder_release_with (self, world, NULL, &ignored);
+
+   (void) good; /* it expires by itself */
+}
+
+bool
+ecl_holder_release_with (ecl_holder_t *self, ecl_world_t *world, const bson_t *fields, bson_error_t *error)
+{
+   int64_t token = ecl_holder_token (self), now = world->now (world);
+   bool held = ecl_holder_held (self, now), ours = false, good;
    bson_t command;
 
    ecl_holder_lose (self);
    atomic_store (&self->token, 0);
    if (!held) {
-      return;
+      return lost (self, error);
    }
-   ecl_lease_free (&self->key, token, atomic_load (&self->unknown), &command);
-   (void) under_token (self, world, &command, now + RELEASE_MS, &ours, &ignored);
+   ecl_lease_free (&self->key, token, atomic_load (&self->unknown), fields, &command);
+   good = under_token (self, world, &command, now + RELEASE_MS, &ours, error);
    bson_destroy (&command);
+   return good && (ours || lost (self, error));
 }
 
 /* ---- others' ---- */

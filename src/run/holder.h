@@ -28,7 +28,9 @@
 
 typedef struct {
    const char *database;
+   const char *collection; /* NULL: ECL_STORE_LEASE */
    const char *name; /* the lease's _id; NULL: ECL_LEASE_MIGRATIONS */
+   bool existing;    /* its document must be there already */
    int64_t time;     /* 0: ECL_LEASE_TIME */
    int64_t skew;     /* max_clock_skew; negative: ECL_LEASE_SKEW */
    ecl_who_t who;
@@ -42,6 +44,7 @@ typedef enum {
 
 typedef struct {
    char *database;
+   char *collection;
    char *name;
    ecl_lease_key_t key;
    ecl_lease_holder_t holder;
@@ -52,7 +55,7 @@ typedef struct {
    _Atomic bool unknown;   /* an answer to something sent under it was lost: it may still run at the server */
    bool took_over;         /* from a holder that did not let go */
    bool raised;            /* the token was compared with what the records have */
-   char *host, *user, *release_name;
+   char *host, *user, *release_name, *place;
 } ecl_holder_t;
 
 /* Texts of the options are copied. */
@@ -74,6 +77,10 @@ ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
 /* Renews it. True without an answer, too, while it still lasts: it may be tried again. False: it is lost. */
 bool
 ecl_holder_renew (ecl_holder_t *self, ecl_world_t *world, bson_error_t *error) ECL_MUST_CHECK;
+
+/* The same; fields of the document (not the lease's) are set by the same statement. */
+bool
+ecl_holder_renew_with (ecl_holder_t *self, ecl_world_t *world, const bson_t *fields, bson_error_t *error) ECL_MUST_CHECK;
 
 /* A third of its time: the longest between two renewals, and for how long one is tried. */
 static inline int64_t
@@ -109,6 +116,11 @@ ecl_holder_lose (ecl_holder_t *self);
 /* Lets it go, so that others need not wait until it expires. Where the server does not answer it expires by itself. */
 void
 ecl_holder_release (ecl_holder_t *self, ecl_world_t *world);
+
+/* The same; fields of the document (not the lease's) are set by the same statement. False where that is not known to have
+ * taken effect, or was no longer ours. */
+bool
+ecl_holder_release_with (ecl_holder_t *self, ecl_world_t *world, const bson_t *fields, bson_error_t *error) ECL_MUST_CHECK;
 
 /* Makes the token larger than one that was seen in records: where the lease's document was removed, it begins small
  * again, and the records of before would refuse it. Once, and before a heartbeat begins, which would miss the change. */

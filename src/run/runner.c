@@ -66,7 +66,7 @@ carry (void *context, ecl_world_t *world, const ecl_chain_t *chain, size_t targe
       blame_lease (self, error);
    }
    tell_carried (self, &carried, good ? NULL : error);
-   if (good && carried.result.quarantined) {
+   if (good && carried.counts.quarantined) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
                        "documents of %s are in quarantine: " ECL_STORE_QUARANTINE " says why", chain->collection);
    }
@@ -435,7 +435,7 @@ ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t 
    }
    chains = ecl_project_chains (site.project, &n);
    for (size_t i = 0; i < n; i++) {
-      ecl_carry_t what = {.chain = &chains[i], .mode = mode};
+      ecl_carry_t what = {.chain = &chains[i], .mode = mode, .effort = &self->options.effort};
       ecl_carried_t carried;
 
       if (only && only != &chains[i]) {
@@ -454,7 +454,7 @@ ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t 
          break;
       }
       if (ecl_carry (&site, &what, listener->progress, listener->context, &carried, &why)) {
-         one = carried.result.quarantined ? ECL_OUTCOME_FOUND : ECL_OUTCOME_DONE;
+         one = carried.counts.quarantined ? ECL_OUTCOME_FOUND : ECL_OUTCOME_DONE;
          tell_carried (self, &carried, NULL);
          if (one == ECL_OUTCOME_FOUND) {
             ecl_fail (&why, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,

@@ -90,14 +90,18 @@ pipeline_command (const ecl_scan_t *self, const char *collection, uint32_t batch
 static void
 sample_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command)
 {
+   bool all = bson_empty (&self->filter);
    bson_t pipeline, stage, child;
 
    BSON_APPEND_UTF8 (command, "aggregate", collection);
    BSON_APPEND_ARRAY_BEGIN (command, "pipeline", &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
-   BSON_APPEND_DOCUMENT (&stage, "$match", &self->filter);
-   bson_append_document_end (&pipeline, &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
+   if (!all) {
+      BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+      BSON_APPEND_DOCUMENT (&stage, "$match", &self->filter);
+      bson_append_document_end (&pipeline, &stage);
+   }
+   /* As the first stage it need not read the collection. */
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, all ? "0" : "1", &stage);
    BSON_APPEND_DOCUMENT_BEGIN (&stage, "$sample", &child);
    BSON_APPEND_INT64 (&child, "size", self->sample);
    bson_append_document_end (&stage, &child);

@@ -1,5 +1,82 @@
-/* eclose_jobs: a record per run. */
+/* The commands of jobs, and what their answers mean: see jobs.h. */
+#include "store/jobs.h"
+
 #include "store/store.h"
+
+#include <stddef.h>
+
+static const char *const state_names[] = {"planning", "running", "done", "failed", "cancelled"};
+static const char *const wanted_names[] = {"running", "paused", "cancelled"};
+
+const char *
+ecl_job_state_name (ecl_job_state_t state)
+{
+   return state_names[state];
+}
+
+const char *
+ecl_job_wanted_name (ecl_job_wanted_t wanted)
+{
+   return wanted_names[wanted];
+}
+
+/* ---- counts ---- */
+
+static const struct {
+   const char *name;
+   size_t at;
+} counts_fields[] = {
+   {"seen", offsetof (ecl_job_counts_t, seen)},
+   {"changed", offsetof (ecl_job_counts_t, changed)},
+   {"pushed", offsetof (ecl_job_counts_t, pushed)},
+   {"conflicts", offsetof (ecl_job_counts_t, conflicts)},
+   {"transactions", offsetof (ecl_job_counts_t, transactions)},
+   {"quarantined", offsetof (ecl_job_counts_t, quarantined)},
+   {"redone", offsetof (ecl_job_counts_t, redone)},
+};
+
+#define N_COUNTS (sizeof counts_fields / sizeof counts_fields[0])
+
+static int64_t *
+count_at (ecl_job_counts_t *counts, size_t i)
+{
+   return (int64_t *) (void *) ((char *) counts + counts_fields[i].at);
+}
+
+void
+ecl_job_read_counts (const bson_t *document, ecl_job_counts_t *out)
+{
+   bson_iter_t iter;
+
+   memset (out, 0, sizeof *out);
+   for (size_t i = 0; i < N_COUNTS; i++) {
+      if (bson_iter_init_find (&iter, document, counts_fields[i].name) && BSON_ITER_HOLDS_NUMBER (&iter)) {
+         *count_at (out, i) = bson_iter_as_int64 (&iter);
+      }
+   }
+}
+
+void
+ecl_job_append_counts (bson_t *to, const ecl_job_counts_t *counts)
+{
+   ecl_job_counts_t copy = *counts;
+
+   for (size_t i = 0; i < N_COUNTS; i++) {
+      bson_append_int64 (to, counts_fields[i].name, -1, *count_at (&copy, i));
+   }
+}
+
+void
+ecl_job_add_counts (ecl_job_counts_t *to, const ecl_job_counts_t *counts)
+{
+   ecl_job_counts_t copy = *counts;
+
+   for (size_t i = 0; i < N_COUNTS; i++) {
+      *count_at (to, i) += *count_at (&copy, i);
+   }
+}
+
+/* ---- commands ---- */
 
 /* Text that a pipeline shall not read as a path. */
 static void
@@ -13,80 +90,369 @@ append_text (bson_t *set, const char *key, const char *text)
 }
 
 static void
-append_count (bson_t *set, const char *key, int64_t n)
+append_setting (bson_t *set, const char *name, double value, bool whole)
 {
-   BSON_APPEND_INT64 (set, key, n);
+   char key[64];
+
+   bson_snprintf (key, sizeof key, "settings.%s", name);
+   if (whole) {
+      BSON_APPEND_INT64 (set, key, (int64_t) value);
+   } else {
+      BSON_APPEND_DOUBLE (set, key, value);
+   }
 }
 
 static void
-append_record (const ecl_job_t *job, bool begin, bool ended, bson_t *set)
+append_settings (bson_t *set, const ecl_job_settings_t *settings, unsigned which)
 {
-   append_text (set, "kind", job->kind);
-   append_text (set, "collection", job->collection);
-   append_text (set, "to", job->to);
-   append_text (set, "mode", job->mode);
-   append_text (set, "state", job->state);
-   append_count (set, "counts.total", job->total);
-   append_count (set, "counts.changed", job->changed);
-   append_count (set, "counts.conflicts", job->conflicts);
-   append_count (set, "counts.quarantined", job->quarantined);
-   if (job->host) {
-      append_text (set, "host", job->host);
+   if (which & ECL_SET_BATCH_TIME) {
+      append_setting (set, "batch_time", (double) settings->batch_time, true);
    }
-   append_count (set, "pid", job->pid);
-   if (begin) {
-      BSON_APPEND_UTF8 (set, "started", "$$NOW");
+   if (which & ECL_SET_MAX_LAG) {
+      append_setting (set, "max_lag", (double) settings->max_lag, true);
    }
-   BSON_APPEND_UTF8 (set, "seen", "$$NOW");
-   if (ended) {
-      BSON_APPEND_UTF8 (set, "ended", "$$NOW");
+   if (which & ECL_SET_MIN_WINDOW) {
+      append_setting (set, "min_window", (double) settings->min_window, true);
    }
-   if (job->error) {
-      append_text (set, "error", job->error);
+   if (which & ECL_SET_MAX_LATENCY) {
+      append_setting (set, "max_latency", settings->max_latency, false);
+   }
+   if (which & ECL_SET_MAX_RATE) {
+      append_setting (set, "max_documents", settings->max_documents, false);
+      append_setting (set, "max_bytes", settings->max_bytes, false);
    }
 }
 
-void
-ecl_job_write (const ecl_job_t *job, bool begin, bool ended, bson_t *command)
+/* One statement: where the record has this _id, and is in one of the states (NULL: whatever it is), this $set. */
+static void
+update (const uint8_t id[12], const char *const *states, const char *absent, bool upsert, const bson_t *set,
+        bson_t *command)
 {
-   bson_t updates, update, query, pipeline, stage, set;
-   bson_oid_t id;
+   bson_t updates, one, query, part, list, pipeline, stage;
+   char buffer[16];
+   const char *key;
+   bson_oid_t oid;
 
-   bson_oid_init_from_data (&id, job->id);
+   bson_oid_init_from_data (&oid, id);
    bson_init (command);
    BSON_APPEND_UTF8 (command, "update", ECL_STORE_JOBS);
    BSON_APPEND_ARRAY_BEGIN (command, "updates", &updates);
-   BSON_APPEND_DOCUMENT_BEGIN (&updates, "0", &update);
-   BSON_APPEND_DOCUMENT_BEGIN (&update, "q", &query);
-   BSON_APPEND_OID (&query, "_id", &id);
-   bson_append_document_end (&update, &query);
-   BSON_APPEND_ARRAY_BEGIN (&update, "u", &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&updates, "0", &one);
+   BSON_APPEND_DOCUMENT_BEGIN (&one, "q", &query);
+   BSON_APPEND_OID (&query, "_id", &oid);
+   if (states) {
+      BSON_APPEND_DOCUMENT_BEGIN (&query, "state", &part);
+      BSON_APPEND_ARRAY_BEGIN (&part, "$in", &list);
+      for (uint32_t i = 0; states[i]; i++) {
+         bson_uint32_to_string (i, &key, buffer, sizeof buffer);
+         BSON_APPEND_UTF8 (&list, key, states[i]);
+      }
+      bson_append_array_end (&part, &list);
+      bson_append_document_end (&query, &part);
+   }
+   if (absent) {
+      BSON_APPEND_DOCUMENT_BEGIN (&query, absent, &part);
+      BSON_APPEND_BOOL (&part, "$exists", false);
+      bson_append_document_end (&query, &part);
+   }
+   bson_append_document_end (&one, &query);
+   BSON_APPEND_ARRAY_BEGIN (&one, "u", &pipeline);
    BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$set", &set);
-   append_record (job, begin, ended, &set);
-   bson_append_document_end (&stage, &set);
+   BSON_APPEND_DOCUMENT (&stage, "$set", set);
    bson_append_document_end (&pipeline, &stage);
-   bson_append_array_end (&update, &pipeline);
-   BSON_APPEND_BOOL (&update, "upsert", true);
-   bson_append_document_end (&updates, &update);
+   bson_append_array_end (&one, &pipeline);
+   if (upsert) {
+      BSON_APPEND_BOOL (&one, "upsert", true);
+   }
+   bson_append_document_end (&updates, &one);
    bson_append_array_end (command, &updates);
    ecl_store_write_concern (command);
 }
 
-void
-ecl_job_find (const char *collection, int32_t limit, bson_t *command)
-{
-   bson_t filter, sort;
+static const char *const planning_only[] = {"planning", NULL};
+static const char *const live_states[] = {"planning", "running", NULL};
 
-   bson_init (command);
-   BSON_APPEND_UTF8 (command, "find", ECL_STORE_JOBS);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "filter", &filter);
-   BSON_APPEND_UTF8 (&filter, "collection", collection);
-   bson_append_document_end (command, &filter);
+void
+ecl_job_put (const ecl_job_t *job, bool ended, bson_t *command)
+{
+   bson_t set = BSON_INITIALIZER, counts;
+
+   append_text (&set, "kind", job->down ? "down" : "up");
+   append_text (&set, "collection", job->collection);
+   append_text (&set, "to", job->to);
+   append_text (&set, "mode", job->mode);
+   append_text (&set, "why", job->why);
+   append_text (&set, "state", state_names[job->state]);
+   append_text (&set, "wanted", wanted_names[job->wanted]);
+   append_settings (&set, &job->settings, ECL_SET_ALL);
+   BSON_APPEND_DOCUMENT_BEGIN (&set, "counts", &counts);
+   ecl_job_append_counts (&counts, &job->counts);
+   bson_append_document_end (&set, &counts);
+   BSON_APPEND_INT32 (&set, "chunks", job->chunks);
+   BSON_APPEND_INT64 (&set, "documents", job->documents);
+   append_text (&set, "host", job->host);
+   append_text (&set, "user", job->user);
+   BSON_APPEND_INT64 (&set, "pid", job->pid);
+   BSON_APPEND_UTF8 (&set, "started", "$$NOW");
+   if (ended) {
+      BSON_APPEND_UTF8 (&set, "ended", "$$NOW");
+   }
+   if (*job->error) {
+      append_text (&set, "error", job->error);
+   }
+   update (job->id, NULL, NULL, true, &set, command);
+   bson_destroy (&set);
+}
+
+void
+ecl_job_planned (const ecl_job_t *job, bson_t *command)
+{
+   bson_t set = BSON_INITIALIZER;
+
+   append_text (&set, "state", "running");
+   BSON_APPEND_INT32 (&set, "chunks", job->chunks);
+   BSON_APPEND_INT64 (&set, "documents", job->documents);
+   update (job->id, planning_only, NULL, false, &set, command);
+   bson_destroy (&set);
+}
+
+void
+ecl_job_want (const uint8_t id[12], ecl_job_wanted_t wanted, bson_t *command)
+{
+   bson_t set = BSON_INITIALIZER;
+
+   append_text (&set, "wanted", wanted_names[wanted]);
+   if (wanted == ECL_WANTED_CANCELLED) {
+      append_text (&set, "state", "cancelled");
+      BSON_APPEND_UTF8 (&set, "ended", "$$NOW");
+   }
+   update (id, live_states, NULL, false, &set, command);
+   bson_destroy (&set);
+}
+
+void
+ecl_job_set (const uint8_t id[12], const ecl_job_settings_t *settings, unsigned which, bson_t *command)
+{
+   bson_t set = BSON_INITIALIZER;
+
+   append_settings (&set, settings, which);
+   update (id, live_states, NULL, false, &set, command);
+   bson_destroy (&set);
+}
+
+void
+ecl_job_sweep (const uint8_t id[12], bson_t *command)
+{
+   bson_t set = BSON_INITIALIZER;
+
+   BSON_APPEND_UTF8 (&set, "swept", "$$NOW");
+   update (id, live_states, "swept", false, &set, command);
+   bson_destroy (&set);
+}
+
+void
+ecl_job_end (const ecl_job_t *job, bson_t *command)
+{
+   bson_t set = BSON_INITIALIZER, counts;
+
+   append_text (&set, "state", state_names[job->state]);
+   BSON_APPEND_DOCUMENT_BEGIN (&set, "counts", &counts);
+   ecl_job_append_counts (&counts, &job->counts);
+   bson_append_document_end (&set, &counts);
+   BSON_APPEND_UTF8 (&set, "ended", "$$NOW");
+   if (*job->error) {
+      append_text (&set, "error", job->error);
+   }
+   update (job->id, live_states, NULL, false, &set, command);
+   bson_destroy (&set);
+}
+
+static void
+find_end (int32_t limit, bson_t *command)
+{
+   bson_t sort;
+
    BSON_APPEND_DOCUMENT_BEGIN (command, "sort", &sort);
    BSON_APPEND_INT32 (&sort, "started", -1);
    bson_append_document_end (command, &sort);
    BSON_APPEND_INT32 (command, "limit", limit);
    BSON_APPEND_BOOL (command, "singleBatch", true);
    ecl_store_read_concern (command);
+}
+
+void
+ecl_job_find_one (const uint8_t id[12], bson_t *command)
+{
+   bson_t filter;
+   bson_oid_t oid;
+
+   bson_oid_init_from_data (&oid, id);
+   bson_init (command);
+   BSON_APPEND_UTF8 (command, "find", ECL_STORE_JOBS);
+   BSON_APPEND_DOCUMENT_BEGIN (command, "filter", &filter);
+   BSON_APPEND_OID (&filter, "_id", &oid);
+   bson_append_document_end (command, &filter);
+   BSON_APPEND_INT32 (command, "limit", 1);
+   BSON_APPEND_BOOL (command, "singleBatch", true);
+   ecl_store_read_concern (command);
+}
+
+void
+ecl_job_find (const char *collection, bool live, int32_t limit, bson_t *command)
+{
+   bson_t filter, part, list;
+
+   bson_init (command);
+   BSON_APPEND_UTF8 (command, "find", ECL_STORE_JOBS);
+   BSON_APPEND_DOCUMENT_BEGIN (command, "filter", &filter);
+   if (collection) {
+      BSON_APPEND_UTF8 (&filter, "collection", collection);
+   }
+   if (live) {
+      BSON_APPEND_DOCUMENT_BEGIN (&filter, "state", &part);
+      BSON_APPEND_ARRAY_BEGIN (&part, "$in", &list);
+      BSON_APPEND_UTF8 (&list, "0", "planning");
+      BSON_APPEND_UTF8 (&list, "1", "running");
+      bson_append_array_end (&part, &list);
+      bson_append_document_end (&filter, &part);
+   }
+   bson_append_document_end (command, &filter);
+   find_end (limit, command);
+}
+
+/* ---- answers ---- */
+
+static void
+read_text (const bson_iter_t *iter, char *out, size_t size)
+{
+   if (BSON_ITER_HOLDS_UTF8 (iter)) {
+      bson_strncpy (out, bson_iter_utf8 (iter, NULL), size);
+   }
+}
+
+static int64_t
+read_number (const bson_iter_t *iter)
+{
+   return BSON_ITER_HOLDS_DATE_TIME (iter) ? bson_iter_date_time (iter)
+          : BSON_ITER_HOLDS_NUMBER (iter)  ? bson_iter_as_int64 (iter)
+                                           : 0;
+}
+
+static int
+read_name (const bson_iter_t *iter, const char *const *names, size_t n)
+{
+   for (size_t i = 0; i < n && BSON_ITER_HOLDS_UTF8 (iter); i++) {
+      if (strcmp (bson_iter_utf8 (iter, NULL), names[i]) == 0) {
+         return (int) i;
+      }
+   }
+   return -1;
+}
+
+static void
+read_settings (bson_iter_t *iter, ecl_job_settings_t *out)
+{
+   bson_iter_t at;
+
+   if (!BSON_ITER_HOLDS_DOCUMENT (iter) || !bson_iter_recurse (iter, &at)) {
+      return;
+   }
+   while (bson_iter_next (&at)) {
+      const char *key = bson_iter_key (&at);
+      double number = BSON_ITER_HOLDS_NUMBER (&at) ? bson_iter_as_double (&at) : 0;
+
+      if (strcmp (key, "batch_time") == 0) {
+         out->batch_time = read_number (&at);
+      } else if (strcmp (key, "max_lag") == 0) {
+         out->max_lag = read_number (&at);
+      } else if (strcmp (key, "min_window") == 0) {
+         out->min_window = read_number (&at);
+      } else if (strcmp (key, "max_latency") == 0) {
+         out->max_latency = number;
+      } else if (strcmp (key, "max_documents") == 0) {
+         out->max_documents = number;
+      } else if (strcmp (key, "max_bytes") == 0) {
+         out->max_bytes = number;
+      }
+   }
+}
+
+static bool
+read_child (const bson_iter_t *iter, bson_t *child)
+{
+   const uint8_t *data;
+   uint32_t len;
+
+   if (!BSON_ITER_HOLDS_DOCUMENT (iter)) {
+      return false;
+   }
+   bson_iter_document (iter, &len, &data);
+   return bson_init_static (child, data, len);
+}
+
+bool
+ecl_job_read (const bson_t *document, ecl_job_t *out, bson_error_t *error)
+{
+   int state = -1, wanted = 0;
+   bool has_id = false;
+   bson_iter_t iter;
+   char kind[16] = "";
+   bson_t counts;
+
+   memset (out, 0, sizeof *out);
+   if (!bson_iter_init (&iter, document)) {
+      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID, "what is stored is no job");
+   }
+   while (bson_iter_next (&iter)) {
+      const char *key = bson_iter_key (&iter);
+
+      if (strcmp (key, "_id") == 0 && BSON_ITER_HOLDS_OID (&iter)) {
+         memcpy (out->id, bson_iter_oid (&iter)->bytes, sizeof out->id);
+         has_id = true;
+      } else if (strcmp (key, "kind") == 0) {
+         read_text (&iter, kind, sizeof kind);
+      } else if (strcmp (key, "collection") == 0) {
+         read_text (&iter, out->collection, sizeof out->collection);
+      } else if (strcmp (key, "to") == 0) {
+         read_text (&iter, out->to, sizeof out->to);
+      } else if (strcmp (key, "mode") == 0) {
+         read_text (&iter, out->mode, sizeof out->mode);
+      } else if (strcmp (key, "why") == 0) {
+         read_text (&iter, out->why, sizeof out->why);
+      } else if (strcmp (key, "state") == 0) {
+         state = read_name (&iter, state_names, sizeof state_names / sizeof state_names[0]);
+      } else if (strcmp (key, "wanted") == 0) {
+         wanted = read_name (&iter, wanted_names, sizeof wanted_names / sizeof wanted_names[0]);
+      } else if (strcmp (key, "settings") == 0) {
+         read_settings (&iter, &out->settings);
+      } else if (strcmp (key, "counts") == 0 && read_child (&iter, &counts)) {
+         ecl_job_read_counts (&counts, &out->counts);
+      } else if (strcmp (key, "chunks") == 0) {
+         out->chunks = (int32_t) read_number (&iter);
+      } else if (strcmp (key, "documents") == 0) {
+         out->documents = read_number (&iter);
+      } else if (strcmp (key, "host") == 0) {
+         read_text (&iter, out->host, sizeof out->host);
+      } else if (strcmp (key, "user") == 0) {
+         read_text (&iter, out->user, sizeof out->user);
+      } else if (strcmp (key, "pid") == 0) {
+         out->pid = read_number (&iter);
+      } else if (strcmp (key, "started") == 0) {
+         out->started = read_number (&iter);
+      } else if (strcmp (key, "swept") == 0) {
+         out->swept = read_number (&iter);
+      } else if (strcmp (key, "ended") == 0) {
+         out->ended = read_number (&iter);
+      } else if (strcmp (key, "error") == 0) {
+         read_text (&iter, out->error, sizeof out->error);
+      }
+   }
+   if (!has_id || state < 0 || wanted < 0 || !*out->collection) {
+      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID,
+                       "what is stored in " ECL_STORE_JOBS " is no job of this version of eclose");
+   }
+   out->down = strcmp (kind, "down") == 0;
+   out->state = (ecl_job_state_t) state;
+   out->wanted = (ecl_job_wanted_t) wanted;
+   return true;
 }

@@ -55,6 +55,9 @@ append_who (bson_t *out, const ecl_lease_holder_t *holder)
       BSON_APPEND_UTF8 (out, "host", holder->who.host);
    }
    BSON_APPEND_INT64 (out, "pid", holder->who.pid);
+   if (holder->who.place) {
+      BSON_APPEND_UTF8 (out, "place", holder->who.place);
+   }
    if (holder->who.user) {
       BSON_APPEND_UTF8 (out, "user", holder->who.user);
    }
@@ -126,15 +129,36 @@ ecl_lease_ask (const ecl_lease_key_t *key, const ecl_lease_holder_t *holder, int
             "}", "]", "}", "}",
       "]", "default", BCON_UTF8 ("$$ROOT"), "}", "}");
    /* clang-format on */
-   begin (key, 0, true, stage, command);
+   begin (key, 0, !key->existing, stage, command);
    bson_destroy (stage);
    bson_destroy (&who);
    bson_destroy (&sessions);
 }
 
-void
-ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, bson_t *command)
+/* What is set along with the lease's own fields: literals, so that no text is read as a path. */
+static void
+literals (const bson_t *fields, bson_t *out)
 {
+   bson_iter_t iter;
+   bson_t literal;
+
+   bson_init (out);
+   if (!fields || !bson_iter_init (&iter, fields)) {
+      return;
+   }
+   while (bson_iter_next (&iter)) {
+      BSON_APPEND_DOCUMENT_BEGIN (out, bson_iter_key (&iter), &literal);
+      bson_append_iter (&literal, "$literal", -1, &iter);
+      bson_append_document_end (out, &literal);
+   }
+}
+
+void
+ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, const bson_t *fields, bson_t *command)
+{
+   bson_t more;
+
+   literals (fields, &more);
    /* clang-format off */
    bson_t *stage = BCON_NEW (
       "$replaceWith", "{", "$cond", "[",
@@ -143,7 +167,7 @@ ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, bson_t
             "renewed", BCON_UTF8 ("$$NOW"),
             "expires", IN_TIME,
             "beat", "{", "$literal", BCON_INT64 (beat), "}",
-         "}", "]", "}",
+         "}", BCON_DOCUMENT (&more), "]", "}",
          /* Too late. The same renewal may have been taken before, and its answer lost: this one must not look like it. */
          "{", "$mergeObjects", "[", BCON_UTF8 ("$$ROOT"), "{", "beat", "{", "$literal", BCON_INT64 (0), "}", "}", "]", "}",
       "]", "}");
@@ -151,16 +175,25 @@ ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, bson_t
 
    begin (key, token, false, stage, command);
    bson_destroy (stage);
+   bson_destroy (&more);
 }
 
 void
-ecl_lease_free (const ecl_lease_key_t *key, int64_t token, bool doom, bson_t *command)
+ecl_lease_free (const ecl_lease_key_t *key, int64_t token, bool doom, const bson_t *fields, bson_t *command)
 {
-   bson_t *stage = BCON_NEW ("$set", "{", "holder", BCON_NULL, "sessions", "[", "]", "expires", BCON_UTF8 ("$$NOW"),
-                             "doomed", DOOMED (doom), "}");
+   bson_t *lease = BCON_NEW ("holder", BCON_NULL, "sessions", "[", "]", "expires", BCON_UTF8 ("$$NOW"), "doomed",
+                             DOOMED (doom));
+   bson_t more, set, stage = BSON_INITIALIZER;
 
-   begin (key, token, false, stage, command);
-   bson_destroy (stage);
+   literals (fields, &more);
+   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$set", &set);
+   bson_concat (&set, lease);
+   bson_concat (&set, &more);
+   bson_append_document_end (&stage, &set);
+   begin (key, token, false, &stage, command);
+   bson_destroy (&stage);
+   bson_destroy (&more);
+   bson_destroy (lease);
 }
 
 void

@@ -1,6 +1,6 @@
 /* Lease: the right to be the one, held by one process at a time and lost when it dies; one document per lease.
  *
- *    {_id, token, holder: {id, host, pid, user, release}, granted, renewed, expires, beat, sessions, doomed}
+ *    {_id, token, holder: {id, host, pid, place, user, release}, granted, renewed, expires, beat, sessions, doomed}
  *
  *   token     int64; larger with each grant (fencing): who writes a record under a lease writes it with its token, and
  *             changes it only where no larger token stands
@@ -30,6 +30,7 @@
 typedef struct {
    const char *host, *user, *release; /* may be NULL */
    int64_t pid;
+   const char *place; /* within which pids are told apart: place.h; may be NULL */
 } ecl_who_t;
 
 /* Which document it is, and what holds for it. */
@@ -38,6 +39,7 @@ typedef struct {
    ecl_value_t id;
    int64_t time; /* milliseconds from one renewal to the expiry */
    int64_t skew; /* max_clock_skew, in milliseconds */
+   bool existing; /* the document is there already, or there is nothing to be had */
 } ecl_lease_key_t;
 
 typedef struct {
@@ -67,14 +69,16 @@ typedef struct {
 void
 ecl_lease_ask (const ecl_lease_key_t *key, const ecl_lease_holder_t *holder, int64_t beat, bson_t *command);
 
-/* Renews it where the token is still this one and it has not expired. Took effect where the answer has that beat. */
+/* Renews it where the token is still this one and it has not expired. Took effect where the answer has that beat. fields
+ * (may be NULL) of the document, other than the lease's, are set by the same statement. */
 void
-ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, bson_t *command);
+ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, const bson_t *fields, bson_t *command);
 
 /* Lets it go where the token is still this one: whoever asks next gets it at once. doom: something of the holder's may
- * still run at the server, so its sessions are to be ended as if it had died. */
+ * still run at the server, so its sessions are to be ended as if it had died. fields: as above, whether or not it has
+ * expired meanwhile. */
 void
-ecl_lease_free (const ecl_lease_key_t *key, int64_t token, bool doom, bson_t *command);
+ecl_lease_free (const ecl_lease_key_t *key, int64_t token, bool doom, const bson_t *fields, bson_t *command);
 
 /* Makes the token larger than one that was seen, where it is still this one: for a lease whose document was removed. */
 void

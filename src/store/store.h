@@ -4,8 +4,10 @@
  * carry their own concerns, so that nothing in a URI can weaken them: read with majority, written with w: majority and
  * j: true. Times are the server's ($$NOW), never a client's.
  *
- *    eclose_jobs         one record per run: {_id, kind, collection, to, mode, state, counts, host, pid, started, seen,
- *                        ended, error}; state is "running", "done", "failed" or "cancelled"
+ *    eclose_jobs         jobs.h
+ *    eclose_chunks       chunks.h
+ *    eclose_changelog    changelog.h
+ *    eclose_lease        lease.h
  *    eclose_quarantine   documents that could not be carried over: {_id: {collection, id}, collection, version, to,
  *                        error: {code, message, file, line, column, path}, when, job}
  */
@@ -14,7 +16,6 @@
 
 #include "bson/value.h"
 
-#define ECL_STORE_JOBS "eclose_jobs"
 #define ECL_STORE_QUARANTINE "eclose_quarantine"
 
 /* Milliseconds for the majority to have it. */
@@ -27,29 +28,6 @@ ecl_store_write_concern (bson_t *command);
 /* Appends readConcern: {level: majority}. */
 void
 ecl_store_read_concern (bson_t *command);
-
-/* ---- jobs ---- */
-
-typedef struct {
-   uint8_t id[12];
-   const char *kind;       /* "up" or "down" */
-   const char *collection;
-   const char *to;         /* version as text */
-   const char *mode;       /* "pushdown" or "client": how it works now */
-   const char *state;
-   const char *host;       /* may be NULL */
-   int64_t pid;
-   int64_t total, changed, conflicts, quarantined;
-   const char *error;      /* may be NULL */
-} ecl_job_t;
-
-/* Each initialises *command. begin and update write the whole record; ended sets the time, too. */
-void
-ecl_job_write (const ecl_job_t *job, bool begin, bool ended, bson_t *command);
-
-/* The latest jobs of a collection, newest first; at most limit. */
-void
-ecl_job_find (const char *collection, int32_t limit, bson_t *command);
 
 /* ---- quarantine ---- */
 

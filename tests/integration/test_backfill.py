@@ -130,7 +130,8 @@ def test_second_run_sends_no_write(eclose, db, server, mode):
     assert writes.count() == before
     assert list(db.eclose_jobs.find()) == jobs and raw(db.users) == bytes_before
     assert raw(db.eclose_catalog) == catalog and len(catalog) == 2
-    assert sorted(db.list_collection_names()) == ['eclose_catalog', 'eclose_jobs', 'users']
+    assert sorted(db.list_collection_names()) == [
+        'eclose_catalog', 'eclose_chunks', 'eclose_jobs', 'eclose_lease', 'users']
 
 
 NUMBER = '''up:

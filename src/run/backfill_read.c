@@ -1,0 +1,269 @@
+/* The backfill's states that read, begin and end: see backfill.h and backfill-private.h. */
+#include "run/backfill-private.h"
+
+#include "upgrade/append.h"
+
+/* ---- passes ---- */
+
+/* Begins to read, or goes on behind what is done. */
+static void
+start_reading (ecl_backfill_t *self)
+{
+   ecl_scan_t *reader = &self->readers[READ_PASS];
+   ecl_value_t after = ecl_backfill_after (self);
+   bson_t range, filter, and;
+   int64_t seen = reader->seen;
+
+   ecl_chunk_filter (&self->options.range, &after, &range);
+   if (bson_empty (&range)) {
+      ecl_scan_start (reader, &self->candidates, true);
+   } else {
+      bson_init (&filter);
+      BSON_APPEND_ARRAY_BEGIN (&filter, "$and", &and);
+      BSON_APPEND_DOCUMENT (&and, "0", &range);
+      BSON_APPEND_DOCUMENT (&and, "1", &self->candidates);
+      bson_append_array_end (&filter, &and);
+      ecl_scan_start (reader, &filter, true);
+      bson_destroy (&filter);
+   }
+   bson_destroy (&range);
+   reader->seen = seen;
+   if (self->pushing) {
+      reader->fields[0] = "_id";
+      reader->fields[1] = self->options.chain->version_field;
+   }
+}
+
+void
+ecl_pass_enter (ecl_backfill_t *self)
+{
+   if (self->result.passes) {
+      bson_reinit (&self->after);
+   }
+   self->result.passes++;
+   self->pass_changed = self->pass_failed = self->pass_left = 0;
+   self->pushing = self->result.mode == ECL_MODE_PUSHDOWN && !self->pushed_through;
+   self->level = READ_PASS;
+   self->n_again = 0;
+   bson_reinit (&self->again);
+   self->n_txn = self->txn_at = 0;
+   self->readers[READ_PASS].seen = 0;
+   start_reading (self);
+   self->state = ST_READ;
+}
+
+static void
+next_pass (ecl_backfill_t *self)
+{
+   bson_error_t error;
+
+   self->idle_passes = self->pass_changed ? 0 : self->idle_passes + 1;
+   if (self->idle_passes >= MAX_IDLE_PASSES) {
+      ecl_fail (&error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                "%s: %d passes in a row could write none of the %lld documents that are not at the target",
+                self->collection, self->idle_passes,
+                (long long) (self->readers[READ_PASS].seen - self->pass_failed));
+      ecl_backfill_fail (self, &error);
+      return;
+   }
+   self->state = ST_PASS;
+}
+
+/* The pass is through: another one, unless it found nothing but what cannot be carried over. */
+static void
+end_pass (ecl_backfill_t *self)
+{
+   self->result.counts.quarantined = self->pass_failed;
+   if (self->options.once ||
+       (!self->pushing && self->readers[READ_PASS].seen <= self->pass_failed && self->pass_left == 0)) {
+      self->through = true;
+      self->state = ST_KILL;
+      return;
+   }
+   self->pushed_through = self->pushed_through || self->pushing;
+   next_pass (self);
+}
+
+/* ---- reading ---- */
+
+/* All that is left: records, and cursors. */
+static void
+end_early (ecl_backfill_t *self)
+{
+   self->after_quarantine = ST_KILL;
+   self->state = self->quarantining ? ST_QUARANTINE : ST_KILL;
+}
+
+void
+ecl_read_enter (ecl_backfill_t *self)
+{
+   if (self->cancel && self->level == READ_PASS) {
+      end_early (self);
+      return;
+   }
+   ecl_scan_command (&self->readers[self->level], self->collection, self->options.batch, &self->command);
+   self->has_command = true;
+}
+
+static void
+begin_batch (ecl_backfill_t *self, const ecl_scan_t *reader)
+{
+   self->last = (ecl_backfill_batch_t){.documents = reader->n, .whole = !self->pushing};
+   for (uint32_t i = 0; i < reader->n; i++) {
+      self->last.bytes += reader->items[i].len;
+   }
+   self->between = false;
+   self->result.counts.seen += reader->n;
+}
+
+void
+ecl_read_reply (ecl_backfill_t *self, const ecl_event_t *event)
+{
+   ecl_scan_t *reader = &self->readers[self->level];
+   bson_error_t error;
+
+   if (event->kind != ECL_EVENT_REPLY) {
+      /* A cursor that went away: what it had not brought is read by a new one. */
+      if (self->level == READ_PASS) {
+         start_reading (self);
+      } else {
+         ecl_scan_restart (reader);
+      }
+      return;
+   }
+   if (!ecl_scan_take (reader, event->reply, &error)) {
+      ecl_backfill_fail (self, &error);
+      return;
+   }
+   ecl_backfill_reserve (self, reader->n);
+   ecl_load_batch (self);
+   if (self->level == READ_PASS) {
+      begin_batch (self, reader);
+   }
+   if (self->level == READ_PASS && self->pushing) {
+      ecl_push_start (self);
+      self->state = ST_PUSH;
+   } else {
+      self->state = ST_NEXT;
+   }
+}
+
+static void
+read_again (ecl_backfill_t *self)
+{
+   bson_t filter, and, branch, in;
+
+   bson_init (&filter);
+   BSON_APPEND_ARRAY_BEGIN (&filter, "$and", &and);
+   BSON_APPEND_DOCUMENT_BEGIN (&and, "0", &branch);
+   BSON_APPEND_DOCUMENT_BEGIN (&branch, "_id", &in);
+   BSON_APPEND_ARRAY (&in, "$in", &self->again);
+   bson_append_document_end (&branch, &in);
+   bson_append_document_end (&and, &branch);
+   BSON_APPEND_DOCUMENT (&and, "1", &self->candidates);
+   bson_append_array_end (&filter, &and);
+   ecl_scan_start (&self->readers[READ_AGAIN], &filter, false);
+   bson_destroy (&filter);
+   bson_reinit (&self->again);
+   self->n_again = 0;
+   self->rounds++;
+   self->level = READ_AGAIN;
+   self->state = ST_READ;
+}
+
+/* Every document of the pass's batch is done, or left to a later pass. */
+static void
+note_after (ecl_backfill_t *self, const ecl_scan_t *reader)
+{
+   if (reader->n) {
+      ecl_value_t id = ecl_document_get (&reader->items[reader->n - 1], "_id", 3);
+
+      bson_reinit (&self->after);
+      ecl_append_value (&self->after, "id", &id);
+   }
+}
+
+/* Documents that changed again and again. */
+static void
+give_up_again (ecl_backfill_t *self)
+{
+   if (self->n_again && ecl_backfill_gives_up (self)) {
+      ecl_again_quarantine (self);
+   } else {
+      self->pass_left += self->n_again;
+   }
+   self->n_again = 0;
+   bson_reinit (&self->again);
+   self->level = self->back;
+   ecl_load_batch (self);
+}
+
+void
+ecl_next_enter (ecl_backfill_t *self)
+{
+   ecl_scan_t *reader = &self->readers[self->level];
+
+   if (self->quarantining && (self->quarantine.n >= DEFAULT_BATCH || self->quarantine.size > MAX_QUARANTINE)) {
+      self->after_quarantine = ST_NEXT;
+      self->state = ST_QUARANTINE;
+   } else if (self->lookups && ecl_lookups_waits (self->lookups)) {
+      self->state = ST_LOAD;
+   } else if (self->txn_at < self->n_txn) {
+      self->state = ST_TXN_READ;
+   } else if (self->n_again && self->level != READ_AGAIN) {
+      self->back = self->level;
+      self->rounds = 0;
+      read_again (self);
+   } else if (reader->at < reader->n) {
+      self->state = self->lookups ? ST_LOAD : ST_WORK;
+   } else if (reader->cursor) {
+      if (self->level == READ_PASS) {
+         note_after (self, reader);
+      }
+      self->state = ST_READ;
+   } else if (self->level == READ_AGAIN) {
+      if (self->n_again && self->rounds < MAX_ROUNDS) {
+         read_again (self);
+      } else {
+         give_up_again (self);
+      }
+   } else if (self->level == READ_REDO) {
+      ecl_redo_done (self);
+   } else if (self->quarantining) {
+      self->after_quarantine = ST_NEXT;
+      self->state = ST_QUARANTINE;
+   } else {
+      note_after (self, reader);
+      end_pass (self);
+   }
+}
+
+/* ---- the end ---- */
+
+void
+ecl_kill_enter (ecl_backfill_t *self)
+{
+   for (int i = 0; i < N_READERS; i++) {
+      ecl_scan_t *reader = &self->readers[i];
+      bson_t cursors;
+
+      if (reader->opened && reader->cursor) {
+         bson_init (&self->command);
+         self->has_command = true;
+         BSON_APPEND_UTF8 (&self->command, "killCursors", self->collection);
+         BSON_APPEND_ARRAY_BEGIN (&self->command, "cursors", &cursors);
+         BSON_APPEND_INT64 (&cursors, "0", reader->cursor);
+         bson_append_array_end (&self->command, &cursors);
+         reader->cursor = 0;
+         return;
+      }
+   }
+   self->state = ST_END;
+}
+
+void
+ecl_kill_reply (ecl_backfill_t *self, const ecl_event_t *event)
+{
+   (void) self;
+   (void) event;
+}

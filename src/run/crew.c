@@ -1,0 +1,279 @@
+/* Several workers in one process: see crew.h. */
+#include "run/crew.h"
+
+#include "run/adviser.h"
+#include "run/place.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+/* How often others' part of the work is asked for. */
+#define SUM_MS 2000
+
+typedef struct crew_t crew_t;
+
+typedef struct {
+   crew_t *crew;
+   uint32_t number;
+   pthread_t thread;
+   bool started;
+   ecl_worker_state_t state; /* under the crew's lock */
+   uint32_t heard;           /* what of the command's words it has been told */
+   bson_error_t error;
+} mate_t;
+
+struct crew_t {
+   const ecl_site_t *site;
+   const ecl_task_t *task;
+   const ecl_effort_t *effort;
+   ecl_crew_fn progress;
+   void *context;
+   ecl_job_t job;
+   pthread_mutex_t lock;
+   mate_t *mates;
+   uint32_t n;
+   char here[ECL_PLACE_SIZE];
+   ecl_adviser_t adviser; /* of the first worker's thread */
+   uint32_t spoken;       /* how often; under the lock, as what it said */
+   bool says_wait;
+   int64_t summed;   /* when */
+   int64_t base;     /* documents that were done then, by everybody */
+   int64_t own;      /* changed by this crew, then */
+   int64_t done;     /* what was shown last */
+   atomic_bool stop; /* the first one was asked to */
+};
+
+/* ---- what workers tell and are told ---- */
+
+/* The crew's part, under the lock. */
+static int64_t
+changed_by (const crew_t *self)
+{
+   int64_t changed = 0;
+
+   for (uint32_t i = 0; i < self->n; i++) {
+      changed += self->mates[i].state.counts.changed;
+   }
+   return changed;
+}
+
+static void
+show (crew_t *self, const ecl_worker_state_t *first)
+{
+   ecl_carry_progress_t progress = {.total = self->job.documents,
+                                    .slowed = first->slowed,
+                                    .slow = first->slow,
+                                    .stopped = first->stopped,
+                                    .latency = first->latency,
+                                    .mode = first->mode};
+   int64_t now = self->site->world->now (self->site->world), own, done;
+   ecl_chunks_sum_t sum;
+   bson_error_t ignored;
+
+   pthread_mutex_lock (&self->lock);
+   own = changed_by (self);
+   for (uint32_t i = 0; i < self->n; i++) {
+      const ecl_worker_state_t *state = &self->mates[i].state;
+
+      progress.rate += state->rate;
+      ecl_job_add_counts (&progress.counts, &state->counts);
+      progress.workers += self->mates[i].started && !state->paused && !state->idle;
+      progress.paused = progress.paused || state->paused;
+   }
+   pthread_mutex_unlock (&self->lock);
+   if (now - self->summed >= SUM_MS &&
+       ecl_job_sum (self->site->world, self->site->database, self->job.id, &sum, &ignored)) {
+      self->summed = now;
+      self->base = ecl_job_done (&self->job, &sum);
+      self->own = own;
+   }
+   done = self->base + own - self->own;
+   done = done < progress.total ? done : progress.total;
+   self->done = done > self->done ? done : self->done;
+   progress.done = self->done;
+   self->progress (self->context, &progress);
+}
+
+static void
+on_progress (void *context, uint32_t number, const ecl_worker_state_t *state)
+{
+   crew_t *self = context;
+
+   pthread_mutex_lock (&self->lock);
+   self->mates[number].state = *state;
+   pthread_mutex_unlock (&self->lock);
+   if (number == 0 && self->progress) {
+      show (self, state);
+   }
+}
+
+/* The command belongs to the first worker's thread; the others hear of it. */
+static bool
+advise (void *context, uint32_t number, int64_t now, bool *wait)
+{
+   crew_t *self = context;
+   bool said, news;
+
+   if (number == 0 && ecl_adviser_look (&self->adviser, NULL, now, &said)) {
+      pthread_mutex_lock (&self->lock);
+      self->spoken++;
+      self->says_wait = said;
+      pthread_mutex_unlock (&self->lock);
+   }
+   pthread_mutex_lock (&self->lock);
+   news = self->mates[number].heard != self->spoken;
+   self->mates[number].heard = self->spoken;
+   *wait = self->says_wait;
+   pthread_mutex_unlock (&self->lock);
+   return news;
+}
+
+static bool
+is_stopped (void *context)
+{
+   return atomic_load (&((crew_t *) context)->stop);
+}
+
+static bool
+is_dead (void *context, const char *place, int64_t pid)
+{
+   return ecl_place_is_dead (((crew_t *) context)->here, place, pid);
+}
+
+/* ---- threads ---- */
+
+static void
+fail_mate (mate_t *mate)
+{
+   pthread_mutex_lock (&mate->crew->lock);
+   mate->state.end = ECL_WORKER_FAILED;
+   pthread_mutex_unlock (&mate->crew->lock);
+}
+
+static void *
+run_mate (void *context)
+{
+   mate_t *self = context;
+   crew_t *crew = self->crew;
+   const ecl_connector_t *connector = crew->effort->connector;
+   ecl_site_t site = *crew->site;
+   ecl_worker_state_t state;
+   ecl_worker_end_t end;
+
+   site.world = connector->connect (connector->context, 0, &self->error);
+   if (!site.world) {
+      fail_mate (self);
+      return NULL;
+   }
+   site.upgrades = ecl_upgrades_new (site.project);
+   end = ecl_worker_run (crew->task, &site, self->number, &state, &self->error);
+   pthread_mutex_lock (&crew->lock);
+   self->state = state;
+   self->state.end = end;
+   pthread_mutex_unlock (&crew->lock);
+   ecl_upgrades_destroy (site.upgrades);
+   connector->disconnect (connector->context, site.world);
+   return NULL;
+}
+
+static void
+start_mate (mate_t *self)
+{
+   sigset_t all, before;
+
+   /* Signals are for the first thread. */
+   sigfillset (&all);
+   pthread_sigmask (SIG_SETMASK, &all, &before);
+   self->started = pthread_create (&self->thread, NULL, run_mate, self) == 0;
+   pthread_sigmask (SIG_SETMASK, &before, NULL);
+}
+
+/* What all of them did. A worker that failed weighs more than one that was stopped, and that more than one that saw the
+ * end of the job. */
+static bool
+add_up (crew_t *self, ecl_worker_state_t *out, bson_error_t *error)
+{
+   const mate_t *worst = &self->mates[0];
+
+   *out = self->mates[0].state;
+   for (uint32_t i = 1; i < self->n; i++) {
+      const mate_t *mate = &self->mates[i];
+
+      if (!mate->started) {
+         continue; /* fewer hands */
+      }
+      ecl_job_add_counts (&out->counts, &mate->state.counts);
+      out->ranges += mate->state.ranges;
+      out->passes = out->passes > mate->state.passes ? out->passes : mate->state.passes;
+      out->wrote = out->wrote || mate->state.wrote;
+      if (*mate->state.why && !*out->why) {
+         out->mode = mate->state.mode;
+         memcpy (out->why, mate->state.why, sizeof out->why);
+      }
+      if (worst->state.end == ECL_WORKER_DONE ||
+          (mate->state.end == ECL_WORKER_FAILED && worst->state.end != ECL_WORKER_FAILED)) {
+         worst = mate;
+      }
+   }
+   out->end = worst->state.end;
+   /* Where one saw it done it is: another one may have lost its connection on the way. */
+   for (uint32_t i = 0; i < self->n; i++) {
+      if (self->mates[i].state.end == ECL_WORKER_DONE && (i == 0 || self->mates[i].started)) {
+         out->end = ECL_WORKER_DONE;
+         return true;
+      }
+   }
+   *error = worst->error;
+   return false;
+}
+
+bool
+ecl_crew_run (const ecl_site_t *site, ecl_task_t *task, const ecl_effort_t *effort, uint32_t workers,
+              const ecl_job_t *job, ecl_crew_fn progress, void *context, ecl_worker_state_t *state, bson_error_t *error)
+{
+   crew_t self = {.site = site,
+                  .task = task,
+                  .effort = effort,
+                  .progress = progress,
+                  .context = context,
+                  .job = *job,
+                  .n = workers && effort->connector ? workers : 1};
+   ecl_watch_t watch = {
+      .context = &self, .progress = on_progress, .advise = advise, .dead = is_dead, .stop = is_stopped};
+   int64_t many = job->chunks > 0 ? job->chunks : 1;
+   ecl_worker_state_t first;
+   bool good;
+
+   /* More hands than ranges have nothing to do. */
+   self.n = self.n > many ? (uint32_t) many : self.n;
+   self.mates = bson_malloc0 (self.n * sizeof *self.mates);
+   pthread_mutex_init (&self.lock, NULL);
+   ecl_place_here (self.here);
+   ecl_adviser_init (&self.adviser, effort->throttle_command);
+   task->watch = &watch;
+   self.mates[0].started = true;
+   for (uint32_t i = 0; i < self.n; i++) {
+      self.mates[i].crew = &self;
+      self.mates[i].number = i;
+      if (i) {
+         start_mate (&self.mates[i]);
+      }
+   }
+   first.end = ecl_worker_run (task, site, 0, &first, &self.mates[0].error);
+   atomic_store (&self.stop, first.end == ECL_WORKER_STOPPED);
+   pthread_mutex_lock (&self.lock);
+   self.mates[0].state = first;
+   pthread_mutex_unlock (&self.lock);
+   for (uint32_t i = 1; i < self.n; i++) {
+      if (self.mates[i].started) {
+         pthread_join (self.mates[i].thread, NULL);
+      }
+   }
+   good = add_up (&self, state, error);
+   ecl_adviser_cleanup (&self.adviser);
+   pthread_mutex_destroy (&self.lock);
+   bson_free (self.mates);
+   task->watch = NULL;
+   return good;
+}

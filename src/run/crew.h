@@ -1,0 +1,17 @@
+/* Crew: the workers of one process on one job: the first in the caller's thread and world, each other in a thread and a
+ * world of its own. */
+#ifndef ECL_RUN_CREW_H
+#define ECL_RUN_CREW_H
+
+#include "run/worker.h"
+
+typedef void (*ecl_crew_fn) (void *context, const ecl_carry_progress_t *progress);
+
+/* Works until all of them have ended. *state is what they did together. True where the job is done. task->watch is set
+ * here. */
+bool
+ecl_crew_run (const ecl_site_t *site, ecl_task_t *task, const ecl_effort_t *effort, uint32_t workers,
+              const ecl_job_t *job, ecl_crew_fn progress, void *context, ecl_worker_state_t *state,
+              bson_error_t *error) ECL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,154 @@
+/* Ranges of _id from a sample: see cut.h. */
+#include "run/cut.h"
+
+#include "run/scan.h"
+
+/* Of each range: the more, the more even they are. */
+#define SAMPLES 10
+#define MOST_SAMPLES 50000
+
+/* Ranges for each worker, so that none of them waits long for the last one. */
+#define EACH 4
+
+#define MOST_RANGES 100000
+
+int64_t
+ecl_cut_count (int64_t documents, int64_t range_docs, uint32_t workers)
+{
+   int64_t n = (documents + range_docs - 1) / range_docs, even;
+
+   if (workers > 1) {
+      even = documents / ECL_CUT_FEWEST;
+      even = even < EACH * (int64_t) workers ? even : EACH * (int64_t) workers;
+      n = n > even ? n : even;
+   }
+   return n < 1 ? 1 : n > MOST_RANGES ? MOST_RANGES : n;
+}
+
+/* Brackets whose values can be bounds. */
+static bool
+can_bound (ecl_ids_t bracket)
+{
+   switch (bracket) {
+   case ECL_IDS_NUMBER:
+   case ECL_IDS_STRING:
+   case ECL_IDS_OBJECT:
+   case ECL_IDS_BINARY:
+   case ECL_IDS_OID:
+   case ECL_IDS_DATE:
+   case ECL_IDS_TIMESTAMP:
+      return true;
+   default:
+      return false;
+   }
+}
+
+static bool
+same_bytes (ecl_arena_t *arena, const ecl_value_t *a, const ecl_value_t *b)
+{
+   uint64_t size = ecl_value_size (a);
+   uint8_t *x, *y;
+
+   if (a->type != b->type || size != ecl_value_size (b)) {
+      return false;
+   }
+   x = ecl_arena_alloc (arena, size);
+   y = ecl_arena_alloc (arena, size);
+   ecl_value_write (a, x);
+   ecl_value_write (b, y);
+   return size == 0 || memcmp (x, y, size) == 0;
+}
+
+const ecl_chunk_range_t *
+ecl_cut_ranges (ecl_arena_t *arena, const ecl_value_t *ids, size_t n_ids, int64_t wanted, size_t *n)
+{
+   size_t step = wanted > 1 && (int64_t) n_ids > wanted ? n_ids / (size_t) wanted : 1;
+   ecl_chunk_range_t *ranges = ecl_arena_array (arena, ecl_chunk_range_t, 2 * n_ids + 2);
+   ecl_value_t above = ecl_missing ();
+   unsigned bounded = 0;
+   size_t count = 0;
+
+   for (size_t i = step - 1; i < n_ids && wanted > 1; i += step) {
+      ecl_ids_t bracket = ecl_ids_of (&ids[i]);
+
+      if (!can_bound (bracket) || (!ecl_is_missing (&above) && same_bytes (arena, &above, &ids[i]))) {
+         continue;
+      }
+      if (!ecl_is_missing (&above) && ecl_ids_of (&above) != bracket) {
+         /* The end of the type before. */
+         ranges[count++] = (ecl_chunk_range_t){ecl_ids_of (&above), above, ecl_missing ()};
+         above = ecl_missing ();
+      }
+      ranges[count++] = (ecl_chunk_range_t){bracket, above, ids[i]};
+      above = ids[i];
+      bounded |= bracket;
+   }
+   if (!ecl_is_missing (&above)) {
+      ranges[count++] = (ecl_chunk_range_t){ecl_ids_of (&above), above, ecl_missing ()};
+   }
+   ranges[count++] = (ecl_chunk_range_t){ECL_IDS_ALL & ~bounded, ecl_missing (), ecl_missing ()};
+   *n = count;
+   return ranges;
+}
+
+static void
+sample_command (const char *collection, int64_t size, bson_t *command)
+{
+   bson_t pipeline, stage, child;
+
+   bson_init (command);
+   BSON_APPEND_UTF8 (command, "aggregate", collection);
+   BSON_APPEND_ARRAY_BEGIN (command, "pipeline", &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$sample", &child);
+   BSON_APPEND_INT64 (&child, "size", size);
+   bson_append_document_end (&stage, &child);
+   bson_append_document_end (&pipeline, &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$project", &child);
+   BSON_APPEND_INT32 (&child, "_id", 1);
+   bson_append_document_end (&stage, &child);
+   bson_append_document_end (&pipeline, &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "2", &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$sort", &child);
+   BSON_APPEND_INT32 (&child, "_id", 1);
+   bson_append_document_end (&stage, &child);
+   bson_append_document_end (&pipeline, &stage);
+   bson_append_array_end (command, &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &child);
+   BSON_APPEND_INT32 (&child, "batchSize", 1000);
+   bson_append_document_end (command, &child);
+   BSON_APPEND_BOOL (command, "allowDiskUse", true);
+}
+
+bool
+ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64_t wanted, ecl_arena_t *arena,
+         const ecl_chunk_range_t **ranges, size_t *n, bson_error_t *error)
+{
+   int64_t size = wanted * SAMPLES < MOST_SAMPLES ? wanted * SAMPLES : MOST_SAMPLES;
+   size_t n_ids = 0, cap = (size_t) (wanted > 1 ? size : 1);
+   ecl_value_t *ids = ecl_arena_array (arena, ecl_value_t, cap);
+   const ecl_value_t *item;
+   bson_t command, reply;
+   ecl_scan_t scan;
+   bool good = true;
+
+   if (wanted > 1) {
+      ecl_scan_init (&scan);
+      sample_command (collection, size, &command);
+      good = ecl_world_call (world, database, &command, &reply, error) && ecl_scan_take (&scan, &reply, error);
+      bson_destroy (&reply);
+      bson_destroy (&command);
+      while (good && n_ids < cap && (good = ecl_scan_next (&scan, world, database, collection, 1000, &item, error)) &&
+             item) {
+         ecl_value_t id = ecl_document_get (item, "_id", 3);
+
+         ids[n_ids++] = ecl_value_copy (arena, &id);
+      }
+      ecl_scan_cleanup (&scan);
+   }
+   if (good) {
+      *ranges = ecl_cut_ranges (arena, ids, n_ids, wanted, n);
+   }
+   return good;
+}

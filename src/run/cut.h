@@ -1,0 +1,34 @@
+/* Cut: a collection's _ids cut into ranges, from a sample that the server sorted. Reads only.
+ *
+ *    sample, sorted:   3  17  90 │ 205  411  730 │ "ann"  "joe" │ "tim"  "zoe"
+ *    ranges:           numbers up to 90, above 90; strings up to "joe", above "joe"; NaN and every other type
+ *
+ * A range never spans types; where a type has no bounds, it is in the last range, which names types. So each _id there is
+ * or will be is in exactly one range, and nothing here compares two.
+ */
+#ifndef ECL_RUN_CUT_H
+#define ECL_RUN_CUT_H
+
+#include "run/world.h"
+#include "store/chunks.h"
+
+#define ECL_CUT_DOCUMENTS 100000
+
+/* A range is not made smaller than this only so that each worker has some. */
+#define ECL_CUT_FEWEST 10000
+
+/* Into how many ranges: each of about so many documents, and a few for each worker. */
+int64_t
+ecl_cut_count (int64_t documents, int64_t range_docs, uint32_t workers);
+
+/* The ranges of a sample, in the server's order, about so many of them; in the arena, which borrows from ids. At least
+ * one. */
+const ecl_chunk_range_t *
+ecl_cut_ranges (ecl_arena_t *arena, const ecl_value_t *ids, size_t n_ids, int64_t wanted, size_t *n);
+
+/* Takes the sample and cuts it. wanted 1: nothing is asked, all is one range. */
+bool
+ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64_t wanted, ecl_arena_t *arena,
+         const ecl_chunk_range_t **ranges, size_t *n, bson_error_t *error) ECL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,529 @@
+/* Jobs against a world: see job.h. */
+#include "run/job.h"
+
+#include "run/cut.h"
+#include "run/insist.h"
+#include "store/store.h"
+
+#include <inttypes.h>
+
+/* How long one answer is waited for, all tries together. */
+#define SEND_MS 30000
+
+/* The lease under which a plan is made, and how long one waits for it. A plan takes a sample and some inserts. */
+#define PLAN_MS 60000
+#define PLAN_WAIT_MS 180000
+
+/* Ranges that one command writes. */
+#define INSERTED 500
+
+bool
+ecl_job_send (ecl_world_t *world, const char *database, bson_t *command, bson_t *reply, bson_error_t *error)
+{
+   bson_t mine;
+   bool good = ecl_insist (world, database, command, world->now (world) + SEND_MS, NULL, reply ? reply : &mine,
+                           error) == ECL_REPLY_OK;
+
+   if (!reply) {
+      bson_destroy (&mine);
+   }
+   bson_destroy (command);
+   return good;
+}
+
+/* ---- reading ---- */
+
+/* Each document of a reply's first batch, of which there is no other. */
+static bool
+each (const bson_t *reply, bool (*take) (void *context, const bson_t *document, bson_error_t *error), void *context,
+      bson_error_t *error)
+{
+   bson_iter_t iter, batch;
+   const uint8_t *data;
+   bson_t document;
+   uint32_t len;
+
+   if (!bson_iter_init (&iter, reply) || !bson_iter_find_descendant (&iter, "cursor.firstBatch", &batch) ||
+       !BSON_ITER_HOLDS_ARRAY (&batch) || !bson_iter_recurse (&batch, &iter)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the server's reply holds no cursor");
+   }
+   while (bson_iter_next (&iter)) {
+      if (BSON_ITER_HOLDS_DOCUMENT (&iter)) {
+         bson_iter_document (&iter, &len, &data);
+         if (bson_init_static (&document, data, len) && !take (context, &document, error)) {
+            return false;
+         }
+      }
+   }
+   return true;
+}
+
+static bool
+ask (ecl_world_t *world, const char *database, bson_t *command,
+     bool (*take) (void *context, const bson_t *document, bson_error_t *error), void *context, bson_error_t *error)
+{
+   bson_t reply;
+   bool good = ecl_job_send (world, database, command, &reply, error) && each (&reply, take, context, error);
+
+   bson_destroy (&reply);
+   return good;
+}
+
+typedef struct {
+   ecl_job_t *job;
+   bool *found;
+   void (*tell) (void *context, const ecl_job_t *job);
+   void *context;
+} take_job_t;
+
+static bool
+take_job (void *context, const bson_t *document, bson_error_t *error)
+{
+   take_job_t *self = context;
+   bson_error_t ignored;
+   ecl_job_t job;
+
+   (void) error;
+   if (!ecl_job_read (document, &job, &ignored)) {
+      return true; /* of a version that has other ones */
+   }
+   if (self->tell) {
+      self->tell (self->context, &job);
+   } else if (!*self->found) {
+      *self->job = job;
+      *self->found = true;
+   }
+   return true;
+}
+
+bool
+ecl_job_look (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_t *job, bool *found,
+              bson_error_t *error)
+{
+   take_job_t take = {.job = job, .found = found};
+   bson_t command;
+
+   *found = false;
+   ecl_job_find_one (id, &command);
+   return ask (world, database, &command, take_job, &take, error);
+}
+
+bool
+ecl_job_latest (ecl_world_t *world, const char *database, const char *collection, bool live, ecl_job_t *job,
+                bool *found, bson_error_t *error)
+{
+   take_job_t take = {.job = job, .found = found};
+   bson_t command;
+
+   *found = false;
+   ecl_job_find (collection, live, 1, &command);
+   return ask (world, database, &command, take_job, &take, error);
+}
+
+bool
+ecl_job_list (ecl_world_t *world, const char *database, const char *collection, bool live, int32_t limit,
+              void (*tell) (void *context, const ecl_job_t *job), void *context, bson_error_t *error)
+{
+   take_job_t take = {.tell = tell, .context = context};
+   bson_t command;
+
+   ecl_job_find (collection, live, limit, &command);
+   return ask (world, database, &command, take_job, &take, error);
+}
+
+bool
+ecl_job_sum (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_chunks_sum_t *sum, bson_error_t *error)
+{
+   bson_t command, reply;
+   bool good;
+
+   ecl_chunks_sum (id, &command);
+   good = ecl_job_send (world, database, &command, &reply, error) && ecl_chunks_read_sum (&reply, sum, error);
+   bson_destroy (&reply);
+   return good;
+}
+
+int64_t
+ecl_job_done (const ecl_job_t *job, const ecl_chunks_sum_t *sum)
+{
+   int64_t open = sum->changed[ECL_CHUNK_OPEN], done;
+
+   open = open < sum->documents[ECL_CHUNK_OPEN] ? open : sum->documents[ECL_CHUNK_OPEN];
+   done = sum->documents[ECL_CHUNK_CARRIED] + sum->documents[ECL_CHUNK_DONE] + open;
+   return done < job->documents ? done : job->documents;
+}
+
+typedef struct {
+   void (*tell) (void *context, const ecl_chunk_row_t *row);
+   void *context;
+} take_row_t;
+
+static bool
+take_row (void *context, const bson_t *document, bson_error_t *error)
+{
+   take_row_t *self = context;
+   ecl_chunk_row_t row;
+
+   if (!ecl_chunk_read (document, &row, error)) {
+      return false;
+   }
+   self->tell (self->context, &row);
+   return true;
+}
+
+bool
+ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
+              void (*tell) (void *context, const ecl_chunk_row_t *row), void *context, bson_error_t *error)
+{
+   take_row_t take = {tell, context};
+   bson_t command;
+
+   ecl_chunks_held (id, &command);
+   return ask (world, database, &command, take_row, &take, error);
+}
+
+/* ---- changing ---- */
+
+bool
+ecl_job_ask (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_wanted_t wanted,
+             bson_error_t *error)
+{
+   bson_t command;
+
+   ecl_job_want (id, wanted, &command);
+   return ecl_job_send (world, database, &command, NULL, error);
+}
+
+bool
+ecl_job_change (ecl_world_t *world, const char *database, const uint8_t id[12], const ecl_job_settings_t *settings,
+                unsigned which, bson_error_t *error)
+{
+   bson_t command;
+
+   ecl_job_set (id, settings, which, &command);
+   return ecl_job_send (world, database, &command, NULL, error);
+}
+
+void
+ecl_job_throttle (const ecl_job_settings_t *settings, ecl_throttle_settings_t *out)
+{
+   *out = (ecl_throttle_settings_t){.batch_time = settings->batch_time,
+                                    .max_latency = settings->max_latency,
+                                    .max_lag = settings->max_lag,
+                                    .min_window = settings->min_window,
+                                    .max_documents = settings->max_documents,
+                                    .max_bytes = settings->max_bytes};
+}
+
+/* Removes records of documents that were carried over since they were written. */
+static bool
+forget (ecl_world_t *world, const char *database, const char *collection, int64_t before, bson_error_t *error)
+{
+   bson_iter_t iter, first;
+   bson_t command, reply;
+   bool good, stale;
+
+   ecl_quarantine_stale (collection, before, &command);
+   good = ecl_job_send (world, database, &command, &reply, error);
+   stale =
+      good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0._id", &first);
+   bson_destroy (&reply);
+   if (stale) {
+      ecl_quarantine_forget (collection, before, &command);
+      good = ecl_job_send (world, database, &command, NULL, error);
+   }
+   return good;
+}
+
+static bool
+end (ecl_world_t *world, const char *database, ecl_job_t *job, ecl_job_state_t state, const char *message,
+     bson_error_t *error)
+{
+   ecl_chunks_sum_t sum;
+   bson_t command;
+
+   if (!ecl_job_sum (world, database, job->id, &sum, error)) {
+      return false;
+   }
+   job->counts = sum.counts;
+   job->state = state;
+   bson_strncpy (job->error, message, sizeof job->error);
+   ecl_job_end (job, &command);
+   return ecl_job_send (world, database, &command, NULL, error);
+}
+
+bool
+ecl_job_finish (ecl_world_t *world, const char *database, ecl_job_t *job, bson_error_t *error)
+{
+   ecl_chunks_sum_t sum;
+
+   if (!ecl_job_sum (world, database, job->id, &sum, error)) {
+      return false;
+   }
+   if (sum.n[ECL_CHUNK_DONE] != job->chunks) {
+      /* Somebody removed records: which _ids nobody went through, nobody knows. */
+      return end (world, database, job, ECL_JOB_FAILED, "records of its ranges are gone", error);
+   }
+   return (!job->swept || forget (world, database, job->collection, job->swept, error)) &&
+          end (world, database, job, ECL_JOB_DONE, "", error);
+}
+
+bool
+ecl_job_fail (ecl_world_t *world, const char *database, ecl_job_t *job, const char *message, bson_error_t *error)
+{
+   return end (world, database, job, ECL_JOB_FAILED, message, error);
+}
+
+/* ---- starting ---- */
+
+static int64_t
+first_number (const bson_t *reply, const char *path)
+{
+   bson_iter_t iter, found;
+
+   return bson_iter_init (&iter, reply) && bson_iter_find_descendant (&iter, path, &found) &&
+                (BSON_ITER_HOLDS_NUMBER (&found) || BSON_ITER_HOLDS_DATE_TIME (&found))
+             ? (BSON_ITER_HOLDS_NUMBER (&found) ? bson_iter_as_int64 (&found) : bson_iter_date_time (&found))
+             : 0;
+}
+
+/* The server's clock. */
+static bool
+server_time (const ecl_job_start_t *options, int64_t *time, bson_error_t *error)
+{
+   bson_t command = BSON_INITIALIZER, reply;
+   bool good;
+
+   BSON_APPEND_INT32 (&command, "hello", 1);
+   good = ecl_job_send (options->world, options->database, &command, &reply, error);
+   *time = good ? first_number (&reply, "localTime") : 0;
+   bson_destroy (&reply);
+   return good;
+}
+
+/* All documents, as the server keeps the number: about, and at once. */
+static bool
+estimate (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
+{
+   bson_t command = BSON_INITIALIZER, reply;
+   bool good;
+
+   BSON_APPEND_UTF8 (&command, "count", options->collection);
+   good = ecl_job_send (options->world, options->database, &command, &reply, error);
+   *n = good ? first_number (&reply, "n") : 0;
+   bson_destroy (&reply);
+   return good;
+}
+
+/* How many are to be carried: all of them counted, or only whether there is one. */
+static bool
+count (const ecl_job_start_t *options, bool whether, int64_t *n, bson_error_t *error)
+{
+   bson_t command = BSON_INITIALIZER, reply, pipeline, stage, cursor;
+   bool good;
+
+   BSON_APPEND_UTF8 (&command, "aggregate", options->collection);
+   BSON_APPEND_ARRAY_BEGIN (&command, "pipeline", &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+   BSON_APPEND_DOCUMENT (&stage, "$match", options->candidates);
+   bson_append_document_end (&pipeline, &stage);
+   if (whether) {
+      BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
+      BSON_APPEND_INT32 (&stage, "$limit", 1);
+      bson_append_document_end (&pipeline, &stage);
+   }
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, whether ? "2" : "1", &stage);
+   BSON_APPEND_UTF8 (&stage, "$count", "n");
+   bson_append_document_end (&pipeline, &stage);
+   bson_append_array_end (&command, &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
+   bson_append_document_end (&command, &cursor);
+   ecl_store_read_concern (&command);
+   good = ecl_job_send (options->world, options->database, &command, &reply, error);
+   *n = good ? first_number (&reply, "cursor.firstBatch.0.n") : 0;
+   bson_destroy (&reply);
+   return good;
+}
+
+static void
+count_living (void *context, const ecl_chunk_row_t *row)
+{
+   *(int *) context += row->left > 0;
+}
+
+/* A live job, if there is one. *joined: it is ours to work on; else there is none any more. */
+static bool
+meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined, bool *waits, bson_error_t *error)
+{
+   bson_error_t ignored;
+   bool found;
+   int living = 0;
+
+   *joined = *waits = false;
+   if (!ecl_job_latest (options->world, options->database, options->collection, true, job, &found, error)) {
+      return false;
+   }
+   if (!found) {
+      return true;
+   }
+   if (job->state == ECL_JOB_PLANNING) {
+      /* Whoever makes the plan holds the lease; under it, he is gone. */
+      *waits = !planned;
+      return !planned ||
+             end (options->world, options->database, job, ECL_JOB_FAILED, "whoever made the plan went away", error);
+   }
+   if (job->down == options->down && strcmp (job->to, options->to) == 0) {
+      *joined = true;
+      return true;
+   }
+   if (!ecl_job_held (options->world, options->database, job->id, count_living, &living, error)) {
+      return false;
+   }
+   if (living) {
+      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
+                       "%s: %d range%s of a job %s to version %s are being worked on; it can be ended with `eclose "
+                       "backfill cancel %s`",
+                       job->collection, living, living == 1 ? "" : "s", job->down ? "down" : "up", job->to,
+                       job->collection);
+   }
+   ecl_fail (&ignored, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "given up for a job to version %s", options->to);
+   return end (options->world, options->database, job, ECL_JOB_CANCELLED, ignored.message, error);
+}
+
+static void
+make_job (const ecl_job_start_t *options, int64_t documents, ecl_job_t *job)
+{
+   memset (job, 0, sizeof *job);
+   for (int i = 0; i < 12; i += 4) {
+      uint32_t bits = (uint32_t) options->world->random (options->world);
+
+      memcpy (job->id + i, &bits, sizeof bits);
+   }
+   job->down = options->down;
+   bson_strncpy (job->collection, options->collection, sizeof job->collection);
+   bson_strncpy (job->to, options->to, sizeof job->to);
+   bson_strncpy (job->mode, options->mode, sizeof job->mode);
+   bson_strncpy (job->why, options->why, sizeof job->why);
+   bson_strncpy (job->host, options->who.host ? options->who.host : "", sizeof job->host);
+   bson_strncpy (job->user, options->who.user ? options->who.user : "", sizeof job->user);
+   job->pid = options->who.pid;
+   job->settings = options->settings;
+   job->documents = documents;
+   job->state = ECL_JOB_PLANNING;
+}
+
+/* The ranges of jobs before it, which nobody reads any more. */
+static void
+remove_old (void *context, const ecl_job_t *old)
+{
+   const ecl_job_start_t *options = context;
+   bson_error_t ignored;
+   bson_t command;
+   bool good;
+
+   if (!ecl_job_is_live (old->state)) {
+      ecl_chunks_remove (old->id, &command);
+      good = ecl_job_send (options->world, options->database, &command, NULL, &ignored);
+      (void) good; /* they are in nobody's way */
+   }
+}
+
+static bool
+plan (const ecl_job_start_t *options, ecl_holder_t *holder, int64_t documents, int64_t wanted, ecl_job_t *job,
+      bson_error_t *error)
+{
+   ecl_world_t *world = options->world;
+   const ecl_chunk_range_t *ranges;
+   ecl_held_world_t held;
+   ecl_arena_t arena;
+   bson_t command;
+   size_t n;
+   bool good;
+
+   if (!ecl_job_list (world, options->database, options->collection, false, 3, remove_old, (void *) (uintptr_t) options,
+                      error)) {
+      return false;
+   }
+   make_job (options, documents, job);
+   ecl_job_put (job, false, &command);
+   if (!ecl_job_send (world, options->database, &command, NULL, error)) {
+      return false;
+   }
+   ecl_arena_init (&arena);
+   good = ecl_cut (ecl_held_world_init (&held, world, holder), options->database, options->collection, wanted, &arena,
+                   &ranges, &n, error);
+   for (size_t at = 0; good && at < n; at += INSERTED) {
+      size_t some = n - at < INSERTED ? n - at : INSERTED;
+
+      ecl_chunks_insert (job->id, ranges + at, (int32_t) at, (int32_t) some, documents / (int64_t) n, &command);
+      good = ecl_job_send (world, options->database, &command, NULL, error) &&
+             (n <= INSERTED || ecl_holder_renew (holder, world, error));
+   }
+   ecl_arena_cleanup (&arena);
+   if (!good) {
+      return false;
+   }
+   if (!ecl_holder_held (holder, world->now (world))) {
+      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the plan for %s took too long", options->collection);
+   }
+   job->chunks = (int32_t) n;
+   ecl_job_planned (job, &command);
+   if (!ecl_job_send (world, options->database, &command, NULL, error)) {
+      return false;
+   }
+   job->state = ECL_JOB_RUNNING;
+   return true;
+}
+
+ecl_start_t
+ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
+{
+   int64_t range_docs = options->range_docs ? options->range_docs : ECL_CUT_DOCUMENTS, documents, found, time, wanted;
+   ecl_holder_options_t lease = {.database = options->database,
+                                 .time = options->lease_time > 0 ? options->lease_time : PLAN_MS,
+                                 .skew = options->lease_skew,
+                                 .who = options->who};
+   ecl_start_t start = ECL_START_FAILED;
+   bool joined, waits;
+   ecl_holder_t holder;
+   char name[300];
+
+   if (!meet (options, false, job, &joined, &waits, error)) {
+      return ECL_START_FAILED;
+   }
+   if (joined) {
+      return ECL_START_JOINED;
+   }
+   if (!server_time (options, &time, error) || !estimate (options, &documents, error)) {
+      return ECL_START_FAILED;
+   }
+   wanted = ecl_cut_count (documents, range_docs, options->workers);
+   if (!waits) {
+      if (!count (options, wanted > 1, &found, error)) {
+         return ECL_START_FAILED;
+      }
+      if (!found) {
+         return forget (options->world, options->database, options->collection, time, error) ? ECL_START_NOTHING
+                                                                                             : ECL_START_FAILED;
+      }
+      documents = wanted > 1 ? documents : found;
+      if (options->before && !options->before (options->context, found, error)) {
+         return ECL_START_FAILED;
+      }
+   }
+   bson_snprintf (name, sizeof name, "backfill:%s", options->collection);
+   lease.name = name;
+   ecl_holder_init (&holder, &lease);
+   if (ecl_holder_acquire (&holder, options->world, PLAN_WAIT_MS, NULL, NULL, error) != ECL_ACQUIRED) {
+      ecl_holder_cleanup (&holder);
+      return ECL_START_FAILED;
+   }
+   if (meet (options, true, job, &joined, &waits, error)) {
+      start = joined                                                   ? ECL_START_JOINED
+              : plan (options, &holder, documents, wanted, job, error) ? ECL_START_NEW
+                                                                       : ECL_START_FAILED;
+   }
+   ecl_holder_release (&holder, options->world);
+   ecl_holder_cleanup (&holder);
+   return start;
+}

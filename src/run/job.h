@@ -1,0 +1,103 @@
+/* Job: a backfill that many processes work on, from its start to its end: eclose_jobs and eclose_chunks against a world.
+ *
+ *    ecl_job_start ──► plan, under the lease "backfill:<collection>" ──► ranges ──► workers (worker.h) ──► end
+ *         └── a live job to the same target is joined, one that nobody works on and that leads elsewhere is given up
+ *
+ * Straight-line code: whoever calls it waits. All that is written may be written again, so an answer that is lost is
+ * asked for again.
+ */
+#ifndef ECL_RUN_JOB_H
+#define ECL_RUN_JOB_H
+
+#include "run/holder.h"
+#include "run/throttle.h"
+#include "store/chunks.h"
+
+typedef struct {
+   ecl_world_t *world;
+   const char *database;
+   const char *collection;
+   bool down;
+   const char *to;          /* version as text */
+   const char *mode, *why;
+   const bson_t *candidates; /* filter: not at the target */
+   ecl_job_settings_t settings;
+   int64_t range_docs;      /* 0: ECL_CUT_DOCUMENTS */
+   uint32_t workers;        /* that are likely to work on it */
+   ecl_who_t who;
+   int64_t lease_time, lease_skew; /* as in holder.h */
+   /* Asked before anything is written for a new job; false: there will be none. May be NULL. */
+   bool (*before) (void *context, int64_t documents, bson_error_t *error);
+   void *context;
+} ecl_job_start_t;
+
+typedef enum {
+   ECL_START_NEW,
+   ECL_START_JOINED,
+   ECL_START_NOTHING, /* every document is at the target: nothing was written */
+   ECL_START_FAILED,  /* ECL_ERROR_LEASE: others work on a job to another version */
+} ecl_start_t;
+
+/* *job is the job; not filled where there is none. */
+ecl_start_t
+ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Reads it; *found is false where there is none. */
+bool
+ecl_job_look (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_t *job, bool *found,
+              bson_error_t *error) ECL_MUST_CHECK;
+
+/* The latest of a collection (NULL: of any). live: only one that is. */
+bool
+ecl_job_latest (ecl_world_t *world, const char *database, const char *collection, bool live, ecl_job_t *job, bool *found,
+                bson_error_t *error) ECL_MUST_CHECK;
+
+/* All of them, the latest first, at most limit; each is told. */
+bool
+ecl_job_list (ecl_world_t *world, const char *database, const char *collection, bool live, int32_t limit,
+              void (*tell) (void *context, const ecl_job_t *job), void *context, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Running, paused or cancelled. */
+bool
+ecl_job_ask (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_wanted_t wanted,
+             bson_error_t *error) ECL_MUST_CHECK;
+
+/* Other settings; which: ecl_job_set_t. */
+bool
+ecl_job_change (ecl_world_t *world, const char *database, const uint8_t id[12], const ecl_job_settings_t *settings,
+                unsigned which, bson_error_t *error) ECL_MUST_CHECK;
+
+/* How far it is. */
+bool
+ecl_job_sum (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_chunks_sum_t *sum,
+             bson_error_t *error) ECL_MUST_CHECK;
+
+/* Documents that are done, of sum, for one who says how many there are in all: those of ranges that are, and in the
+ * others those that were changed. */
+int64_t
+ecl_job_done (const ecl_job_t *job, const ecl_chunks_sum_t *sum);
+
+/* Tells each range that somebody holds (or held when he died); row->left says for how long yet. */
+bool
+ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
+              void (*tell) (void *context, const ecl_chunk_row_t *row), void *context, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Every range is done: what is in quarantine without a reason any more goes, and the job ends as done. */
+bool
+ecl_job_finish (ecl_world_t *world, const char *database, ecl_job_t *job, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Ends it as failed. */
+bool
+ecl_job_fail (ecl_world_t *world, const char *database, ecl_job_t *job, const char *message, bson_error_t *error)
+   ECL_MUST_CHECK;
+
+/* Settings as the throttle wants them. */
+void
+ecl_job_throttle (const ecl_job_settings_t *settings, ecl_throttle_settings_t *out);
+
+/* Sends a command of the store's until it is answered for good. Where reply is NULL nobody wants it. */
+bool
+ecl_job_send (ecl_world_t *world, const char *database, bson_t *command, bson_t *reply, bson_error_t *error)
+   ECL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,24 @@
+/* Trial: a sample of the documents that are to be carried, tried without writing.
+ *
+ * A migration that is simply wrong fails on nearly every document, and would fill the quarantine with all of them. A
+ * thousand at random say so before anything was touched.
+ */
+#ifndef ECL_RUN_TRIAL_H
+#define ECL_RUN_TRIAL_H
+
+#include "run/course.h"
+
+#define ECL_TRIAL_DOCUMENTS 1000
+
+/* Of fewer documents nothing is concluded. */
+#define ECL_TRIAL_FEWEST 20
+
+/* The share that may fail where nobody says otherwise. */
+#define ECL_TRIAL_ERRORS 0.5
+
+/* False where more than that share of the sample failed; *error names the first. max_errors 0: the default; 1 and above:
+ * nothing is tried; negative: none may fail. */
+bool
+ecl_trial (const ecl_site_t *site, const ecl_course_t *course, double max_errors, bson_error_t *error) ECL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,341 @@
+/* Jobs and their ranges: the commands' shapes, what the answers mean, and that ranges cover every _id there can be. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+
+#include "run/cut.h"
+#include "run/job.h"
+#include "store/store.h"
+
+static const uint8_t job_id[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+#define HEX "0102030405060708090a0b0c"
+
+/* The document as relaxed Extended JSON holds the text. */
+static void
+check_has (const bson_t *document, const char *text)
+{
+   char *json = bson_as_relaxed_extended_json (document, NULL);
+
+   if (!strstr (json, text)) {
+      fail_msg ("%s\n not in %s", text, json);
+   }
+   bson_free (json);
+}
+
+static void
+check_is (bson_t *document, const char *text)
+{
+   char *json = bson_as_relaxed_extended_json (document, NULL);
+
+   assert_string_equal (json, text);
+   bson_free (json);
+   bson_destroy (document);
+}
+
+/* ---- filters ---- */
+
+static void
+check_filter (unsigned types, ecl_value_t above, ecl_value_t upto, ecl_value_t after, const char *text)
+{
+   ecl_chunk_range_t range = {types, above, upto};
+   bson_t filter;
+
+   ecl_chunk_filter (&range, &after, &filter);
+   check_is (&filter, text);
+}
+
+static void
+test_filters (void **state)
+{
+   ecl_value_t none = ecl_missing ();
+
+   (void) state;
+   check_filter (ECL_IDS_ALL, none, none, none, "{ }");
+   check_filter (ECL_IDS_NUMBER, none, ecl_int32 (5), none, "{ \"_id\" : { \"$lte\" : 5 } }");
+   check_filter (ECL_IDS_NUMBER, ecl_int32 (5), ecl_int32 (9), none, "{ \"_id\" : { \"$gt\" : 5, \"$lte\" : 9 } }");
+   check_filter (ECL_IDS_NUMBER, ecl_int32 (5), ecl_int32 (9), ecl_double (7.5),
+                 "{ \"_id\" : { \"$gt\" : 7.5, \"$lte\" : 9 } }");
+   check_filter (ECL_IDS_STRING, ecl_string ("a", 1), none, none, "{ \"_id\" : { \"$gt\" : \"a\" } }");
+   check_filter (ECL_IDS_NAN | ECL_IDS_BOOL, none, none, none,
+                 "{ \"$or\" : [ { \"_id\" : { \"$eq\" : { \"$numberDouble\" : \"NaN\" } } }, { \"_id\" : { \"$type\" : [ "
+                 "\"bool\" ] } } ] }");
+}
+
+/* Going on behind an _id of a range of many types: the rest of its own, and the types that sort behind it. */
+static void
+test_resuming_over_types (void **state)
+{
+   ecl_value_t none = ecl_missing ();
+
+   (void) state;
+   check_filter (ECL_IDS_STRING | ECL_IDS_DATE | ECL_IDS_BOOL, none, none, ecl_string ("m", 1),
+                 "{ \"$or\" : [ { \"_id\" : { \"$gt\" : \"m\" } }, { \"_id\" : { \"$type\" : [ \"bool\", \"date\" ] } } ] }");
+   check_filter (ECL_IDS_NULL | ECL_IDS_NAN | ECL_IDS_NUMBER, none, none, ecl_double ((double) NAN),
+                 "{ \"$or\" : [ { \"_id\" : { \"$type\" : [ \"number\" ] } } ] }");
+   /* Of null there are several: again from its beginning. */
+   check_filter (ECL_IDS_NULL | ECL_IDS_BOOL, none, none, ecl_null (),
+                 "{ \"$or\" : [ { \"_id\" : { \"$type\" : [ \"null\", \"undefined\", \"bool\" ] } } ] }");
+   check_filter (ECL_IDS_MAXKEY, none, none, (ecl_value_t){.type = BSON_TYPE_MAXKEY},
+                 "{ \"$or\" : [ { \"_id\" : { \"$in\" : [  ] } } ] }");
+}
+
+/* ---- cutting ---- */
+
+static void
+check_covers (const ecl_chunk_range_t *ranges, size_t n)
+{
+   unsigned open_below = 0, open_above = 0, named = 0;
+
+   for (size_t i = 0; i < n; i++) {
+      bool below = ecl_is_missing (&ranges[i].above), over = ecl_is_missing (&ranges[i].upto);
+
+      if (below && over) {
+         assert_int_equal (named & ranges[i].types, 0);
+         named |= ranges[i].types;
+         continue;
+      }
+      assert_int_equal (ranges[i].types & (ranges[i].types - 1), 0); /* one type */
+      open_below |= below ? ranges[i].types : 0;
+      open_above |= over ? ranges[i].types : 0;
+      if (!below) {
+         /* It begins where the one before ended. */
+         assert_memory_equal (&ranges[i].above, &ranges[i - 1].upto, sizeof ranges[i].above);
+      }
+   }
+   assert_int_equal (open_below, open_above);
+   assert_int_equal (open_below & named, 0);
+   assert_int_equal (open_below | named, ECL_IDS_ALL);
+}
+
+static void
+test_cutting (void **state)
+{
+   static const uint8_t oid[12] = {7};
+   ecl_value_t ids[] = {ecl_null (),          ecl_double ((double) NAN), ecl_int32 (1),       ecl_int32 (2),
+                        ecl_double (2.5),     ecl_int64 (9),             ecl_int64 (9),       ecl_string ("a", 1),
+                        ecl_string ("b", 1),  ecl_oid_at (oid),          ecl_bool (true),     ecl_date (5)};
+   const ecl_chunk_range_t *ranges;
+   ecl_arena_t arena;
+   size_t n;
+
+   (void) state;
+   ecl_arena_init (&arena);
+   ranges = ecl_cut_ranges (&arena, ids, 12, 12, &n);
+   check_covers (ranges, n);
+   assert_int_equal (n, 13); /* numbers 5, strings 3, ids and dates 2 each, all the rest */
+   for (int64_t wanted = 1; wanted < 20; wanted++) {
+      for (size_t some = 0; some <= 12; some++) {
+         ranges = ecl_cut_ranges (&arena, ids, some, wanted, &n);
+         check_covers (ranges, n);
+      }
+   }
+   ranges = ecl_cut_ranges (&arena, ids, 12, 1, &n);
+   assert_int_equal (n, 1);
+   assert_int_equal (ranges[0].types, ECL_IDS_ALL);
+   ecl_arena_cleanup (&arena);
+}
+
+static void
+test_how_many (void **state)
+{
+   (void) state;
+   assert_int_equal (ecl_cut_count (0, 100000, 4), 1);
+   assert_int_equal (ecl_cut_count (9999, 100000, 4), 1);
+   assert_int_equal (ecl_cut_count (100000, 100000, 1), 1);
+   assert_int_equal (ecl_cut_count (100001, 100000, 1), 2);
+   assert_int_equal (ecl_cut_count (60000, 100000, 4), 6);
+   assert_int_equal (ecl_cut_count (200000, 100000, 4), 16);
+   assert_int_equal (ecl_cut_count (500000000, 100000, 4), 5000);
+}
+
+/* ---- records ---- */
+
+static void
+test_chunk_records (void **state)
+{
+   ecl_chunk_range_t ranges[] = {{ECL_IDS_NUMBER, ecl_missing (), ecl_int32 (5)},
+                                 {ECL_IDS_ALL & ~(unsigned) ECL_IDS_NUMBER, ecl_missing (), ecl_missing ()}};
+   ecl_chunk_progress_t progress = {.state = ECL_CHUNK_OPEN,
+                                    .after = ecl_string ("$x", 2),
+                                    .counts = {.changed = 3, .seen = 4},
+                                    .rate = 1.5,
+                                    .slowed = "latency"};
+   bson_t command, fields;
+   bson_error_t error;
+   ecl_chunk_row_t row;
+
+   (void) state;
+   ecl_chunks_insert (job_id, ranges, 3, 2, 100, &command);
+   check_has (&command, "{ \"update\" : \"eclose_chunks\", \"ordered\" : false, \"writeConcern\" : { \"w\" : \"majority\", "
+                        "\"j\" : true");
+   check_has (&command, "{ \"q\" : { \"_id\" : \"" HEX "/0000003\" }, \"u\" : { \"$setOnInsert\" : { \"job\" : { \"$oid\" : "
+                        "\"" HEX "\" }, \"n\" : 3, \"range\" : { \"types\" : 8, \"upto\" : 5 }");
+   check_has (&command, "\"upsert\" : true");
+   bson_destroy (&command);
+   ecl_chunks_find (job_id, ECL_CHUNK_CARRIED, 7, &command);
+   check_has (&command, "\"filter\" : { \"_id\" : { \"$gte\" : \"" HEX "/\", \"$lt\" : \"" HEX "0\" }, \"state\" : "
+                        "\"carried\" }");
+   check_has (&command, "\"readConcern\" : { \"level\" : \"majority\" }");
+   bson_destroy (&command);
+   ecl_chunk_fields (&progress, &fields);
+   BSON_APPEND_UTF8 (&fields, "_id", HEX "/0000003");
+   BSON_APPEND_DOCUMENT_BEGIN (&fields, "range", &command);
+   BSON_APPEND_INT32 (&command, "types", 16);
+   BSON_APPEND_UTF8 (&command, "above", "b");
+   bson_append_document_end (&fields, &command);
+   assert_true (ecl_chunk_read (&fields, &row, &error));
+   assert_int_equal (row.counts.changed, 3);
+   assert_int_equal (row.counts.seen, 4);
+   assert_int_equal (row.range.types, ECL_IDS_STRING);
+   assert_true (row.after.len == 2 && memcmp (row.after.u.str, "$x", 2) == 0);
+   assert_true (ecl_is_missing (&row.range.upto) && row.range.above.len == 1);
+   assert_string_equal (row.slowed, "latency");
+   assert_false (row.held);
+   bson_destroy (&fields);
+   /* At its beginning. */
+   progress.after = ecl_missing ();
+   ecl_chunk_fields (&progress, &fields);
+   check_has (&fields, "\"after\" : {  }");
+   bson_destroy (&fields);
+}
+
+static void
+test_not_a_record (void **state)
+{
+   bson_t document = BSON_INITIALIZER;
+   bson_error_t error;
+   ecl_chunk_row_t row;
+   ecl_job_t job;
+
+   (void) state;
+   BSON_APPEND_UTF8 (&document, "_id", "x");
+   BSON_APPEND_UTF8 (&document, "state", "strange");
+   assert_false (ecl_chunk_read (&document, &row, &error));
+   assert_non_null (strstr (error.message, "no range of this version"));
+   assert_false (ecl_job_read (&document, &job, &error));
+   bson_destroy (&document);
+}
+
+/* A claim's renewal carries the checkpoint along, as literals. */
+static void
+test_checkpoint_in_a_renewal (void **state)
+{
+   ecl_lease_key_t key = {.collection = ECL_STORE_CHUNKS, .id = ecl_string ("j/1", 3), .time = 30000, .existing = true};
+   ecl_lease_holder_t holder = {.id = {9}};
+   bson_t command, fields = BSON_INITIALIZER;
+
+   (void) state;
+   BSON_APPEND_UTF8 (&fields, "state", "$open");
+   ecl_lease_renew (&key, 4, 2, &fields, &command);
+   check_has (&command, "\"query\" : { \"_id\" : \"j/1\", \"token\" : 4 }");
+   check_has (&command, "{ \"state\" : { \"$literal\" : \"$open\" } } ] }");
+   bson_destroy (&command);
+   ecl_lease_free (&key, 4, false, &fields, &command);
+   check_has (&command, "\"query\" : { \"_id\" : \"j/1\", \"token\" : 4 }");
+   check_has (&command, "\"state\" : { \"$literal\" : \"$open\" }");
+   check_has (&command, "\"holder\" : null");
+   bson_destroy (&command);
+   ecl_lease_ask (&key, &holder, 1, &command);
+   assert_false (bson_has_field (&command, "upsert"));
+   bson_destroy (&command);
+   bson_destroy (&fields);
+}
+
+static void
+test_job_records (void **state)
+{
+   ecl_job_t job = {.state = ECL_JOB_PLANNING, .wanted = ECL_WANTED_RUNNING, .documents = 8, .settings = {.max_lag = 5}};
+   bson_t command, stored = BSON_INITIALIZER, child;
+   bson_error_t error;
+   bson_oid_t oid;
+   ecl_job_t read;
+
+   (void) state;
+   memcpy (job.id, job_id, 12);
+   bson_strncpy (job.collection, "$users", sizeof job.collection); /* a text that a pipeline would read as a path */
+   bson_strncpy (job.to, "2", sizeof job.to);
+   ecl_job_put (&job, false, &command);
+   check_has (&command, "\"collection\" : { \"$literal\" : \"$users\" }");
+   check_has (&command, "\"started\" : \"$$NOW\"");
+   check_has (&command, "\"settings.max_lag\" : 5");
+   check_has (&command, "\"upsert\" : true");
+   bson_destroy (&command);
+   ecl_job_want (job_id, ECL_WANTED_PAUSED, &command);
+   check_has (&command, "\"q\" : { \"_id\" : { \"$oid\" : \"" HEX "\" }, \"state\" : { \"$in\" : [ \"planning\", \"running\" ] }");
+   check_has (&command, "\"$set\" : { \"wanted\" : { \"$literal\" : \"paused\" } }");
+   assert_false (bson_has_field (&command, "upsert"));
+   bson_destroy (&command);
+   ecl_job_want (job_id, ECL_WANTED_CANCELLED, &command);
+   check_has (&command, "\"state\" : { \"$literal\" : \"cancelled\" }, \"ended\" : \"$$NOW\"");
+   bson_destroy (&command);
+   ecl_job_sweep (job_id, &command);
+   check_has (&command, "\"swept\" : { \"$exists\" : false } }");
+   bson_destroy (&command);
+   ecl_job_set (job_id, &job.settings, ECL_SET_MAX_LAG, &command);
+   check_has (&command, "\"$set\" : { \"settings.max_lag\" : 5 }");
+   bson_destroy (&command);
+
+   bson_oid_init_from_data (&oid, job_id);
+   BSON_APPEND_OID (&stored, "_id", &oid);
+   BSON_APPEND_UTF8 (&stored, "kind", "down");
+   BSON_APPEND_UTF8 (&stored, "collection", "users");
+   BSON_APPEND_UTF8 (&stored, "state", "running");
+   BSON_APPEND_UTF8 (&stored, "wanted", "paused");
+   BSON_APPEND_DOCUMENT_BEGIN (&stored, "settings", &child);
+   BSON_APPEND_INT64 (&child, "max_lag", 7);
+   BSON_APPEND_DOUBLE (&child, "max_documents", 12.5);
+   bson_append_document_end (&stored, &child);
+   BSON_APPEND_DATE_TIME (&stored, "swept", 99);
+   assert_true (ecl_job_read (&stored, &read, &error));
+   assert_true (read.down && read.state == ECL_JOB_RUNNING && read.wanted == ECL_WANTED_PAUSED && read.swept == 99);
+   assert_int_equal (read.settings.max_lag, 7);
+   assert_true (read.settings.max_documents > 12 && read.settings.max_documents < 13);
+   bson_destroy (&stored);
+}
+
+static void
+test_progress (void **state)
+{
+   bson_t *reply = BCON_NEW ("cursor", "{", "firstBatch", "[",
+                             "{", "_id", "open", "n", BCON_INT32 (2), "documents", BCON_INT64 (200), "changed",
+                             BCON_INT64 (50), "quarantined", BCON_INT64 (1), "}",
+                             "{", "_id", "done", "n", BCON_INT32 (3), "documents", BCON_INT64 (300), "changed",
+                             BCON_INT64 (290), "}",
+                             "]", "id", BCON_INT64 (0), "}");
+   ecl_job_t job = {.documents = 500};
+   ecl_chunks_sum_t sum;
+   bson_error_t error;
+
+   (void) state;
+   assert_true (ecl_chunks_read_sum (reply, &sum, &error));
+   assert_int_equal (sum.n[ECL_CHUNK_OPEN], 2);
+   assert_int_equal (sum.n[ECL_CHUNK_DONE], 3);
+   assert_int_equal (sum.counts.changed, 340);
+   assert_int_equal (sum.counts.quarantined, 1);
+   assert_int_equal (ecl_job_done (&job, &sum), 350);
+   job.documents = 340; /* fewer than there are: never more than all */
+   assert_int_equal (ecl_job_done (&job, &sum), 340);
+   bson_destroy (reply);
+}
+
+int
+main (void)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_filters),
+      cmocka_unit_test (test_resuming_over_types),
+      cmocka_unit_test (test_cutting),
+      cmocka_unit_test (test_how_many),
+      cmocka_unit_test (test_chunk_records),
+      cmocka_unit_test (test_not_a_record),
+      cmocka_unit_test (test_checkpoint_in_a_renewal),
+      cmocka_unit_test (test_job_records),
+      cmocka_unit_test (test_progress),
+   };
+
+   return cmocka_run_group_tests (tests, NULL, NULL);
+}
