@@ -6,7 +6,7 @@ import bson
 import pytest
 from bson.codec_options import CodecOptions
 from bson.son import SON
-from pymongo import DeleteOne, InsertOne, ReplaceOne, ReturnDocument
+from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import InvalidOperation
 
@@ -309,6 +309,31 @@ def test_what_does_not_upgrade_is_refused_and_the_rest_is_the_originals(project,
     assert users.count_documents({}) == 10 and users.name == 'users' and users.stored is stored
     with pytest.raises(TypeError):
         project.collection(bson)
+
+
+def test_the_asynchronous_half_of_pymongo_is_refused(project):
+    database = AsyncMongoClient(connect=False).shop
+    with pytest.raises(TypeError, match='blocking'):
+        project.collection(database.users)
+    with pytest.raises(TypeError, match='blocking'):
+        project.migrate(database)
+    with pytest.raises(TypeError, match='blocking'):
+        project.leader(database)
+
+
+def test_aggregate_in_all_forms(project, stored):
+    users = project.collection(stored)
+    match = {'$match': {'last': {'$in': ['L1', 'L2', 'L3']}}}
+    assert sorted(d['_id'] for d in users.aggregate([match])) == [1, 2, 3]
+    assert users.aggregate([match, {'$sort': {'_id': 1}}]).to_list() == [shape(1), shape(2), shape(3)]
+    assert len(users.aggregate([]).to_list()) == 10
+    assert users.aggregate([{'$sort': {'_id': -1}}, {'$limit': 1}], batchSize=2).next() == shape(9)
+    assert list(users.aggregate([{'$project': {'_id': 0, 'last': 1}}, {'$match': {'last': 'L5'}}])) == [{'last': 'L5'}]
+    assert [d['_id'] for d in users.aggregate([match, {'$sort': {'_id': 1}}], batchSize=1, comment='why')] == [1, 2, 3]
+    with stored.database.client.start_session() as session:
+        assert len(users.aggregate([match], session=session).to_list()) == 3
+    with users.aggregate([match, {'$group': {'_id': None, 'names': {'$addToSet': '$first'}}}]) as cursor:
+        assert next(cursor) == {'_id': None, 'names': ['Ariel']}
 
 
 def test_lookups_of_a_batch_are_one_query(db):
