@@ -241,7 +241,7 @@ execute (sim_t *sim, message_t *message)
    if (!server_execute (&sim->server, sim, &message->sender, &message->command, sim->now, lag, &reply, &code,
                         &message->safe)) {
       message->stage = MSG_RUNNING;
-      message->at = sim->now + 15;
+      message->at = sim->now + sim_between (sim, 20, 120);
       return;
    }
    /* A commit says itself whether it had one. */
