@@ -298,7 +298,7 @@ run_plan (const compiled_t *self, const blob_t *document, int64_t now, int32_t *
 
 /* {$set: {a: x}, $unset: {b: ""}, $inc: {c: 1}} as a pipeline. */
 static void
-append_classic (bson_t *pipeline, const ecl_value_t *update)
+append_classic (bson_t *pipeline, const ecl_value_t *update, bool inserting)
 {
    ecl_field_t op, field;
    ecl_iter_t ops, iter;
@@ -306,6 +306,9 @@ append_classic (bson_t *pipeline, const ecl_value_t *update)
 
    ecl_iter_init (&ops, update);
    while (ecl_iter_field (&ops, &op)) {
+      if (ecl_key_is (&op, "$setOnInsert") && !inserting) {
+         continue;
+      }
       ecl_iter_init (&iter, &op.value);
       while (ecl_iter_field (&iter, &field)) {
          char *key = bson_strndup (field.key, field.key_len), *path = bson_strdup_printf ("$%s", key);
@@ -320,7 +323,7 @@ append_classic (bson_t *pipeline, const ecl_value_t *update)
          } else {
             BSON_APPEND_DOCUMENT_BEGIN (&stage, "$set", &set);
             BSON_APPEND_DOCUMENT_BEGIN (&set, key, &value);
-            if (ecl_key_is (&op, "$set")) {
+            if (ecl_key_is (&op, "$set") || ecl_key_is (&op, "$setOnInsert")) {
                ecl_append_value (&value, "$literal", &field.value);
             } else if (ecl_key_is (&op, "$inc")) {
                bson_t *add = BCON_NEW ("0", "{", "$ifNull", "[", BCON_UTF8 (path), BCON_INT32 (0), "]", "}");
@@ -364,7 +367,7 @@ replace (const ecl_value_t *with, const blob_t *document)
 }
 
 blob_t *
-engine_update (const ecl_value_t *update, const blob_t *document, int64_t now, int32_t *code)
+engine_update (const ecl_value_t *update, const blob_t *document, bool inserting, int64_t now, int32_t *code)
 {
    bson_t pipeline = BSON_INITIALIZER;
    const compiled_t *self;
@@ -381,7 +384,7 @@ engine_update (const ecl_value_t *update, const blob_t *document, int64_t now, i
       bson_destroy (&pipeline);
       return replace (update, document);
    }
-   append_classic (&pipeline, update);
+   append_classic (&pipeline, update, inserting);
    self = compiled (UPDATE, bson_get_data (&pipeline), pipeline.len);
    bson_destroy (&pipeline);
    return run_plan (self, document, now, code);
@@ -657,6 +660,30 @@ run_sample (const ecl_value_t *spec, rows_t *rows, uint64_t (*random) (void *con
 }
 
 static void
+keep_matching (const ecl_value_t *filter, rows_t *rows, int64_t now)
+{
+   size_t kept = 0;
+
+   for (size_t i = 0; i < rows->n; i++) {
+      blob_t *row = rows->items[i];
+
+      if (ecl_is_missing (filter) || engine_matches (filter, row, now)) {
+         rows->items[kept++] = row;
+      } else {
+         blob_unref (row);
+      }
+   }
+   rows->n = kept;
+}
+
+void
+engine_find (const ecl_value_t *filter, const ecl_value_t *sort, rows_t *rows, int64_t now)
+{
+   keep_matching (filter, rows, now);
+   run_sort (sort, rows);
+}
+
+static void
 run_stage (const ecl_value_t *stage, rows_t *rows, int64_t now)
 {
    bson_t list = BSON_INITIALIZER;
@@ -695,18 +722,7 @@ engine_aggregate (const ecl_value_t *pipeline, rows_t *rows,
       ecl_iter_init (&one, &stage);
       BSON_ASSERT (ecl_iter_field (&one, &spec));
       if (ecl_key_is (&spec, "$match")) {
-         size_t kept = 0;
-
-         for (size_t i = 0; i < rows->n; i++) {
-            blob_t *row = rows->items[i];
-
-            if (engine_matches (&spec.value, row, now)) {
-               rows->items[kept++] = row;
-            } else {
-               blob_unref (row);
-            }
-         }
-         rows->n = kept;
+         keep_matching (&spec.value, rows, now);
       } else if (ecl_key_is (&spec, "$group")) {
          run_group (&spec.value, rows);
       } else if (ecl_key_is (&spec, "$sort")) {

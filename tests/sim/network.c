@@ -148,7 +148,7 @@ network_send (task_t *task, const ecl_call_t *call, const bson_t *command, int64
                                 .txn = call->txn,
                                 .txn_number = process->txn_number};
    message->sender.effect =
-      !process->app && process->token && writes &&
+      !process->app && (process->token || sim->story->program) && writes &&
       (call->txn == ECL_TXN_COMMIT || (!call->txn && strncmp (command_target (command), "eclose_", 7) != 0));
    memcpy (message->sender.session, process->session, 16);
    mutate (sim, process->app, command, &message->command);

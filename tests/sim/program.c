@@ -98,8 +98,10 @@ program_run (process_t *process)
 {
    ecl_world_t *world = &process->worker.world;
 
+   bool (*program) (process_t * self) = process->sim->story->program ? process->sim->story->program : up;
+
    /* A container that failed is started again. */
-   while (!process->dead && !up (process)) {
+   while (!process->dead && !program (process)) {
       (void) world->wait (world, 300);
    }
    if (!process->dead) {

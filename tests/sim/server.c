@@ -492,7 +492,7 @@ wants_majority (const execution_t *self)
 static bool
 says_how_it_fares (const execution_t *self, const ecl_field_t *first)
 {
-   static const char *const names[] = {"replSetGetStatus", "replSetGetConfig", "serverStatus", "hello"};
+   static const char *const names[] = {"replSetGetStatus", "replSetGetConfig", "serverStatus"};
 
    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
       if (strcmp (self->name, names[i]) == 0) {

@@ -152,7 +152,7 @@ give (execution_t *self, cursor_t *cursor, bool first, int64_t size, bool single
    bool more;
 
    /* A reply is full whenever the server thinks so. */
-   if (!single && sim_chance (self->sim, 2)) {
+   if (!single && strncmp (cursor->collection, "eclose_", 7) != 0 && sim_chance (self->sim, 2)) {
       most = sim_between (self->sim, 1, 6);
       most = most < size ? most : size;
    }
@@ -187,24 +187,6 @@ is_by_id (const ecl_value_t *sort)
    return !ecl_iter_field (&iter, &field) || (ecl_key_is (&field, "_id") && field.value.u.i64 == 1);
 }
 
-static int32_t
-run_find (execution_t *self)
-{
-   ecl_value_t filter = command_get (self, "filter"), sort = command_get (self, "sort");
-   int64_t limit = number_or (self, "limit", 0);
-   cursor_t *cursor = cursor_new (self);
-
-   cursor->lazy = true;
-   cursor->filter = copy_of (&filter);
-   cursor->left = limit > 0 ? limit : INT64_MAX;
-   if (!is_by_id (&sort)) {
-      fprintf (stderr, "sim: the server sorts a find by _id only\n");
-      abort ();
-   }
-   give (self, cursor, true, number_or (self, "batchSize", 101), flag (self, "singleBatch"));
-   return 0;
-}
-
 static void
 all_of (void *context, const char *name, rows_t *out)
 {
@@ -219,6 +201,24 @@ all_of (void *context, const char *name, rows_t *out)
          rows_add (out, blob_ref ((blob_t *) document));
       }
    }
+}
+
+static int32_t
+run_find (execution_t *self)
+{
+   ecl_value_t filter = command_get (self, "filter"), sort = command_get (self, "sort");
+   int64_t limit = number_or (self, "limit", 0);
+   cursor_t *cursor = cursor_new (self);
+
+   cursor->lazy = is_by_id (&sort);
+   cursor->filter = copy_of (&filter);
+   cursor->left = limit > 0 ? limit : INT64_MAX;
+   if (!cursor->lazy) {
+      all_of (self, self->collection->name, &cursor->rows);
+      engine_find (&filter, &sort, &cursor->rows, self->clock);
+   }
+   give (self, cursor, true, number_or (self, "batchSize", 101), flag (self, "singleBatch"));
+   return 0;
 }
 
 static uint64_t
@@ -280,9 +280,20 @@ run_count (execution_t *self)
    return 0;
 }
 
+/* What a server says of itself: its time. */
+static int32_t
+run_hello (execution_t *self)
+{
+   BSON_APPEND_DATE_TIME (self->reply, "localTime", self->clock);
+   return 0;
+}
+
 int32_t
 server_run_read (execution_t *self)
 {
+   if (strcmp (self->name, "hello") == 0) {
+      return run_hello (self);
+   }
    if (strcmp (self->name, "find") == 0) {
       return run_find (self);
    }

@@ -100,7 +100,7 @@ change (execution_t *self, const statement_t *statement, slot_t *slot, const blo
    out->n++;
    out->slot = slot;
    if (!statement->remove) {
-      after = engine_update (&statement->update, before, self->clock, &out->code);
+      after = engine_update (&statement->update, before, false, self->clock, &out->code);
       if (!after) {
          return false;
       }
@@ -134,7 +134,7 @@ upsert (execution_t *self, const statement_t *statement, outcome_t *out)
    blob_t *seed = seed_of (&statement->filter), *made, *whole;
    ecl_value_t value;
 
-   made = engine_update (&statement->update, seed, self->clock, &out->code);
+   made = engine_update (&statement->update, seed, true, self->clock, &out->code);
    blob_unref (seed);
    if (!made) {
       return false;

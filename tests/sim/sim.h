@@ -167,10 +167,14 @@ rows_cleanup (rows_t *self);
 bool
 engine_matches (const ecl_value_t *filter, const blob_t *document, int64_t now);
 
-/* The document after an update: a pipeline, a replacement, or $set, $unset and $inc of top-level fields. NULL where it
- * failed, with the server's code. */
+/* The document after an update: a pipeline, a replacement, or $set, $unset, $inc and $setOnInsert of top-level fields.
+ * NULL where it failed, with the server's code. */
 blob_t *
-engine_update (const ecl_value_t *update, const blob_t *document, int64_t now, int32_t *code);
+engine_update (const ecl_value_t *update, const blob_t *document, bool inserting, int64_t now, int32_t *code);
+
+/* Keeps the rows that match (filter missing: all) and sorts them by top-level fields. */
+void
+engine_find (const ecl_value_t *filter, const ecl_value_t *sort, rows_t *rows, int64_t now);
 
 /* A pipeline of aggregate on rows, in place. others gives the documents of another collection for a $lookup. */
 void
@@ -424,6 +428,8 @@ typedef struct {
    /* The project, once for all seeds. */
    ecl_project_t *(*load) (void);
    void (*setup) (sim_t *sim);
+   /* What a process does, until it is true; NULL: `eclose up`. */
+   bool (*program) (process_t *process);
    int n_apps;
    void (*app) (process_t *app); /* to its end */
    /* A document changed. */
@@ -436,7 +442,7 @@ typedef struct {
    void (*end) (sim_t *sim);
 } story_t;
 
-extern const story_t story_steps, story_categories, story_webhooks;
+extern const story_t story_steps, story_categories, story_webhooks, story_workers;
 
 /* Where the process that is to die does: at its n-th write. */
 typedef enum { KILL_BEFORE, KILL_AFTER, KILL_LATE, N_KILLS } kill_t;
