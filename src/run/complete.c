@@ -124,6 +124,9 @@ append_later (bson_t *one, const ecl_chain_t *chain, size_t target)
    if (chain->format != ECL_VERSION_DOTTED) {
       BSON_APPEND_DOCUMENT_BEGIN (one, chain->version_field, &test);
       ecl_append_value (&test, "$gt", ecl_chain_stamp (chain, target));
+      BSON_APPEND_DOCUMENT_BEGIN (&test, "$not", &part); /* which would match by one of its items */
+      BSON_APPEND_UTF8 (&part, "$type", "array");
+      bson_append_document_end (&test, &part);
       bson_append_document_end (one, &test);
       return;
    }
@@ -240,7 +243,8 @@ is_ours (const ecl_chain_t *chain, const ecl_value_t *validator)
    return ours;
 }
 
-/* Warn, look, refuse. True with out->strict false where a document does not keep it, or warning is all that is wanted. */
+/* Warn, look, refuse. True with out->strict false where a document does not keep it, or warning is all that is wanted.
+ */
 static bool
 install (const ecl_site_t *site, const ecl_complete_options_t *options, const ecl_facts_t *facts, ecl_completed_t *out,
          bson_error_t *error)
@@ -280,7 +284,8 @@ done:
 
 /* ---- all of it ---- */
 
-/* Whether the validator that is in force without our doing refuses what is below: the very one that --validator makes. */
+/* Whether the validator that is in force without our doing refuses what is below: the very one that --validator makes.
+ */
 static bool
 is_strict_already (const ecl_complete_options_t *options, const ecl_facts_t *facts)
 {

@@ -1,0 +1,179 @@
+/* The end of a version against canned replies: in which order things are said, what stops it, lost answers. */
+#include "fake_world.h"
+#include "project_check.h"
+
+#include "run/complete.h"
+
+#define CONFIG "database: shop\ncollections: {users: {unversioned: 1}}\n"
+#define STEP "to: 2\nup:\n  - $set: {a: 1}\nschema: {required: [a]}\n"
+#define OK "{\"ok\": 1, \"n\": 1, \"nModified\": 1}"
+#define ROWS(...) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [" __VA_ARGS__ "]}}"
+#define COLLECTION(options)                                                                                   \
+   {"listCollections", ROWS ("{\"name\": \"users\", \"type\": \"collection\", \"options\": {" options "}}")}, \
+   {                                                                                                          \
+      "listIndexes", ROWS ("{\"name\": \"_id_\", \"key\": {\"_id\": 1}}")                                     \
+   }
+#define AT \
+   "{ \"$and\" : [ { \"schema_version\" : 2 }, { \"schema_version\" : { \"$not\" : { \"$type\" : \"array\" } } } ] }"
+#define LATER "{ \"schema_version\" : { \"$gt\" : 2, \"$not\" : { \"$type\" : \"array\" } } }"
+#define VALIDATOR \
+   "{ \"$or\" : [ { \"$and\" : [ " AT ", { \"$jsonSchema\" : { \"required\" : [ \"a\" ] } } ] }, " LATER " ] }"
+#define COUNT(what, n)               \
+   {                                 \
+      what, ROWS ("{\"n\": " #n "}") \
+   }
+#define NONE(what)  \
+   {                \
+      what, ROWS () \
+   }
+#define BELOW "\"$nor\" : [ " AT ", " LATER " ]"
+#define REFUSED "\"$nor\" : [ " VALIDATOR " ]"
+#define QUARANTINE "\"aggregate\" : \"eclose_quarantine\""
+#define FLOORS "\"find\" : \"eclose_floors\""
+#define RECORD "\"update\" : \"eclose_floors\""
+
+static bool
+run (const canned_t *script, ecl_validator_t validator, ecl_completed_t *done, bson_error_t *error)
+{
+   const file_t files[] = {{"users/0002_step.yaml", STEP}, {0}};
+   ecl_project_t *project = load_good (CONFIG, files);
+   fake_world_t world = fake_world (script);
+   ecl_site_t site = {.world = &world.world, .project = project, .database = "shop"};
+   ecl_complete_options_t options = {
+      .chain = ecl_project_chain (project, "users"), .target = 1, .validator = validator};
+   bool good = ecl_complete (&site, &options, done, error);
+
+   fake_done (&world);
+   ecl_project_destroy (project);
+   return good;
+}
+
+static void
+test_as_of_now (void **state)
+{
+   const canned_t script[] = {COLLECTION (""),
+                              NONE (BELOW),
+                              NONE (QUARANTINE),
+                              NONE (FLOORS),
+                              {RECORD, "LOST"}, /* written or not: it is sent again */
+                              {"\"floor\" : { \"$literal\" : \"2\" }, \"validated\" : false", OK},
+                              {0}};
+   ecl_completed_t done;
+   bson_error_t error;
+
+   (void) state;
+   assert_true (run (script, ECL_VALIDATOR_NONE, &done, &error));
+   assert_true (done.recorded && !done.strict && done.refused == -1);
+}
+
+static void
+test_documents_are_below (void **state)
+{
+   const canned_t script[] = {COLLECTION (""), COUNT (BELOW, 3), COUNT (QUARANTINE, 1), {0}};
+   ecl_completed_t done;
+   bson_error_t error;
+
+   (void) state;
+   assert_true (run (script, ECL_VALIDATOR_NONE, &done, &error));
+   assert_true (!done.recorded && done.below == 3 && done.quarantined == 1);
+}
+
+/* Warn, look, refuse, and only then count. */
+static void
+test_validator (void **state)
+{
+   const canned_t script[] = {COLLECTION (""),
+                              {"\"validationAction\" : \"warn\"", OK},
+                              NONE (REFUSED),
+                              {"\"validationAction\" : \"error\"", OK},
+                              NONE (BELOW),
+                              NONE (QUARANTINE),
+                              NONE (FLOORS),
+                              {"\"validated\" : true", OK},
+                              {0}};
+   ecl_completed_t done;
+   bson_error_t error;
+
+   (void) state;
+   assert_true (run (script, ECL_VALIDATOR_STRICT, &done, &error));
+   assert_true (done.recorded && done.strict && done.refused == 0);
+}
+
+/* One document does not keep it: it goes on warning, and nothing is recorded. */
+static void
+test_validator_warns (void **state)
+{
+   const canned_t script[] = {COLLECTION (""),    {"\"validationAction\" : \"warn\"", OK},
+                              COUNT (REFUSED, 1), NONE (BELOW),
+                              NONE (QUARANTINE),  {0}};
+   ecl_completed_t done;
+   bson_error_t error;
+
+   (void) state;
+   assert_true (run (script, ECL_VALIDATOR_STRICT, &done, &error));
+   assert_true (!done.recorded && !done.strict && done.refused == 1 && done.below == 0);
+}
+
+static void
+test_another_validator (void **state)
+{
+   const canned_t script[] = {COLLECTION ("\"validator\": {\"x\": 1}"), {0}};
+   const canned_t view[] = {{"listCollections", ROWS ("{\"name\": \"users\", \"type\": \"view\", \"options\": {}}")},
+                            {0}};
+   ecl_completed_t done;
+   bson_error_t error;
+
+   (void) state;
+   assert_false (run (script, ECL_VALIDATOR_STRICT, &done, &error));
+   assert_non_null (strstr (error.message, "--replace"));
+   assert_false (run (view, ECL_VALIDATOR_NONE, &done, &error));
+   assert_non_null (strstr (error.message, "no ordinary collection"));
+}
+
+/* A higher floor stays. */
+static void
+test_higher (void **state)
+{
+   const file_t files[] = {
+      {"users/0002_step.yaml", STEP}, {"users/0003_step.yaml", "to: 3\nup: [{$set: {b: 1}}]\n"}, {0}};
+   const canned_t script[] = {COLLECTION (""),
+                              NONE ("$nor"),
+                              NONE (QUARANTINE),
+                              {FLOORS, ROWS ("{\"_id\": \"users\", \"floor\": \"3\", \"validated\": true}")},
+                              {0}};
+   const canned_t undo[] = {{FLOORS, ROWS ("{\"_id\": \"users\", \"floor\": \"3\"}")},
+                            {"\"delete\" : \"eclose_floors\"", OK},
+                            {FLOORS, ROWS ("{\"_id\": \"users\", \"floor\": \"2\"}")},
+                            {FLOORS, ROWS ()},
+                            {0}};
+   ecl_project_t *project = load_good (CONFIG, files);
+   const ecl_chain_t *chain = ecl_project_chain (project, "users");
+   fake_world_t world = fake_world (script);
+   ecl_site_t site = {.world = &world.world, .project = project, .database = "shop"};
+   ecl_completed_t done;
+   bson_error_t error;
+   bool removed;
+
+   (void) state;
+   assert_true (ecl_complete (&site, &(ecl_complete_options_t){.chain = chain, .target = 1}, &done, &error));
+   assert_true (done.recorded && done.higher);
+   fake_done (&world);
+   world = fake_world (undo);
+   assert_true (ecl_complete_undo (&world.world, "shop", chain, 1, &removed, &error) && removed);
+   assert_true (ecl_complete_undo (&world.world, "shop", chain, 1, &removed, &error) && !removed);
+   assert_true (ecl_complete_undo (&world.world, "shop", chain, 0, &removed, &error) && !removed);
+   fake_done (&world);
+   ecl_project_destroy (project);
+}
+
+int
+main (void)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_as_of_now),         cmocka_unit_test (test_documents_are_below),
+      cmocka_unit_test (test_validator),         cmocka_unit_test (test_validator_warns),
+      cmocka_unit_test (test_another_validator), cmocka_unit_test (test_higher),
+   };
+
+   return cmocka_run_group_tests (tests, NULL, NULL);
+}
