@@ -28,8 +28,10 @@ else:
         with lease:
             print('token', lease.token, flush=True)
             for line in sys.stdin:
-                print('held' if lease.held else 'lost', flush=True)
-                lease.check()
+                held = lease.held
+                print('held' if held else 'lost', flush=True)
+                if not held:
+                    lease.check()
     except eclose.LeaseLost as lost:
         print(lost, flush=True)
 '''
