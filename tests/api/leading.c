@@ -284,7 +284,7 @@ static void
 test_lease_options_are_checked (void **state)
 {
    live_t *live = *state;
-   static const char *const wrong[] = {"{\"tiem\": 1}", "{\"time\": 10}", "{\"time\": \"x\"}", "{\"heartbeat\": 1}",
+   static const char *const wrong[] = {"{\"timely\": 1}", "{\"time\": 10}", "{\"time\": \"x\"}", "{\"heartbeat\": 1}",
                                        "{\"release\": 5}"};
    bson_error_t error;
 
