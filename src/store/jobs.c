@@ -123,6 +123,21 @@ append_settings (bson_t *set, const ecl_job_settings_t *settings, unsigned which
    }
 }
 
+/* Stages that make a record and leave one as it is that is there: the same command may come once more, when its record
+ * has gone on. */
+static void
+append_new (bson_t *pipeline, const bson_t *set)
+{
+   bson_t *whole = BCON_NEW (
+      "0", "{", "$set", "{", "old", BCON_UTF8 ("$$ROOT"), "}", "}", "1", "{", "$set", BCON_DOCUMENT (set), "}", "2", "{",
+      "$replaceWith", "{", "$cond", "[", "{", "$eq", "[", "{", "$type", BCON_UTF8 ("$old.state"), "}",
+      BCON_UTF8 ("missing"), "]", "}", BCON_UTF8 ("$$ROOT"), BCON_UTF8 ("$old"), "]", "}", "}", "3", "{", "$unset",
+      BCON_UTF8 ("old"), "}");
+
+   bson_concat (pipeline, whole);
+   bson_destroy (whole);
+}
+
 /* One statement: where the record has this _id, and is in one of the states (NULL: whatever it is), this $set. */
 static void
 update (const uint8_t id[12], const char *const *states, const char *absent, bool upsert, const bson_t *set,
@@ -157,9 +172,13 @@ update (const uint8_t id[12], const char *const *states, const char *absent, boo
    }
    bson_append_document_end (&one, &query);
    BSON_APPEND_ARRAY_BEGIN (&one, "u", &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
-   BSON_APPEND_DOCUMENT (&stage, "$set", set);
-   bson_append_document_end (&pipeline, &stage);
+   if (upsert) {
+      append_new (&pipeline, set);
+   } else {
+      BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+      BSON_APPEND_DOCUMENT (&stage, "$set", set);
+      bson_append_document_end (&pipeline, &stage);
+   }
    bson_append_array_end (&one, &pipeline);
    if (upsert) {
       BSON_APPEND_BOOL (&one, "upsert", true);
