@@ -6,9 +6,12 @@
  *   range      which _ids (below)
  *   documents  about how many
  *   state      "open" (to be gone through), "carried" (gone through once), "done" (and swept: nothing was left)
- *   after      {id: that of the last document that is done, in the server's order}; empty or absent at first. Never
- * goes back while the range is in one state counts     of this range (jobs.h); at least once rate       documents a
- * second, as its worker sees it; slowed: the input that slows it, and since when
+ *   after      {id: that of the last document that is done, in the server's order}; empty or absent at first. Never goes
+ *              back while the range is in one state
+ *   counts     of this range (jobs.h), as far as replies said: what a worker that died had done since its last
+ *              checkpoint is missing
+ *   rate       documents a second, as its worker sees it
+ *   slowed     the input that slows it, in words
  *
  * A range is claimed by the lease's commands on its record, and changed only with the claim's token in the filter.
  *

@@ -1,0 +1,211 @@
+"""Backfills as jobs: ranges, several workers, what happens when they die, and what others tell them."""
+
+import json
+import signal
+import time
+
+import pytest
+from bson import Binary, Decimal128, Int64, ObjectId, Timestamp
+from bson.datetime_ms import DatetimeMS
+
+from test_backfill import MODES, project, raw, size
+
+STEP = 'up:\n  - $set: {b: {$add: [$a, 1]}}\ndown:\n  - $unset: b\n'
+
+
+def wait_for(what, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f'not within {seconds} seconds')
+
+
+def things(eclose, db, n, first=0):
+    project(eclose, 'things', [STEP])
+    for start in range(first, first + n, 10000):
+        db.things.insert_many([{'_id': i, 'schema_version': 1, 'a': i} for i in range(start, min(start + 10000, first + n))])
+
+
+def job(db):
+    return db.eclose_jobs.find_one(sort=[('started', -1)])
+
+
+def backfill(eclose, *args, rc=0):
+    return eclose('backfill', *args, rc=rc)
+
+
+def status(eclose, collection='things'):
+    return json.loads(backfill(eclose, 'status', collection, '--format', 'json').out)
+
+
+def at_target(db, n):
+    return db.things.count_documents({'schema_version': 2}) == n and \
+        db.things.count_documents({'$expr': {'$ne': ['$b', {'$add': ['$a', 1]}]}}) == 0
+
+
+# Not MinKey and MaxKey: secantusd-rs takes them as _id, and then refuses each update of such a document.
+ODD = [None, float('nan'), float('inf'), float('-inf'), Int64(2 ** 62), 0.5, Decimal128('7.5'), '', 'a',
+       'zz', '\u00e9', '$x', {}, {'a': 1}, {'a': {'b': 2}}, Binary(b''), Binary(b'abc'), Binary(b'0123456789abcdef', 4),
+       ObjectId('0' * 24), ObjectId('f' * 24), True, False, DatetimeMS(-5), DatetimeMS(2 ** 40), Timestamp(1, 2)]
+
+
+@MODES
+def test_every_id_is_in_a_range(eclose, db, mode):
+    """Ids of every type, many ranges, and documents that come while it runs: below, above, between, of types that no
+    sample showed."""
+    project(eclose, 'things', [STEP])
+    ids = [*range(0, 3000, 3), *(f's{i:05}' for i in range(1000)), *(Binary(b'%08d' % i) for i in range(500)),
+           *({'k': i} for i in range(300)), *(ObjectId() for _ in range(500)), *ODD]
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'a': 1} for i in ids], ordered=False)
+    n = len(ids)
+    done = backfill(eclose, 'start', 'things', '--mode', mode, '--range-docs', 100, '--detach')
+    assert 'carried' not in done.out
+    ranges = db.eclose_chunks.count_documents({})
+    assert ranges > 10
+    # After the plan, before the work.
+    late = [-5, 10 ** 9, 1.25, 'A', 'zzzz', ObjectId(), DatetimeMS(77), Timestamp(9, 9), {'z': 1}, Binary(b'z')]
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'a': 1} for i in late])
+    backfill(eclose, 'work', '--workers', 2)
+    n += len(late)
+    assert db.things.count_documents({}) == n
+    left = list(db.things.find({'schema_version': {'$ne': 2}}))
+    assert left == []
+    assert job(db)['state'] == 'done' and job(db)['counts']['changed'] >= n
+    assert db.eclose_chunks.count_documents({'state': 'done'}) == ranges
+    assert backfill(eclose, 'status').out.strip() == 'no job is running'
+    assert json.loads(eclose('up', 'things', '--format', 'json', rc=0).out)['wrote'] is False
+
+
+@MODES
+def test_several_processes_and_one_is_killed(eclose, db, server, mode):
+    n = size(server, 12000)
+    things(eclose, db, n)
+    backfill(eclose, 'start', 'things', '--mode', mode, '--range-docs', n // 12, '--max-rate', n // 4, '--detach')
+    workers = [eclose.start('backfill', 'work', 'things', '--workers', 1) for _ in range(3)]
+    dead = workers[0]
+    held = wait_for(lambda: db.eclose_chunks.find_one({'holder.pid': dead.pid, 'after.id': {'$exists': True}}))
+    dead.kill()
+    dead.wait(timeout=30)
+    told = status(eclose)
+    assert told['state'] == 'running' and 0 < told['left'] <= n and told['ranges'] >= 12
+    # Its range is not lost for long: the others see that the process is gone, and go on behind its checkpoint.
+    after = wait_for(lambda: db.eclose_chunks.find_one(
+        {'_id': held['_id'], 'token': {'$gt': held['token']}}))
+    assert after['state'] != 'open' or after['after']['id'] >= held['after']['id']
+    backfill(eclose, 'set', 'things', '--max-rate', 'none')
+    for worker in workers[1:]:
+        out, err = worker.communicate(timeout=90)
+        assert worker.returncode == 0, out + err
+    assert at_target(db, n)
+    # What it did between its checkpoint and its death no reply told the others: less than two seconds of its work.
+    assert job(db)['state'] == 'done' and n - n // 2 < job(db)['counts']['changed'] <= n
+    assert {c['state'] for c in db.eclose_chunks.find()} == {'done'}
+
+
+def test_pause_resume_set_and_cancel_from_elsewhere(eclose, db, server):
+    n = size(server, 8000)
+    things(eclose, db, n)
+    child = eclose.start('backfill', 'start', 'things', '--mode', 'client', '--workers', 2, '--max-rate', n // 20,
+                         '--range-docs', n // 8)
+    done = lambda: db.things.count_documents({'schema_version': 2})  # noqa: E731
+    wait_for(done)
+    backfill(eclose, 'pause')
+    assert status(eclose)['wanted'] == 'paused'
+    wait_for(lambda: not db.eclose_chunks.count_documents({'holder': {'$ne': None}}), seconds=20)
+    before = done()
+    time.sleep(1.5)  # nothing to wait for: nothing may happen
+    assert done() == before and child.poll() is None
+    backfill(eclose, 'resume')
+    wait_for(lambda: done() > before)
+    told = wait_for(lambda: (lambda s: s if s['workers'] else None)(status(eclose)))
+    assert told['settings']['max_documents'] == n // 20
+    assert all(w['pid'] == child.pid and w['alive'] for w in told['workers'])
+    backfill(eclose, 'set', '--max-rate', n // 10)
+    wait_for(lambda: status(eclose)['settings']['max_documents'] == n // 10)
+    backfill(eclose, 'cancel', 'things')
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 1 and 'somebody cancelled the job' in err
+    assert job(db)['state'] == 'cancelled' and 0 < done() < n
+    assert 'there is no job' in backfill(eclose, 'cancel', 'things', rc=1).err
+    # What was carried stays, and the next one does the rest.
+    eclose('up', 'things', rc=0)
+    assert at_target(db, n)
+
+
+@pytest.mark.parametrize('how', ['for', signal.SIGTERM, signal.SIGINT])
+def test_it_goes_on_where_it_stopped(eclose, db, server, how):
+    n = size(server, 8000)
+    things(eclose, db, n)
+    rate = ('--max-rate', n // 10)
+    if how == 'for':
+        assert 'goes on where this one stopped' in backfill(eclose, 'run', 'things', '--for', '2s', *rate, rc=1).err
+    else:
+        child = eclose.start('up', 'things', *rate)
+        wait_for(lambda: db.eclose_chunks.find_one({'after.id': {'$exists': True}}))
+        child.send_signal(how)
+        _, err = child.communicate(timeout=30)
+        assert child.returncode == 1 and 'goes on where this one stopped' in err
+    first = job(db)
+    chunk = db.eclose_chunks.find_one()
+    assert first['state'] == 'running' and chunk['holder'] is None
+    assert 0 < db.things.count_documents({'schema_version': 2}) < n
+    backfill(eclose, 'set', '--max-rate', 'none')
+    backfill(eclose, 'run', 'things')
+    assert at_target(db, n)
+    assert job(db)['_id'] == first['_id'] and job(db)['state'] == 'done'
+
+
+def test_another_target_waits_while_somebody_works(eclose, db, server):
+    """And one that nobody works on is given up for it."""
+    n = size(server, 8000)
+    things(eclose, db, n)
+    child = eclose.start('up', 'things', '--max-rate', n // 20)
+    wait_for(lambda: db.eclose_chunks.find_one({'holder.pid': child.pid, 'after.id': {'$exists': True}}))
+    assert 'being worked on' in eclose('down', 'things', '--to', 1, rc=4).err
+    child.kill()
+    child.wait(timeout=30)
+    first = job(db)
+    env = {'ECLOSE_LEASE_TIME': '1000', 'ECLOSE_MAX_CLOCK_SKEW': '500'}
+    db.eclose_chunks.update_many({}, {'$set': {'expires': DatetimeMS(0)}})
+    eclose('down', 'things', '--to', 1, rc=0, env=env)
+    assert db.things.count_documents({'schema_version': 1, 'b': {'$exists': False}}) == n
+    assert db.eclose_jobs.find_one({'_id': first['_id']})['state'] == 'cancelled'
+
+
+def test_a_wrong_migration_touches_nothing(eclose, db):
+    project(eclose, 'things', ['up:\n  - $set: {b: {$toInt: $a}}\n'])
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'a': 'no number'} for i in range(200)])
+    before = raw(db.things)
+    done = eclose('up', 'things', rc=1)
+    assert 'tried without writing' in done.err and '$toInt' in done.err
+    assert raw(db.things) == before and not db.eclose_quarantine.count_documents({})
+    assert not db.eclose_jobs.count_documents({})
+    assert eclose('up', 'things', '--max-errors', '1', rc=5)
+    assert db.eclose_quarantine.count_documents({}) == 200
+
+
+def test_what_cannot_be_asked(eclose, db):
+    things(eclose, db, 10)
+    assert 'backfill what?' in backfill(eclose, 'stat', rc=2).err
+    assert 'needs a COLLECTION' in backfill(eclose, 'start', rc=2).err
+    assert '--for takes a time' in backfill(eclose, 'run', 'things', '--for', 'soon', rc=2).err
+    assert 'say what to set' in backfill(eclose, 'set', rc=2).err
+    assert '--max-rate' in backfill(eclose, 'start', 'things', '--max-rate', 'fast', rc=2).err
+    assert 'there is no job' in backfill(eclose, 'work', rc=1).err
+
+
+def test_a_command_says_wait(eclose, db, tmp_path):
+    things(eclose, db, 3000)
+    flag = tmp_path / 'wait'
+    flag.write_text('')
+    child = eclose.start('up', 'things', '--mode', 'client', '--throttle-command', f'test ! -e {flag}',
+                         '--max-rate', 400)
+    wait_for(lambda: any('command' in c.get('slowed', '') for c in db.eclose_chunks.find()))
+    flag.unlink()
+    backfill(eclose, 'set', '--max-rate', 'none')
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 0, err
+    assert at_target(db, 3000)
