@@ -43,7 +43,7 @@ fuzz: ## search for inputs that break the parsers (TIME=seconds for each target)
 
 soak: ## a backfill for minutes, with everything killed all the time
 	@tools/deps check
-	@tools/task soak tests/integration/soak
+	@tools/task soak tests/integration/soak.py
 
 conformance: ## the engine against the cases of MongoDB's language
 	@tools/deps check
