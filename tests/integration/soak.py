@@ -41,7 +41,7 @@ class Application:
 
     def __init__(self, uri, database, documents, pairs=2):
         self.documents, self.pairs = documents, pairs
-        self.users = pymongo.MongoClient(uri, serverSelectionTimeoutMS=120000)[database].users
+        self.users = pymongo.MongoClient(uri, serverSelectionTimeoutMS=120000, retryWrites=False)[database].users
         self.acknowledged = {}  # user: (number, visits, what was set) of its last write
         self.ends = {1: threading.Event(), 2: threading.Event()}
         self.threads = {1: [], 2: []}
@@ -136,7 +136,7 @@ class Soak:
         client.close()
 
     def start_worker(self):
-        self.workers.append(subprocess.Popen([self.binary, 'backfill', 'work', 'users'], cwd=PROJECT, env=self.env,
+        self.workers.append(subprocess.Popen([self.binary, 'backfill', 'work', 'users', '--workers', '1'], cwd=PROJECT, env=self.env,
                                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                              stderr=subprocess.PIPE, text=True))
 
@@ -145,8 +145,8 @@ class Soak:
 
     def run(self):
         rng = random.Random(1)
-        self.eclose('backfill', 'start', 'users', '--to', 2, '--mode', self.mode, '--range-docs',
-                    max(1000, min(100000, self.documents // 40)), '--workers', 0)
+        self.eclose('backfill', 'start', 'users', '--to', 2, '--mode', self.mode, '--detach', '--range-docs',
+                    max(1000, min(100000, self.documents // 40)))
         for _ in range(WORKERS):
             self.start_worker()
         done_at_kill = [self.documents // 3, 2 * self.documents // 3]
@@ -190,11 +190,18 @@ class Soak:
         return uncovered(db, 'users')
 
 
+NUMBERS = 1 << 3  # of a range's types: see src/store/chunks.h
+
+
 def uncovered(db, collection):
-    job = db.eclose_jobs.find_one({'collection': collection}, sort=[('started', -1)])
+    """Of a collection whose _ids are numbers."""
+    job = db.eclose_jobs.find_one({'collection': collection}, sort=[('started', 1)])
     ranges = list(db.eclose_chunks.find({'job': job['_id']}))
     lines = [f'range {r["_id"]} is {r["state"]}' for r in ranges if r['state'] != 'done']
-    inside = sum(db[collection].count_documents({'_id': r['filter']}) for r in ranges)
+    inside = 0
+    for r in (r['range'] for r in ranges if r['range']['types'] & NUMBERS):
+        bounds = {op: r[key] for op, key in (('$gt', 'above'), ('$lte', 'upto')) if key in r}
+        inside += db[collection].count_documents({'_id': bounds} if bounds else {})
     if inside != db[collection].count_documents({}):
         lines.append(f'{inside} documents lie in the ranges of {db[collection].count_documents({})}')
     return lines
