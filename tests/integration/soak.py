@@ -146,7 +146,7 @@ class Soak:
     def run(self):
         rng = random.Random(1)
         self.eclose('backfill', 'start', 'users', '--to', 2, '--mode', self.mode, '--detach', '--range-docs',
-                    max(1000, min(100000, self.documents // 40)))
+                    max(200, min(100000, self.documents // 30)))
         for _ in range(WORKERS):
             self.start_worker()
         done_at_kill = [self.documents // 3, 2 * self.documents // 3]
