@@ -16,6 +16,7 @@ extern const ecl_command_t ecl_cmd_up;
 extern const ecl_command_t ecl_cmd_down;
 extern const ecl_command_t ecl_cmd_backfill;
 extern const ecl_command_t ecl_cmd_verify;
+extern const ecl_command_t ecl_cmd_quarantine;
 extern const ecl_command_t ecl_cmd_complete;
 extern const ecl_command_t ecl_cmd_lock;
 extern const ecl_command_t ecl_cmd_unlock;

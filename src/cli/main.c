@@ -19,6 +19,7 @@ static const ecl_command_t *const commands[] = {
    &ecl_cmd_down,
    &ecl_cmd_backfill,
    &ecl_cmd_verify,
+   &ecl_cmd_quarantine,
    &ecl_cmd_complete,
    &ecl_cmd_lock,
    &ecl_cmd_unlock,

@@ -16,6 +16,27 @@ ecl_mode_name (ecl_mode_t mode)
 
 /* ---- life ---- */
 
+/* What is not at the target, or is that one document and not at the target. */
+static void
+make_candidates (const ecl_backfill_options_t *options, bson_t *candidates)
+{
+   bson_t all, both, one;
+
+   if (ecl_is_missing (&options->only)) {
+      ecl_survey_candidates (options->chain, options->target, options->down, candidates);
+      return;
+   }
+   ecl_survey_candidates (options->chain, options->target, options->down, &all);
+   bson_init (candidates);
+   BSON_APPEND_ARRAY_BEGIN (candidates, "$and", &both);
+   BSON_APPEND_DOCUMENT_BEGIN (&both, "0", &one);
+   ecl_append_value (&one, "_id", &options->only);
+   bson_append_document_end (&both, &one);
+   BSON_APPEND_DOCUMENT (&both, "1", &all);
+   bson_append_array_end (candidates, &both);
+   bson_destroy (&all);
+}
+
 ecl_backfill_t *
 ecl_backfill_new (const ecl_backfill_options_t *options, bson_error_t *error)
 {
@@ -50,7 +71,7 @@ ecl_backfill_new (const ecl_backfill_options_t *options, bson_error_t *error)
    bson_init (&self->after);
    ecl_append_value (&self->after, "id", &options->after);
    self->options.after = ecl_missing ();
-   ecl_survey_candidates (options->chain, options->target, options->down, &self->candidates);
+   make_candidates (options, &self->candidates);
    for (int i = 0; i < N_READERS; i++) {
       ecl_scan_init (&self->readers[i]);
    }

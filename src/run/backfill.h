@@ -53,6 +53,7 @@ typedef struct {
    bool transactions;      /* the server has them */
    uint8_t job[12];        /* for the records in quarantine */
    uint32_t batch;         /* documents; 0: 1,000 */
+   ecl_value_t only;        /* the _id of one document; missing: those of the range. Copied */
    ecl_chunk_range_t range; /* of _id; all zeros: every document there is. Copied */
    ecl_value_t after;      /* only what comes behind it in the range; missing: all of it. Copied */
    bool once;              /* one pass */

@@ -19,7 +19,8 @@ quarantine (ecl_backfill_t *self, const ecl_converted_t *converted)
    ecl_quarantined_t record = {
       .id = converted->id,
       .collection = self->collection,
-      .version = converted->version,
+      /* One without a version has the one that is found for it: the record is to say where it stands. */
+      .version = ecl_is_nullish (&converted->version) ? converted->found : converted->version,
       .to = ecl_version_text (chain->format, ecl_chain_version (chain, self->options.target), to),
       .code = converted->code,
       .message = converted->message,
@@ -43,15 +44,17 @@ quarantine (ecl_backfill_t *self, const ecl_converted_t *converted)
 static void
 quarantine_refused (ecl_backfill_t *self, const ecl_value_t *item, int32_t code, const char *message)
 {
-   ecl_value_t version;
+   size_t index;
    ecl_converted_t converted = {.id = ecl_document_get (item, "_id", 3),
                                 .code = code,
                                 .message = message,
                                 .path = "",
                                 .file = ""};
 
-   version = ecl_convert_stored_version (self->options.chain, item);
-   converted.version = version;
+   converted.version = ecl_convert_stored_version (self->options.chain, item);
+   if (ecl_convert_version (self->converter, item, &index)) {
+      converted.found = *ecl_chain_stamp (self->options.chain, index);
+   }
    quarantine (self, &converted);
 }
 

@@ -196,8 +196,11 @@ ecl_convert (ecl_converter_t *self, ecl_arena_t *arena, const ecl_value_t *docum
    if (!ecl_upgrader_version (self->upgrader, document->u.raw, document->len, &version, &error)) {
       return fail_with (self, arena, out);
    }
-   if (ecl_chain_index (chain, version, &from) && !ecl_convert_wants (self, from)) {
-      return ECL_CONVERT_DONE;
+   if (ecl_chain_index (chain, version, &from)) {
+      if (!ecl_convert_wants (self, from)) {
+         return ECL_CONVERT_DONE;
+      }
+      out->found = *ecl_chain_stamp (chain, from);
    }
    if (!ecl_upgrader_run (self->upgrader, document->u.raw, document->len, &after, &len, NULL, &error)) {
       if (error.domain == ECL_DOMAIN_UPGRADE && error.code == ECL_ERROR_NEEDS) {

@@ -20,6 +20,7 @@ typedef enum {
 typedef struct {
    ecl_value_t id;         /* borrowed from the document */
    ecl_value_t version;    /* as stored, borrowed; missing where there is none */
+   ecl_value_t found;      /* the version that the document has, stored or not; missing where it is not on the chain */
    ecl_value_t filter, update; /* raw, in the arena */
    ecl_value_t after;      /* the new document, valid until the next call */
    const char *why;

@@ -121,6 +121,8 @@ start (const ecl_site_t *site, const ecl_effort_t *effort, const ecl_course_t *c
    try_t trial = {site, course, effort->max_errors};
    bson_t candidates;
    ecl_job_start_t options = {.world = site->world,
+                              .chain = course->chain,
+                              .target = course->target,
                               .database = site->database,
                               .collection = course->chain->collection,
                               .down = course->down,

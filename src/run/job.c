@@ -217,19 +217,20 @@ ecl_job_throttle (const ecl_job_settings_t *settings, ecl_throttle_settings_t *o
 
 /* Removes records of documents that were carried over since they were written. */
 static bool
-forget (ecl_world_t *world, const char *database, const char *collection, int64_t before, bson_error_t *error)
+forget (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, bool down, int64_t before,
+        bson_error_t *error)
 {
    bson_iter_t iter, first;
    bson_t command, reply;
    bool good, stale;
 
-   ecl_quarantine_stale (collection, before, &command);
+   ecl_quarantine_stale (chain, target, down, before, &command);
    good = ecl_job_send (world, database, &command, &reply, error);
    stale =
       good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0._id", &first);
    bson_destroy (&reply);
    if (stale) {
-      ecl_quarantine_forget (collection, before, &command);
+      ecl_quarantine_forget (chain, target, down, before, &command);
       good = ecl_job_send (world, database, &command, NULL, error);
    }
    return good;
@@ -253,7 +254,8 @@ end (ecl_world_t *world, const char *database, ecl_job_t *job, ecl_job_state_t s
 }
 
 bool
-ecl_job_finish (ecl_world_t *world, const char *database, ecl_job_t *job, bson_error_t *error)
+ecl_job_finish (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_job_t *job,
+                bson_error_t *error)
 {
    ecl_chunks_sum_t sum;
 
@@ -264,7 +266,7 @@ ecl_job_finish (ecl_world_t *world, const char *database, ecl_job_t *job, bson_e
       /* Somebody removed records: which _ids nobody went through, nobody knows. */
       return end (world, database, job, ECL_JOB_FAILED, "records of its ranges are gone", error);
    }
-   return (!job->swept || forget (world, database, job->collection, job->swept, error)) &&
+   return (!job->swept || forget (world, database, chain, target, job->down, job->swept, error)) &&
           end (world, database, job, ECL_JOB_DONE, "", error);
 }
 
@@ -503,8 +505,9 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
          return ECL_START_FAILED;
       }
       if (!found) {
-         return forget (options->world, options->database, options->collection, time, error) ? ECL_START_NOTHING
-                                                                                             : ECL_START_FAILED;
+         return forget (options->world, options->database, options->chain, options->target, options->down, time, error)
+                   ? ECL_START_NOTHING
+                   : ECL_START_FAILED;
       }
       documents = wanted > 1 ? documents : found;
       if (options->before && !options->before (options->context, found, error)) {

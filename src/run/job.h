@@ -9,6 +9,7 @@
 #ifndef ECL_RUN_JOB_H
 #define ECL_RUN_JOB_H
 
+#include "project/project.h"
 #include "run/holder.h"
 #include "run/throttle.h"
 #include "store/chunks.h"
@@ -19,6 +20,8 @@ typedef struct {
    const char *collection;
    bool down;
    const char *to;          /* version as text */
+   const ecl_chain_t *chain; /* and the place of `to` on it */
+   size_t target;
    const char *mode, *why;
    const bson_t *candidates; /* filter: not at the target */
    ecl_job_settings_t settings;
@@ -84,7 +87,8 @@ ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
 
 /* Every range is done: what is in quarantine without a reason any more goes, and the job ends as done. */
 bool
-ecl_job_finish (ecl_world_t *world, const char *database, ecl_job_t *job, bson_error_t *error) ECL_MUST_CHECK;
+ecl_job_finish (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_job_t *job,
+                bson_error_t *error) ECL_MUST_CHECK;
 
 /* Ends it as failed. */
 bool

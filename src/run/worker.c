@@ -573,7 +573,7 @@ finish (worker_t *self, bson_error_t *error)
    if (!ecl_job_look (self->world, self->site->database, self->task->job, &job, &found, error)) {
       return false;
    }
-   if (found && ecl_job_is_live (job.state) && !ecl_job_finish (self->world, self->site->database, &job, error)) {
+   if (found && ecl_job_is_live (job.state) && !ecl_job_finish (self->world, self->site->database, self->task->chain, self->task->target, &job, error)) {
       return false;
    }
    look (self);

@@ -117,25 +117,39 @@ ecl_quarantine_count (const char *collection, bson_t *command)
 }
 
 static void
-append_stale (bson_t *query, const char *collection, int64_t before)
+append_stale (bson_t *query, const ecl_chain_t *chain, size_t target, bool down, int64_t before)
 {
-   bson_t when;
+   size_t first = down ? 0 : target + 1, last = down ? target : chain->n_steps + 1;
+   char text[ECL_VERSION_TEXT], buffer[16];
+   bson_t when, to, list;
+   const char *key;
 
-   BSON_APPEND_UTF8 (query, "collection", collection);
+   BSON_APPEND_UTF8 (query, "collection", chain->collection);
    BSON_APPEND_DOCUMENT_BEGIN (query, "when", &when);
    BSON_APPEND_DATE_TIME (&when, "$lt", before);
    bson_append_document_end (query, &when);
+   if (first == last) {
+      return;
+   }
+   BSON_APPEND_DOCUMENT_BEGIN (query, "to", &to);
+   BSON_APPEND_ARRAY_BEGIN (&to, "$nin", &list);
+   for (size_t i = first; i < last; i++) {
+      bson_uint32_to_string ((uint32_t) (i - first), &key, buffer, sizeof buffer);
+      BSON_APPEND_UTF8 (&list, key, ecl_version_text (chain->format, ecl_chain_version (chain, i), text));
+   }
+   bson_append_array_end (&to, &list);
+   bson_append_document_end (query, &to);
 }
 
 void
-ecl_quarantine_stale (const char *collection, int64_t before, bson_t *command)
+ecl_quarantine_stale (const ecl_chain_t *chain, size_t target, bool down, int64_t before, bson_t *command)
 {
    bson_t filter;
 
    bson_init (command);
    BSON_APPEND_UTF8 (command, "find", ECL_STORE_QUARANTINE);
    BSON_APPEND_DOCUMENT_BEGIN (command, "filter", &filter);
-   append_stale (&filter, collection, before);
+   append_stale (&filter, chain, target, down, before);
    bson_append_document_end (command, &filter);
    BSON_APPEND_INT32 (command, "limit", 1);
    BSON_APPEND_BOOL (command, "singleBatch", true);
@@ -143,19 +157,119 @@ ecl_quarantine_stale (const char *collection, int64_t before, bson_t *command)
 }
 
 void
-ecl_quarantine_forget (const char *collection, int64_t before, bson_t *command)
+ecl_quarantine_forget (const ecl_chain_t *chain, size_t target, bool down, int64_t before, bson_t *command)
 {
-   bson_t deletes, delete, query;
+   bson_t filter = BSON_INITIALIZER;
+
+   append_stale (&filter, chain, target, down, before);
+   ecl_quarantine_drop (&filter, command);
+   bson_destroy (&filter);
+}
+
+void
+ecl_quarantine_drop (const bson_t *filter, bson_t *command)
+{
+   bson_t deletes, delete;
 
    bson_init (command);
    BSON_APPEND_UTF8 (command, "delete", ECL_STORE_QUARANTINE);
    BSON_APPEND_ARRAY_BEGIN (command, "deletes", &deletes);
    BSON_APPEND_DOCUMENT_BEGIN (&deletes, "0", &delete);
-   BSON_APPEND_DOCUMENT_BEGIN (&delete, "q", &query);
-   append_stale (&query, collection, before);
-   bson_append_document_end (&delete, &query);
+   BSON_APPEND_DOCUMENT (&delete, "q", filter);
    BSON_APPEND_INT32 (&delete, "limit", 0);
    bson_append_document_end (&deletes, &delete);
    bson_append_array_end (command, &deletes);
    ecl_store_write_concern (command);
+}
+
+/* ---- what is asked about them ---- */
+
+void
+ecl_quarantine_filter (const char *collection, const bson_t *ids, bson_t *filter)
+{
+   bson_t key, list, one;
+   bson_iter_t iter;
+   char buffer[16];
+   const char *name;
+   uint32_t n = 0;
+
+   bson_init (filter);
+   if (collection) {
+      BSON_APPEND_UTF8 (filter, "collection", collection);
+   }
+   if (!ids || !bson_iter_init (&iter, ids)) {
+      return;
+   }
+   /* The record's whole _id, so that its index is used. */
+   BSON_APPEND_DOCUMENT_BEGIN (filter, "_id", &key);
+   BSON_APPEND_ARRAY_BEGIN (&key, "$in", &list);
+   while (bson_iter_next (&iter)) {
+      bson_uint32_to_string (n++, &name, buffer, sizeof buffer);
+      BSON_APPEND_DOCUMENT_BEGIN (&list, name, &one);
+      BSON_APPEND_UTF8 (&one, "collection", collection ? collection : "");
+      bson_append_iter (&one, "id", -1, &iter);
+      bson_append_document_end (&list, &one);
+   }
+   bson_append_array_end (&key, &list);
+   bson_append_document_end (filter, &key);
+}
+
+/* {name: {operator: path}} */
+static void
+append_accumulator (bson_t *group, const char *name, const char *operator, const char * path)
+{
+   bson_t child;
+
+   BSON_APPEND_DOCUMENT_BEGIN (group, name, &child);
+   BSON_APPEND_UTF8 (&child, operator, path);
+   bson_append_document_end (group, &child);
+}
+
+void
+ecl_quarantine_reasons (const bson_t *filter, bson_t *command)
+{
+   static const char *const keys[][2] = {{"collection", "$collection"}, {"to", "$to"},
+                                         {"code", "$error.code"},       {"file", "$error.file"},
+                                         {"line", "$error.line"},       {"column", "$error.column"}};
+   bson_t pipeline, stage, child, key;
+
+   bson_init (command);
+   BSON_APPEND_UTF8 (command, "aggregate", ECL_STORE_QUARANTINE);
+   BSON_APPEND_ARRAY_BEGIN (command, "pipeline", &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+   BSON_APPEND_DOCUMENT (&stage, "$match", filter);
+   bson_append_document_end (&pipeline, &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$sort", &child); /* which one is shown does not change from call to call */
+   BSON_APPEND_INT32 (&child, "_id", 1);
+   bson_append_document_end (&stage, &child);
+   bson_append_document_end (&pipeline, &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "2", &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$group", &child);
+   BSON_APPEND_DOCUMENT_BEGIN (&child, "_id", &key);
+   for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+      BSON_APPEND_UTF8 (&key, keys[i][0], keys[i][1]);
+   }
+   bson_append_document_end (&child, &key);
+   BSON_APPEND_DOCUMENT_BEGIN (&child, "n", &key);
+   BSON_APPEND_INT32 (&key, "$sum", 1);
+   bson_append_document_end (&child, &key);
+   append_accumulator (&child, "path", "$first", "$error.path");
+   append_accumulator (&child, "message", "$first", "$error.message");
+   append_accumulator (&child, "id", "$first", "$_id.id");
+   append_accumulator (&child, "first", "$min", "$when");
+   append_accumulator (&child, "last", "$max", "$when");
+   bson_append_document_end (&stage, &child);
+   bson_append_document_end (&pipeline, &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "3", &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$sort", &child);
+   BSON_APPEND_INT32 (&child, "n", -1);
+   BSON_APPEND_INT32 (&child, "_id", 1);
+   bson_append_document_end (&stage, &child);
+   bson_append_document_end (&pipeline, &stage);
+   bson_append_array_end (command, &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &child);
+   BSON_APPEND_INT32 (&child, "batchSize", 1000);
+   bson_append_document_end (command, &child);
+   ecl_store_read_concern (command);
 }

@@ -15,6 +15,7 @@
 #define ECL_STORE_STORE_H
 
 #include "bson/value.h"
+#include "project/project.h"
 
 #define ECL_STORE_QUARANTINE "eclose_quarantine"
 
@@ -66,12 +67,29 @@ void
 ecl_quarantine_count (const char *collection, bson_t *command);
 
 /* Finds one record of a collection from before a time of the server's: a pass that began then, and saw every document
- * that is not at its target, did not write it again. */
+ * that is not at its target, did not write it again. Records of a run that went further than this target (up or down) say
+ * nothing about it, and stay. */
 void
-ecl_quarantine_stale (const char *collection, int64_t before, bson_t *command);
+ecl_quarantine_stale (const ecl_chain_t *chain, size_t target, bool down, int64_t before, bson_t *command);
 
 /* Removes those records. */
 void
-ecl_quarantine_forget (const char *collection, int64_t before, bson_t *command);
+ecl_quarantine_forget (const ecl_chain_t *chain, size_t target, bool down, int64_t before, bson_t *command);
+
+/* ---- what `eclose quarantine` asks ---- */
+
+/* The filter for the records of a collection (NULL: of all), and where ids is given (an array), of these documents only.
+ * Initialises *filter. */
+void
+ecl_quarantine_filter (const char *collection, const bson_t *ids, bson_t *filter);
+
+/* An aggregate with a row per reason, the most frequent first: {_id: {collection, to, code, file, line, column}, n, path,
+ * message, id, first, last}; path, message and id are those of one of them. */
+void
+ecl_quarantine_reasons (const bson_t *filter, bson_t *command);
+
+/* Removes the records of a filter. */
+void
+ecl_quarantine_drop (const bson_t *filter, bson_t *command);
 
 #endif

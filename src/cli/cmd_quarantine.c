@@ -1,0 +1,453 @@
+/* eclose quarantine: documents that could not be carried over; why, trying again, forgetting them. */
+#include "cli/commands.h"
+#include "cli/remote.h"
+#include "cli/table.h"
+#include "run/insist.h"
+#include "run/retry.h"
+#include "run/scan.h"
+#include "upgrade/append.h"
+
+#define BATCH 200u
+
+/* Which records are meant. */
+typedef struct {
+   ecl_remote_t *remote;
+   const char *collection; /* NULL: all */
+   bson_t ids;             /* an array; each may be meant, where the text may be more than one value */
+   bool one;               /* --id was given */
+   bson_t filter;
+} choice_t;
+
+/* ---- --id ---- */
+
+static void
+add_id (bson_t *ids, const bson_value_t *value)
+{
+   char buffer[16];
+   const char *key;
+
+   bson_uint32_to_string (bson_count_keys (ids), &key, buffer, sizeof buffer);
+   bson_append_value (ids, key, -1, value);
+}
+
+/* Extended JSON; what is none is a string; 24 hex digits may be an ObjectId as well. */
+static void
+parse_id (const char *text, bson_t *ids)
+{
+   char *wrapped = bson_strdup_printf ("{\"id\": %s}", text);
+   bson_value_t value = {.value_type = BSON_TYPE_UTF8};
+   bson_t *parsed = bson_new_from_json ((const uint8_t *) wrapped, -1, NULL);
+   bson_iter_t iter;
+
+   bson_init (ids);
+   if (parsed && bson_count_keys (parsed) == 1 && bson_iter_init_find (&iter, parsed, "id")) {
+      add_id (ids, bson_iter_value (&iter));
+   }
+   if (bson_oid_is_valid (text, strlen (text))) {
+      value.value_type = BSON_TYPE_OID;
+      bson_oid_init_from_string (&value.value.v_oid, text);
+      add_id (ids, &value);
+   }
+   if (!parsed || bson_oid_is_valid (text, strlen (text))) {
+      value.value_type = BSON_TYPE_UTF8;
+      value.value.v_utf8.str = (char *) (uintptr_t) text;
+      value.value.v_utf8.len = (uint32_t) strlen (text);
+      add_id (ids, &value);
+   }
+   bson_destroy (parsed);
+   bson_free (wrapped);
+}
+
+/* ---- list ---- */
+
+static const char *
+text_of (const ecl_value_t *row, const char *name, ecl_arena_t *arena)
+{
+   ecl_value_t value = ecl_document_get (row, name, strlen (name));
+
+   if (ecl_is_nullish (&value)) {
+      return "";
+   }
+   return ecl_is_string (&value) ? ecl_arena_strndup (arena, value.u.str, value.len) : ecl_value_text (arena, &value);
+}
+
+static void
+print_reason (const ecl_cli_t *cli, const ecl_value_t *row)
+{
+   ecl_value_t key = ecl_document_get (row, "_id", 3), n = ecl_document_get (row, "n", 1), last;
+   const char *path, *file;
+   ecl_arena_t arena;
+   char count[32], at[32];
+
+   if (cli->json) {
+      bson_t line;
+
+      if (bson_init_static (&line, row->u.raw, row->len)) {
+         ecl_cli_json (&line);
+      }
+      return;
+   }
+   ecl_arena_init (&arena);
+   last = ecl_document_get (row, "last", 4);
+   path = text_of (row, "path", &arena);
+   file = text_of (&key, "file", &arena);
+   printf ("%s%s%s to %s: %s document%s, code %s, last %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD),
+           text_of (&key, "collection", &arena), ecl_cli_colour (cli, ECL_CLI_PLAIN), text_of (&key, "to", &arena),
+           ecl_progress_count ((uint64_t) n.u.i64, count), n.u.i64 == 1 ? "" : "s", text_of (&key, "code", &arena),
+           ecl_cli_time (last.type == BSON_TYPE_DATE_TIME ? last.u.i64 : 0, at));
+   if (*file) {
+      printf ("  %s:%s:%s%s%s\n", file, text_of (&key, "line", &arena), text_of (&key, "column", &arena),
+              *path ? ": " : "", path);
+   } else if (*path) {
+      printf ("  %s\n", path);
+   }
+   printf ("  %s\n  for example _id %s\n", text_of (row, "message", &arena), text_of (row, "id", &arena));
+   ecl_arena_cleanup (&arena);
+}
+
+static ecl_exit_t
+list (choice_t *choice)
+{
+   ecl_remote_t *remote = choice->remote;
+   bson_iter_t iter, batch;
+   ecl_exit_t status = ECL_EXIT_FAILED;
+   bson_t command, reply;
+   bson_error_t error;
+   int64_t n = 0;
+
+   ecl_quarantine_reasons (&choice->filter, &command);
+   if (!ecl_world_call (remote->world, remote->database, &command, &reply, &error)) {
+      ecl_cli_fail (remote->cli, "%s", error.message);
+      goto done;
+   }
+   if (bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch", &batch) &&
+       bson_iter_recurse (&batch, &iter)) {
+      while (bson_iter_next (&iter)) {
+         const uint8_t *data;
+         ecl_value_t row;
+         uint32_t len;
+
+         bson_iter_document (&iter, &len, &data);
+         row = ecl_raw_document (data, len);
+         print_reason (remote->cli, &row);
+         n++;
+      }
+   }
+   if (!n && !remote->cli->json) {
+      printf ("nothing is in quarantine\n");
+   }
+   status = ECL_EXIT_OK;
+
+done:
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   return status;
+}
+
+/* ---- show ---- */
+
+/* The document of a record as it is now; *document is missing where it is gone. In the arena. */
+static bool
+read_document (ecl_remote_t *remote, const char *collection, const ecl_value_t *id, ecl_arena_t *arena,
+               ecl_value_t *document, bson_error_t *error)
+{
+   bson_t filter = BSON_INITIALIZER;
+   const ecl_value_t *item;
+   ecl_scan_t scan;
+   bool good;
+
+   *document = ecl_missing ();
+   ecl_append_value (&filter, "_id", id);
+   ecl_scan_init (&scan);
+   ecl_scan_start (&scan, &filter, true);
+   good = ecl_scan_next (&scan, remote->world, remote->database, collection, 1, &item, error);
+   if (good && item) {
+      *document = ecl_value_copy (arena, item);
+   }
+   ecl_scan_cleanup (&scan);
+   bson_destroy (&filter);
+   return good;
+}
+
+static void
+print_record (const ecl_cli_t *cli, const ecl_value_t *record, const ecl_value_t *document, ecl_arena_t *arena)
+{
+   static const char *const names[] = {"collection", "version", "to", "when"};
+   static const char *const errors[] = {"code", "message", "path", "file", "line", "column"};
+   ecl_value_t key = ecl_document_get (record, "_id", 3), error = ecl_document_get (record, "error", 5), value;
+
+   if (cli->json) {
+      bson_t line;
+
+      bson_init (&line);
+      value = ecl_document_get (&key, "id", 2);
+      ecl_append_value (&line, "id", &value);
+      for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+         value = ecl_document_get (record, names[i], strlen (names[i]));
+         if (!ecl_is_missing (&value)) {
+            ecl_append_value (&line, names[i], &value);
+         }
+      }
+      ecl_append_value (&line, "error", &error);
+      if (ecl_is_missing (document)) {
+         BSON_APPEND_NULL (&line, "document");
+      } else {
+         ecl_append_value (&line, "document", document);
+      }
+      ecl_cli_json (&line);
+      bson_destroy (&line);
+      return;
+   }
+   printf ("_id:        %s\n", text_of (&key, "id", arena));
+   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+      char at[32];
+
+      value = ecl_document_get (record, names[i], strlen (names[i]));
+      printf ("%-11s %s\n", ecl_arena_printf (arena, "%s:", names[i]),
+              value.type == BSON_TYPE_DATE_TIME ? ecl_cli_time (value.u.i64, at) : text_of (record, names[i], arena));
+   }
+   for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+      const char *text = text_of (&error, errors[i], arena);
+
+      if (*text && strcmp (text, "0") != 0) {
+         printf ("%-11s %s\n", ecl_arena_printf (arena, "%s:", errors[i]), text);
+      }
+   }
+   if (ecl_is_missing (document)) {
+      printf ("it is gone: nobody needs this record any more\n");
+      return;
+   }
+   printf ("as it is now:\n");
+   bson_t line;
+
+   if (bson_init_static (&line, document->u.raw, document->len)) {
+      ecl_cli_json (&line);
+   }
+}
+
+/* Each record of the filter. False where reading them failed or one of them did. */
+static bool
+each_record (choice_t *choice, bool (*visit) (void *context, const ecl_value_t *record, bson_error_t *error),
+             void *context, int64_t *n, bson_error_t *error)
+{
+   const ecl_value_t *record;
+   ecl_scan_t scan;
+   bool good;
+
+   *n = 0;
+   ecl_scan_init (&scan);
+   ecl_scan_start (&scan, &choice->filter, true);
+   while ((good = ecl_scan_next (&scan, choice->remote->world, choice->remote->database, ECL_STORE_QUARANTINE, BATCH,
+                                 &record, error)) &&
+          record) {
+      ++*n;
+      if (!visit (context, record, error)) {
+         good = false;
+         break;
+      }
+   }
+   ecl_scan_cleanup (&scan);
+   return good;
+}
+
+static bool
+show_record (void *context, const ecl_value_t *record, bson_error_t *error)
+{
+   choice_t *choice = context;
+   ecl_value_t key = ecl_document_get (record, "_id", 3), id = ecl_document_get (&key, "id", 2), document;
+   ecl_arena_t arena;
+   bool good;
+
+   ecl_arena_init (&arena);
+   good = read_document (choice->remote, choice->collection, &id, &arena, &document, error);
+   if (good) {
+      print_record (choice->remote->cli, record, &document, &arena);
+   }
+   ecl_arena_cleanup (&arena);
+   return good;
+}
+
+static ecl_exit_t
+show (choice_t *choice)
+{
+   bson_error_t error;
+   int64_t n;
+
+   if (!each_record (choice, show_record, choice, &n, &error)) {
+      return ecl_cli_fail (choice->remote->cli, "%s", error.message);
+   }
+   return n ? ECL_EXIT_OK
+            : ecl_cli_fail (choice->remote->cli, "%s: this document is not in quarantine", choice->collection);
+}
+
+/* ---- drop ---- */
+
+static ecl_exit_t
+drop (choice_t *choice)
+{
+   ecl_remote_t *remote = choice->remote;
+   bson_t command, reply;
+   bson_error_t error;
+   int64_t n = 0;
+   bson_iter_t iter;
+   bool good;
+
+   ecl_quarantine_drop (&choice->filter, &command);
+   good = ecl_insist (remote->world, remote->database, &command,
+                      remote->world->now (remote->world) + ECL_WORLD_TIMEOUT, NULL, &reply, &error) == ECL_REPLY_OK;
+   if (good && bson_iter_init_find (&iter, &reply, "n") && BSON_ITER_HOLDS_NUMBER (&iter)) {
+      n = bson_iter_as_int64 (&iter);
+   }
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   if (!good) {
+      return ecl_cli_fail (remote->cli, "%s", error.message);
+   }
+   if (remote->cli->json) {
+      bson_t line = BSON_INITIALIZER;
+
+      BSON_APPEND_INT64 (&line, "dropped", n);
+      ecl_cli_json (&line);
+      bson_destroy (&line);
+   } else {
+      printf ("%" PRId64 " record%s dropped; the documents are as they were\n", n, n == 1 ? "" : "s");
+   }
+   return ECL_EXIT_OK;
+}
+
+/* ---- retry ---- */
+
+typedef struct {
+   ecl_remote_t *remote;
+   ecl_retry_t *retry;
+   int64_t done, gone, left;
+} retry_t;
+
+static bool
+retry_record (void *context, const ecl_value_t *record, bson_error_t *error)
+{
+   retry_t *self = context;
+   ecl_world_t *world = self->remote->world;
+
+   if (world->cancelled (world)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for");
+   }
+   switch (ecl_retry_record (self->retry, record, error)) {
+   case ECL_RETRY_DONE:
+      self->done++;
+      return true;
+   case ECL_RETRY_GONE:
+      self->gone++;
+      return true;
+   case ECL_RETRY_LEFT:
+      if (error->code) {
+         ecl_cli_note (self->remote->cli, "%s", error->message);
+      }
+      self->left++;
+      return true;
+   default:
+      return false;
+   }
+}
+
+static ecl_exit_t
+retry (choice_t *choice)
+{
+   ecl_remote_t *remote = choice->remote;
+   const ecl_cli_t *cli = remote->cli;
+   ecl_site_t site = ecl_remote_site (remote);
+   retry_t self = {.remote = remote};
+   bson_error_t error;
+   int64_t n;
+   bool good;
+
+   self.retry = ecl_retry_new (&site);
+   good = each_record (choice, retry_record, &self, &n, &error);
+   ecl_retry_destroy (self.retry);
+   if (cli->json) {
+      bson_t line = BSON_INITIALIZER;
+
+      BSON_APPEND_INT64 (&line, "carried", self.done);
+      BSON_APPEND_INT64 (&line, "gone", self.gone);
+      BSON_APPEND_INT64 (&line, "left", self.left);
+      ecl_cli_json (&line);
+      bson_destroy (&line);
+   } else if (!n && good) {
+      printf ("nothing is in quarantine\n");
+   } else {
+      printf ("%" PRId64 " carried over, %" PRId64 " gone meanwhile, %" PRId64 " still in quarantine\n", self.done,
+              self.gone, self.left);
+   }
+   if (!good) {
+      return ecl_cli_fail (cli, "%s", error.message);
+   }
+   return self.left ? ECL_EXIT_FOUND : ECL_EXIT_OK;
+}
+
+/* ---- the command ---- */
+
+static const struct {
+   const char *name;
+   ecl_exit_t (*run) (choice_t *choice);
+   bool needs_collection, needs_id;
+} actions[] = {
+   {"list", list, false, false},
+   {"show", show, true, true},
+   {"retry", retry, false, false},
+   {"drop", drop, true, false},
+};
+
+static ecl_exit_t
+run (ecl_cli_t *cli)
+{
+   ecl_exit_t status = ECL_EXIT_FAILED;
+   ecl_remote_t remote = {0};
+   const char *id = ecl_cli_option (cli, "id");
+   choice_t choice = {.remote = &remote, .collection = cli->n_args > 1 ? cli->args[1] : NULL, .one = id != NULL};
+   size_t i;
+
+   for (i = 0; i < sizeof actions / sizeof actions[0]; i++) {
+      if (strcmp (actions[i].name, cli->args[0]) == 0) {
+         break;
+      }
+   }
+   if (i == sizeof actions / sizeof actions[0]) {
+      return ecl_cli_usage (cli, "expected list, show, retry or drop, not \"%s\"", cli->args[0]);
+   }
+   if (!choice.collection && (actions[i].needs_collection || id)) {
+      return ecl_cli_usage (cli, "say of which COLLECTION");
+   }
+   if (actions[i].needs_id && !id) {
+      return ecl_cli_usage (cli, "say which document, with --id");
+   }
+   parse_id (id ? id : "null", &choice.ids);
+   ecl_quarantine_filter (choice.collection, id ? &choice.ids : NULL, &choice.filter);
+   if (ecl_remote_open (&remote, cli)) {
+      status = actions[i].run (&choice);
+   }
+   ecl_remote_close (&remote);
+   bson_destroy (&choice.filter);
+   bson_destroy (&choice.ids);
+   return status;
+}
+
+static const ecl_option_t options[] = {
+   {"id", 0, "ID", "one document: its _id as Extended JSON; what is none is a string"},
+   {NULL},
+};
+
+const ecl_command_t ecl_cmd_quarantine = {
+   .name = "quarantine",
+   .arguments = "list|show|retry|drop [COLLECTION]",
+   .summary = "documents that could not be carried over: why, again, forget",
+   .about = "list   the reasons, each with the number of documents and one of them\n"
+            "show   one document: why it is here, and how it is now\n"
+            "retry  carries them over again, each to the version it was on its way to: what\n"
+            "       succeeds leaves; ends with status 5 where some stay\n"
+            "drop   removes the records; the documents are left as they are",
+   .options = options,
+   .min_args = 1,
+   .max_args = 2,
+   .flags = ECL_COMMAND_PROJECT | ECL_COMMAND_SERVER | ECL_COMMAND_FORMAT,
+   .run = run,
+};

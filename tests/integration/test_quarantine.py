@@ -1,0 +1,123 @@
+"""Documents that could not be carried over: what is said of them, trying again, forgetting them."""
+
+import json
+
+import pytest
+from bson import ObjectId
+
+from test_backfill import MODES, project, up
+
+STEP = 'up:\n  - $set: {size: {$toInt: $size}}\ndown:\n  - $set: {size: {$toString: $size}}\n'
+
+
+def quarantine(eclose, *args, rc=0):
+    done = eclose('quarantine', *args, '--format', 'json', rc=rc)
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def bad_things(eclose, db, mode='client'):
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'size': str(i)} for i in range(20)])
+    db.things.insert_many([{'_id': f'bad{i}', 'size': 'large'} for i in range(3)])
+    db.things.insert_one({'_id': ObjectId('507f1f77bcf86cd799439011'), 'size': {}})
+    assert up(eclose, 'things', mode, rc=5)['quarantined'] == 4
+
+
+@MODES
+def test_list_groups_reasons(eclose, db, mode):
+    bad_things(eclose, db, mode)
+    reasons = quarantine(eclose, 'list')
+    assert sum(r['n'] for r in reasons) == 4
+    assert reasons == sorted(reasons, key=lambda r: -r['n'])
+    for r in reasons:
+        assert r['_id']['collection'] == 'things' and r['_id']['to'] == '2'
+        assert r['_id']['file'].endswith('0002_step.yaml') and r['_id']['line'] == 4
+        assert r['message'] and r['path']
+    text = eclose('quarantine', 'list', 'things', rc=0).out
+    assert '0002_step.yaml:4:' in text and 'things to 2: ' in text and 'for example _id' in text
+    assert quarantine(eclose, 'list', 'others') == []
+    assert 'nothing is in quarantine' in eclose('quarantine', 'list', 'others', rc=0).out
+    # The version of those without one is there, too.
+    assert [r['version'] for r in db.eclose_quarantine.find()] == [1] * 4
+
+
+def test_show_one(eclose, db):
+    bad_things(eclose, db)
+    shown, = quarantine(eclose, 'show', 'things', '--id', 'bad1')
+    assert shown['id'] == 'bad1' and shown['version'] == 1 and shown['to'] == '2'
+    assert shown['document'] == {'_id': 'bad1', 'size': 'large'}
+    assert shown['error']['message']
+    for text in ('507f1f77bcf86cd799439011', '{"$oid": "507f1f77bcf86cd799439011"}'):
+        shown, = quarantine(eclose, 'show', 'things', '--id', text)
+        assert shown['document']['size'] == {}
+    assert 'size' in eclose('quarantine', 'show', 'things', '--id', '"bad1"', rc=0).out
+    assert 'not in quarantine' in eclose('quarantine', 'show', 'things', '--id', '7', rc=1).err
+    db.things.delete_one({'_id': 'bad1'})
+    assert quarantine(eclose, 'show', 'things', '--id', 'bad1')[0]['document'] is None
+    assert 'it is gone' in eclose('quarantine', 'show', 'things', '--id', 'bad1', rc=0).out
+
+
+def test_retry(eclose, db):
+    bad_things(eclose, db)
+    when = db.eclose_quarantine.find_one({'_id.id': 'bad0'})['when']
+    assert quarantine(eclose, 'retry', rc=5) == [{'carried': 0, 'gone': 0, 'left': 4}]
+    assert db.eclose_quarantine.find_one({'_id.id': 'bad0'})['when'] > when
+    db.things.update_one({'_id': 'bad0'}, {'$set': {'size': '7'}})
+    db.things.delete_one({'_id': 'bad1'})
+    assert quarantine(eclose, 'retry', 'things', '--id', 'bad0') == [{'carried': 1, 'gone': 0, 'left': 0}]
+    assert db.things.find_one({'_id': 'bad0'}) == {'_id': 'bad0', 'size': 7, 'schema_version': 2}
+    assert quarantine(eclose, 'retry', 'things', rc=5) == [{'carried': 0, 'gone': 1, 'left': 2}]
+    assert {r['_id']['id'] for r in db.eclose_quarantine.find()} == {'bad2', ObjectId('507f1f77bcf86cd799439011')}
+    # Another document that is not at the target is none of its business.
+    db.things.insert_one({'_id': 'new', 'size': '1'})
+    # The application carried it itself.
+    db.things.update_one({'_id': 'bad2'}, {'$set': {'size': 2, 'schema_version': 2}})
+    db.things.delete_one({'_id': ObjectId('507f1f77bcf86cd799439011')})
+    assert quarantine(eclose, 'retry') == [{'carried': 1, 'gone': 1, 'left': 0}]
+    assert 'schema_version' not in db.things.find_one({'_id': 'new'})
+    assert 'nothing is in quarantine' in eclose('quarantine', 'retry', rc=0).out
+
+
+def test_retry_of_what_could_not_go_down(eclose, db):
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': 'a', 'size': 1, 'schema_version': 2}, {'_id': 'b', 'size': {}, 'schema_version': 2}])
+    eclose('down', 'things', '--to', '1', rc=5)
+    db.things.update_one({'_id': 'b'}, {'$set': {'size': 5}})
+    assert quarantine(eclose, 'retry') == [{'carried': 1, 'gone': 0, 'left': 0}]
+    assert db.things.find_one({'_id': 'b'}) == {'_id': 'b', 'size': '5', 'schema_version': 1}
+
+
+def test_retry_without_a_way(eclose, db):
+    bad_things(eclose, db)
+    db.eclose_quarantine.update_many({}, {'$set': {'to': '7'}})
+    done = eclose('quarantine', 'retry', rc=5)
+    assert '7' in done.err
+    assert '4 still in quarantine' in done.out
+
+
+def test_drop(eclose, db):
+    bad_things(eclose, db)
+    assert quarantine(eclose, 'drop', 'things', '--id', 'bad1') == [{'dropped': 1}]
+    assert quarantine(eclose, 'drop', 'others') == [{'dropped': 0}]
+    assert quarantine(eclose, 'drop', 'things') == [{'dropped': 3}]
+    assert db.eclose_quarantine.count_documents({}) == 0
+    assert db.things.count_documents({'size': 'large'}) == 3
+
+
+def test_a_shorter_way_does_not_forget_what_failed_further_on(eclose, db):
+    project(eclose, 'things', ['up:\n  - $set: {a: 1}\n', 'up:\n  - $set: {size: {$toInt: $size}}\n'])
+    db.things.insert_many([{'_id': i, 'size': '1'} for i in range(5)])
+    db.things.insert_one({'_id': 'bad', 'size': 'x'})
+    assert up(eclose, 'things', 'client', rc=5)['quarantined'] == 1
+    eclose('up', 'things', '--to', '2', rc=0)
+    assert db.eclose_quarantine.count_documents({'to': '3'}) == 1
+    assert db.things.find_one({'_id': 'bad'})['schema_version'] == 2
+    db.things.update_one({'_id': 'bad'}, {'$set': {'size': '3'}})
+    assert up(eclose, 'things', 'client')['quarantined'] == 0
+    assert db.eclose_quarantine.count_documents({}) == 0
+
+
+@pytest.mark.parametrize('args', [['list', '--id', 'x'], ['show', 'things'], ['drop'], ['forget']])
+def test_wrong_usage(eclose, args):
+    project(eclose, 'things', [STEP])
+    eclose('quarantine', *args, rc=2)
