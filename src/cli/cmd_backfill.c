@@ -7,6 +7,9 @@
 
 #include <inttypes.h>
 
+/* How many times the calm time a write may take where nobody says. `up`, which somebody waits for, does not look at it. */
+#define LATENCY 2.0
+
 /* Jobs that status lists. */
 #define LISTED 20
 
@@ -84,6 +87,9 @@ carry (call_t *call, bool only_join)
       return ECL_EXIT_USAGE;
    }
    remote->effort.only_join = only_join;
+   if (!(remote->effort.set & ECL_SET_MAX_LATENCY)) {
+      remote->effort.settings.max_latency = LATENCY; /* of a new job; one that is joined keeps its own */
+   }
    /* Before the first document that an older program has to read. */
    if (!only_join && !ecl_publish (remote->world, remote->database, remote->project, NULL, &error)) {
       return ecl_cli_fail (call->cli, "%s", error.message);

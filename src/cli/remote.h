@@ -59,7 +59,7 @@ ecl_remote_target (const ecl_cli_t *cli, const ecl_chain_t *chain, size_t *targe
 #define ECL_REMOTE_SETTINGS                                                                                            \
    {"max-rate", 0, "RATE", "documents (1000) or bytes (5MB) per second, all workers together; none"},                  \
       {"batch-time", 0, "MS", "what a batch may take; 50"},                                                            \
-      {"max-latency", 0, "TIMES", "of its own writes, against what they take when all is calm; 2"},                    \
+      {"max-latency", 0, "TIMES", "of its own writes, against what they take when all is calm"},                    \
       {"max-lag", 0, "SECONDS", "of the secondaries; 10"},                                                             \
       {"min-window", 0, "MINUTES", "that the oplog has to reach back; 120"}
 

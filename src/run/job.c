@@ -208,7 +208,7 @@ void
 ecl_job_throttle (const ecl_job_settings_t *settings, ecl_throttle_settings_t *out)
 {
    *out = (ecl_throttle_settings_t){.batch_time = settings->batch_time,
-                                    .max_latency = settings->max_latency,
+                                    .max_latency = settings->max_latency > 0 ? settings->max_latency : -1,
                                     .max_lag = settings->max_lag,
                                     .min_window = settings->min_window,
                                     .max_documents = settings->max_documents,

@@ -51,7 +51,7 @@ ecl_job_is_live (ecl_job_state_t state)
 /* Of the throttle; 0: the default, negative: not looked at. */
 typedef struct {
    int64_t batch_time, max_lag, min_window; /* ms */
-   double max_latency;                      /* times the calm time */
+   double max_latency;                      /* times the calm time; 0: not looked at */
    double max_documents, max_bytes;         /* per second, all workers together; 0: no limit */
 } ecl_job_settings_t;
 
