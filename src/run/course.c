@@ -75,8 +75,9 @@ ecl_course_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target
 uint32_t
 ecl_carry_workers (ecl_mode_t mode)
 {
-   /* The server computes: two keep it from waiting for us. Here reading, computing and writing overlap. */
-   return mode == ECL_MODE_PUSHDOWN ? 2 : 4;
+   /* The server computes: two keep it from waiting for us. Guarded statements of several workers stood in each other's way
+    * on the servers that this was measured on. */
+   return mode == ECL_MODE_PUSHDOWN ? 2 : 1;
 }
 
 typedef struct {
