@@ -159,6 +159,8 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    ecl_job_start_t options = {.world = site->world,
                               .database = DATABASE,
                               .collection = "things",
+                              .chain = chain,
+                              .target = chain->n_steps,
                               .to = "2",
                               .mode = mode == ECL_MODE_CLIENT ? "client" : "pushdown",
                               .why = "",
