@@ -33,6 +33,16 @@ print (const ecl_cli_t *cli, bool found, const ecl_lease_t *lease)
    bson_destroy (&line);
 }
 
+/* Not one that takes it: one that looks, with the times of those who do. */
+static void
+init_holder (ecl_holder_t *holder, const ecl_remote_t *remote)
+{
+   ecl_holder_options_t options = {
+      .database = remote->database, .time = remote->lease_time, .skew = remote->lease_skew, .who = remote->who};
+
+   ecl_holder_init (holder, &options);
+}
+
 static ecl_exit_t
 run_lock (ecl_cli_t *cli)
 {
@@ -44,7 +54,7 @@ run_lock (ecl_cli_t *cli)
    bool found;
 
    if (ecl_remote_open (&remote, cli)) {
-      ecl_holder_init (&holder, &(ecl_holder_options_t){.database = remote.database, .skew = -1});
+      init_holder (&holder, &remote);
       if (ecl_holder_look (&holder, remote.world, &found, &lease, &error)) {
          print (cli, found, &lease);
          status = ECL_EXIT_OK;
@@ -72,7 +82,7 @@ run_unlock (ecl_cli_t *cli)
       return ecl_cli_usage (cli, "this takes the lease from whoever holds it: say --force if that is meant");
    }
    if (ecl_remote_open (&remote, cli)) {
-      ecl_holder_init (&holder, &(ecl_holder_options_t){.database = remote.database, .skew = -1});
+      init_holder (&holder, &remote);
       if (!ecl_holder_break (&holder, remote.world, &broken, &was, &error)) {
          ecl_cli_fail (cli, "%s", error.message);
       } else if (broken) {

@@ -2,6 +2,7 @@
 #include "cli/remote.h"
 
 #include "mongo/world.h"
+#include "run/holder.h"
 #include "run/throttle.h"
 
 #include <pwd.h>
@@ -60,27 +61,6 @@ disconnect (void *context, ecl_world_t *world)
    ecl_mongo_world_destroy (world);
 }
 
-static int64_t
-time_setting (const char *name, int64_t otherwise)
-{
-   const char *text = getenv (name);
-   char *end;
-   long long value;
-
-   if (!text || !*text) {
-      return otherwise;
-   }
-   value = strtoll (text, &end, 10);
-   return *end || value < 0 || value > 3600000 ? otherwise : value;
-}
-
-void
-ecl_remote_lease (int64_t *time, int64_t *skew)
-{
-   *time = time_setting ("ECLOSE_LEASE_TIME", 0);
-   *skew = time_setting ("ECLOSE_MAX_CLOCK_SKEW", -1);
-}
-
 bool
 ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
 {
@@ -98,6 +78,11 @@ ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
                            .pid = getpid (),
                            .place = *self->place ? self->place : NULL};
    self->project = project;
+   if (!ecl_holder_times (getenv ("ECLOSE_LEASE_TIME"), getenv ("ECLOSE_MAX_CLOCK_SKEW"), &self->lease_time,
+                          &self->lease_skew, &error)) {
+      ecl_cli_fail (cli, "%s", error.message);
+      return false;
+   }
    uri = ecl_project_uri (self->project);
    if (!uri) {
       ecl_cli_fail (cli, "no server: give --uri, ECLOSE_URI or MONGODB_URI, or `uri` in eclose.yaml");
@@ -189,9 +174,10 @@ ecl_remote_site (const ecl_remote_t *self)
                       .upgrades = self->upgrades,
                       .database = self->database,
                       .server = self->server,
-                      .who = self->who};
+                      .who = self->who,
+                      .lease_time = self->lease_time,
+                      .lease_skew = self->lease_skew};
 
-   ecl_remote_lease (&site.lease_time, &site.lease_skew);
    return site;
 }
 

@@ -23,6 +23,7 @@ typedef struct {
    ecl_connector_t connector;
    ecl_effort_t effort;     /* for collections, as options say */
    bool paused;             /* it was said */
+   int64_t lease_time, lease_skew; /* as in holder.h */
 } ecl_remote_t;
 
 /* Loads the project and connects. False after a message. From here on the first SIGINT or SIGTERM asks the run to end;
@@ -77,11 +78,6 @@ ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carr
 
 ecl_exit_t
 ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error);
-
-/* Times of leases in milliseconds, from ECLOSE_LEASE_TIME and ECLOSE_MAX_CLOCK_SKEW: 0 and negative where they say
- * nothing. */
-void
-ecl_remote_lease (int64_t *time, int64_t *skew);
 
 /* Carries a collection out, with self->effort: progress on standard error, the result on standard output. */
 ecl_exit_t

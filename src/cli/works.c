@@ -145,7 +145,8 @@ ecl_works_init (ecl_works_t *self, ecl_remote_t *remote)
                                                 .failed = on_failed}};
 
    memset (self, 0, sizeof *self);
-   ecl_remote_lease (&options.time, &options.skew);
+   options.time = remote->lease_time;
+   options.skew = remote->lease_skew;
    self->remote = remote;
    self->terminal = isatty (STDERR_FILENO) != 0;
    ecl_runner_init (&self->runner, &options);

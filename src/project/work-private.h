@@ -44,6 +44,12 @@ typedef struct {
 #define ecl_work_error(reader, where, ...)                                                                             \
    ((reader)->ok = ecl_project_error ((reader)->text, (reader)->diags, ECL_ERROR_INVALID, (where), __VA_ARGS__))
 
+/* ---- work_lint.c ---- */
+
+/* A foreach with a transaction for each row: that a row which is done is not done again. */
+void
+ecl_work_lint_rows (ecl_work_reader_t *reader, const ecl_act_t *act);
+
 /* ---- work_args.c ---- */
 
 /* Of the project's arena. */

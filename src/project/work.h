@@ -80,7 +80,8 @@ typedef enum {
    X (MIN, "min")                                                                                                      \
    X (MAX, "max")                                                                                                      \
    X (MESSAGE, "message")                                                                                              \
-   X (SECONDS, "seconds")
+   X (SECONDS, "seconds")                                                                                              \
+   X (TRANSACTION, "transaction")
 
 typedef enum {
 #define X(name, text) ECL_ARG_##name,

@@ -137,4 +137,7 @@ ecl_work_read_foreach (ecl_work_reader_t *reader, ecl_act_t *act, const ecl_fiel
    check_names (reader, body, false);
    ecl_work_read_acts (reader, body, &act->acts, &act->n_acts);
    reader->foreach = outer;
+   if (reader->ok && ecl_act_flag (act, ECL_ARG_TRANSACTION)) {
+      ecl_work_lint_rows (reader, act);
+   }
 }

@@ -376,9 +376,84 @@ lint_transaction (ecl_work_reader_t *reader, const ecl_act_t *act)
    }
 }
 
+/* ---- a transaction for each row ---- */
+
+/* Whether the statement takes the row out of the query of the foreach: it is on the row's document, and deletes it or
+ * changes what the query's filter names. */
+static bool
+takes_row_away (const ecl_act_t *foreach, const ecl_act_t *act)
+{
+   const ecl_value_t *from = ecl_act_arg (foreach, ECL_ARG_FIND), *on = ecl_act_arg (act, ECL_ARG_COLLECTION);
+   const ecl_value_t *filter = ecl_act_arg (act, ECL_ARG_FILTER), *rows = ecl_act_arg (foreach, ECL_ARG_FILTER);
+   const ecl_value_t *update = ecl_act_arg (act, ECL_ARG_UPDATE);
+   const ecl_let_t *let;
+   ecl_value_t id;
+
+   if (act->kind == ECL_ACT_BULK_WRITE) {
+      for (size_t i = 0; i < act->n_acts; i++) {
+         if (takes_row_away (foreach, &act->acts[i])) {
+            return true;
+         }
+      }
+      return false;
+   }
+   if (!act->args[ECL_ARG_FILTER].key || !ecl_is_document (filter) || !ecl_is_string (on) || on->len != from->len ||
+       memcmp (on->u.str, from->u.str, on->len) != 0) {
+      return false;
+   }
+   id = ecl_document_get (filter, "_id", 3);
+   if (!ecl_work_is_let (foreach, &id, &let) || !ecl_is_string (&let->spec.value) || let->spec.value.len != 4 ||
+       memcmp (let->spec.value.u.str, "$_id", 4) != 0) {
+      return false;
+   }
+   switch (act->kind) {
+   case ECL_ACT_DELETE_ONE:
+   case ECL_ACT_DELETE_MANY:
+      return true;
+   case ECL_ACT_UPDATE_ONE:
+   case ECL_ACT_UPDATE_MANY:
+      return foreach->args[ECL_ARG_FILTER].key && ecl_is_document (rows) &&
+             (ecl_is_document (update) || ecl_is_array (update)) && changes_what_it_filters (rows, update);
+   default:
+      return false;
+   }
+}
+
+void
+ecl_work_lint_rows (ecl_work_reader_t *reader, const ecl_act_t *act)
+{
+   const ecl_field_t *projection = &act->args[ECL_ARG_PROJECTION];
+   const uint8_t *at = ecl_at (&act->args[ECL_ARG_TRANSACTION]);
+   ecl_value_t id = projection->key ? ecl_document_get (&projection->value, "_id", 3) : ecl_missing ();
+
+   if (!act->args[ECL_ARG_FIND].key) {
+      ecl_work_error (reader, at,
+                      "a transaction for each row needs find: the row is looked at again in its transaction");
+      return;
+   }
+   if (id.type != ECL_MISSING && !ecl_truthy (&id)) {
+      ecl_work_error (reader, at, "a transaction for each row needs the rows' _id, which the projection leaves out");
+      return;
+   }
+   for (size_t i = 0; i < act->n_acts; i++) {
+      if (takes_row_away (act, &act->acts[i])) {
+         return;
+      }
+   }
+   if (!act->repeatable) {
+      ecl_work_error (reader, at,
+                      "nothing in do takes the row out of the query, so after a crash it would be done again: let an "
+                      "updateOne with {_id: …} of the row change what the filter names, or delete the row, or say "
+                      "`repeatable: because …`");
+   }
+}
+
 void
 ecl_work_lint (ecl_work_reader_t *reader, const ecl_act_t *act)
 {
+   if (reader->foreach && ecl_act_flag (reader->foreach, ECL_ARG_TRANSACTION)) {
+      return; /* all of `do` takes effect once: see ecl_work_lint_rows */
+   }
    if (reader->transaction) {
       lint_transaction (reader, act);
    } else if (!act->repeatable) {

@@ -3,6 +3,9 @@
 
 #include "run/insist.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 /* How often one that waits asks. */
 /* MongoDB's code for a statement that took longer than it was given. */
 enum { TIME_LIMIT = 50 };
@@ -16,6 +19,39 @@ enum { TIME_LIMIT = 50 };
 
 /* Longest that a release tries: who cannot reach the server need not hold up the end of the process. */
 #define RELEASE_MS 5000
+
+/* What a lease's time may be: long enough for a renewal at a third of it, short enough that somebody waits for its end. */
+#define TIME_LEAST_MS 300
+#define TIME_MOST_MS 3600000
+
+/* Milliseconds between two bounds. */
+static bool
+read_time (const char *text, const char *what, int64_t least, int64_t *out, bson_error_t *error)
+{
+   char *end;
+   long long value;
+
+   if (!text || !*text) {
+      return true;
+   }
+   errno = 0;
+   value = strtoll (text, &end, 10);
+   if (errno || *end || value < least || value > TIME_MOST_MS) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
+                       "%s: expected milliseconds from %" PRId64 " to %d, found \"%s\"", what, least, TIME_MOST_MS, text);
+   }
+   *out = value;
+   return true;
+}
+
+bool
+ecl_holder_times (const char *time_text, const char *skew_text, int64_t *time, int64_t *skew, bson_error_t *error)
+{
+   *time = ECL_LEASE_TIME;
+   *skew = ECL_LEASE_SKEW;
+   return read_time (time_text, "ECLOSE_LEASE_TIME", TIME_LEAST_MS, time, error) &&
+          read_time (skew_text, "ECLOSE_MAX_CLOCK_SKEW", 0, skew, error);
+}
 
 void
 ecl_holder_init (ecl_holder_t *self, const ecl_holder_options_t *options)

@@ -58,6 +58,12 @@ typedef struct {
    char *host, *user, *release_name, *place;
 } ecl_holder_t;
 
+/* Times as users write them: milliseconds, "30000"; NULL and "" stand for the default, as in the options. False where one
+ * is no such number, or no time that a lease could have. All processes must have the same. */
+bool
+ecl_holder_times (const char *time_text, const char *skew_text, int64_t *time, int64_t *skew,
+                  bson_error_t *error) ECL_MUST_CHECK;
+
 /* Texts of the options are copied. */
 void
 ecl_holder_init (ecl_holder_t *self, const ecl_holder_options_t *options);

@@ -31,6 +31,7 @@ typedef struct {
 typedef struct {
    const ecl_act_t *foreach; /* NULL: no row, all stands as it is */
    const ecl_value_t *values;
+   ecl_value_t id;           /* of the row's document, where it is looked at again; else missing */
    bool held_back;           /* an `unless` matched */
 } ecl_row_t;
 
@@ -41,15 +42,17 @@ bool
 ecl_migrate_send (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply, bson_error_t *error)
    ECL_MUST_CHECK;
 
-/* The same for what may take longer than the lease lasts and goes on at the server by itself. */
+/* The same for what may take longer than the lease lasts, or than the socket waits for an answer, and goes on at the
+ * server by itself. joins: sent again, it waits for the one that is under way, as createIndexes does. Where not, it is sent
+ * again only when the server says that it no longer works on it; where the server does not tell, this ends with an error. */
 bool
-ecl_migrate_send_long (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply,
+ecl_migrate_send_long (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply, bool joins,
                        bson_error_t *error) ECL_MUST_CHECK;
 
-/* Whether a document matches. */
+/* Whether a document matches; in a transaction or (txn NULL) outside. */
 bool
-ecl_migrate_exists (ecl_migrate_t *self, const char *collection, const ecl_value_t *filter, bool *exists,
-                    bson_error_t *error) ECL_MUST_CHECK;
+ecl_migrate_exists (ecl_migrate_t *self, const char *collection, const ecl_value_t *filter, ecl_txn_t *txn,
+                    bool *exists, bson_error_t *error) ECL_MUST_CHECK;
 
 /* "name" of the act's argument as a C string in the step's arena; "" where it was not said. */
 const char *
@@ -126,6 +129,10 @@ ecl_migrate_foreach (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *er
 /* All steps of it, and the note that this step is done, in one transaction. */
 bool
 ecl_migrate_transaction (ecl_migrate_t *self, const ecl_act_t *act, int32_t steps, bson_error_t *error) ECL_MUST_CHECK;
+
+/* All of a row's `do` in one transaction, where the row is still one of the query's. */
+bool
+ecl_migrate_row (ecl_migrate_t *self, const ecl_act_t *foreach, ecl_row_t *row, bson_error_t *error) ECL_MUST_CHECK;
 
 /* ---- migrate_admin.c ---- */
 

@@ -146,7 +146,9 @@ check_way (const ecl_migrate_t *self, const ecl_work_way_t *way, const ecl_chang
                        way->kind == ECL_WORK_IRREVERSIBLE ? ": it says that it is irreversible" : "");
    }
    for (size_t i = 0; i < way->n_acts; i++) {
-      if (way->acts[i].kind == ECL_ACT_TRANSACTION && !self->options->transactions) {
+      bool needs = way->acts[i].kind == ECL_ACT_TRANSACTION || ecl_act_flag (&way->acts[i], ECL_ARG_TRANSACTION);
+
+      if (needs && !self->options->transactions) {
          ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED,
                    "this server has no transactions: it is no replica set");
          say_where (self, &way->acts[i], error);

@@ -11,6 +11,13 @@ enum { NAMESPACE_NOT_FOUND = 26, INDEX_NOT_FOUND = 27, NAMESPACE_EXISTS = 48 };
 
 #define WAIT_SECONDS 600
 
+/* A second createIndexes waits for the first. */
+static bool
+is_index (const bson_t *command)
+{
+   return bson_has_field (command, "createIndexes");
+}
+
 /* Sends a command of the collection's; an answer with that code counts as done (0: none does). */
 static bool
 send_or (ecl_migrate_t *self, bson_t *command, uint32_t done, bool longer, bson_error_t *error)
@@ -18,7 +25,7 @@ send_or (ecl_migrate_t *self, bson_t *command, uint32_t done, bool longer, bson_
    bson_t reply;
    bool good;
 
-   good = longer ? ecl_migrate_send_long (self, self->options->database, command, &reply, error)
+   good = longer ? ecl_migrate_send_long (self, self->options->database, command, &reply, is_index (command), error)
                  : ecl_migrate_send (self, self->options->database, command, &reply, error);
    if (!good && done && error->code == done && bson_has_field (&reply, "ok")) {
       good = true;
@@ -352,7 +359,7 @@ wait_until (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
    for (;;) {
       bool exists;
 
-      if (!ecl_migrate_exists (self, collection, ecl_act_arg (act, ECL_ARG_FILTER), &exists, error)) {
+      if (!ecl_migrate_exists (self, collection, ecl_act_arg (act, ECL_ARG_FILTER), NULL, &exists, error)) {
          return false;
       }
       if (!exists) {

@@ -2,6 +2,8 @@
  *
  *    cursor ──► batch of rows ──► do 1 for all of them ──► acknowledged ──► do 2 for all of them ──► … next batch
  *
+ * With `transaction: true` each row's lines are one transaction, in which the row is looked at again: migrate_txn.c.
+ *
  * Memory is that of one reply of the server and one batch; nothing grows with the number of rows.
  */
 #include "run/migrate-private.h"
@@ -97,6 +99,11 @@ take_row (foreach_t *self, const ecl_value_t *document, bson_error_t *error)
    if (!ecl_lets_row (&self->lets, document, &self->arena, &self->rows[self->n], error)) {
       return false;
    }
+   if (ecl_act_flag (self->act, ECL_ARG_TRANSACTION)) {
+      ecl_value_t id = ecl_document_get (document, "_id", 3);
+
+      self->rows[self->n].id = ecl_value_copy (&self->arena, &id);
+   }
    for (size_t i = 0; i < self->act->n_lets; i++) {
       const ecl_value_t *value = &self->rows[self->n].values[i];
 
@@ -106,14 +113,32 @@ take_row (foreach_t *self, const ecl_value_t *document, bson_error_t *error)
    return true;
 }
 
+/* All lines for each row, in a transaction of its own. */
+static bool
+write_rows (foreach_t *self, bson_error_t *error)
+{
+   ecl_arena_mark_t mark = ecl_arena_mark (&self->run->arena);
+   bool good = true;
+
+   for (uint32_t i = 0; i < self->n && good; i++) {
+      if (self->run->world->cancelled (self->run->world)) {
+         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for");
+      }
+      good = ecl_migrate_row (self->run, self->act, &self->rows[i], error);
+      ecl_arena_release (&self->run->arena, mark);
+   }
+   return good;
+}
+
 /* Each line for all rows, before the next line. */
 static bool
 write_batch (foreach_t *self, bson_error_t *error)
 {
    ecl_arena_mark_t mark = ecl_arena_mark (&self->run->arena);
-   bool good = true;
+   bool rows = ecl_act_flag (self->act, ECL_ARG_TRANSACTION);
+   bool good = !rows || write_rows (self, error);
 
-   for (size_t i = 0; i < self->act->n_acts && self->n && good; i++) {
+   for (size_t i = 0; i < self->act->n_acts && self->n && good && !rows; i++) {
       good = ecl_migrate_write (self->run, &self->act->acts[i], self->rows, self->n, NULL, error);
       ecl_arena_release (&self->run->arena, mark);
    }

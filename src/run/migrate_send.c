@@ -8,6 +8,7 @@
 #define AWAY_MS 60000
 
 /* What goes on at the server by itself, such as an index, is asked for again until then. */
+#define BUSY_MS 1000
 #define LONG_MS (12 * 3600 * 1000LL)
 
 bool
@@ -17,9 +18,65 @@ ecl_migrate_send (ecl_migrate_t *self, const char *database, const bson_t *comma
           ECL_REPLY_OK;
 }
 
+/* Whether the server still works on a command whose answer was lost: an operation of this world's sessions that is none of
+ * these questions. *known is false where the server does not tell. */
+static bool
+still_works (ecl_world_t *world, bool *known, bson_error_t *error)
+{
+   bson_t *command;
+   uint8_t ids[2][16];
+   ecl_reply_t result;
+   bool works;
+   bson_iter_t iter, first;
+   bson_t reply;
+
+   *known = world->sessions && world->sessions (world, ids, 1) == 1;
+   if (!*known) {
+      return false;
+   }
+   command = BCON_NEW ("aggregate", BCON_INT32 (1), "pipeline", "[", "{", "$currentOp", "{", "}", "}", "{", "$match",
+                       "{", "lsid.id", BCON_BIN (BSON_SUBTYPE_UUID, ids[0], 16), "command.aggregate", "{", "$ne",
+                       BCON_INT32 (1), "}", "}", "}", "{", "$limit", BCON_INT32 (1), "}", "]", "cursor", "{", "}");
+   result = ecl_world_call (world, "admin", command, &reply, error) ? ECL_REPLY_OK
+            : bson_has_field (&reply, "ok")                         ? ECL_REPLY_REFUSED
+                                                                    : ECL_REPLY_LOST;
+   *known = result == ECL_REPLY_OK;
+   works = result == ECL_REPLY_LOST || (*known && bson_iter_init (&iter, &reply) &&
+                                        bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &first));
+   bson_destroy (&reply);
+   bson_destroy (command);
+   return works;
+}
+
+/* Waits until the server no longer works on a command whose answer was lost. False where that cannot be said. */
+static bool
+wait_for_end (ecl_migrate_t *self, int64_t deadline, bson_error_t *error)
+{
+   ecl_world_t *world = self->options->world;
+   bson_error_t why;
+   bool known;
+
+   while (still_works (world, &known, &why)) {
+      if (!ecl_holder_held (self->options->holder, world->now (world))) {
+         return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease is lost");
+      }
+      if (world->now (world) > deadline) {
+         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the answer was lost, and so is the server");
+      }
+      deadline = known ? world->now (world) + AWAY_MS : deadline; /* it is there, and busy */
+      if (!world->wait (world, BUSY_MS)) {
+         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED,
+                          "ended as asked for, while the server may still be working on it");
+      }
+   }
+   return known || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER,
+                             "the answer was lost, and the server does not tell whether it still works on it: see that it "
+                             "does not, and run again");
+}
+
 /* One attempt: not by the world under the lease, which would give it no more time than is left of that. */
 bool
-ecl_migrate_send_long (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply,
+ecl_migrate_send_long (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply, bool joins,
                        bson_error_t *error)
 {
    ecl_world_t *world = self->options->world;
@@ -52,13 +109,16 @@ ecl_migrate_send_long (ecl_migrate_t *self, const char *database, const bson_t *
       if (away > AWAY_MS) {
          return false;
       }
+      if (!joins && !wait_for_end (self, world->now (world) + AWAY_MS, error)) {
+         return false;
+      }
       (void) world->wait (world, 500);
    }
 }
 
 bool
-ecl_migrate_exists (ecl_migrate_t *self, const char *collection, const ecl_value_t *filter, bool *exists,
-                    bson_error_t *error)
+ecl_migrate_exists (ecl_migrate_t *self, const char *collection, const ecl_value_t *filter, ecl_txn_t *txn,
+                    bool *exists, bson_error_t *error)
 {
    bson_t command = BSON_INITIALIZER, reply, fields;
    bson_iter_t iter, first;
@@ -71,7 +131,15 @@ ecl_migrate_exists (ecl_migrate_t *self, const char *collection, const ecl_value
    bson_append_document_end (&command, &fields);
    BSON_APPEND_INT32 (&command, "limit", 1);
    BSON_APPEND_BOOL (&command, "singleBatch", true);
-   good = ecl_migrate_send (self, self->options->database, &command, &reply, error);
+   if (txn) {
+      ecl_call_t call = {.database = self->options->database, .command = &command, .txn = *txn};
+
+      *txn = ECL_TXN_CONTINUE;
+      good = self->world->run_command (self->world, &call, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply,
+                                       error) == ECL_REPLY_OK;
+   } else {
+      good = ecl_migrate_send (self, self->options->database, &command, &reply, error);
+   }
    *exists = good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &first);
    bson_destroy (&reply);
    bson_destroy (&command);

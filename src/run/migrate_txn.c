@@ -1,4 +1,6 @@
-/* Steps in a transaction: all of them, the note that they are done, and the lease touched by its token, or nothing.
+/* Steps in a transaction, and rows of a foreach, each in one of its own.
+ *
+ * Steps: all of them, the note that they are done, and the lease touched by its token, or nothing.
  *
  * The note makes it once: a run that dies behind the commit finds the step done, and so does a second try where the
  * first one's commit took effect without an answer, or takes effect yet. The lease makes it ours: who was granted the
@@ -173,10 +175,10 @@ run_all (ecl_migrate_t *self, const ecl_act_t *act, int32_t steps, bson_error_t 
    return TRIED_DONE;
 }
 
+/* Ends what was tried: commits it where it is good so far. */
 static tried_t
-try_once (ecl_migrate_t *self, const ecl_act_t *act, int32_t steps, bson_error_t *error)
+end_once (ecl_migrate_t *self, tried_t tried, bson_error_t *error)
 {
-   tried_t tried = run_all (self, act, steps, error);
    bool good = tried == TRIED_DONE;
    bson_t empty = BSON_INITIALIZER, reply;
    ecl_call_t end = {
@@ -200,7 +202,7 @@ bool
 ecl_migrate_transaction (ecl_migrate_t *self, const ecl_act_t *act, int32_t steps, bson_error_t *error)
 {
    for (int tries = 1;; tries++) {
-      tried_t tried = try_once (self, act, steps, error);
+      tried_t tried = end_once (self, run_all (self, act, steps, error), error);
       bool noted, ours;
       bson_error_t why;
 
@@ -219,6 +221,78 @@ ecl_migrate_transaction (ecl_migrate_t *self, const ecl_act_t *act, int32_t step
             return lost (self, error);
          }
       }
+      if (tried == TRIED_FAILED || tries == TRIES || !self->world->wait (self->world, 20 * tries)) {
+         return false;
+      }
+   }
+}
+
+/* ---- rows ---- */
+
+/* Whether the row's document is still one that the query finds: {$and: [{_id: …}, filter]}. */
+static bool
+is_there (ecl_migrate_t *self, const ecl_act_t *foreach, const ecl_row_t *row, ecl_txn_t *txn, bool *there,
+          bson_error_t *error)
+{
+   ecl_field_t equals = ecl_field ("$eq", 3, row->id), by_id = ecl_field ("_id", 3, ecl_fields (&equals, 1));
+   ecl_value_t both[2] = {ecl_fields (&by_id, 1)}, filter;
+   ecl_field_t and;
+   size_t n = 1;
+
+   if (foreach->args[ECL_ARG_FILTER].key) {
+      both[n++] = *ecl_act_arg (foreach, ECL_ARG_FILTER);
+   }
+   and = ecl_field ("$and", 4, ecl_vec (both, n));
+   filter = ecl_fields (&and, 1);
+   return ecl_migrate_exists (self, ecl_migrate_text (self, foreach, ECL_ARG_FIND), &filter, txn, there, error);
+}
+
+/* *nothing: the row is done already, or held back: what was done of it is not to be kept. */
+static tried_t
+run_row (ecl_migrate_t *self, const ecl_act_t *foreach, ecl_row_t *row, bool *nothing, bson_error_t *error)
+{
+   ecl_txn_t txn = ECL_TXN_BEGIN;
+   bool there;
+   int64_t n;
+
+   row->held_back = false;
+   *nothing = false;
+   if (!is_there (self, foreach, row, &txn, &there, error)) {
+      return failed (error);
+   }
+   for (size_t i = 0; there && i < foreach->n_acts && !row->held_back; i++) {
+      if (!ecl_migrate_write (self, &foreach->acts[i], row, 1, &txn, error)) {
+         tried_t tried = failed (error);
+
+         ecl_error_prefix (error, "%s", ecl_act_name (foreach->acts[i].kind));
+         return tried;
+      }
+   }
+   if (!there || row->held_back) {
+      *nothing = true;
+      return TRIED_FAILED;
+   }
+   if (!touch_lease (self, &txn, &n, error)) {
+      return failed (error);
+   }
+   if (n != 1) {
+      lost (self, error);
+      return TRIED_FAILED;
+   }
+   return TRIED_DONE;
+}
+
+bool
+ecl_migrate_row (ecl_migrate_t *self, const ecl_act_t *foreach, ecl_row_t *row, bson_error_t *error)
+{
+   for (int tries = 1;; tries++) {
+      bool nothing;
+      tried_t tried = end_once (self, run_row (self, foreach, row, &nothing, error), error);
+
+      if (tried == TRIED_DONE || nothing) {
+         return true;
+      }
+      /* Where it is not known whether it took effect, the next try sees it: then the row is no longer the query's. */
       if (tried == TRIED_FAILED || tries == TRIES || !self->world->wait (self->world, 20 * tries)) {
          return false;
       }

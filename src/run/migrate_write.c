@@ -306,7 +306,7 @@ add_statement (writer_t *self, const ecl_row_t *row, const ecl_act_t *act, bson_
 
 /* Notes the rows that an `unless` holds back. */
 static bool
-hold_back (ecl_migrate_t *self, const ecl_act_t *act, ecl_row_t *row, bool *held, bson_error_t *error)
+hold_back (ecl_migrate_t *self, const ecl_act_t *act, ecl_row_t *row, ecl_txn_t *txn, bool *held, bson_error_t *error)
 {
    ecl_value_t filter;
 
@@ -315,7 +315,7 @@ hold_back (ecl_migrate_t *self, const ecl_act_t *act, ecl_row_t *row, bool *held
       return true;
    }
    if (!ecl_migrate_fill (&self->arena, row, &act->unless_filter, true, &filter, error) ||
-       !ecl_migrate_exists (self, act->unless_collection, &filter, held, error)) {
+       !ecl_migrate_exists (self, act->unless_collection, &filter, txn, held, error)) {
       return false;
    }
    row->held_back |= *held;
@@ -337,7 +337,7 @@ ecl_migrate_write (ecl_migrate_t *self, const ecl_act_t *act, ecl_row_t *rows, s
    ecl_arena_init (&writer.arena);
    begin (&writer);
    for (size_t r = 0; r < n && good; r++) {
-      good = hold_back (self, act, &rows[r], &held, error);
+      good = hold_back (self, act, &rows[r], txn, &held, error);
       for (size_t i = 0; i < n_acts && good && !held; i++) {
          /* In the order in which they are written: another verb is another command. */
          if (verb_of (acts[i].kind) != writer.verb) {

@@ -181,6 +181,80 @@ down:
     assert len(docs(db.a)) == 1
 
 
+def test_a_transaction_that_met_a_double_key_runs_when_that_is_gone(eclose, db):
+    db.b.insert_one({'_id': 1})
+    write(eclose.folder, one='''
+transaction: true
+up:
+  - insert: {collection: a, document: {x: 1}}
+  - updateOne: {collection: a, filter: {x: 1}, update: {$inc: {n: 1}}}
+  - insert: {collection: b, document: {_id: 1}}
+down: irreversible
+''')
+    assert 'E11000' in eclose('up', rc=1).err
+    assert docs(db.a) == []
+    db.b.delete_one({'_id': 1})
+    eclose('up', rc=0)
+    assert [d['n'] for d in docs(db.a)] == [1] and docs(db.b) == [{'_id': 1}]
+
+
+def test_a_unique_index_of_the_users_is_an_answer_at_once(eclose, db):
+    db.b.create_index('x', unique=True)
+    db.b.insert_many([{'_id': i, 'x': i} for i in range(3)])
+    write(eclose.folder, one='''
+up:
+  - updateOne: {collection: b, filter: {_id: 1}, update: {$set: {x: 2}}}
+''')
+    began = time.monotonic()
+    assert 'E11000' in eclose('up', rc=1).err
+    assert time.monotonic() - began < 30  # it is not asked for a minute
+    assert record(db, '20260101_one')['state'] == 'failed'
+
+
+def test_times_of_the_lease_are_checked(eclose, db):
+    write(eclose.folder, one='up: [{insert: {collection: a, document: {_id: 1}}}]\n')
+    for command in ('up', 'lock', 'status'):
+        assert 'ECLOSE_LEASE_TIME: expected milliseconds' in eclose(command, env={'ECLOSE_LEASE_TIME': '30s'}, rc=1).err
+    assert 'ECLOSE_MAX_CLOCK_SKEW' in eclose('up', env={'ECLOSE_MAX_CLOCK_SKEW': '-1'}, rc=1).err
+    eclose('lock', env=FAST, rc=0)
+
+
+ROWS = '''
+up:
+  - foreach: {find: orders, filter: {booked: {$exists: false}}, transaction: true}
+    let: {id: $_id, account: $account, amount: $amount}
+    do:
+      - updateOne: {collection: accounts, filter: {_id: $$account}, update: {$inc: {balance: $$amount, n: 1}}}
+      - insert: {collection: entries, document: {order: $$id, amount: $$amount}}
+      - updateOne: {collection: orders, filter: {_id: $$id}, update: {$set: {booked: true}}}
+        unless: {collection: held, filter: {_id: $$id}}
+'''
+
+
+def test_a_transaction_for_each_row_takes_effect_once(eclose, db):
+    """$inc and inserts without _id, which nothing else would make repeatable; killed on the way, and again."""
+    db.accounts.insert_many([{'_id': i, 'balance': 0, 'n': 0} for i in range(5)])
+    db.orders.insert_many([{'_id': i, 'account': i % 5, 'amount': i} for i in range(300)])
+    db.create_collection('entries')
+    write(eclose.folder, one=ROWS)
+    for part in (40, 120, 200):
+        child = eclose.start('up', '--wait', env=FAST)
+        wait_for(lambda: db.orders.count_documents({'booked': True}) > part)  # noqa: B023
+        child.kill()
+        child.wait(timeout=30)
+        assert db.entries.count_documents({}) == sum(a['n'] for a in db.accounts.find())
+    db.held.insert_one({'_id': 299})
+    child = eclose.start('up', '--wait', env=FAST)
+    wait_for(lambda: db.orders.count_documents({'booked': True}) == 299)
+    assert db.entries.count_documents({'order': 299}) == 0  # nothing of a row that is held back
+    db.held.delete_one({'_id': 299})
+    _, err = child.communicate(timeout=90)
+    assert child.returncode == 0, err
+    assert sorted(e['order'] for e in db.entries.find()) == list(range(300))
+    assert [(a['n'], a['balance']) for a in docs(db.accounts)] == [
+        (60, sum(range(i, 300, 5))) for i in range(5)]
+
+
 def test_order_and_choice(eclose, db):
     for name in ('a', 'b', 'd'):
         write(eclose.folder, **{name: f'up: [{{insert: {{collection: log, document: {{_id: {name}}}}}}}]\n'

@@ -1,0 +1,249 @@
+/* Database migrations, piece by piece, against canned replies: long steps, ranges, what a row fills in, lint of rows. */
+#include "fake_world.h"
+#include "project_check.h"
+
+#include "run/migrate-private.h"
+
+#define OK "{\"ok\": 1, \"n\": 1}"
+#define DOCS(...) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [" __VA_ARGS__ "]}}"
+
+static size_t
+one_session (ecl_world_t *self, uint8_t (*ids)[16], size_t max)
+{
+   (void) self;
+   assert_true (max >= 1);
+   memset (ids[0], 7, 16);
+   return 1;
+}
+
+typedef struct {
+   fake_world_t world;
+   ecl_holder_t holder;
+   ecl_migrate_options_t options;
+   ecl_migrate_t run;
+} bench_t;
+
+static void
+bench_init (bench_t *self, const canned_t *script)
+{
+   memset (self, 0, sizeof *self);
+   self->world = fake_world (script);
+   self->world.world.sessions = one_session;
+   atomic_store (&self->holder.until, INT64_MAX);
+   atomic_store (&self->holder.token, 1);
+   self->options = (ecl_migrate_options_t){.world = &self->world.world, .holder = &self->holder, .database = "shop"};
+   self->run.options = &self->options;
+   self->run.world = &self->world.world;
+   ecl_arena_init (&self->run.arena);
+}
+
+static void
+bench_cleanup (bench_t *self)
+{
+   fake_done (&self->world);
+   ecl_arena_cleanup (&self->run.arena);
+}
+
+/* ---- steps that outlast the answer ---- */
+
+static bool
+send_long (const canned_t *script, const char *command, bool joins, bson_error_t *error)
+{
+   bson_t *sent = bson_new_from_json ((const uint8_t *) command, -1, NULL), reply;
+   bench_t bench;
+   bool good;
+
+   bench_init (&bench, script);
+   good = ecl_migrate_send_long (&bench.run, "shop", sent, &reply, joins, error);
+   bench_cleanup (&bench);
+   bson_destroy (&reply);
+   bson_destroy (sent);
+   return good;
+}
+
+#define CURRENT "{ \"aggregate\" : 1, \"pipeline\" : [ { \"$currentOp\""
+
+static void
+test_lost_answer_of_a_long_step (void **state)
+{
+   const canned_t waits[] = {
+      {"\"aggregate\" : \"a\"", "LOST"},
+      {CURRENT, DOCS ("{\"opid\": 1}")},
+      {CURRENT, "LOST"},
+      {CURRENT, DOCS ("{\"opid\": 1}")},
+      {CURRENT, DOCS ()},
+      {"\"aggregate\" : \"a\"", OK},
+      {0},
+   };
+   const canned_t joined[] = {{"createIndexes", "LOST"}, {"createIndexes", OK}, {0}};
+   const canned_t refused[] = {{"\"aggregate\" : \"a\"", "REFUSED 17"}, {0}};
+   bson_error_t error;
+
+   (void) state;
+   assert_true (send_long (waits, "{\"aggregate\": \"a\"}", false, &error));
+   assert_true (send_long (joined, "{\"createIndexes\": \"a\"}", true, &error));
+   assert_false (send_long (refused, "{\"aggregate\": \"a\"}", false, &error));
+}
+
+/* ---- ranges ---- */
+
+static void
+test_ranges (void **state)
+{
+   const file_t files[] = {{"20260101_a.yaml", "up:\n  - updateMany: {collection: b, filter: {x: 1}, update: {$set: {x: 2}}}\n"
+                                               "  - deleteMany: {collection: b, filter: {x: 3}}\n"},
+                           {0}};
+   ecl_project_t *project = load_good (NULL, files);
+   const ecl_work_t *work = ecl_project_work (project, "20260101_a");
+   const canned_t update[] = {
+      {"\"filter\" : { \"x\" : 1 }, \"projection\" : { \"_id\" : 1 }, \"sort\" : { \"_id\" : 1 }",
+       DOCS ("{\"_id\": 1}, {\"_id\": 2}, {\"_id\": \"s\"}")},
+      /* A range never spans types. */
+      {"\"$gte\" : 1, \"$lte\" : 2", "LOST"},
+      {"\"$gte\" : 1, \"$lte\" : 2", OK},
+      {"\"s\"", OK},
+      {0},
+   };
+   const canned_t refused[] = {
+      {"\"find\" : \"b\"", DOCS ("{\"_id\": 1}")},
+      {"{ \"delete\" : \"b\"",
+       "{\"ok\": 1, \"writeErrors\": [{\"index\": 0, \"code\": 11000, \"errmsg\": \"E11000 no\"}]}"},
+      {0},
+   };
+   bson_error_t error;
+   bench_t bench;
+
+   (void) state;
+   bench_init (&bench, update);
+   if (!ecl_migrate_ranges (&bench.run, &work->up.acts[0], &error)) {
+      fail_msg ("%s", error.message);
+   }
+   bench_cleanup (&bench);
+   bench_init (&bench, refused);
+   assert_false (ecl_migrate_ranges (&bench.run, &work->up.acts[1], &error));
+   assert_string_equal (error.message, "E11000 no");
+   bench_cleanup (&bench);
+   ecl_project_destroy (project);
+}
+
+/* ---- what a row fills in ---- */
+
+static void
+test_fill (void **state)
+{
+   const ecl_let_t lets[] = {{"a", {0}}, {"gone", {0}}};
+   const ecl_act_t foreach = {.kind = ECL_ACT_FOREACH, .lets = lets, .n_lets = 2};
+   ecl_value_t values[2] = {ecl_int32 (7), ecl_missing ()}, out;
+   const ecl_row_t row = {.foreach = &foreach, .values = values};
+   bson_t *in = BCON_NEW ("x", BCON_UTF8 ("$$a"), "y", "[", BCON_UTF8 ("$$a"), BCON_UTF8 ("a $$a"), "]"), copy;
+   bson_t *wide = BCON_NEW ("x", BCON_UTF8 ("$$gone"));
+   ecl_value_t value = ecl_raw_document (bson_get_data (in), in->len);
+   ecl_arena_t arena;
+   bson_error_t error;
+   char *text;
+
+   (void) state;
+   ecl_arena_init (&arena);
+   assert_true (ecl_migrate_fill (&arena, &row, &value, false, &out, &error));
+   assert_true (ecl_value_to_raw (&arena, &out, &out, NULL));
+   assert_true (bson_init_static (&copy, out.u.raw, out.len));
+   text = bson_as_relaxed_extended_json (&copy, NULL);
+   assert_string_equal (text, "{ \"x\" : 7, \"y\" : [ 7, \"a $$a\" ] }");
+   bson_free (text);
+   /* What is missing would make a filter wider. */
+   value = ecl_raw_document (bson_get_data (wide), wide->len);
+   assert_false (ecl_migrate_fill (&arena, &row, &value, true, &out, &error));
+   ecl_arena_cleanup (&arena);
+   bson_destroy (in);
+   bson_destroy (wide);
+}
+
+/* ---- a transaction for each row ---- */
+
+#define ROWS(query, body)                                                                                  \
+   "up:\n  - foreach: {" query ", transaction: true}\n    let: {id: $_id, n: $n}\n    do:\n      - updateOne: " \
+   "{collection: sums, filter: {_id: 1}, update: {$inc: {n: $$n}}}\n" body
+
+static size_t
+errors_of (const char *text)
+{
+   const file_t files[] = {{"20260101_a.yaml", text}, {0}};
+   ecl_project_t *project;
+   ecl_diags_t diags;
+   size_t errors;
+
+   ecl_diags_init (&diags);
+   project = load (NULL, NULL, files, &diags);
+   errors = diags.errors;
+   ecl_diags_cleanup (&diags);
+   ecl_project_destroy (project);
+   return errors;
+}
+
+#define TAKES "      - updateOne: {collection: a, filter: {_id: $$id}, update: {$set: {done: true}}}\n"
+
+static void
+test_lint_of_rows (void **state)
+{
+   (void) state;
+   assert_int_equal (errors_of (ROWS ("find: a, filter: {done: null}", TAKES)), 0);
+   assert_int_equal (errors_of (ROWS ("find: a", "      - deleteOne: {collection: a, filter: {_id: $$id}}\n")), 0);
+   /* Nothing takes the row away. */
+   assert_int_equal (errors_of (ROWS ("find: a, filter: {done: null}", "")), 1);
+   assert_int_equal (errors_of (ROWS ("find: a, filter: {other: null}", TAKES)), 1);
+   assert_int_equal (errors_of (ROWS ("find: b, filter: {done: null}", TAKES)), 1);
+   assert_int_equal (errors_of (ROWS ("find: a, filter: {done: null}", "") "    repeatable: because I say so\n"), 0);
+   /* A row cannot be looked at again. */
+   assert_int_equal (errors_of (ROWS ("aggregate: a, pipeline: []", TAKES)), 1);
+   assert_int_equal (errors_of (ROWS ("find: a, filter: {done: null}, projection: {_id: 0}", TAKES)), 1);
+}
+
+static void
+test_row (void **state)
+{
+   const file_t files[] = {{"20260101_a.yaml", ROWS ("find: a, filter: {done: null}", TAKES)}, {0}};
+   ecl_project_t *project = load_good (NULL, files);
+   const ecl_act_t *foreach = &ecl_project_work (project, "20260101_a")->up.acts[0];
+   ecl_value_t values[2] = {ecl_int32 (5), ecl_int32 (3)};
+   const canned_t done[] = {
+      {"\"find\" : \"a\", \"filter\" : { \"$and\" : [ { \"_id\" : { \"$eq\" : 5 } }, { \"done\" : null } ] }",
+       DOCS ("{\"_id\": 5}")},
+      {"\"update\" : \"sums\"", "REFUSED 112"},
+      {"{ }", "{\"ok\": 1}"}, /* ends it; the whole row again */
+      {"\"find\" : \"a\"", DOCS ("{\"_id\": 5}")},
+      {"\"$inc\" : { \"n\" : 3 }", OK},
+      {"\"update\" : \"a\"", OK},
+      {"\"touched\"", OK},
+      {"{ }", "LOST"}, /* the commit: the next try sees what came of it */
+      {"\"find\" : \"a\"", DOCS ()},
+      {"{ }", "{\"ok\": 1}"},
+      {0},
+   };
+   ecl_row_t row = {.foreach = foreach, .values = values, .id = ecl_int32 (5)};
+   bson_error_t error;
+   bench_t bench;
+
+   (void) state;
+   bench_init (&bench, done);
+   bench.holder.name = (char *) "migrations";
+   bench.world.transactions = true;
+   if (!ecl_migrate_row (&bench.run, foreach, &row, &error)) {
+      fail_msg ("%s", error.message);
+   }
+   bench_cleanup (&bench);
+   ecl_project_destroy (project);
+}
+
+int
+main (void)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_lost_answer_of_a_long_step),
+      cmocka_unit_test (test_ranges),
+      cmocka_unit_test (test_fill),
+      cmocka_unit_test (test_lint_of_rows),
+      cmocka_unit_test (test_row),
+   };
+
+   return cmocka_run_group_tests (tests, NULL, NULL);
+}
