@@ -21,8 +21,8 @@ typedef struct {
    ecl_who_t who;
    char host[256], place[ECL_PLACE_SIZE];
    ecl_connector_t connector;
-   ecl_effort_t effort;     /* for collections, as options say */
-   bool paused;             /* it was said */
+   ecl_effort_t effort;            /* for collections, as options say */
+   bool paused;                    /* it was said */
    int64_t lease_time, lease_skew; /* as in holder.h */
 } ecl_remote_t;
 
@@ -51,18 +51,22 @@ bool
 ecl_remote_target (const ecl_cli_t *cli, const ecl_chain_t *chain, size_t *target) ECL_MUST_CHECK;
 
 /* The options below, as the command's own. */
-#define ECL_REMOTE_EFFORT                                                                                              \
-   {"workers", 0, "N", "so many at once; 2 where the server computes, else 1"},                                        \
-      {"range-docs", 0, "N", "documents of a range that one worker takes at a time; 100000"},                          \
-      {"max-errors", 0, "SHARE", "of 1,000 sampled documents, tried first; more: nothing is begun; 0.5"},              \
-      {"throttle-command", 0, "COMMAND", "says wait by its exit status or its first line"}
+#define ECL_REMOTE_EFFORT                                                                                 \
+   {"workers", 0, "N", "so many at once; 1"},                                                             \
+      {"range-docs", 0, "N", "documents of a range that one worker takes at a time; 100000"},             \
+      {"max-errors", 0, "SHARE", "of 1,000 sampled documents, tried first; more: nothing is begun; 0.5"}, \
+   {                                                                                                      \
+      "throttle-command", 0, "COMMAND", "says wait by its exit status or its first line"                  \
+   }
 
-#define ECL_REMOTE_SETTINGS                                                                                            \
-   {"max-rate", 0, "RATE", "documents (1000) or bytes (5MB) per second, all workers together; none"},                  \
-      {"batch-time", 0, "MS", "what a batch may take; 50"},                                                            \
-      {"max-latency", 0, "TIMES", "of its own writes, against what they take when all is calm"},                    \
-      {"max-lag", 0, "SECONDS", "of the secondaries; 10"},                                                             \
-      {"min-window", 0, "MINUTES", "that the oplog has to reach back; 120"}
+#define ECL_REMOTE_SETTINGS                                                                           \
+   {"max-rate", 0, "RATE", "documents (1000) or bytes (5MB) per second, all workers together; none"}, \
+      {"batch-time", 0, "MS", "what a batch may take; 50"},                                           \
+      {"max-latency", 0, "TIMES", "of its own writes, against what they take when all is calm"},      \
+      {"max-lag", 0, "SECONDS", "of the secondaries; 10"},                                            \
+   {                                                                                                  \
+      "min-window", 0, "MINUTES", "that the oplog has to reach back; 120"                             \
+   }
 
 /* Reads them into self->effort. False after a message. */
 bool
@@ -83,8 +87,8 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
 ecl_exit_t
 ecl_remote_run (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted);
 
-/* Documents at random (0: all), read as a reader of the chain's end would, with what is wrong said; *bad is added to. False
- * after a message. */
+/* Documents at random (0: all), read as a reader of the chain's end would, with what is wrong said; *bad is added to.
+ * False after a message. */
 bool
 ecl_remote_verify (ecl_remote_t *self, const ecl_chain_t *chain, int64_t sample, int64_t *bad) ECL_MUST_CHECK;
 

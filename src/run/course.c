@@ -72,14 +72,6 @@ ecl_course_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target
 
 /* ---- going it ---- */
 
-uint32_t
-ecl_carry_workers (ecl_mode_t mode)
-{
-   /* The server computes: two keep it from waiting for us. Guarded statements of several workers stood in each other's way
-    * on the servers that this was measured on. */
-   return mode == ECL_MODE_PUSHDOWN ? 2 : 1;
-}
-
 typedef struct {
    const ecl_site_t *site;
    const ecl_course_t *course;
@@ -231,7 +223,7 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
 
    out->mode = course->mode;
    bson_strncpy (out->mode_why, course->mode_why, sizeof out->mode_why);
-   out->workers = effort->workers ? effort->workers : effort->connector ? ecl_carry_workers (course->mode) : 1;
+   out->workers = effort->workers ? effort->workers : 1;
    if (!ecl_server_guard_form (site->world, &site->server, site->database, course->chain->collection, &task.form,
                                error) ||
        !(effort->only_join ? join (site, course, out, error) : start (site, effort, course, out, error))) {

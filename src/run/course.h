@@ -46,7 +46,7 @@ ecl_course_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target
 /* How much is put into it; all zeros are the defaults. */
 typedef struct {
    const ecl_connector_t *connector; /* makes the worlds of other workers than the first; NULL: there is one, here */
-   uint32_t workers;                 /* of this process; 0: see ecl_carry_workers */
+   uint32_t workers;                 /* of this process; 0: one */
    ecl_job_settings_t settings;      /* of the throttle */
    unsigned set;                     /* which of them were asked for: they are set in a job that is joined, too */
    int64_t range_docs;
@@ -101,10 +101,6 @@ typedef struct {
    bool wrote, cancelled;
    int64_t ms;
 } ecl_carried_t;
-
-/* Workers of a process where nobody says how many. */
-uint32_t
-ecl_carry_workers (ecl_mode_t mode);
 
 /* Brings a collection to its target; progress may be NULL. True where all documents are there but for those in
  * quarantine, of which out->counts says how many. out is filled in any case. */

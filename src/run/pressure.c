@@ -284,9 +284,16 @@ ecl_pressure_read (ecl_pressure_reader_t *self, ecl_world_t *world, ecl_pressure
    if (self->asked && now - self->asked_at < ECL_PRESSURE_EVERY) {
       return false;
    }
-   if (!self->asked || now - self->oplog_at >= 10 * ECL_PRESSURE_EVERY) {
+   if (!self->oplog_due) {
+      self->oplog_due = now + 10 * ECL_PRESSURE_EVERY;
+      self->last.oplog_first = self->last.oplog_last = -1;
+   }
+   if (now >= self->oplog_due) {
+      int64_t took;
+
       read_oplog (self, world);
-      self->oplog_at = now;
+      took = world->now (world) - now;
+      self->oplog_due = now + took + BSON_MAX (100 * took, 10 * ECL_PRESSURE_EVERY);
    }
    self->last.lag = read_lag (self, world);
    self->last.flow = read_flow (self, world);

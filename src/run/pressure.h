@@ -18,14 +18,16 @@
 
 typedef enum { ECL_ASK_STATUS, ECL_ASK_HELLO, ECL_ASK_FLOW, ECL_ASK_OPLOG, ECL_ASK_N } ecl_ask_t;
 
-/* Ms between two readings; of the oplog, whose first entry takes a read, ten times that. */
+/* Ms between two readings. Of the oplog, whose first entry takes a read, it is ten times that, or a hundred times what the
+ * last one took where that is longer; the first comes as long after the beginning, for a short run fills no oplog. */
 #define ECL_PRESSURE_EVERY 1000
 
 typedef struct {
    bool closed[ECL_ASK_N]; /* not allowed, or not known there */
    bool reads_config;      /* the members that are delayed on purpose are known */
    uint64_t delayed;       /* bit n: member _id n is; ids of 64 and more are taken as not delayed */
-   int64_t asked_at, oplog_at;
+   int64_t asked_at;
+   int64_t oplog_due;      /* 0: not known yet */
    bool asked;
    ecl_pressure_t last;
    /* Told once of each input that cannot be had, in a sentence; may be NULL. */

@@ -52,6 +52,7 @@ test_replica_set (void **state)
    (void) state;
    world = fake_world (script);
    ecl_pressure_init (&reader, say, &said);
+   reader.oplog_due = 1; /* the run has lasted for a while */
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    /* The member that is delayed on purpose, and the one that is down, do not count. */
    assert_int_equal (pressure.lag, 3000);
@@ -95,6 +96,7 @@ test_not_allowed (void **state)
    (void) state;
    world = fake_world (script);
    ecl_pressure_init (&reader, say, &said);
+   reader.oplog_due = 1; /* the run has lasted for a while */
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    assert_int_equal (pressure.lag, 12000);
    assert_int_equal (pressure.flow, -1);
@@ -128,6 +130,7 @@ test_nothing (void **state)
    (void) state;
    world = fake_world (script);
    ecl_pressure_init (&reader, say, &said);
+   reader.oplog_due = 1; /* the run has lasted for a while */
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    assert_int_equal (pressure.lag, -1);
    assert_int_equal (pressure.flow, -1);
@@ -160,6 +163,7 @@ test_stepping_down (void **state)
    (void) state;
    world = fake_world (script);
    ecl_pressure_init (&reader, say, &said);
+   reader.oplog_due = 1; /* the run has lasted for a while */
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    assert_int_equal (pressure.lag, -1);
    world.now += 1000;
@@ -170,14 +174,37 @@ test_stepping_down (void **state)
    fake_done (&world);
 }
 
+/* A run that is over soon fills no oplog, and the question may cost a scan of it. */
+static void
+test_oplog_later (void **state)
+{
+   static const canned_t script[] = {
+      {"replSetGetStatus", "REFUSED 13"},   {"hello", "{\"ok\": 1}"},
+      {"serverStatus", "REFUSED 13"},       {"\"$natural\" : 1 ", ENTRY (1000)},
+      {"\"$natural\" : -1 ", ENTRY (5000)}, {NULL},
+   };
+   ecl_pressure_reader_t reader;
+   ecl_pressure_t pressure;
+   fake_world_t world;
+   said_t said = {0};
+
+   (void) state;
+   world = fake_world (script);
+   ecl_pressure_init (&reader, say, &said);
+   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   assert_int_equal (pressure.oplog_last, -1);
+   world.now += 10000;
+   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   assert_int_equal (pressure.oplog_last, 5000000);
+   fake_done (&world);
+}
+
 int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_replica_set),
-      cmocka_unit_test (test_not_allowed),
-      cmocka_unit_test (test_nothing),
-      cmocka_unit_test (test_stepping_down),
+      cmocka_unit_test (test_replica_set),   cmocka_unit_test (test_not_allowed), cmocka_unit_test (test_nothing),
+      cmocka_unit_test (test_stepping_down), cmocka_unit_test (test_oplog_later),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
