@@ -1,22 +1,66 @@
-/* eclose status: what is at which version, and what is pending. */
+/* eclose status: what is at which version, and what is pending, as far as eclose's own records say that; small collections
+ * are counted, others where somebody asks for it. */
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
 #include "cli/works.h"
+#include "run/complete.h"
+#include "run/standing.h"
 #include "run/survey.h"
 
+#include <inttypes.h>
+
+/* A collection of so many documents is counted without being asked: that takes no longer than the rest. */
+#define SMALL 10000
+
+#define COUNT_TIME 60
+
+typedef struct {
+   const ecl_cli_t *cli;
+   ecl_remote_t *remote;
+   int64_t seconds; /* that counting gets, per collection */
+   bool exact, check;
+} status_t;
+
+/* What was found out of one collection. */
+typedef struct {
+   const ecl_chain_t *chain;
+   ecl_standing_t standing;
+   ecl_survey_t survey;
+   bool counted, late; /* survey is true; the time was not enough for it */
+   bool asked, any;    /* whether a document is not at the target: whether that is known, and is so */
+   bool stays;         /* it is known because the server keeps others out */
+} findings_t;
+
+/* ---- text ---- */
+
 static void
-print_text (const ecl_cli_t *cli, const ecl_chain_t *chain, const ecl_survey_t *survey)
+print_job (const ecl_cli_t *cli, const ecl_standing_t *standing)
+{
+   const ecl_job_t *job = &standing->job;
+   const bool live = ecl_job_is_live (job->state), paused = live && job->wanted != ECL_WANTED_RUNNING;
+   char a[32], b[32], c[32];
+
+   printf ("  %s to version %s: %s%s%s, ", job->down ? "down" : "up", job->to, ecl_job_state_name (job->state),
+           paused ? ", " : "", paused ? ecl_job_wanted_name (job->wanted) : "");
+   if (job->state == ECL_JOB_DONE) {
+      printf ("%s, %s changed\n", ecl_cli_time (job->ended, a),
+              ecl_progress_count ((uint64_t) job->counts.changed, b));
+   } else {
+      printf ("%s of about %s documents done, %s left\n", ecl_progress_count ((uint64_t) standing->done, a),
+              ecl_progress_count ((uint64_t) job->documents, b),
+              ecl_progress_count ((uint64_t) (job->documents - standing->done), c));
+   }
+   if (*job->error) {
+      printf ("    %s%s%s\n", ecl_cli_colour (cli, ECL_CLI_RED), job->error, ecl_cli_colour (cli, ECL_CLI_PLAIN));
+   }
+}
+
+static void
+print_counts (const ecl_cli_t *cli, const ecl_chain_t *chain, const ecl_survey_t *survey)
 {
    char text[ECL_VERSION_TEXT], n[32];
-   int64_t all = survey->outside;
 
-   for (size_t i = 0; i <= chain->n_steps; i++) {
-      all += survey->counts[i];
-   }
-   printf ("%s%s%s: %s document%s, target %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
-           ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_progress_count ((uint64_t) all, n), all == 1 ? "" : "s",
-           ecl_version_text (chain->format, chain->target, text));
    for (size_t i = 0; i <= chain->n_steps; i++) {
       if (survey->counts[i] || i == chain->n_steps) {
          printf ("  version %-8s %12s\n", ecl_version_text (chain->format, ecl_chain_version (chain, i), text),
@@ -27,27 +71,103 @@ print_text (const ecl_cli_t *cli, const ecl_chain_t *chain, const ecl_survey_t *
       printf ("  %sno known version%s %11s\n", ecl_cli_colour (cli, ECL_CLI_RED), ecl_cli_colour (cli, ECL_CLI_PLAIN),
               ecl_progress_count ((uint64_t) survey->outside, n));
    }
-   if (survey->quarantined) {
-      printf ("  %sin quarantine%s   %12s\n", ecl_cli_colour (cli, ECL_CLI_RED), ecl_cli_colour (cli, ECL_CLI_PLAIN),
-              ecl_progress_count ((uint64_t) survey->quarantined, n));
-   }
-   for (size_t i = survey->first; i < chain->n_steps; i++) {
-      printf ("  %spending%s %s (%s)\n", ecl_cli_colour (cli, ECL_CLI_YELLOW), ecl_cli_colour (cli, ECL_CLI_PLAIN),
-              chain->steps[i].name, chain->steps[i].file);
-   }
 }
 
 static void
-print_json (const ecl_chain_t *chain, const ecl_survey_t *survey)
+print_text (const status_t *self, const findings_t *found)
 {
-   bson_t line = BSON_INITIALIZER, list, one;
+   const ecl_cli_t *cli = self->cli;
+   const ecl_chain_t *chain = found->chain;
+   const ecl_standing_t *standing = &found->standing;
+   const ecl_survey_t *survey = &found->survey;
+   int64_t all = found->counted ? survey->outside : standing->estimate;
+   char text[ECL_VERSION_TEXT], n[32];
+
+   for (size_t i = 0; found->counted && i <= chain->n_steps; i++) {
+      all += survey->counts[i];
+   }
+   printf ("%s%s%s: %s%s document%s, target %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
+           ecl_cli_colour (cli, ECL_CLI_PLAIN), found->counted ? "" : "about ",
+           ecl_progress_count ((uint64_t) all, n), all == 1 ? "" : "s",
+           ecl_version_text (chain->format, chain->target, text));
+   if (standing->has_job) {
+      print_job (cli, standing);
+   }
+   if (standing->has_floor) {
+      printf ("  floor %s, found %s%s\n", standing->floor.floor, ecl_cli_time (standing->floor.when, n),
+              standing->floor.validated ? ", kept by a validator" : "");
+   }
+   if (found->counted) {
+      print_counts (cli, chain, survey);
+   } else if (found->late) {
+      printf ("  not counted: %" PRId64 " second%s were not enough; --count-time gives it more\n", self->seconds,
+              self->seconds == 1 ? "" : "s");
+   } else {
+      printf ("  not counted: --exact counts\n");
+   }
+   if (standing->quarantined) {
+      printf ("  %sin quarantine%s   %12s\n", ecl_cli_colour (cli, ECL_CLI_RED), ecl_cli_colour (cli, ECL_CLI_PLAIN),
+              ecl_progress_count ((uint64_t) standing->quarantined, n));
+   }
+   for (size_t i = found->counted ? survey->first : chain->n_steps; i < chain->n_steps; i++) {
+      printf ("  %spending%s %s (%s)\n", ecl_cli_colour (cli, ECL_CLI_YELLOW), ecl_cli_colour (cli, ECL_CLI_PLAIN),
+              chain->steps[i].name, chain->steps[i].file);
+   }
+   if (!found->counted && found->asked && found->any) {
+      printf ("  %spending%s: at least one document is not at the target\n", ecl_cli_colour (cli, ECL_CLI_YELLOW),
+              ecl_cli_colour (cli, ECL_CLI_PLAIN));
+   } else if (!found->counted && found->asked) {
+      printf ("  no document is %s the target%s\n", found->stays ? "below" : "off",
+              found->stays ? ": the server's validator keeps them out" : "");
+   }
+}
+
+/* ---- JSON ---- */
+
+static void
+append_standing (bson_t *line, const ecl_standing_t *standing)
+{
+   const ecl_job_t *job = &standing->job;
+   bson_t child;
+
+   BSON_APPEND_INT64 (line, "estimated", standing->estimate);
+   if (standing->has_job) {
+      BSON_APPEND_DOCUMENT_BEGIN (line, "job", &child);
+      BSON_APPEND_UTF8 (&child, "kind", job->down ? "down" : "up");
+      BSON_APPEND_UTF8 (&child, "to", job->to);
+      BSON_APPEND_UTF8 (&child, "state", ecl_job_state_name (job->state));
+      BSON_APPEND_UTF8 (&child, "wanted", ecl_job_wanted_name (job->wanted));
+      BSON_APPEND_INT64 (&child, "documents", job->documents);
+      BSON_APPEND_INT64 (&child, "done", standing->done);
+      BSON_APPEND_INT64 (&child, "left", job->documents - standing->done);
+      BSON_APPEND_DATE_TIME (&child, "started", job->started);
+      if (job->ended) {
+         BSON_APPEND_DATE_TIME (&child, "ended", job->ended);
+      }
+      if (*job->error) {
+         BSON_APPEND_UTF8 (&child, "error", job->error);
+      }
+      bson_append_document_end (line, &child);
+   }
+   if (standing->has_floor) {
+      BSON_APPEND_DOCUMENT_BEGIN (line, "floor", &child);
+      BSON_APPEND_UTF8 (&child, "version", standing->floor.floor);
+      BSON_APPEND_BOOL (&child, "validated", standing->floor.validated);
+      BSON_APPEND_DATE_TIME (&child, "when", standing->floor.when);
+      bson_append_document_end (line, &child);
+   }
+   BSON_APPEND_INT64 (line, "quarantined", standing->quarantined);
+}
+
+static void
+append_counts (bson_t *line, const ecl_chain_t *chain, const ecl_survey_t *survey)
+{
    char text[ECL_VERSION_TEXT], buffer[16];
    const char *key;
+   bson_t list, one;
    uint32_t n = 0;
 
-   BSON_APPEND_UTF8 (&line, "collection", chain->collection);
-   BSON_APPEND_UTF8 (&line, "target", ecl_version_text (chain->format, chain->target, text));
-   BSON_APPEND_ARRAY_BEGIN (&line, "versions", &list);
+   BSON_APPEND_ARRAY_BEGIN (line, "versions", &list);
    for (size_t i = 0; i <= chain->n_steps; i++) {
       bson_uint32_to_string (n++, &key, buffer, sizeof buffer);
       BSON_APPEND_DOCUMENT_BEGIN (&list, key, &one);
@@ -55,20 +175,40 @@ print_json (const ecl_chain_t *chain, const ecl_survey_t *survey)
       BSON_APPEND_INT64 (&one, "documents", survey->counts[i]);
       bson_append_document_end (&list, &one);
    }
-   bson_append_array_end (&line, &list);
-   BSON_APPEND_INT64 (&line, "unknown", survey->outside);
-   BSON_APPEND_INT64 (&line, "quarantined", survey->quarantined);
-   BSON_APPEND_INT64 (&line, "documents_pending", survey->not_at);
-   BSON_APPEND_ARRAY_BEGIN (&line, "pending", &list);
+   bson_append_array_end (line, &list);
+   BSON_APPEND_INT64 (line, "unknown", survey->outside);
+   BSON_APPEND_INT64 (line, "documents_pending", survey->not_at);
+   BSON_APPEND_ARRAY_BEGIN (line, "pending", &list);
    n = 0;
    for (size_t i = survey->first; i < chain->n_steps; i++) {
       bson_uint32_to_string (n++, &key, buffer, sizeof buffer);
       BSON_APPEND_UTF8 (&list, key, chain->steps[i].name);
    }
-   bson_append_array_end (&line, &list);
+   bson_append_array_end (line, &list);
+}
+
+static void
+print_json (const findings_t *found)
+{
+   const ecl_chain_t *chain = found->chain;
+   bson_t line = BSON_INITIALIZER;
+   char text[ECL_VERSION_TEXT];
+
+   BSON_APPEND_UTF8 (&line, "collection", chain->collection);
+   BSON_APPEND_UTF8 (&line, "target", ecl_version_text (chain->format, chain->target, text));
+   append_standing (&line, &found->standing);
+   BSON_APPEND_BOOL (&line, "counted", found->counted);
+   if (found->counted) {
+      append_counts (&line, chain, &found->survey);
+   }
+   if (found->asked) {
+      BSON_APPEND_BOOL (&line, "any_pending", found->any);
+   }
    ecl_cli_json (&line);
    bson_destroy (&line);
 }
+
+/* ---- database migrations ---- */
 
 static const char *
 place_name (const ecl_placed_t *placed)
@@ -129,19 +269,70 @@ show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
    return good;
 }
 
+/* ---- finding out ---- */
+
+/* Without counting, where that can be: what the records say, then the first document that is found, if any. */
+static bool
+look (const status_t *self, const ecl_chain_t *chain, ecl_arena_t *arena, findings_t *out, bson_error_t *error)
+{
+   ecl_world_t *world = self->remote->world;
+   const char *database = self->remote->database;
+   bool late;
+
+   memset (out, 0, sizeof *out);
+   out->chain = chain;
+   if (!ecl_standing (world, database, chain, arena, &out->standing, error)) {
+      return false;
+   }
+   if (self->exact || out->standing.estimate <= SMALL) {
+      if (!ecl_survey_within (world, database, chain, chain->n_steps, world->now (world) + self->seconds * 1000, arena,
+                              &out->survey, error)) {
+         return false;
+      }
+      out->late = out->survey.late;
+      out->counted = out->asked = !out->late;
+      out->any = out->counted && out->survey.not_at;
+   }
+   if (out->counted || !self->check) {
+      return true;
+   }
+   if (!ecl_complete_stays (world, &self->remote->server, database, chain, chain->n_steps, &out->stays, error)) {
+      return false;
+   }
+   out->asked = true;
+   if (out->stays) {
+      return true;
+   }
+   if (!ecl_survey_any (world, database, chain, chain->n_steps, world->now (world) + self->seconds * 1000, &out->any,
+                        &late, error)) {
+      return false;
+   }
+   return !late || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER,
+                             "whether a document is pending was not found out in %" PRId64
+                             " seconds; --count-time gives it more",
+                             self->seconds);
+}
+
 static ecl_exit_t
 run (ecl_cli_t *cli)
 {
    ecl_exit_t status = ECL_EXIT_FAILED;
    const ecl_chain_t *chains, *only;
    ecl_remote_t remote = {0};
+   status_t self = {.cli = cli,
+                    .remote = &remote,
+                    .exact = ecl_cli_flag (cli, "exact"),
+                    .check = ecl_cli_flag (cli, "check")};
+   bool changed = false, any = false;
+   findings_t *found = NULL;
    int64_t pending = 0;
-   bool changed = false;
-   ecl_survey_t survey;
    ecl_arena_t arena;
    bson_error_t error;
    size_t n;
 
+   if (!ecl_cli_number (cli, "count-time", 1, ECL_REMOTE_COUNT_TIME_MAX, COUNT_TIME, &self.seconds)) {
+      return ECL_EXIT_USAGE;
+   }
    ecl_arena_init (&arena);
    if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
       goto done;
@@ -149,33 +340,37 @@ run (ecl_cli_t *cli)
    if (!only && !show_works (&remote, &pending, &changed)) {
       goto done;
    }
+   found = bson_malloc (sizeof *found);
    chains = ecl_project_chains (remote.project, &n);
    for (size_t i = 0; i < n; i++) {
       if (only && only != &chains[i]) {
          continue;
       }
       ecl_arena_reset (&arena);
-      if (!ecl_survey (remote.world, remote.database, &chains[i], chains[i].n_steps, &arena, &survey, &error)) {
+      if (!look (&self, &chains[i], &arena, found, &error)) {
          ecl_cli_fail (cli, "%s: %s", chains[i].collection, error.message);
          goto done;
       }
-      pending += survey.not_at;
+      any = any || found->any;
       if (cli->json) {
-         print_json (&chains[i], &survey);
+         print_json (found);
       } else {
-         print_text (cli, &chains[i], &survey);
+         print_text (&self, found);
       }
    }
-   status = changed ? ECL_EXIT_FAILED : ecl_cli_flag (cli, "check") && pending ? ECL_EXIT_PENDING : ECL_EXIT_OK;
+   status = changed ? ECL_EXIT_FAILED : self.check && (pending || any) ? ECL_EXIT_PENDING : ECL_EXIT_OK;
 
 done:
+   bson_free (found);
    ecl_arena_cleanup (&arena);
    ecl_remote_close (&remote);
    return status;
 }
 
 static const ecl_option_t options[] = {
-   {"check", 0, NULL, "end with status 3 where something is pending"},
+   {"check", 0, NULL, "end with status 3 where something is pending; finds one such document"},
+   {"exact", 0, NULL, "count, which goes through each collection once per version"},
+   {"count-time", 0, "SECONDS", "that --exact and --check get for a collection; 60"},
    {NULL},
 };
 
@@ -183,8 +378,11 @@ const ecl_command_t ecl_cmd_status = {
    .name = "status",
    .arguments = "[COLLECTION]",
    .summary = "say what is at which version, and what is pending",
-   .about = "Per collection: the target, documents per stored version, documents in quarantine,\n"
-            "and the migrations that are pending. Writes nothing.",
+   .about = "Per collection: the target, the last job, the recorded floor, documents in\n"
+            "quarantine. Up to 10,000 documents are counted per version too, more only with\n"
+            "--exact. --check looks for one document that is not at the target: soon found where\n"
+            "there are many; where there is none it goes once through the collection, unless a\n"
+            "validator of `eclose complete` spares that. Writes nothing.",
    .options = options,
    .max_args = 1,
    .flags = ECL_COMMAND_PROJECT | ECL_COMMAND_SERVER | ECL_COMMAND_FORMAT,

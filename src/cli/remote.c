@@ -66,6 +66,7 @@ ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
 {
    const char *uri, *named = NULL;
    bson_error_t error;
+   int64_t seconds;
 
    memset (self, 0, sizeof *self);
    self->cli = cli;
@@ -88,9 +89,12 @@ ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
       ecl_cli_fail (cli, "no server: give --uri, ECLOSE_URI or MONGODB_URI, or `uri` in eclose.yaml");
       return false;
    }
+   if (!ecl_cli_number (cli, "count-time", 1, ECL_REMOTE_COUNT_TIME_MAX, 0, &seconds)) {
+      return false;
+   }
    catch_signals ();
    ecl_mongo_init ();
-   self->world = ecl_mongo_world_new (uri, cancelled, &named, &error);
+   self->world = ecl_mongo_world_new_patient (uri, (int32_t) (seconds * 1000), cancelled, &named, &error);
    if (!self->world) {
       ecl_cli_fail (cli, "%s", error.message);
       return false;

@@ -42,6 +42,9 @@ ecl_remote_close (ecl_remote_t *self);
 ecl_site_t
 ecl_remote_site (const ecl_remote_t *self);
 
+/* Seconds that --count-time may say: a day. */
+#define ECL_REMOTE_COUNT_TIME_MAX 86400
+
 /* --mode and --to. False after a message. */
 bool
 ecl_remote_mode (const ecl_cli_t *cli, ecl_mode_t *mode) ECL_MUST_CHECK;

@@ -250,15 +250,10 @@ cut (mongoc_uri_t *uri, const char *option, int32_t most)
    }
 }
 
-ecl_world_t *
-ecl_mongo_world_new (const char *uri, bool (*cancelled) (void), const char **database, bson_error_t *error)
-{
-   return ecl_mongo_world_new_hasty (uri, 0, cancelled, database, error);
-}
-
-ecl_world_t *
-ecl_mongo_world_new_hasty (const char *uri, int32_t timeout, bool (*cancelled) (void), const char **database,
-                           bson_error_t *error)
+/* socket: its timeout, where the URI does not say; timeout: of all, whatever it says, where not 0. */
+static ecl_world_t *
+make_world (const char *uri, int32_t socket, int32_t timeout, bool (*cancelled) (void), const char **database,
+            bson_error_t *error)
 {
    mongo_world_t *self;
    bson_error_t why;
@@ -271,7 +266,7 @@ ecl_mongo_world_new_hasty (const char *uri, int32_t timeout, bool (*cancelled) (
    }
    self = bson_malloc0 (sizeof *self);
    self->uri = parsed;
-   set_default (parsed, MONGOC_URI_SOCKETTIMEOUTMS, SOCKET_TIMEOUT_MS);
+   set_default (parsed, MONGOC_URI_SOCKETTIMEOUTMS, socket);
    set_default (parsed, MONGOC_URI_CONNECTTIMEOUTMS, CONNECT_TIMEOUT_MS);
    set_default (parsed, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, SELECTION_TIMEOUT_MS);
    if (timeout) {
@@ -297,6 +292,28 @@ ecl_mongo_world_new_hasty (const char *uri, int32_t timeout, bool (*cancelled) (
    mongoc_client_set_appname (self->client, "eclose");
    *database = mongoc_uri_get_database (parsed);
    return &self->world;
+}
+
+ecl_world_t *
+ecl_mongo_world_new (const char *uri, bool (*cancelled) (void), const char **database, bson_error_t *error)
+{
+   return make_world (uri, SOCKET_TIMEOUT_MS, 0, cancelled, database, error);
+}
+
+ecl_world_t *
+ecl_mongo_world_new_patient (const char *uri, int32_t longest, bool (*cancelled) (void), const char **database,
+                             bson_error_t *error)
+{
+   int32_t socket = longest + (SOCKET_TIMEOUT_MS - ECL_WORLD_TIMEOUT);
+
+   return make_world (uri, socket > SOCKET_TIMEOUT_MS ? socket : SOCKET_TIMEOUT_MS, 0, cancelled, database, error);
+}
+
+ecl_world_t *
+ecl_mongo_world_new_hasty (const char *uri, int32_t timeout, bool (*cancelled) (void), const char **database,
+                           bson_error_t *error)
+{
+   return make_world (uri, SOCKET_TIMEOUT_MS, timeout, cancelled, database, error);
 }
 
 void

@@ -14,6 +14,11 @@ ecl_mongo_init (void);
 ecl_world_t *
 ecl_mongo_world_new (const char *uri, bool (*cancelled) (void), const char **database, bson_error_t *error);
 
+/* The same for one who lets single commands take so many milliseconds, where that is longer than they usually may. */
+ecl_world_t *
+ecl_mongo_world_new_patient (const char *uri, int32_t longest, bool (*cancelled) (void), const char **database,
+                             bson_error_t *error);
+
 /* The same, but a server that does not answer within so many milliseconds counts as one that lost the command: for
  * those who have to know in time, and send again. */
 ecl_world_t *

@@ -287,16 +287,37 @@ done:
 /* Whether the validator that is in force without our doing refuses what is below: the very one that --validator makes.
  */
 static bool
-is_strict_already (const ecl_complete_options_t *options, const ecl_facts_t *facts)
+is_strict_already (const ecl_chain_t *chain, size_t target, const ecl_facts_t *facts)
 {
    bson_error_t ignored;
    bson_t validator;
-   bool strict = ecl_complete_validator (options->chain, options->target, &validator, &ignored) &&
+   bool strict = ecl_complete_validator (chain, target, &validator, &ignored) &&
                  is_same (&facts->validator, &validator) && strcmp (facts->level, "strict") == 0 &&
                  strcmp (facts->action, "error") == 0;
 
    bson_destroy (&validator);
    return strict;
+}
+
+bool
+ecl_complete_stays (ecl_world_t *world, const ecl_server_t *server, const char *database, const ecl_chain_t *chain,
+                    size_t target, bool *stays, bson_error_t *error)
+{
+   ecl_floor_t floor = {0};
+   ecl_facts_t facts;
+   ecl_arena_t arena;
+   bool good, found;
+   size_t index;
+
+   *stays = false;
+   ecl_arena_init (&arena);
+   good = ecl_complete_floor (world, database, chain, &arena, &found, &index, &floor, error);
+   if (good && found && index >= target && floor.validated) {
+      good = ecl_facts_ask (world, server, database, chain->collection, &arena, &facts, error);
+      *stays = good && is_strict_already (chain, index, &facts);
+   }
+   ecl_arena_cleanup (&arena);
+   return good;
 }
 
 static bool
@@ -332,7 +353,7 @@ ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl
    if (good && options->validator != ECL_VALIDATOR_NONE) {
       good = install (site, options, &facts, out, error);
    } else if (good) {
-      out->strict = is_strict_already (options, &facts);
+      out->strict = is_strict_already (chain, options->target, &facts);
    }
    good = good && count (site, chain, &below, &out->below, error) &&
           count_quarantined (site, chain, &out->quarantined, error);

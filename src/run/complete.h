@@ -53,6 +53,12 @@ bool
 ecl_complete_floor (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_arena_t *arena, bool *found,
                     size_t *index, ecl_floor_t *floor, bson_error_t *error) ECL_MUST_CHECK;
 
+/* Whether the recorded floor is the place on the chain (or above it), was recorded with a validator that refuses, and that
+ * validator is in force: then no document is below it, and nobody need look. */
+bool
+ecl_complete_stays (ecl_world_t *world, const ecl_server_t *server, const char *database, const ecl_chain_t *chain,
+                    size_t target, bool *stays, bson_error_t *error) ECL_MUST_CHECK;
+
 /* Before a collection is carried down to a place below its recorded floor: the record goes. */
 bool
 ecl_complete_undo (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, bool *removed,

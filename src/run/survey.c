@@ -23,12 +23,36 @@ ecl_survey_candidates (const ecl_chain_t *chain, size_t target, bool down, bson_
    bson_append_array_end (filter, &list);
 }
 
+/* What a server says when a command's time is over: its own limit, and a router's. */
+#define MAX_TIME_EXPIRED 50
+#define EXCEEDED_TIME_LIMIT 262
+
+/* True with *late where the time was not enough; without late (NULL) that is an error as any other. */
 static bool
-count (ecl_world_t *world, const char *database, const bson_t *command, int64_t *n, bson_error_t *error)
+ask (ecl_world_t *world, const char *database, const bson_t *command, int64_t deadline, bool *late, bson_t *reply,
+     bson_error_t *error)
+{
+   bson_error_t why = {0};
+   ecl_reply_t result = world->run_command (world, &(ecl_call_t){.database = database, .command = command}, deadline,
+                                            reply, &why);
+
+   if (late) {
+      *late = (result == ECL_REPLY_REFUSED && (why.code == MAX_TIME_EXPIRED || why.code == EXCEEDED_TIME_LIMIT)) ||
+              (result == ECL_REPLY_LOST && world->now (world) >= deadline);
+   }
+   if (result != ECL_REPLY_OK && !(late && *late)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "%s", why.message);
+   }
+   return true;
+}
+
+static bool
+count (ecl_world_t *world, const char *database, const bson_t *command, int64_t deadline, bool *late, int64_t *n,
+       bson_error_t *error)
 {
    bson_iter_t iter, found;
    bson_t reply;
-   bool good = ecl_world_call (world, database, command, &reply, error);
+   bool good = ask (world, database, command, deadline, late, &reply, error);
 
    *n = 0;
    if (good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0.n", &found) &&
@@ -39,9 +63,9 @@ count (ecl_world_t *world, const char *database, const bson_t *command, int64_t 
    return good;
 }
 
-bool
-ecl_survey_count (ecl_world_t *world, const char *database, const char *collection, const bson_t *filter, int64_t *n,
-                  bson_error_t *error)
+static bool
+count_filter (ecl_world_t *world, const char *database, const char *collection, const bson_t *filter, int64_t deadline,
+              bool *late, int64_t *n, bson_error_t *error)
 {
    bson_t command = BSON_INITIALIZER, pipeline, stage, cursor;
    bool good;
@@ -58,8 +82,53 @@ ecl_survey_count (ecl_world_t *world, const char *database, const char *collecti
    BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
    bson_append_document_end (&command, &cursor);
    ecl_store_read_concern (&command);
-   good = count (world, database, &command, n, error);
+   good = count (world, database, &command, deadline, late, n, error);
    bson_destroy (&command);
+   return good;
+}
+
+bool
+ecl_survey_count (ecl_world_t *world, const char *database, const char *collection, const bson_t *filter, int64_t *n,
+                  bson_error_t *error)
+{
+   return count_filter (world, database, collection, filter, world->now (world) + ECL_WORLD_TIMEOUT, NULL, n, error);
+}
+
+/* deadline 0: each command has as long as any other. */
+static bool
+survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
+        ecl_arena_t *arena, ecl_survey_t *out, bson_error_t *error)
+{
+   bool *late = deadline ? &out->late : NULL;
+   bool good = true;
+   bson_t filter;
+
+   memset (out, 0, sizeof *out);
+   out->counts = ecl_arena_array (arena, int64_t, chain->n_steps + 1);
+   out->first = target;
+   /* The last one: at none of the versions. */
+   for (size_t i = 0; i <= chain->n_steps + 1 && good && !out->late; i++) {
+      bool outside = i > chain->n_steps;
+      int64_t *n = outside ? &out->outside : &out->counts[i];
+
+      if (outside) {
+         ecl_pushdown_filter_outside (chain, &filter);
+      } else {
+         ecl_pushdown_filter (chain, i, &filter);
+      }
+      good = count_filter (world, database, chain->collection, &filter,
+                           deadline ? deadline : world->now (world) + ECL_WORLD_TIMEOUT, late, n, error);
+      bson_destroy (&filter);
+      if (i != target) {
+         out->not_at += *n;
+         out->first = *n && i < out->first ? i : out->first;
+      }
+   }
+   if (good && !out->late) {
+      ecl_quarantine_count (chain->collection, &filter);
+      good = count (world, database, &filter, world->now (world) + ECL_WORLD_TIMEOUT, NULL, &out->quarantined, error);
+      bson_destroy (&filter);
+   }
    return good;
 }
 
@@ -67,31 +136,42 @@ bool
 ecl_survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_arena_t *arena,
             ecl_survey_t *out, bson_error_t *error)
 {
-   bson_t filter;
-   bool good = true;
+   return survey (world, database, chain, target, 0, arena, out, error);
+}
 
-   memset (out, 0, sizeof *out);
-   out->counts = ecl_arena_array (arena, int64_t, chain->n_steps + 1);
-   out->first = target;
-   for (size_t i = 0; i <= chain->n_steps && good; i++) {
-      ecl_pushdown_filter (chain, i, &filter);
-      good = ecl_survey_count (world, database, chain->collection, &filter, &out->counts[i], error);
-      bson_destroy (&filter);
-      if (good && i != target) {
-         out->not_at += out->counts[i];
-         out->first = out->counts[i] && i < out->first ? i : out->first;
-      }
-   }
-   if (good) {
-      ecl_pushdown_filter_outside (chain, &filter);
-      good = ecl_survey_count (world, database, chain->collection, &filter, &out->outside, error);
-      out->not_at += out->outside;
-      bson_destroy (&filter);
-   }
-   if (good) {
-      ecl_quarantine_count (chain->collection, &filter);
-      good = count (world, database, &filter, &out->quarantined, error);
-      bson_destroy (&filter);
-   }
+bool
+ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
+                   ecl_arena_t *arena, ecl_survey_t *out, bson_error_t *error)
+{
+   return survey (world, database, chain, target, deadline, arena, out, error);
+}
+
+bool
+ecl_survey_any (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
+                bool *any, bool *late, bson_error_t *error)
+{
+   bson_t command = BSON_INITIALIZER, nor, list, filter, fields, reply;
+   bson_iter_t iter, found;
+   bool good;
+
+   BSON_APPEND_UTF8 (&command, "find", chain->collection);
+   ecl_pushdown_filter (chain, target, &filter);
+   BSON_APPEND_DOCUMENT_BEGIN (&command, "filter", &nor);
+   BSON_APPEND_ARRAY_BEGIN (&nor, "$nor", &list);
+   BSON_APPEND_DOCUMENT (&list, "0", &filter);
+   bson_append_array_end (&nor, &list);
+   bson_append_document_end (&command, &nor);
+   bson_destroy (&filter);
+   BSON_APPEND_DOCUMENT_BEGIN (&command, "projection", &fields);
+   BSON_APPEND_INT32 (&fields, "_id", 1);
+   bson_append_document_end (&command, &fields);
+   BSON_APPEND_INT32 (&command, "limit", 1);
+   BSON_APPEND_BOOL (&command, "singleBatch", true);
+   ecl_store_read_concern (&command);
+   good = ask (world, database, &command, deadline, late, &reply, error);
+   *any = good && !*late && bson_iter_init (&iter, &reply) &&
+          bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &found);
+   bson_destroy (&reply);
+   bson_destroy (&command);
    return good;
 }

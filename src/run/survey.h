@@ -1,4 +1,8 @@
-/* Survey: how many documents a collection has at each version of its chain. Reads only. */
+/* Survey: how many documents a collection has at each version of its chain. Reads only.
+ *
+ * Each count goes through the whole collection, and so does the question whether any document is elsewhere, where none
+ * is. What is known without is in standing.h.
+ */
 #ifndef ECL_RUN_SURVEY_H
 #define ECL_RUN_SURVEY_H
 
@@ -11,11 +15,23 @@ typedef struct {
    int64_t quarantined; /* records in eclose_quarantine */
    int64_t not_at;      /* at another place than the target, outside included */
    size_t first;        /* the first place below the target that has documents; the target where none has */
+   bool late;           /* the deadline passed before all was counted: nothing here is true but this */
 } ecl_survey_t;
 
 bool
 ecl_survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_arena_t *arena,
             ecl_survey_t *out, bson_error_t *error) ECL_MUST_CHECK;
+
+/* The same until a deadline (in terms of the world's now): true with out->late where it passed. */
+bool
+ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
+                   ecl_arena_t *arena, ecl_survey_t *out, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Whether any document is not at the target; ends at the first that is found. True with *late, and nothing known, where
+ * the deadline passed before. */
+bool
+ecl_survey_any (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
+                bool *any, bool *late, bson_error_t *error) ECL_MUST_CHECK;
 
 /* How many documents of a collection match, of what the majority has. */
 bool

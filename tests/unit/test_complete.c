@@ -3,6 +3,7 @@
 #include "project_check.h"
 
 #include "run/complete.h"
+#include "run/survey.h"
 
 #define CONFIG "database: shop\ncollections: {users: {unversioned: 1}}\n"
 #define STEP "to: 2\nup:\n  - $set: {a: 1}\nschema: {required: [a]}\n"
@@ -166,6 +167,48 @@ test_higher (void **state)
    ecl_project_destroy (project);
 }
 
+/* Time that is over is an answer; another refusal is an error, and so is an answer lost in time. */
+static void
+test_survey_in_time (void **state)
+{
+   const file_t files[] = {{"users/0002_step.yaml", STEP}, {0}};
+   const canned_t script[] = {{"\"limit\" : 1", ROWS ("{\"_id\": 7}")},
+                              NONE ("\"find\" : \"users\""),
+                              {"$nor", "REFUSED 50"},
+                              {"$nor", "REFUSED 262"},
+                              {"$nor", "REFUSED 13"},
+                              {"$nor", "LOST"},
+                              COUNT ("aggregate", 3),
+                              {"aggregate", "REFUSED 50"},
+                              {0}};
+   const struct {
+      bool good, any, late;
+   } expected[] = {{true, true, false}, {true, false, false},  {true, false, true},
+                   {true, false, true}, {false, false, false}, {false, false, false}};
+   ecl_project_t *project = load_good (CONFIG, files);
+   const ecl_chain_t *chain = ecl_project_chain (project, "users");
+   fake_world_t world = fake_world (script);
+   ecl_survey_t survey;
+   bson_error_t error;
+   ecl_arena_t arena;
+
+   (void) state;
+   for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+      bool any, late;
+
+      assert_int_equal (ecl_survey_any (&world.world, "shop", chain, 1, world.now + 60000, &any, &late, &error),
+                        expected[i].good);
+      assert_int_equal (any, expected[i].any);
+      assert_int_equal (late, expected[i].late);
+   }
+   ecl_arena_init (&arena);
+   assert_true (ecl_survey_within (&world.world, "shop", chain, 1, world.now + 60000, &arena, &survey, &error));
+   assert_true (survey.late);
+   ecl_arena_cleanup (&arena);
+   fake_done (&world);
+   ecl_project_destroy (project);
+}
+
 int
 main (void)
 {
@@ -173,6 +216,7 @@ main (void)
       cmocka_unit_test (test_as_of_now),         cmocka_unit_test (test_documents_are_below),
       cmocka_unit_test (test_validator),         cmocka_unit_test (test_validator_warns),
       cmocka_unit_test (test_another_validator), cmocka_unit_test (test_higher),
+      cmocka_unit_test (test_survey_in_time),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

@@ -1,0 +1,88 @@
+"""What `eclose status` says without counting: jobs, floors, the first document that is elsewhere."""
+
+import json
+
+import pytest
+
+from test_backfill import project
+
+STEP = 'up:\n  - $set: {a: {$add: [$n, 1]}}\nschema: {required: [a]}\ndown:\n  - $unset: a\n'
+LARGE = 10001  # more than are counted unasked
+
+
+def status(eclose, *args, rc=0):
+    return json.loads(eclose('status', 'things', *args, '--format', 'json', rc=rc).out.splitlines()[-1])
+
+
+@pytest.fixture
+def large(eclose, db):
+    """10,001 documents, two of them at version 1; a job has been there, says its record."""
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'schema_version': 2, 'a': 1} for i in range(LARGE - 2)])
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'n': 1} for i in (-1, LARGE)])
+
+
+def test_a_small_collection_is_counted(eclose, db):
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'n': i} for i in range(20)])
+    told = status(eclose, '--check', rc=3)
+    assert told['counted'] and told['documents_pending'] == 20 and told['pending'] == ['0002_step'] and told['any_pending']
+    assert told['estimated'] == 20 and 'job' not in told and 'floor' not in told
+    eclose('up', 'things', rc=0)
+    eclose('complete', 'things', rc=0)
+    told = status(eclose, '--check')
+    job, floor = told['job'], told['floor']
+    assert (job['kind'], job['to'], job['state'], job['left']) == ('up', '2', 'done', 0) and job['done'] == 20
+    assert (floor['version'], floor['validated']) == ('2', False)
+    text = eclose('status', 'things', rc=0).out
+    assert 'up to version 2: done' in text and 'floor 2' in text and 'pending' not in text
+
+
+def test_a_large_one_is_not(eclose, db, large):
+    told = status(eclose)
+    assert told['counted'] is False and told['estimated'] == LARGE
+    assert not {'versions', 'pending', 'any_pending', 'documents_pending'} & set(told)
+    text = eclose('status', 'things', rc=0).out
+    assert 'about 10,001 documents' in text and 'not counted: --exact counts' in text
+    told = status(eclose, '--exact')
+    assert told['counted'] and told['documents_pending'] == 2
+    assert told['versions'] == [{'version': '1', 'documents': 2}, {'version': '2', 'documents': LARGE - 2}]
+    # Whether, not how many.
+    assert status(eclose, '--check', rc=3)['any_pending'] is True
+    assert 'at least one document' in eclose('status', '--check', rc=3).out
+    assert status(eclose, '--exact', '--check', rc=3)['documents_pending'] == 2
+    assert eclose('up', 'things', rc=0)
+    told = status(eclose, '--check')
+    assert told['any_pending'] is False and told['counted'] is False and told['job']['state'] == 'done'
+    assert 'no document is off the target' in eclose('status', '--check', rc=0).out
+    # Records do not outvote a document: an old program wrote one since.
+    db.things.insert_one({'_id': 'old', 'schema_version': 1, 'n': 1})
+    assert status(eclose)['job']['state'] == 'done' and status(eclose, '--check', rc=3)['any_pending'] is True
+
+
+def test_a_validator_spares_the_search(eclose, db, large):
+    eclose('up', 'things', rc=0)
+    eclose('complete', 'things', '--validator', rc=0)
+    assert status(eclose)['floor']['validated'] is True
+    text = eclose('status', '--check', rc=0).out
+    assert 'kept by a validator' in text and "the server's validator keeps them out" in text
+    # Once it does not refuse any more it is no proof.
+    db.command('collMod', 'things', validationAction='warn')
+    db.things.insert_one({'_id': 'old', 'schema_version': 1, 'n': 1})
+    assert status(eclose, '--check', rc=3)['any_pending'] is True
+
+
+def test_how_far_a_job_is(eclose, db):
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'n': i} for i in range(200)])
+    eclose('backfill', 'start', 'things', '--detach', rc=0)
+    eclose('backfill', 'pause', 'things', rc=0)
+    job = status(eclose)['job']
+    assert (job['state'], job['wanted'], job['done'], job['left']) == ('running', 'paused', 0, 200) and 'ended' not in job
+    assert 'up to version 2: running, paused, 0 of about 200 documents done, 200 left' in eclose('status', rc=0).out
+
+
+def test_times_that_cannot_be(eclose, db):
+    project(eclose, 'things', [STEP])
+    for time in ('0', 'long', '1000000'):
+        assert '--count-time takes a number' in eclose('status', '--count-time', time, rc=2).err
