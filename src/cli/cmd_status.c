@@ -1,5 +1,5 @@
-/* eclose status: what is at which version, and what is pending, as far as eclose's own records say that; small collections
- * are counted, others where somebody asks for it. */
+/* eclose status: what is at which version, and what is pending, as far as eclose's own records say that; small
+ * collections are counted, others where somebody asks for it. */
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"

@@ -1,5 +1,5 @@
-/* Standing: what eclose's own records say of a collection. Asks for no document of the collection itself, so that it costs
- * the same however many there are. Reads only.
+/* Standing: what eclose's own records say of a collection. Asks for no document of the collection itself, so that it
+ * costs the same however many there are. Reads only.
  */
 #ifndef ECL_RUN_STANDING_H
 #define ECL_RUN_STANDING_H

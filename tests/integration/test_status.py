@@ -26,7 +26,8 @@ def test_a_small_collection_is_counted(eclose, db):
     project(eclose, 'things', [STEP])
     db.things.insert_many([{'_id': i, 'schema_version': 1, 'n': i} for i in range(20)])
     told = status(eclose, '--check', rc=3)
-    assert told['counted'] and told['documents_pending'] == 20 and told['pending'] == ['0002_step'] and told['any_pending']
+    assert told['counted'] and told['documents_pending'] == 20 and told['any_pending']
+    assert told['pending'] == ['0002_step']
     assert told['estimated'] == 20 and 'job' not in told and 'floor' not in told
     eclose('up', 'things', rc=0)
     eclose('complete', 'things', rc=0)
@@ -78,7 +79,8 @@ def test_how_far_a_job_is(eclose, db):
     eclose('backfill', 'start', 'things', '--detach', rc=0)
     eclose('backfill', 'pause', 'things', rc=0)
     job = status(eclose)['job']
-    assert (job['state'], job['wanted'], job['done'], job['left']) == ('running', 'paused', 0, 200) and 'ended' not in job
+    assert (job['state'], job['wanted'], job['done'], job['left']) == ('running', 'paused', 0, 200)
+    assert 'ended' not in job
     assert 'up to version 2: running, paused, 0 of about 200 documents done, 200 left' in eclose('status', rc=0).out
 
 
