@@ -79,9 +79,10 @@ typedef struct {
  *
  * with what was done up to the end, or up to the error; collections that had nothing to do are there with zeros.
  *
- * Functions of the project run here, too; such collections are computed here. A migration with $lookup is refused, and a
- * function that calls eclose_context_find() fails, so that its documents go to quarantine. Migrations that are programs
- * of their own need driver->uri, and a process that waits for its own children (SIGCHLD is not ignored). */
+ * Functions of the project run here, too; such collections are computed here, and so are those whose migrations have
+ * $lookup. A function that calls eclose_context_find() fails, so that its documents go to quarantine. Migrations that
+ * are programs of their own need driver->uri, and a process that waits for its own children (SIGCHLD is not
+ * ignored). */
 ECLOSE_EXPORT (eclose_migrated_t)
 eclose_migrate (const eclose_project_t *project, const eclose_driver_t *driver, const char *database,
                 const bson_t *opts, const eclose_migrate_watch_t *watch, bson_t *result,
