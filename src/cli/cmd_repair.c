@@ -25,13 +25,19 @@ run (ecl_cli_t *cli)
    status = ecl_works_acquire (&works, 0);
    for (size_t i = 0; i < works.runner.n && status == ECL_EXIT_OK; i++) {
       const ecl_placed_t *placed = &works.runner.list[i];
+      const ecl_changelog_t *whole;
       ecl_changelog_t record;
       bson_error_t error;
 
       if (!differs (placed) || (name && strcmp (placed->name, name) != 0)) {
          continue;
       }
-      record = *placed->record;
+      /* With the output of a program, which the list of all leaves out. */
+      if (!ecl_history_load (&works.runner.history, remote.world, remote.database, placed->name, &whole, &error)) {
+         status = ecl_cli_fail (cli, "%s", error.message);
+         break;
+      }
+      record = whole ? *whole : *placed->record;
       record.checksum = placed->work->checksum;
       if (!ecl_history_mark (remote.world, &works.runner.holder, placed->record, &record, &error)) {
          status = ecl_cli_fail (cli, "%s", error.message);

@@ -47,16 +47,23 @@ filter_names (const ecl_value_t *filter, const char *path, size_t len)
    return false;
 }
 
+/* Whether it can only ever be one and the same document. */
 static bool
 filter_has_id (const ecl_value_t *filter)
 {
    ecl_value_t id;
+   ecl_field_t op;
+   ecl_iter_t iter;
 
    if (!ecl_is_document (filter)) {
       return false;
    }
    id = ecl_document_get (filter, "_id", 3);
-   return id.type != ECL_MISSING;
+   if (!ecl_is_document (&id)) {
+      return id.type != ECL_MISSING;
+   }
+   ecl_iter_init (&iter, &id);
+   return !ecl_iter_field (&iter, &op) || op.key_len == 0 || op.key[0] != '$' || ecl_key_is (&op, "$eq");
 }
 
 /* ---- updates ---- */
@@ -315,8 +322,7 @@ lint_aggregate (ecl_work_reader_t *reader, const ecl_act_t *act)
 static void
 lint_repeatable (ecl_work_reader_t *reader, const ecl_act_t *act)
 {
-   static const char *const harmless[] = {"collMod",         "createIndexes",  "ping",
-                                          "shardCollection", "enableSharding", NULL};
+   static const char *const harmless[] = {"collMod", "createIndexes", "ping", NULL};
    ecl_field_t name;
    ecl_iter_t iter;
 

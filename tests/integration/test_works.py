@@ -297,6 +297,25 @@ def test_a_changed_file_is_refused(eclose, db):
     assert docs(db.log) == [{'_id': 1}]
 
 
+def test_repair_keeps_what_a_program_said(eclose, db):
+    write(eclose.folder)
+    path = os.path.join(eclose.folder, 'migrations', '20260101_a.sh')
+
+    def program(text):
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(f'#!/bin/sh\necho {text}\n')
+        os.chmod(path, 0o755)
+
+    program('what was said')
+    eclose('up', rc=0)
+    program('something else')
+    eclose('up', rc=1)
+    eclose('repair', '20260101_a', rc=0)
+    eclose('up', rc=0)
+    kept = db.eclose_changelog.find_one()
+    assert kept['state'] == 'applied' and 'what was said' in kept['output']
+
+
 def test_backfill_verify_and_mixed_validator(eclose, db):
     os.makedirs(os.path.join(eclose.folder, 'migrations', 'users'))
     with open(os.path.join(eclose.folder, 'migrations', 'users', '0001_n.yaml'), 'w', encoding='utf-8') as f:
