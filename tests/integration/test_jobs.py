@@ -85,7 +85,7 @@ def test_every_id_is_in_a_range(eclose, db, mode):
 def test_several_processes_and_one_is_killed(eclose, db, server, mode):
     n = size(server, 12000)
     things(eclose, db, n)
-    backfill(eclose, 'start', 'things', '--mode', mode, '--range-docs', n // 12, '--max-rate', n // 4, '--detach')
+    backfill(eclose, 'start', 'things', '--mode', mode, '--range-docs', n // 12, '--max-rate', n // 40, '--detach')
     workers = [eclose.start('backfill', 'work', 'things', '--workers', 1) for _ in range(3)]
     dead = workers[0]
     held = wait_for(lambda: db.eclose_chunks.find_one({'holder.pid': dead.pid, 'after.id': {'$exists': True}}))
