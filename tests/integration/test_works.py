@@ -237,7 +237,7 @@ def test_a_transaction_for_each_row_takes_effect_once(eclose, db):
     db.orders.insert_many([{'_id': i, 'account': i % 5, 'amount': i} for i in range(300)])
     db.create_collection('entries')
     write(eclose.folder, one=ROWS)
-    for part in (100,):
+    for part in (40, 120, 200):
         child = eclose.start('up', '--wait', env=FAST)
         wait_for(lambda: db.orders.count_documents({'booked': True}) > part)  # noqa: B023
         child.kill()
