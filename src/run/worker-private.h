@@ -1,0 +1,69 @@
+/* What the files of the worker share: see worker.h.
+ *
+ *    worker.c        what the job says, choosing a range, the job's end
+ *    worker_range.c  one range under its claim: checkpoints, and what lies between two batches
+ */
+#ifndef ECL_RUN_WORKER_PRIVATE_H
+#define ECL_RUN_WORKER_PRIVATE_H
+
+#include "run/worker.h"
+
+typedef enum {
+   STOP_NOT,
+   STOP_ASKED,  /* the world, or the time */
+   STOP_PAUSED, /* the job */
+   STOP_OVER,   /* there is no job to work on any more */
+} stop_t;
+
+typedef struct {
+   const ecl_task_t *task;
+   const ecl_site_t *site;
+   ecl_world_t *world;
+   uint32_t number;
+   ecl_worker_state_t *state;
+   ecl_job_t job;
+   stop_t stop;
+   int64_t looked;   /* when the job was last read */
+   int64_t answered; /* when the server last gave an answer */
+   ecl_throttle_t throttle;
+   ecl_pressure_reader_t pressure;
+   uint32_t batches; /* of the range at hand */
+   double average;   /* bytes of a document; 0: not known */
+
+   /* the claim */
+   ecl_holder_t holder;
+   ecl_chunk_row_t row; /* as it was when it was claimed; borrows from the reply */
+   bson_t reply;
+   ecl_chunk_state_t phase;
+   int64_t checkpointed;
+   ecl_job_counts_t before; /* of this worker, when the range began */
+
+   /* the rate */
+   int64_t rate_at;
+   int64_t rate_seen;
+} worker_t;
+/* ---- worker.c ---- */
+
+void
+ecl_worker_say (worker_t *self, const char *message);
+
+/* Whether it is to stop, by now: self->stop. Reads the job where that is due. */
+void
+ecl_worker_check_stop (worker_t *self);
+
+/* Tells who watches. */
+void
+ecl_worker_tell (worker_t *self);
+
+/* ---- worker_range.c ---- */
+
+/* Every range was gone through once: what is left is swept. */
+bool
+ecl_worker_mark_sweep (worker_t *self, bson_error_t *error) ECL_MUST_CHECK;
+
+/* The range that was claimed, in that phase, to its end, or as far as it goes; its claim is let go. False where the
+ * worker cannot go on. */
+bool
+ecl_worker_work_on (worker_t *self, const char *id, ecl_chunk_state_t phase, bson_error_t *error) ECL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,316 @@
+/* One range of a worker's: its claim and its checkpoints, and what lies between two batches. See worker.h. */
+#include "run/worker-private.h"
+
+/* Over which the rate is measured. */
+#define RATE_MS 4000
+
+/* ---- checkpoints ---- */
+
+/* What the range's record is to say now. */
+static void
+progress_of (worker_t *self, const ecl_backfill_t *machine, ecl_chunk_state_t state, ecl_chunk_progress_t *out)
+{
+   const ecl_backfill_result_t *result = ecl_backfill_result (machine);
+
+   *out = (ecl_chunk_progress_t){.state = state,
+                                 .after = ecl_missing (),
+                                 .counts = self->row.counts,
+                                 .rate = self->state->rate,
+                                 .slowed = self->state->slowed};
+   if (self->phase == ECL_CHUNK_CARRIED) {
+      /* A sweep that is taken over begins anew: what it left to a later pass may lie before any checkpoint. All that
+       * cannot be carried over is seen by it. */
+      out->counts.quarantined = 0;
+   } else if (state == ECL_CHUNK_OPEN) {
+      out->after = ecl_backfill_after (machine);
+   }
+   ecl_job_add_counts (&out->counts, &result->counts);
+}
+
+static bool
+checkpoint (worker_t *self, const ecl_backfill_t *machine, bson_error_t *error)
+{
+   ecl_chunk_progress_t progress;
+   bson_t fields;
+   bool good;
+
+   progress_of (self, machine, self->row.state, &progress);
+   ecl_chunk_fields (&progress, &fields);
+   self->checkpointed = self->world->now (self->world);
+   good = ecl_holder_renew_with (&self->holder, self->world, &fields, error);
+   bson_destroy (&fields);
+   return good;
+}
+
+/* Lets the range go, in a state. */
+static bool
+let_go (worker_t *self, const ecl_backfill_t *machine, ecl_chunk_state_t state, bson_error_t *error)
+{
+   ecl_chunk_progress_t progress;
+   bson_t fields;
+   bool good;
+
+   progress_of (self, machine, state, &progress);
+   ecl_chunk_fields (&progress, &fields);
+   good = ecl_holder_release_with (&self->holder, self->world, &fields, error);
+   bson_destroy (&fields);
+   return good;
+}
+
+/* ---- between two batches ---- */
+
+/* What the worker did, with what it is doing now. */
+static void
+add_up (worker_t *self, const ecl_backfill_result_t *result)
+{
+   int64_t now = self->world->now (self->world);
+
+   self->state->counts = self->before;
+   ecl_job_add_counts (&self->state->counts, &result->counts);
+   self->state->wrote = self->state->wrote || result->wrote;
+   if (result->passes > self->state->passes) {
+      self->state->passes = result->passes;
+   }
+   if (now - self->rate_at >= RATE_MS) {
+      self->state->rate =
+         (double) (self->state->counts.changed - self->rate_seen) * 1000 / (double) (now - self->rate_at);
+      self->rate_at = now;
+      self->rate_seen = self->state->counts.changed;
+   }
+}
+
+static void
+read_inputs (worker_t *self)
+{
+   const ecl_watch_t *watch = self->task->watch;
+   ecl_pressure_t pressure;
+   bool wait;
+
+   if (ecl_pressure_read (&self->pressure, self->world, &pressure)) {
+      ecl_throttle_pressure (&self->throttle, &pressure, self->world->now (self->world));
+   }
+   if (watch && watch->advise) {
+      int64_t now = self->world->now (self->world);
+
+      if (watch->advise (watch->context, self->number, now, &wait)) {
+         ecl_throttle_command (&self->throttle, wait, now);
+      }
+   }
+}
+
+static void
+tell_throttle (worker_t *self, const ecl_backfill_t *machine)
+{
+   const ecl_backfill_batch_t *last = ecl_backfill_last (machine);
+
+   if (last->whole && last->documents) {
+      self->average = (double) last->bytes / last->documents;
+   }
+   if (self->batches++ && last->wrote) {
+      ecl_throttle_batch (&self->throttle, last->documents, last->whole ? last->bytes : 0, last->ms,
+                          self->world->now (self->world));
+   }
+}
+
+static uint32_t
+size_of (const worker_t *self, const ecl_throttle_advice_t *advice)
+{
+   double fit = self->average > 0 ? (double) advice->bytes / self->average : advice->documents;
+
+   return fit < 1 ? 1 : fit < advice->documents ? (uint32_t) fit : advice->documents;
+}
+
+static bool
+between (void *context, ecl_backfill_t *machine, bson_error_t *error)
+{
+   worker_t *self = context;
+   ecl_throttle_advice_t advice;
+   int64_t now;
+
+   tell_throttle (self, machine);
+   for (;;) {
+      ecl_worker_check_stop (self);
+      if (self->stop) {
+         ecl_backfill_cancel (machine);
+         return true;
+      }
+      now = self->world->now (self->world);
+      if (now - self->checkpointed >= ECL_WORKER_EVERY && !checkpoint (self, machine, error)) {
+         return false;
+      }
+      read_inputs (self);
+      now = self->world->now (self->world);
+      advice = ecl_throttle_next (&self->throttle, now);
+      self->state->slow = advice.by;
+      self->state->stopped = advice.stopped;
+      self->state->latency = ecl_throttle_latency (&self->throttle);
+      (void) ecl_throttle_describe (&self->throttle, self->state->slowed, sizeof self->state->slowed);
+      add_up (self, ecl_backfill_result (machine));
+      ecl_worker_tell (self);
+      if (advice.wait <= 0) {
+         ecl_backfill_resize (machine, size_of (self, &advice));
+         return true;
+      }
+      (void) self->world->wait (self->world, advice.wait);
+   }
+}
+
+static void
+on_step (void *context, const ecl_backfill_result_t *result)
+{
+   worker_t *self = context;
+
+   add_up (self, result);
+   ecl_worker_tell (self);
+}
+
+/* ---- one range ---- */
+
+static ecl_backfill_t *
+make_machine (worker_t *self, bson_error_t *error)
+{
+   const ecl_task_t *task = self->task;
+   bool sweep = self->phase == ECL_CHUNK_CARRIED;
+   ecl_backfill_options_t options = {.database = self->site->database,
+                                     .chain = task->chain,
+                                     .upgrades = self->site->upgrades,
+                                     .target = task->target,
+                                     .down = task->down,
+                                     .mode = sweep ? ECL_MODE_CLIENT : self->state->mode,
+                                     .form = task->form,
+                                     .always_transaction = task->always_transaction,
+                                     .transactions = self->site->server.transactions,
+                                     .range = self->row.range,
+                                     .after = sweep ? ecl_missing () : self->row.after,
+                                     .once = !sweep};
+
+   memcpy (options.job, task->job, sizeof options.job);
+   return ecl_backfill_new (&options, error);
+}
+
+/* What somebody else will do, where it could not be done here. */
+static void
+try_let_go (worker_t *self, const ecl_backfill_t *machine, ecl_chunk_state_t state)
+{
+   bson_error_t ignored;
+   bool good = let_go (self, machine, state, &ignored);
+
+   /* A claim that was lost on the way: whoever takes it goes through the rest again. */
+   (void) good;
+}
+
+static bool
+is_lease_error (const bson_error_t *error)
+{
+   return error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE;
+}
+
+static void
+take_mode (worker_t *self, const ecl_backfill_result_t *result)
+{
+   if (self->phase == ECL_CHUNK_OPEN && result->mode != self->state->mode) {
+      self->state->mode = result->mode;
+      bson_strncpy (self->state->why, result->mode_why ? result->mode_why : "", sizeof self->state->why);
+   }
+}
+
+bool
+ecl_worker_mark_sweep (worker_t *self, bson_error_t *error)
+{
+   bson_t command;
+
+   ecl_job_sweep (self->task->job, &command);
+   return ecl_job_send (self->world, self->site->database, &command, NULL, error);
+}
+
+/* Goes through the range in its phase, and lets it go. *swept: there is no other range to be waited for, so the claim
+ * is kept and the range is to be swept. False where the worker cannot go on. */
+static bool
+go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
+{
+   ecl_backfill_hooks_t hooks = {.context = self, .between = between, .progress = on_step};
+   ecl_backfill_t *machine = make_machine (self, error);
+   const ecl_backfill_result_t *result;
+   ecl_chunk_progress_t progress;
+   bson_error_t failure = {0};
+   bool good, fatal = false;
+
+   *sweep = false;
+   if (!machine) {
+      return false;
+   }
+   self->batches = 0;
+   self->before = self->state->counts;
+   good = ecl_backfill_drive (machine, held, &hooks, &failure);
+   result = ecl_backfill_result (machine);
+   add_up (self, result);
+   take_mode (self, result);
+   if (good && result->cancelled) {
+      try_let_go (self, machine, self->row.state);
+   } else if (good && self->phase == ECL_CHUNK_OPEN && self->job.chunks == 1) {
+      progress_of (self, machine, ECL_CHUNK_CARRIED, &progress);
+      self->row.counts = progress.counts;
+      *sweep = true;
+   } else if (good) {
+      self->state->ranges++;
+      try_let_go (self, machine, self->phase == ECL_CHUNK_OPEN ? ECL_CHUNK_CARRIED : ECL_CHUNK_DONE);
+   } else if (!is_lease_error (&failure)) {
+      try_let_go (self, machine, self->row.state);
+      fatal = !result->lost;
+      if (result->lost) {
+         ecl_worker_say (self, failure.message); /* it is tried again, for a while */
+      }
+   }
+   if (good) {
+      self->answered = self->world->now (self->world);
+   }
+   if (fatal) {
+      *error = failure;
+   }
+   ecl_backfill_destroy (machine);
+   return !fatal;
+}
+
+static bool
+read_row (worker_t *self, const char *id, bson_error_t *error)
+{
+   bson_iter_t iter, row;
+   const uint8_t *data;
+   bson_t command, document;
+   uint32_t len;
+
+   ecl_chunk_find (id, &command);
+   bson_destroy (&self->reply);
+   if (!ecl_job_send (self->world, self->site->database, &command, &self->reply, error)) {
+      return false;
+   }
+   if (!bson_iter_init (&iter, &self->reply) || !bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &row) ||
+       !BSON_ITER_HOLDS_DOCUMENT (&row)) {
+      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID, "the range %s is gone", id);
+   }
+   bson_iter_document (&row, &len, &data);
+   return bson_init_static (&document, data, len) && ecl_chunk_read (&document, &self->row, error);
+}
+
+/* Under the claim: the range as it is now, which may be another than when it was chosen. */
+bool
+ecl_worker_work_on (worker_t *self, const char *id, ecl_chunk_state_t phase, bson_error_t *error)
+{
+   ecl_held_world_t held;
+   ecl_world_t *world = ecl_held_world_init (&held, self->world, &self->holder);
+   bool sweep = false, good = true;
+
+   if (!read_row (self, id, error) || self->row.state != phase) {
+      ecl_holder_release (&self->holder, self->world);
+      return true;
+   }
+   self->phase = phase;
+   self->checkpointed = self->world->now (self->world);
+   good = go_through (self, world, &sweep, error);
+   if (good && sweep && ecl_worker_mark_sweep (self, error)) {
+      self->phase = self->row.state = ECL_CHUNK_CARRIED;
+      good = go_through (self, world, &sweep, error);
+   }
+   ecl_holder_release (&self->holder, self->world);
+   return good;
+}
