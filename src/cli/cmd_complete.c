@@ -1,15 +1,19 @@
 /* eclose complete: the end of a version. */
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "cli/remote.h"
 #include "run/complete.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #define SAMPLE 1000
 
 typedef struct {
    ecl_remote_t *remote;
    const ecl_chain_t *chain;
+   int64_t range_docs;
+   int64_t counted; /* as was last told */
 } check_t;
 
 static bool
@@ -17,8 +21,24 @@ verify (void *context, int64_t *bad)
 {
    check_t *self = context;
 
-   /* What it prints of itself would be a second result. */
-   return ecl_remote_verify (self->remote, self->chain, SAMPLE, bad);
+   ecl_progress_hide (&self->remote->progress);
+   return ecl_remote_verify (self->remote, self->chain, SAMPLE, self->range_docs, bad);
+}
+
+static void
+counted (void *context, int64_t done, int64_t total)
+{
+   check_t *self = context;
+   ecl_progress_t *progress = &self->remote->progress;
+   ecl_world_t *world = self->remote->world;
+
+   /* It may count twice: for the validator, and below the version. */
+   if (done <= self->counted) {
+      ecl_progress_begin (progress, stderr, isatty (STDERR_FILENO) != 0, self->chain->collection, (uint64_t) total,
+                          world->now (world));
+   }
+   self->counted = done;
+   ecl_progress_update (progress, (uint64_t) done, world->now (world));
 }
 
 static const char *const validators[] = {"none", "warn", "strict"};
@@ -36,6 +56,9 @@ print_json (const ecl_complete_options_t *options, const ecl_completed_t *done, 
    BSON_APPEND_BOOL (&line, "complete", done->recorded);
    BSON_APPEND_BOOL (&line, "stays", done->recorded && done->strict);
    BSON_APPEND_INT64 (&line, "below", done->below);
+   if (done->at_least) {
+      BSON_APPEND_BOOL (&line, "at_least", true);
+   }
    if (done->refused >= 0) {
       BSON_APPEND_INT64 (&line, "refused", done->refused);
    }
@@ -55,11 +78,11 @@ print_json (const ecl_complete_options_t *options, const ecl_completed_t *done, 
 static void
 print_missing (const ecl_complete_options_t *options, const ecl_completed_t *done, const char *version)
 {
-   const char *name = options->chain->collection;
+   const char *name = options->chain->collection, *least = done->at_least ? "at least " : "";
    char n[32];
 
    if (done->below) {
-      printf ("%s: %s document%s below version %s", name, ecl_progress_count ((uint64_t) done->below, n),
+      printf ("%s: %s%s document%s below version %s", name, least, ecl_progress_count ((uint64_t) done->below, n),
               done->below == 1 ? " is" : "s are", version);
       if (done->quarantined) {
          printf ("; %s in quarantine (eclose quarantine list %s)", ecl_progress_count ((uint64_t) done->quarantined, n),
@@ -68,17 +91,16 @@ print_missing (const ecl_complete_options_t *options, const ecl_completed_t *don
       printf ("\n");
    }
    if (done->refused > 0) {
-      printf ("%s: %s document%s not keep the validator, which warns of them and does not refuse them yet\n", name,
+      printf ("%s: %s%s document%s not keep the validator, which warns of them and does not refuse them yet\n", name, least,
               ecl_progress_count ((uint64_t) done->refused, n), done->refused == 1 ? " does" : "s do");
    }
 }
 
 static void
-print_text (const ecl_complete_options_t *options, const ecl_completed_t *done, const char *version)
+print_text (const ecl_complete_options_t *options, const ecl_completed_t *done, const char *version, time_t began)
 {
    const ecl_chain_t *chain = options->chain;
    const char *name = chain->collection;
-   time_t now = time (NULL);
    char text[32];
 
    if (!done->recorded) {
@@ -88,8 +110,8 @@ print_text (const ecl_complete_options_t *options, const ecl_completed_t *done, 
    if (done->strict) {
       printf ("%s: no document is below version %s, and a validator refuses those that are\n", name, version);
    } else {
-      printf ("%s: no document is below version %s as of now, %s; an old writer may come back: --validator keeps it out\n",
-              name, version, ecl_cli_time ((int64_t) now * 1000, text));
+      printf ("%s: no document is below version %s as of %s; an old writer may come back: --validator keeps it out\n",
+              name, version, ecl_cli_time ((int64_t) began * 1000, text));
    }
    if (done->higher) {
       printf ("%s: a higher floor was recorded before, and stays\n", name);
@@ -130,10 +152,12 @@ run (ecl_cli_t *cli)
    ecl_remote_t remote = {0};
    ecl_completed_t done;
    bson_error_t error;
+   time_t began;
    ecl_site_t site;
    check_t check;
 
-   if (!read_validator (cli, &options.validator)) {
+   if (!read_validator (cli, &options.validator) ||
+       !ecl_cli_number (cli, "range-docs", 1, 1000000000, 0, &options.range_docs)) {
       return ECL_EXIT_USAGE;
    }
    if (options.replace && options.validator == ECL_VALIDATOR_NONE) {
@@ -147,14 +171,22 @@ run (ecl_cli_t *cli)
       goto done;
    }
    site = ecl_remote_site (&remote);
-   check = (check_t){&remote, options.chain};
+   check = (check_t){&remote, options.chain, options.range_docs, INT64_MAX};
+   options.progress = counted;
    options.context = &check;
+   began = time (NULL);
    if (!ecl_complete (&site, &options, &done, &error)) {
+      ecl_progress_hide (&remote.progress);
       ecl_cli_fail (cli, "%s", error.message);
       goto done;
    }
    ecl_version_text (options.chain->format, ecl_chain_version (options.chain, options.target), version);
-   (cli->json ? print_json : print_text) (&options, &done, version);
+   ecl_progress_hide (&remote.progress);
+   if (cli->json) {
+      print_json (&options, &done, version);
+   } else {
+      print_text (&options, &done, version, began);
+   }
    status = done.recorded ? ECL_EXIT_OK : ECL_EXIT_FOUND;
 
 done:
@@ -166,6 +198,7 @@ static const ecl_option_t command_options[] = {
    {"to", 0, "N", "the version below which no document may be; the end of the chain unless told otherwise"},
    {"validator", 0, "[=warn|strict]", "have the server refuse documents below it: first warn, then strict"},
    {"replace", 0, NULL, "put that in place of a validator that is there and another"},
+   ECL_REMOTE_RANGE_DOCS,
    {NULL},
 };
 

@@ -9,6 +9,7 @@
 #include "run/survey.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 /* A collection of so many documents is counted without being asked: that takes no longer than the rest. */
 #define SMALL 10000
@@ -19,6 +20,8 @@ typedef struct {
    const ecl_cli_t *cli;
    ecl_remote_t *remote;
    int64_t seconds; /* that counting gets, per collection */
+   int64_t range_docs;
+   int64_t counted; /* of the collection at hand, as was last told */
    bool exact, check;
 } status_t;
 
@@ -271,9 +274,23 @@ show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
 
 /* ---- finding out ---- */
 
+static void
+tell_counted (void *context, int64_t done, int64_t total)
+{
+   status_t *self = context;
+   ecl_remote_t *remote = self->remote;
+   int64_t now = remote->world->now (remote->world);
+
+   if (!self->counted) {
+      ecl_progress_begin (&remote->progress, stderr, isatty (STDERR_FILENO) != 0, "counting", (uint64_t) total, now);
+   }
+   self->counted = done;
+   ecl_progress_update (&remote->progress, (uint64_t) done, now);
+}
+
 /* Without counting, where that can be: what the records say, then the first document that is found, if any. */
 static bool
-look (const status_t *self, const ecl_chain_t *chain, ecl_arena_t *arena, findings_t *out, bson_error_t *error)
+look (status_t *self, const ecl_chain_t *chain, ecl_arena_t *arena, findings_t *out, bson_error_t *error)
 {
    ecl_world_t *world = self->remote->world;
    const char *database = self->remote->database;
@@ -285,8 +302,16 @@ look (const status_t *self, const ecl_chain_t *chain, ecl_arena_t *arena, findin
       return false;
    }
    if (self->exact || out->standing.estimate <= SMALL) {
-      if (!ecl_survey_within (world, database, chain, chain->n_steps, world->now (world) + self->seconds * 1000, arena,
-                              &out->survey, error)) {
+      ecl_survey_options_t options = {.until = world->now (world) + self->seconds * 1000,
+                                      .range_docs = self->range_docs,
+                                      .progress = tell_counted,
+                                      .context = self};
+      bool good;
+
+      self->counted = 0;
+      good = ecl_survey_within (world, database, chain, chain->n_steps, &options, arena, &out->survey, error);
+      ecl_progress_hide (&self->remote->progress);
+      if (!good) {
          return false;
       }
       out->late = out->survey.late;
@@ -330,7 +355,8 @@ run (ecl_cli_t *cli)
    bson_error_t error;
    size_t n;
 
-   if (!ecl_cli_number (cli, "count-time", 1, ECL_REMOTE_COUNT_TIME_MAX, COUNT_TIME, &self.seconds)) {
+   if (!ecl_cli_number (cli, "count-time", 1, ECL_REMOTE_COUNT_TIME_MAX, COUNT_TIME, &self.seconds) ||
+       !ecl_cli_number (cli, "range-docs", 1, 1000000000, 0, &self.range_docs)) {
       return ECL_EXIT_USAGE;
    }
    ecl_arena_init (&arena);
@@ -371,6 +397,7 @@ static const ecl_option_t options[] = {
    {"check", 0, NULL, "end with status 3 where something is pending; finds one such document"},
    {"exact", 0, NULL, "count, which goes through each collection once per version"},
    {"count-time", 0, "SECONDS", "that --exact and --check get for a collection; 60"},
+   ECL_REMOTE_RANGE_DOCS,
    {NULL},
 };
 

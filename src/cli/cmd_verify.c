@@ -2,14 +2,13 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
-#include "run/scan.h"
+#include "run/tour.h"
 #include "run/verify.h"
 #include "upgrade/append.h"
 
 #include <unistd.h>
 
 #define SAMPLE 1000
-#define BATCH 500u
 
 typedef struct {
    ecl_remote_t *remote;
@@ -51,16 +50,60 @@ on_problem (void *context, const ecl_verify_problem_t *problem)
    }
 }
 
+/* All that there is to be read. */
+static bool
+look (verify_t *self, ecl_tour_t *tour, ecl_verifier_t *verifier, bson_error_t *error)
+{
+   ecl_world_t *world = self->remote->world;
+   const ecl_value_t *document;
+   bool good;
+
+   while ((good = ecl_tour_next (tour, &document, error) &&
+                  (!document ||
+                   ecl_verifier_ahead (verifier, &tour->scan, world, self->remote->database, error))) &&
+          document) {
+      self->hybrid = false;
+      self->documents++;
+      self->bad += !ecl_verifier_run (verifier, document);
+      self->hybrids += self->hybrid;
+      ecl_progress_update (&self->progress, (uint64_t) self->documents, world->now (world));
+   }
+   return good;
+}
+
+static void
+print_sum (const verify_t *self, bool schema)
+{
+   char n[32];
+
+   if (self->remote->cli->json) {
+      bson_t line = BSON_INITIALIZER;
+
+      BSON_APPEND_UTF8 (&line, "collection", self->chain->collection);
+      BSON_APPEND_INT64 (&line, "documents", self->documents);
+      BSON_APPEND_INT64 (&line, "bad", self->bad);
+      BSON_APPEND_INT64 (&line, "hybrids", self->hybrids);
+      BSON_APPEND_BOOL (&line, "schema", schema);
+      ecl_cli_json (&line);
+      bson_destroy (&line);
+      return;
+   }
+   printf ("%s: %s document%s looked at, ", self->chain->collection,
+           ecl_progress_count ((uint64_t) self->documents, n), self->documents == 1 ? "" : "s");
+   printf ("%s with problems", ecl_progress_count ((uint64_t) self->bad, n));
+   if (self->hybrids) {
+      printf (", %s of them hybrids", ecl_progress_count ((uint64_t) self->hybrids, n));
+   }
+   printf ("%s\n", schema ? "" : " (the target has no schema)");
+}
+
 bool
-ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sample, int64_t *bad)
+ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sample, int64_t range_docs, int64_t *bad)
 {
    verify_t self = {.remote = remote, .chain = chain};
-   const ecl_value_t *document;
-   bson_t all = BSON_INITIALIZER;
    ecl_verifier_t *verifier;
-   ecl_scan_t reader;
+   ecl_tour_t tour;
    bson_error_t error;
-   char n[32];
    bool good;
 
    verifier = ecl_verifier_new (remote->upgrades, chain, on_problem, &self, &error);
@@ -68,49 +111,19 @@ ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sampl
       ecl_cli_fail (remote->cli, "%s", error.message);
       return false;
    }
-   ecl_scan_init (&reader);
-   ecl_scan_start (&reader, &all, false);
-   reader.sample = sample;
-   ecl_progress_begin (&self.progress, stderr, isatty (STDERR_FILENO) != 0, chain->collection, (uint64_t) sample,
-                       remote->world->now (remote->world));
-   while ((good = ecl_scan_next (&reader, remote->world, remote->database, chain->collection, BATCH, &document, &error) &&
-                  (!document || ecl_verifier_ahead (verifier, &reader, remote->world, remote->database, &error))) &&
-          document && !remote->world->cancelled (remote->world)) {
-      self.hybrid = false;
-      self.documents++;
-      self.bad += !ecl_verifier_run (verifier, document);
-      self.hybrids += self.hybrid;
-      ecl_progress_update (&self.progress, (uint64_t) self.documents, remote->world->now (remote->world));
-   }
+   good = ecl_tour_init (&tour, remote->world, remote->database, chain->collection, sample, range_docs, &error);
+   ecl_progress_begin (&self.progress, stderr, isatty (STDERR_FILENO) != 0, chain->collection,
+                       (uint64_t) (sample ? sample : tour.documents), remote->world->now (remote->world));
+   good = good && look (&self, &tour, verifier, &error);
    ecl_progress_hide (&self.progress);
-   if (!good) {
-      ecl_cli_fail (remote->cli, "%s: %s", chain->collection, error.message);
-   } else if (remote->world->cancelled (remote->world)) {
-      ecl_cli_fail (remote->cli, "%s: ended as asked for", chain->collection);
-      good = false;
-   } else if (!remote->cli->json) {
-      printf ("%s: %s document%s looked at, ", chain->collection, ecl_progress_count ((uint64_t) self.documents, n),
-              self.documents == 1 ? "" : "s");
-      printf ("%s with problems", ecl_progress_count ((uint64_t) self.bad, n));
-      if (self.hybrids) {
-         printf (", %s of them hybrids", ecl_progress_count ((uint64_t) self.hybrids, n));
-      }
-      printf ("%s\n", ecl_verifier_has_schema (verifier) ? "" : " (the target has no schema)");
+   if (good) {
+      print_sum (&self, ecl_verifier_has_schema (verifier));
    } else {
-      bson_t line = BSON_INITIALIZER;
-
-      BSON_APPEND_UTF8 (&line, "collection", chain->collection);
-      BSON_APPEND_INT64 (&line, "documents", self.documents);
-      BSON_APPEND_INT64 (&line, "bad", self.bad);
-      BSON_APPEND_INT64 (&line, "hybrids", self.hybrids);
-      BSON_APPEND_BOOL (&line, "schema", ecl_verifier_has_schema (verifier));
-      ecl_cli_json (&line);
-      bson_destroy (&line);
+      ecl_cli_fail (remote->cli, "%s: %s", chain->collection, error.message);
    }
    *bad += self.bad;
-   ecl_scan_cleanup (&reader);
+   ecl_tour_cleanup (&tour);
    ecl_verifier_destroy (verifier);
-   bson_destroy (&all);
    return good;
 }
 
@@ -120,10 +133,11 @@ run (ecl_cli_t *cli)
    ecl_exit_t status = ECL_EXIT_FAILED;
    const ecl_chain_t *chains, *only;
    ecl_remote_t remote = {0};
-   int64_t sample, bad = 0;
+   int64_t sample, range_docs, bad = 0;
    size_t n;
 
-   if (!ecl_cli_number (cli, "sample", 1, INT32_MAX, SAMPLE, &sample)) {
+   if (!ecl_cli_number (cli, "sample", 1, INT32_MAX, SAMPLE, &sample) ||
+       !ecl_cli_number (cli, "range-docs", 1, 1000000000, 0, &range_docs)) {
       return ECL_EXIT_USAGE;
    }
    if (ecl_cli_flag (cli, "all") && ecl_cli_flag (cli, "sample")) {
@@ -135,7 +149,7 @@ run (ecl_cli_t *cli)
    }
    chains = ecl_project_chains (remote.project, &n);
    for (size_t i = 0; i < n; i++) {
-      if ((!only || only == &chains[i]) && !ecl_remote_verify (&remote, &chains[i], sample, &bad)) {
+      if ((!only || only == &chains[i]) && !ecl_remote_verify (&remote, &chains[i], sample, range_docs, &bad)) {
          goto done;
       }
    }
@@ -149,6 +163,7 @@ done:
 static const ecl_option_t options[] = {
    {"sample", 0, "N", "so many documents of each collection, at random; 1000 unless told otherwise"},
    {"all", 0, NULL, "every document"},
+   ECL_REMOTE_RANGE_DOCS,
    {NULL},
 };
 

@@ -90,9 +90,16 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
 ecl_exit_t
 ecl_remote_run (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted);
 
+/* Of commands that only look. */
+#define ECL_REMOTE_RANGE_DOCS                                                \
+   {                                                                         \
+      "range-docs", 0, "N", "documents that one command looks at; 100000" \
+   }
+
 /* Documents at random (0: all), read as a reader of the chain's end would, with what is wrong said; *bad is added to.
  * False after a message. */
 bool
-ecl_remote_verify (ecl_remote_t *self, const ecl_chain_t *chain, int64_t sample, int64_t *bad) ECL_MUST_CHECK;
+ecl_remote_verify (ecl_remote_t *self, const ecl_chain_t *chain, int64_t sample, int64_t range_docs,
+                   int64_t *bad) ECL_MUST_CHECK;
 
 #endif

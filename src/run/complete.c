@@ -1,6 +1,7 @@
 /* The end of a version: see complete.h. */
 #include "run/complete.h"
 
+#include "run/below.h"
 #include "run/insist.h"
 #include "run/survey.h"
 #include "upgrade/append.h"
@@ -19,15 +20,11 @@ insist (ecl_world_t *world, const char *database, const bson_t *command, bson_er
    return good;
 }
 
-static bool
-count (const ecl_site_t *site, const ecl_chain_t *chain, const bson_t *filter, int64_t *n, bson_error_t *error)
+/* What is counted, for ecl_below. */
+static ecl_below_options_t
+counting (const ecl_complete_options_t *options)
 {
-   bool good = ecl_survey_count (site->world, site->database, chain->collection, filter, n, error);
-
-   if (!good) {
-      ecl_error_prefix (error, "%s: counting", chain->collection);
-   }
-   return good;
+   return (ecl_below_options_t){options->range_docs, options->progress, options->context};
 }
 
 /* ---- floors ---- */
@@ -113,60 +110,6 @@ record (const ecl_site_t *site, const ecl_complete_options_t *options, ecl_compl
 
 /* ---- the validator ---- */
 
-/* Documents of a later version, of releases that are not written yet, too. */
-static void
-append_later (bson_t *one, const ecl_chain_t *chain, size_t target)
-{
-   bson_t and, part, test, nor, filter;
-   char buffer[16];
-   const char *key;
-
-   if (chain->format != ECL_VERSION_DOTTED) {
-      BSON_APPEND_DOCUMENT_BEGIN (one, chain->version_field, &test);
-      ecl_append_value (&test, "$gt", ecl_chain_stamp (chain, target));
-      BSON_APPEND_DOCUMENT_BEGIN (&test, "$not", &part); /* which would match by one of its items */
-      BSON_APPEND_UTF8 (&part, "$type", "array");
-      bson_append_document_end (&test, &part);
-      bson_append_document_end (one, &test);
-      return;
-   }
-   /* Text cannot be compared as versions are: all but the ones that are known not to be later. */
-   BSON_APPEND_ARRAY_BEGIN (one, "$and", &and);
-   BSON_APPEND_DOCUMENT_BEGIN (&and, "0", &part);
-   BSON_APPEND_DOCUMENT_BEGIN (&part, chain->version_field, &test);
-   BSON_APPEND_UTF8 (&test, "$type", "string");
-   bson_append_document_end (&part, &test);
-   bson_append_document_end (&and, &part);
-   BSON_APPEND_DOCUMENT_BEGIN (&and, "1", &part);
-   BSON_APPEND_ARRAY_BEGIN (&part, "$nor", &nor);
-   for (size_t i = 0; i <= target; i++) {
-      bson_uint32_to_string ((uint32_t) i, &key, buffer, sizeof buffer);
-      ecl_pushdown_filter (chain, i, &filter);
-      bson_append_document (&nor, key, -1, &filter);
-      bson_destroy (&filter);
-   }
-   bson_append_array_end (&part, &nor);
-   bson_append_document_end (&and, &part);
-   bson_append_array_end (one, &and);
-}
-
-/* The filter for documents that are neither at the version nor at a later one. */
-static void
-make_below (const ecl_chain_t *chain, size_t target, bson_t *filter)
-{
-   bson_t nor, one;
-
-   bson_init (filter);
-   BSON_APPEND_ARRAY_BEGIN (filter, "$nor", &nor);
-   ecl_pushdown_filter (chain, target, &one);
-   BSON_APPEND_DOCUMENT (&nor, "0", &one);
-   bson_destroy (&one);
-   BSON_APPEND_DOCUMENT_BEGIN (&nor, "1", &one);
-   append_later (&one, chain, target);
-   bson_append_document_end (&nor, &one);
-   bson_append_array_end (filter, &nor);
-}
-
 bool
 ecl_complete_validator (const ecl_chain_t *chain, size_t target, bson_t *validator, bson_error_t *error)
 {
@@ -192,7 +135,7 @@ ecl_complete_validator (const ecl_chain_t *chain, size_t target, bson_t *validat
    bson_append_array_end (&one, &both);
    bson_append_document_end (&list, &one);
    BSON_APPEND_DOCUMENT_BEGIN (&list, "1", &one);
-   append_later (&one, chain, target);
+   ecl_below_append_later (&one, chain, target);
    bson_append_document_end (&list, &one);
    bson_append_array_end (validator, &list);
    bson_destroy (&filter);
@@ -250,7 +193,9 @@ install (const ecl_site_t *site, const ecl_complete_options_t *options, const ec
          bson_error_t *error)
 {
    const ecl_chain_t *chain = options->chain;
+   ecl_below_options_t how = counting (options);
    bson_t validator, filter = BSON_INITIALIZER, list;
+   ecl_below_t refused;
    bool good = ecl_complete_validator (chain, options->target, &validator, error), same;
 
    if (!good) {
@@ -270,7 +215,9 @@ install (const ecl_site_t *site, const ecl_complete_options_t *options, const ec
       BSON_APPEND_ARRAY_BEGIN (&filter, "$nor", &list);
       BSON_APPEND_DOCUMENT (&list, "0", &validator);
       bson_append_array_end (&filter, &list);
-      good = count (site, chain, &filter, &out->refused, error);
+      good = ecl_below_tally (site, chain, &filter, &how, &refused, error);
+      out->refused = good ? refused.n : -1;
+      out->at_least = out->at_least || (good && refused.at_least);
    }
    if (good && out->refused == 0 && options->validator == ECL_VALIDATOR_STRICT && !out->strict) {
       out->strict = good = set_validator (site, chain, &validator, "error", error);
@@ -336,15 +283,15 @@ bool
 ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl_completed_t *out, bson_error_t *error)
 {
    const ecl_chain_t *chain = options->chain;
+   ecl_below_options_t how = counting (options);
    ecl_facts_t facts;
+   ecl_below_t below;
    ecl_arena_t arena;
-   bson_t below;
    bool good;
 
    memset (out, 0, sizeof *out);
    out->refused = -1;
    ecl_arena_init (&arena);
-   make_below (chain, options->target, &below);
    good = ecl_facts_ask (site->world, &site->server, site->database, chain->collection, &arena, &facts, error);
    if (good && facts.kind != ECL_COLLECTION_PLAIN) {
       good = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s %s", chain->collection,
@@ -355,8 +302,12 @@ ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl
    } else if (good) {
       out->strict = is_strict_already (chain, options->target, &facts);
    }
-   good = good && count (site, chain, &below, &out->below, error) &&
+   good = good && ecl_below_count (site, &facts, chain, options->target, &how, &below, error) &&
           count_quarantined (site, chain, &out->quarantined, error);
+   if (good) {
+      out->below = below.n;
+      out->at_least = out->at_least || below.at_least;
+   }
    if (good && options->verify && !out->below) {
       good = options->verify (options->context, &out->bad) ||
              ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s could not be verified", chain->collection);
@@ -364,7 +315,6 @@ ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl
    if (good && !out->below && !out->bad && out->refused <= 0) {
       good = record (site, options, out, error);
    }
-   bson_destroy (&below);
    ecl_arena_cleanup (&arena);
    return good;
 }

@@ -2,10 +2,10 @@
  *
  *    1  where asked for: a validator that lets in only documents of the version (by its schema) or later ones, at first one
  *       that only warns; when every document that is there keeps it, one that refuses
- *    2  counts, on what the majority has, the documents below the version
+ *    2  counts, on what the majority has, the documents below the version (below.h), by commands of which none takes long
  *    3  records the floor (store/floors.h)
  *
- * Without a validator that refuses, the count is true as of now: an old writer may come back. With one it stays true: it is
+ * Without a validator that refuses, the count is true as of when it began: an old writer may come back. With one it stays true: it is
  * in force, on the majority, before the counting begins.
  *
  * It may be run again at any time; each step first looks whether it is done.
@@ -14,6 +14,7 @@
 #define ECL_RUN_COMPLETE_H
 
 #include "run/course.h"
+#include "run/tally.h"
 #include "store/floors.h"
 
 typedef enum {
@@ -29,12 +30,15 @@ typedef struct {
    bool replace;  /* put it in place of a validator that is another */
    /* Whether documents are well, beside what is counted here; may be NULL. Called before the floor is recorded. */
    bool (*verify) (void *context, int64_t *bad);
+   int64_t range_docs;    /* documents that one command counts; 0: the default */
+   ecl_tally_fn progress; /* of counting; may be NULL */
    void *context;
 } ecl_complete_options_t;
 
 typedef struct {
    int64_t below;         /* documents below the version, or at none that can be read */
    int64_t refused;       /* documents that do not keep the validator; negative: not looked at */
+   bool at_least;         /* counting ended early: there may be more of both */
    int64_t quarantined;   /* records in quarantine */
    int64_t bad;           /* of those that verify looked at */
    bool strict;           /* a validator refuses documents below the version */

@@ -91,6 +91,21 @@ ecl_cut_ranges (ecl_arena_t *arena, const ecl_value_t *ids, size_t n_ids, int64_
    return ranges;
 }
 
+size_t
+ecl_cut_split (const ecl_chunk_range_t *range, const ecl_value_t *id, ecl_chunk_range_t pieces[ECL_CUT_PIECES])
+{
+   ecl_ids_t bracket = ecl_ids_of (id);
+   unsigned others = range->types & ~(unsigned) bracket;
+
+   if (!can_bound (bracket)) {
+      return 0;
+   }
+   pieces[0] = (ecl_chunk_range_t){bracket, range->above, *id};
+   pieces[1] = (ecl_chunk_range_t){bracket, *id, range->upto};
+   pieces[2] = (ecl_chunk_range_t){others, ecl_missing (), ecl_missing ()};
+   return others ? 3 : 2;
+}
+
 static void
 sample_command (const char *collection, int64_t size, bson_t *command)
 {

@@ -31,4 +31,11 @@ bool
 ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64_t wanted, ecl_arena_t *arena,
          const ecl_chunk_range_t **ranges, size_t *n, bson_error_t *error) ECL_MUST_CHECK;
 
+#define ECL_CUT_PIECES 3
+
+/* Cuts one range at an _id that lies in it: first what is up to it and of its type, then the rest of the type, then the
+ * other types, if there are any. The pieces borrow from the range and the _id. 0 where the _id cannot be a bound. */
+size_t
+ecl_cut_split (const ecl_chunk_range_t *range, const ecl_value_t *id, ecl_chunk_range_t pieces[ECL_CUT_PIECES]);
+
 #endif

@@ -98,6 +98,28 @@ ask_collection (ecl_world_t *world, const char *database, const char *collection
    return good;
 }
 
+/* Not a sparse, partial or hidden one, nor one of texts, places or hashes. */
+static bool
+is_whole (const ecl_value_t *row, const ecl_value_t *keys)
+{
+   ecl_value_t sparse = get (row, "sparse"), partial = get (row, "partialFilterExpression"),
+               hidden = get (row, "hidden"), collation = get (row, "collation");
+   ecl_field_t field;
+   ecl_iter_t iter;
+
+   if (keys->type != BSON_TYPE_DOCUMENT || ecl_truthy (&sparse) || ecl_truthy (&hidden) || !ecl_is_missing (&partial) ||
+       !ecl_is_missing (&collation)) {
+      return false;
+   }
+   ecl_iter_init (&iter, keys);
+   while (ecl_iter_field (&iter, &field)) {
+      if (!ecl_is_number (&field.value) || memchr (field.key, '$', field.key_len)) {
+         return false;
+      }
+   }
+   return true;
+}
+
 static void
 read_index (const ecl_value_t *row, ecl_arena_t *arena, ecl_index_t *out)
 {
@@ -106,6 +128,7 @@ read_index (const ecl_value_t *row, ecl_arena_t *arena, ecl_index_t *out)
    out->name = text_or (arena, get (row, "name"), "");
    out->keys = document_or_missing (get (row, "key"));
    out->unique = ecl_truthy (&unique);
+   out->whole = is_whole (row, &out->keys);
 }
 
 static bool

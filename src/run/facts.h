@@ -15,6 +15,7 @@ typedef struct {
    const char *name;
    ecl_value_t keys; /* {path: 1, …} */
    bool unique;
+   bool whole; /* an ordinary one that has an entry for each document, and may be used: not sparse, partial, hidden */
 } ecl_index_t;
 
 typedef struct {

@@ -7,9 +7,8 @@
 /* Tries in a row without waiting, where the run was cancelled. */
 #define HURRIED 3
 
-/* Answers that say nothing about the command: the server is going, or has another primary, or was short of time. */
-static bool
-is_passing (uint32_t code)
+bool
+ecl_insist_passing (uint32_t code)
 {
    static const uint32_t codes[] = {
       6,     /* HostUnreachable */
@@ -103,14 +102,14 @@ judge (const bson_t *command, ecl_reply_t answer, const bson_t *reply, bson_erro
    uint32_t code;
 
    if (answer != ECL_REPLY_OK) {
-      return answer == ECL_REPLY_REFUSED && (is_passing (error->code) || is_race (command, error->code))
+      return answer == ECL_REPLY_REFUSED && (ecl_insist_passing (error->code) || is_race (command, error->code))
                 ? ECL_REPLY_LOST
                 : answer;
    }
    code = write_failed (reply, error);
    code = code ? code : concern_failed (reply, error);
    return !code                                            ? ECL_REPLY_OK
-          : is_passing (code) || is_race (command, code) ? ECL_REPLY_LOST
+          : ecl_insist_passing (code) || is_race (command, code) ? ECL_REPLY_LOST
                                                            : ECL_REPLY_REFUSED;
 }
 

@@ -15,4 +15,9 @@ ecl_reply_t
 ecl_insist (ecl_world_t *world, const char *database, const bson_t *command, int64_t deadline, int64_t *sent,
             bson_t *reply, bson_error_t *error) ECL_MUST_CHECK;
 
+/* Whether a refusal with that code says nothing about the command: the server is going, or has another primary, or was
+ * short of time. */
+bool
+ecl_insist_passing (uint32_t code);
+
 #endif

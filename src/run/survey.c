@@ -94,56 +94,64 @@ ecl_survey_count (ecl_world_t *world, const char *database, const char *collecti
    return count_filter (world, database, collection, filter, world->now (world) + ECL_WORLD_TIMEOUT, NULL, n, error);
 }
 
-/* deadline 0: each command has as long as any other. */
-static bool
-survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
-        ecl_arena_t *arena, ecl_survey_t *out, bson_error_t *error)
+bool
+ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target,
+                   const ecl_survey_options_t *options, ecl_arena_t *arena, ecl_survey_t *out, bson_error_t *error)
 {
-   bool *late = deadline ? &out->late : NULL;
-   bool good = true;
-   bson_t filter;
+   size_t n = chain->n_steps + 2; /* the last one: at none of the versions */
+   bson_t **filters = ecl_arena_array (arena, bson_t *, n), command;
+   ecl_tally_options_t tally = {.database = database,
+                                .collection = chain->collection,
+                                .filters = (const bson_t *const *) filters,
+                                .n_filters = n,
+                                .range_docs = options->range_docs,
+                                .until = options->until,
+                                .progress = options->progress,
+                                .context = options->context};
+   ecl_tally_t end;
 
    memset (out, 0, sizeof *out);
-   out->counts = ecl_arena_array (arena, int64_t, chain->n_steps + 1);
+   out->counts = ecl_arena_array (arena, int64_t, n);
    out->first = target;
-   /* The last one: at none of the versions. */
-   for (size_t i = 0; i <= chain->n_steps + 1 && good && !out->late; i++) {
-      bool outside = i > chain->n_steps;
-      int64_t *n = outside ? &out->outside : &out->counts[i];
+   for (size_t i = 0; i < n; i++) {
+      bson_t filter;
 
-      if (outside) {
-         ecl_pushdown_filter_outside (chain, &filter);
-      } else {
+      if (i + 1 < n) {
          ecl_pushdown_filter (chain, i, &filter);
+      } else {
+         ecl_pushdown_filter_outside (chain, &filter);
       }
-      good = count_filter (world, database, chain->collection, &filter,
-                           deadline ? deadline : world->now (world) + ECL_WORLD_TIMEOUT, late, n, error);
+      filters[i] = bson_copy (&filter);
       bson_destroy (&filter);
+   }
+   end = ecl_tally (world, &tally, out->counts, error);
+   for (size_t i = 0; i < n; i++) {
+      bson_destroy (filters[i]);
+   }
+   out->late = end == ECL_TALLY_LATE;
+   out->outside = out->counts[n - 1];
+   for (size_t i = 0; i < n; i++) {
       if (i != target) {
-         out->not_at += *n;
-         out->first = *n && i < out->first ? i : out->first;
+         out->not_at += out->counts[i];
+         out->first = out->counts[i] && i < out->first ? i : out->first;
       }
    }
-   if (good && !out->late) {
-      ecl_quarantine_count (chain->collection, &filter);
-      good = count (world, database, &filter, world->now (world) + ECL_WORLD_TIMEOUT, NULL, &out->quarantined, error);
-      bson_destroy (&filter);
+   if (end != ECL_TALLY_ALL) {
+      return out->late;
    }
-   return good;
+   ecl_quarantine_count (chain->collection, &command);
+   if (!count (world, database, &command, world->now (world) + ECL_WORLD_TIMEOUT, NULL, &out->quarantined, error)) {
+      end = ECL_TALLY_FAILED;
+   }
+   bson_destroy (&command);
+   return end == ECL_TALLY_ALL;
 }
 
 bool
 ecl_survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_arena_t *arena,
             ecl_survey_t *out, bson_error_t *error)
 {
-   return survey (world, database, chain, target, 0, arena, out, error);
-}
-
-bool
-ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
-                   ecl_arena_t *arena, ecl_survey_t *out, bson_error_t *error)
-{
-   return survey (world, database, chain, target, deadline, arena, out, error);
+   return ecl_survey_within (world, database, chain, target, &(ecl_survey_options_t){0}, arena, out, error);
 }
 
 bool

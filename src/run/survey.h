@@ -1,13 +1,13 @@
 /* Survey: how many documents a collection has at each version of its chain. Reads only.
  *
- * Each count goes through the whole collection, and so does the question whether any document is elsewhere, where none
- * is. What is known without is in standing.h.
+ * Counting goes through the whole collection, range by range (tally.h), and so does the question whether any document is
+ * elsewhere, where none is. What is known without is in standing.h.
  */
 #ifndef ECL_RUN_SURVEY_H
 #define ECL_RUN_SURVEY_H
 
 #include "project/project.h"
-#include "run/world.h"
+#include "run/tally.h"
 
 typedef struct {
    int64_t *counts;     /* per place on the chain, n_steps + 1 of them; in the arena */
@@ -22,10 +22,18 @@ bool
 ecl_survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_arena_t *arena,
             ecl_survey_t *out, bson_error_t *error) ECL_MUST_CHECK;
 
-/* The same until a deadline (in terms of the world's now): true with out->late where it passed. */
+typedef struct {
+   int64_t until;         /* in terms of the world's now; 0: it takes as long as it takes */
+   int64_t range_docs;    /* 0: the default */
+   ecl_tally_fn progress; /* may be NULL */
+   void *context;
+} ecl_survey_options_t;
+
+/* The same within limits: true with out->late where the time was over before. */
 bool
-ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
-                   ecl_arena_t *arena, ecl_survey_t *out, bson_error_t *error) ECL_MUST_CHECK;
+ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target,
+                   const ecl_survey_options_t *options, ecl_arena_t *arena, ecl_survey_t *out,
+                   bson_error_t *error) ECL_MUST_CHECK;
 
 /* Whether any document is not at the target; ends at the first that is found. True with *late, and nothing known, where
  * the deadline passed before. */
@@ -33,7 +41,7 @@ bool
 ecl_survey_any (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
                 bool *any, bool *late, bson_error_t *error) ECL_MUST_CHECK;
 
-/* How many documents of a collection match, of what the majority has. */
+/* How many documents of a small collection match, of what the majority has, by one command. */
 bool
 ecl_survey_count (ecl_world_t *world, const char *database, const char *collection, const bson_t *filter, int64_t *n,
                   bson_error_t *error) ECL_MUST_CHECK;

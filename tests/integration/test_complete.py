@@ -2,11 +2,15 @@
 
 import json
 import os
+import signal
 
 import pymongo
 import pytest
+from bson import Binary, ObjectId, Timestamp
+from bson.datetime_ms import DatetimeMS
 
 from test_backfill import project
+from test_jobs import ODD, wait_for
 
 STEP2 = 'up:\n  - $set: {a: {$add: [$n, 1]}}\nschema: {required: [a]}\ndown:\n  - $unset: a\n'
 STEP3 = 'up:\n  - $set: {b: $a}\ndown:\n  - $unset: b\n'
@@ -43,7 +47,7 @@ def test_as_of_now(eclose, db):
     assert floor(db)['floor'] == '2'
     assert floor(db)['validated'] is False
     text = eclose('complete', 'things', rc=0).out
-    assert 'as of now' in text and 'floor: 2' in text and '0002_step.yaml' in text
+    assert 'is below version 2 as of 2' in text and 'floor: 2' in text and '0002_step.yaml' in text
     # An old writer comes back: that is why.
     db.things.insert_one({'_id': 'old', 'n': 1})
     assert complete(eclose, rc=5)['below'] == 1
@@ -156,3 +160,145 @@ def test_a_chain_that_begins_at_its_floor(eclose, db):
     assert complete(eclose, rc=5)['below'] == 1
     db.things.delete_one({'_id': 'old'})
     assert complete(eclose)['complete']
+
+
+# ---- large collections: no command that goes through all of it
+
+
+MIXED = [*range(0, 900, 3), *(f's{i:04}' for i in range(300)), *({'k': i} for i in range(100)),
+         *(Binary(b'%05d' % i) for i in range(100)), *(ObjectId() for _ in range(200))]
+
+
+def looks(relay, since=0):
+    """The commands that look at documents of the collection."""
+    return [c for c in relay.commands(since) if c.collection == 'things' and c.name in ('aggregate', 'find', 'getMore')]
+
+
+def counts(relay, since=0):
+    return [c for c in looks(relay, since) if c.name == 'aggregate' and '$count' in c.document['pipeline'][-1]]
+
+
+@pytest.fixture
+def mixed(eclose, db, relay):
+    """1,000 documents at version 2 with _ids of several types, and eclose behind the relay."""
+    project(eclose, 'things', [STEP2])
+    db.things.insert_many([{'_id': i, 'a': 1, 'schema_version': 2} for i in MIXED])
+    eclose.env['ECLOSE_URI'] = relay.uri
+    return eclose
+
+
+def test_it_counts_by_ranges(mixed, db, relay):
+    assert complete(mixed, '--range-docs', 50)['complete']
+    sent = counts(relay)
+    assert len(sent) > 15
+    assert all(c.document['readConcern'] == {'level': 'majority'} and 0 < c.document['maxTimeMS'] <= 30000 for c in sent)
+    assert all('$and' in c.document['pipeline'][0]['$match'] and c.document['hint'] == {'_id': 1} for c in sent)
+    # And as few documents as this in one.
+    since = len(relay.commands())
+    assert complete(mixed)['complete']
+    assert len(counts(relay, since)) == 1
+
+
+def test_no_id_is_outside_of_the_ranges(mixed, db):
+    """Wherever one document below the version lies, and of whatever type that no sample showed, it is found."""
+    others = [-1, 10**9, 'A', 'zzzz', {'z': 1}, DatetimeMS(77), Timestamp(9, 9)]
+    for odd in [*others, *(i for i in ODD if isinstance(i, (bool, float, type(None))))]:
+        db.things.insert_one({'_id': odd, 'n': 1})
+        told = complete(mixed, '--range-docs', 50, rc=5)
+        assert (told['below'], told['complete']) == (1, False), odd
+        db.things.delete_many({'n': 1})
+    assert complete(mixed, '--range-docs', 50)['complete']
+
+
+def test_an_old_writer_comes_while_it_counts(mixed, db, relay):
+    """New documents come at the upper end, which is counted last."""
+    relay.delay(5)
+    child = mixed.start('complete', 'things', '--range-docs', 20, '--format', 'json')
+    wait_for(lambda: len(counts(relay)) >= 5)
+    relay.hold()
+    assert len(counts(relay)) < 40
+    db.things.insert_one({'_id': ObjectId('f' * 24), 'n': 1})
+    relay.go()
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 5, err
+    told = json.loads(out.splitlines()[-1])
+    assert (told['below'], told['complete']) == (1, False)
+    assert floor(db) is None
+
+
+def test_with_a_validator_nobody_comes_while_it_counts(mixed, db, relay):
+    relay.delay(5)
+    child = mixed.start('complete', 'things', '--validator', '--range-docs', 20, '--format', 'json')
+    strict = wait_for(lambda: [i for i, c in enumerate(relay.commands()) if c.name == 'collMod' and
+                               c.document['validationAction'] == 'error'])
+    wait_for(lambda: len(counts(relay, strict[0])) >= 3)
+    relay.hold()
+    for late in (ObjectId('0' * 24), ObjectId('f' * 24), -5):
+        with pytest.raises(pymongo.errors.WriteError):
+            db.things.insert_one({'_id': late, 'n': 1})
+    relay.go()
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 0, err
+    told = json.loads(out.splitlines()[-1])
+    assert (told['below'], told['stays']) == (0, True)
+    assert floor(db)['validated'] is True
+
+
+def test_counting_can_be_stopped(mixed, db, relay):
+    relay.delay(20)
+    child = mixed.start('complete', 'things', '--range-docs', 20)
+    wait_for(lambda: len(counts(relay)) >= 3)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 1 and 'ended as asked for' in err, err
+    assert len(counts(relay)) < 40
+    assert floor(db) is None
+
+
+def test_connections_are_cut_while_it_counts(mixed, db, relay):
+    db.things.insert_one({'_id': 'old', 'n': 1})
+    relay.delay(5)
+    child = mixed.start('complete', 'things', '--range-docs', 20, '--format', 'json')
+    for k in (3, 10, 20):
+        wait_for(lambda k=k: len(counts(relay)) >= k or child.poll() is not None)
+        relay.cut()
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 5, err
+    assert json.loads(out.splitlines()[-1])['below'] == 1
+
+
+def test_verify_reads_by_ranges(mixed, db, relay):
+    """And goes on behind the last document where its cursor is lost."""
+    db.things.insert_one({'_id': 'bad', 'schema_version': 2})
+    relay.delay(5)
+    child = mixed.start('verify', 'things', '--all', '--range-docs', 50, '--format', 'json')
+    for k in (4, 9):
+        wait_for(lambda k=k: len(looks(relay)) >= k or child.poll() is not None)
+        relay.cut()
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 5, err
+    told = json.loads(out.splitlines()[-1])
+    assert (told['documents'], told['bad']) == (len(MIXED) + 1, 1)
+    finds = [c for c in looks(relay) if c.name == 'find']
+    assert len(finds) > 15 and all(c.document['sort'] == {'_id': 1} for c in finds)
+
+
+def test_verify_draws_a_sample_in_parts(eclose, db, relay):
+    """From a large collection so few at a time that the server need not read all of it."""
+    project(eclose, 'things', [STEP2])
+    db.things.insert_many([{'_id': i, 'a': 1, 'schema_version': 2} for i in range(20500)])
+    eclose.env['ECLOSE_URI'] = relay.uri
+    told = json.loads(eclose('verify', 'things', '--sample', 2500, '--format', 'json', rc=0).out.splitlines()[-1])
+    assert told['documents'] == 2500
+    drawn = [c.document['pipeline'][0]['$sample']['size'] for c in looks(relay) if c.name == 'aggregate']
+    assert drawn == [1000, 1000, 500]
+
+
+def test_status_counts_by_ranges(mixed, db, relay):
+    db.things.insert_many([{'_id': -1, 'n': 1}, {'_id': 'zz', 'schema_version': 'what'}])
+    done = mixed('status', 'things', '--exact', '--range-docs', 50, '--format', 'json', rc=0)
+    told = json.loads(done.out.splitlines()[-1])
+    assert told['versions'] == [{'version': '1', 'documents': 1}, {'version': '2', 'documents': len(MIXED)}]
+    assert told['unknown'] == 1 and told['documents_pending'] == 2
+    assert len(counts(relay)) > 45
+    assert all(c.document['maxTimeMS'] <= 30000 for c in counts(relay))

@@ -1,0 +1,360 @@
+/* Counting by ranges: see tally.h. */
+#include "run/tally.h"
+
+#include "run/cut.h"
+#include "run/insist.h"
+#include "store/store.h"
+
+/* What a server says when a command's time is over: its own limit, and a router's. */
+#define MAX_TIME_EXPIRED 50
+#define EXCEEDED_TIME_LIMIT 262
+
+/* Without an answer of the server's, before it gives up; and between two tries. */
+#define PATIENCE_MS 180000
+#define PAUSE_MS 300
+
+typedef struct {
+   ecl_chunk_range_t range;
+   int64_t documents; /* about */
+} part_t;
+
+typedef struct {
+   ecl_world_t *world;
+   const ecl_tally_options_t *options;
+   int64_t *counts, *of_part;
+   int64_t total, done; /* documents, about */
+   int64_t fit;         /* as many are counted in time; 0: nothing was too much yet */
+   bool ranges;         /* there are several: each is read along the index of _id */
+   ecl_arena_t arena;   /* of bounds */
+   part_t *parts;       /* a stack: the next one is the last */
+   size_t n, cap;
+} tally_t;
+
+typedef enum { SAID, LATE, FAILED } said_t;
+
+static void
+push (tally_t *self, const ecl_chunk_range_t *range, int64_t documents)
+{
+   if (self->n == self->cap) {
+      self->cap = 2 * self->cap + 64;
+      self->parts = bson_realloc (self->parts, self->cap * sizeof *self->parts);
+   }
+   self->parts[self->n++] = (part_t){*range, documents};
+}
+
+/* Sends it until it is answered, or its time is over. reply is always initialised. */
+static said_t
+ask (tally_t *self, const bson_t *command, bson_t *reply, bson_error_t *error)
+{
+   ecl_world_t *world = self->world;
+   ecl_call_t call = {.database = self->options->database, .command = command};
+   int64_t began = world->now (world), until = self->options->until;
+
+   for (;;) {
+      int64_t now = world->now (world), deadline = now + ECL_TALLY_MS;
+      bson_error_t why = {0};
+      ecl_reply_t answer;
+
+      if (world->cancelled (world)) {
+         bson_init (reply);
+         ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for");
+         return FAILED;
+      }
+      if (until && now >= until) {
+         bson_init (reply);
+         return LATE;
+      }
+      deadline = until && until < deadline ? until : deadline;
+      answer = world->run_command (world, &call, deadline, reply, &why);
+      if (answer == ECL_REPLY_OK) {
+         return SAID;
+      }
+      now = world->now (world);
+      if ((answer == ECL_REPLY_REFUSED && (why.code == MAX_TIME_EXPIRED || why.code == EXCEEDED_TIME_LIMIT)) ||
+          (answer == ECL_REPLY_LOST && now >= deadline)) {
+         return LATE;
+      }
+      if ((answer == ECL_REPLY_REFUSED && !ecl_insist_passing (why.code)) || now - began > PATIENCE_MS) {
+         ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "%s", why.message);
+         return FAILED;
+      }
+      bson_destroy (reply);
+      (void) world->wait (world, PAUSE_MS);
+   }
+}
+
+/* ---- counting ---- */
+
+/* As the index of _id has them; without a range the server may choose. */
+static void
+append_hint (const tally_t *self, bson_t *command)
+{
+   bson_t hint;
+
+   if (self->ranges) {
+      BSON_APPEND_DOCUMENT_BEGIN (command, "hint", &hint);
+      BSON_APPEND_INT32 (&hint, "_id", 1);
+      bson_append_document_end (command, &hint);
+   }
+}
+
+static void
+count_command (const tally_t *self, const bson_t *range, const bson_t *filter, bson_t *command)
+{
+   bson_t pipeline, stage, match, both, cursor;
+
+   bson_init (command);
+   BSON_APPEND_UTF8 (command, "aggregate", self->options->collection);
+   BSON_APPEND_ARRAY_BEGIN (command, "pipeline", &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+   if (bson_empty (range)) {
+      BSON_APPEND_DOCUMENT (&stage, "$match", filter);
+   } else {
+      BSON_APPEND_DOCUMENT_BEGIN (&stage, "$match", &match);
+      BSON_APPEND_ARRAY_BEGIN (&match, "$and", &both);
+      BSON_APPEND_DOCUMENT (&both, "0", range);
+      BSON_APPEND_DOCUMENT (&both, "1", filter);
+      bson_append_array_end (&match, &both);
+      bson_append_document_end (&stage, &match);
+   }
+   bson_append_document_end (&pipeline, &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
+   BSON_APPEND_UTF8 (&stage, "$count", "n");
+   bson_append_document_end (&pipeline, &stage);
+   bson_append_array_end (command, &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
+   bson_append_document_end (command, &cursor);
+   append_hint (self, command);
+   ecl_store_read_concern (command);
+}
+
+static int64_t
+number_at (const bson_t *reply, const char *path)
+{
+   bson_iter_t iter, found;
+
+   return bson_iter_init (&iter, reply) && bson_iter_find_descendant (&iter, path, &found) &&
+                BSON_ITER_HOLDS_NUMBER (&found)
+             ? bson_iter_as_int64 (&found)
+             : 0;
+}
+
+/* Into of_part: nothing counts until all of the part is counted. */
+static said_t
+count_part (tally_t *self, const part_t *part, bson_error_t *error)
+{
+   ecl_value_t none = ecl_missing ();
+   said_t said = SAID;
+   bson_t range;
+
+   ecl_chunk_filter (&part->range, &none, &range);
+   for (size_t i = 0; i < self->options->n_filters && said == SAID; i++) {
+      bson_t command, reply;
+
+      count_command (self, &range, self->options->filters[i], &command);
+      said = ask (self, &command, &reply, error);
+      self->of_part[i] = said == SAID ? number_at (&reply, "cursor.firstBatch.0.n") : 0;
+      bson_destroy (&reply);
+      bson_destroy (&command);
+   }
+   bson_destroy (&range);
+   return said;
+}
+
+/* ---- cutting ---- */
+
+/* The _id behind so many of the range; missing where there are not so many. Keys of an index, which are soon read. */
+static said_t
+find_behind (tally_t *self, const ecl_chunk_range_t *range, int64_t skip, ecl_value_t *id, bson_error_t *error)
+{
+   bson_t command = BSON_INITIALIZER, child, filter, reply;
+   ecl_value_t none = ecl_missing ();
+   bson_iter_t iter, found;
+   said_t said;
+
+   *id = ecl_missing ();
+   ecl_chunk_filter (range, &none, &filter);
+   BSON_APPEND_UTF8 (&command, "find", self->options->collection);
+   BSON_APPEND_DOCUMENT (&command, "filter", &filter);
+   bson_destroy (&filter);
+   BSON_APPEND_DOCUMENT_BEGIN (&command, "projection", &child);
+   BSON_APPEND_INT32 (&child, "_id", 1);
+   bson_append_document_end (&command, &child);
+   BSON_APPEND_DOCUMENT_BEGIN (&command, "sort", &child);
+   BSON_APPEND_INT32 (&child, "_id", 1);
+   bson_append_document_end (&command, &child);
+   append_hint (self, &command);
+   BSON_APPEND_INT64 (&command, "skip", skip);
+   BSON_APPEND_INT32 (&command, "limit", 1);
+   BSON_APPEND_BOOL (&command, "singleBatch", true);
+   ecl_store_read_concern (&command);
+   said = ask (self, &command, &reply, error);
+   if (said == SAID && bson_iter_init (&iter, &reply) &&
+       bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &found) && BSON_ITER_HOLDS_DOCUMENT (&found)) {
+      const uint8_t *data;
+      ecl_value_t document, inner;
+      uint32_t len;
+
+      bson_iter_document (&found, &len, &data);
+      document = ecl_raw_document (data, len);
+      inner = ecl_document_get (&document, "_id", 3);
+      *id = ecl_value_copy (&self->arena, &inner);
+   }
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   return said;
+}
+
+/* Puts parts of it in its place, the first of which fits. late: all of it was too much. */
+static said_t
+cut (tally_t *self, const part_t *part, bool late, bson_error_t *error)
+{
+   int64_t until = self->options->until;
+   ecl_chunk_range_t pieces[ECL_CUT_PIECES];
+   ecl_value_t id = ecl_missing ();
+   size_t n = 0;
+
+   self->ranges = true;
+   while (ecl_is_missing (&id)) {
+      said_t said = find_behind (self, &part->range, self->fit, &id, error);
+
+      if (said == FAILED || (said == LATE && until && self->world->now (self->world) >= until)) {
+         return said;
+      }
+      if (said == SAID && ecl_is_missing (&id) && !late) {
+         push (self, &part->range, self->fit); /* there are fewer than was thought */
+         return SAID;
+      }
+      if (ecl_is_missing (&id) && self->fit == 1) {
+         break;
+      }
+      self->fit = ecl_is_missing (&id) ? self->fit / 2 : self->fit;
+   }
+   n = ecl_is_missing (&id) ? 0 : ecl_cut_split (&part->range, &id, pieces);
+   if (!n) {
+      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER,
+                "the server needs more than %d s for a range of _id that cannot be made smaller", ECL_TALLY_MS / 1000);
+      return FAILED;
+   }
+   for (size_t i = n; i-- > 0;) {
+      int64_t left = part->documents - self->fit;
+
+      push (self, &pieces[i], i == 0 ? self->fit : i == 1 && left > 0 ? left : 0);
+   }
+   return SAID;
+}
+
+/* As many as are counted in time, after a part that was not. */
+static said_t
+take_less (tally_t *self, const part_t *part, bson_error_t *error)
+{
+   if (self->fit == 1) {
+      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the server does not count two documents in %d s",
+                ECL_TALLY_MS / 1000);
+      return FAILED;
+   }
+   /* Its own number of documents may be wrong, and the part larger than was thought. */
+   self->fit = self->fit ? self->fit / 2 : BSON_MAX (part->documents, ECL_TALLY_DOCUMENTS) / 2;
+   return cut (self, part, true, error);
+}
+
+/* ---- all of it ---- */
+
+static said_t
+begin (tally_t *self, bson_error_t *error)
+{
+   const ecl_tally_options_t *options = self->options;
+   int64_t range_docs = options->range_docs ? options->range_docs : ECL_TALLY_DOCUMENTS, wanted;
+   bson_t command = BSON_INITIALIZER, reply;
+   const ecl_chunk_range_t *ranges;
+   bson_error_t ignored;
+   said_t said;
+   size_t n;
+
+   /* As the server keeps the number: at once. */
+   BSON_APPEND_UTF8 (&command, "count", options->collection);
+   said = ask (self, &command, &reply, error);
+   self->total = said == SAID ? number_at (&reply, "n") : 0;
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   if (said != SAID) {
+      return said;
+   }
+   wanted = ecl_cut_count (self->total, range_docs, 1);
+   if (!ecl_cut (self->world, options->database, options->collection, wanted, &self->arena, &ranges, &n, &ignored)) {
+      /* A sample of a large collection may take long, too. Then it is cut as it is gone through. */
+      self->fit = range_docs;
+      push (self, &(ecl_chunk_range_t){ECL_IDS_ALL, ecl_missing (), ecl_missing ()}, self->total);
+      return SAID;
+   }
+   self->ranges = n > 1;
+   for (int closed = 0; closed < 2; closed++) {
+      for (size_t i = n; i-- > 0;) {
+         if (!ecl_is_missing (&ranges[i].upto) == closed) {
+            push (self, &ranges[i], self->total / (int64_t) n);
+         }
+      }
+   }
+   return SAID;
+}
+
+static void
+take_part (tally_t *self, const part_t *part, int64_t ms, int64_t *found)
+{
+   const ecl_tally_options_t *options = self->options;
+
+   for (size_t i = 0; i < options->n_filters; i++) {
+      self->counts[i] += self->of_part[i];
+      *found += self->of_part[i];
+   }
+   if (self->fit && part->documents >= self->fit && ms < ECL_TALLY_MS / 8) {
+      self->fit *= 2; /* what was too much may have been so for a while only */
+   }
+   self->done += part->documents;
+   if (options->progress) {
+      options->progress (options->context, self->done < self->total ? self->done : self->total, self->total);
+   }
+}
+
+static ecl_tally_t
+run (tally_t *self, bson_error_t *error)
+{
+   const ecl_tally_options_t *options = self->options;
+   said_t said = begin (self, error);
+   int64_t found = 0, began;
+
+   while (said == SAID && self->n) {
+      part_t part = self->parts[--self->n];
+
+      if (self->fit && part.documents / 2 > self->fit) {
+         said = cut (self, &part, false, error);
+         continue;
+      }
+      began = self->world->now (self->world);
+      said = count_part (self, &part, error);
+      if (said == SAID) {
+         take_part (self, &part, self->world->now (self->world) - began, &found);
+      } else if (said == LATE && !(options->until && self->world->now (self->world) >= options->until)) {
+         said = take_less (self, &part, error);
+      }
+      if (said == SAID && options->enough && found >= options->enough && self->n) {
+         return ECL_TALLY_ENOUGH;
+      }
+   }
+   return said == SAID ? ECL_TALLY_ALL : said == LATE ? ECL_TALLY_LATE : ECL_TALLY_FAILED;
+}
+
+ecl_tally_t
+ecl_tally (ecl_world_t *world, const ecl_tally_options_t *options, int64_t *counts, bson_error_t *error)
+{
+   tally_t self = {.world = world, .options = options, .counts = counts};
+   ecl_tally_t end;
+
+   memset (counts, 0, options->n_filters * sizeof *counts);
+   ecl_arena_init (&self.arena);
+   self.of_part = ecl_arena_array (&self.arena, int64_t, options->n_filters + 1);
+   end = run (&self, error);
+   ecl_arena_cleanup (&self.arena);
+   bson_free (self.parts);
+   return end;
+}
