@@ -73,15 +73,24 @@ print_text (const ecl_carried_t *carried)
 
 /* To metrics, log and hooks. */
 static void
-report (ecl_remote_t *self, const ecl_carry_t *what, const ecl_account_t *account)
+report (ecl_remote_t *self, const ecl_carry_t *what, const uint8_t *job, const ecl_account_t *account)
 {
    const ecl_chain_t *chain = what->chain;
-   char to[ECL_VERSION_TEXT];
+   char to[ECL_VERSION_TEXT], id[25];
    ecl_account_t whole = *account;
+   bson_oid_t oid;
 
+   if (job) {
+      bson_oid_init_from_data (&oid, job);
+      bson_oid_to_string (&oid, id);
+      whole.job = id;
+   }
    whole.kind = what->down ? "down" : "up";
    whole.collection = chain->collection;
    whole.to = ecl_version_text (chain->format, ecl_chain_version (chain, what->target), to);
+   whole.done = self->last.done;
+   whole.batches = self->last.batches;
+   memcpy (whole.waited, self->last.waited, sizeof whole.waited);
    ecl_reporter_update (self->reporter, &whole, self->world->now (self->world));
 }
 
@@ -94,21 +103,24 @@ report_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carry_pr
                             .stopped = progress->stopped,
                             .slowed_text = progress->slowed,
                             .total = progress->total,
-                            .changed = progress->done,
+                            .changed = progress->counts.changed,
                             .conflicts = progress->counts.conflicts,
                             .transactions = progress->counts.transactions,
                             .quarantined = progress->counts.quarantined,
                             .workers = progress->workers,
                             .latency = progress->latency,
-                            .lag = -1};
+                            .lag = progress->lag};
 
-   report (self, what, &account);
+   self->last = *progress;
+   self->last.job = NULL;
+   self->last.slowed = NULL;
+   report (self, what, progress->job, &account);
 }
 
 static void
 report_result (ecl_remote_t *self, const ecl_carried_t *carried, const char *error)
 {
-   const ecl_job_counts_t *counts = &carried->counts;
+   const ecl_job_counts_t *counts = &carried->own;
    ecl_account_t account = {.mode = ecl_mode_name (carried->mode),
                             .state = carried->cancelled ? "cancelled" : error ? "failed" : "done",
                             .error = error,
@@ -116,10 +128,10 @@ report_result (ecl_remote_t *self, const ecl_carried_t *carried, const char *err
                             .changed = counts->changed,
                             .conflicts = counts->conflicts,
                             .transactions = counts->transactions,
-                            .quarantined = counts->quarantined,
+                            .quarantined = carried->counts.quarantined,
                             .lag = -1};
 
-   report (self, &carried->what, &account);
+   report (self, &carried->what, carried->total ? carried->job.id : NULL, &account);
 }
 
 void
@@ -159,6 +171,7 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
       ecl_progress_hide (&self->progress);
    }
    self->counting = false;
+   memset (&self->last, 0, sizeof self->last);
    if (carried->missing) {
       ecl_cli_note (self->cli, "%s: there is no such collection in %s yet: nothing to do",
                     carried->what.chain->collection, self->database);

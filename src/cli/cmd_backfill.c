@@ -130,7 +130,6 @@ static ecl_exit_t
 do_run (call_t *call)
 {
    ecl_effort_t *effort = &call->remote->effort;
-   ecl_exit_t status;
    ecl_job_t job;
    bson_error_t error;
    bool found;
@@ -142,8 +141,8 @@ do_run (call_t *call)
                         &error)) {
       return ecl_cli_fail (call->cli, "%s", error.message);
    }
-   status = carry (call, found && !ecl_cli_flag (call->cli, "to"));
-   return status;
+   /* One that is still being planned may have lost who plans it: whoever starts one waits for that, or does it. */
+   return carry (call, found && job.state == ECL_JOB_RUNNING && !ecl_cli_flag (call->cli, "to"));
 }
 
 /* ---- telling the workers ---- */
@@ -330,7 +329,9 @@ print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
       printf ("  %s%s in quarantine%s\n", ecl_cli_colour (cli, ECL_CLI_RED),
               ecl_progress_count ((uint64_t) sum->counts.quarantined, a), ecl_cli_colour (cli, ECL_CLI_PLAIN));
    }
-   if (!self->n_workers) {
+   if (!self->n_workers && job->wanted == ECL_WANTED_PAUSED) {
+      printf ("  `eclose backfill resume %s` lets its workers go on\n", job->collection);
+   } else if (!self->n_workers) {
       printf ("  %snobody works on it%s: `eclose backfill work %s` does\n", ecl_cli_colour (cli, ECL_CLI_YELLOW),
               ecl_cli_colour (cli, ECL_CLI_PLAIN), job->collection);
    }
@@ -489,6 +490,7 @@ static const ecl_option_t options[] = {
    {"mode", 0, "auto|pushdown|client", "start: who computes; auto chooses"},
    {"detach", 0, NULL, "start: make the job, and leave the work to others"},
    {"for", 0, "TIME", "run: ends after 90s, 30m or 2h; the next one goes on there"},
+   ECL_REPORTER_OPTIONS,
    ECL_REMOTE_EFFORT,
    ECL_REMOTE_SETTINGS,
    {NULL},

@@ -54,7 +54,7 @@ changed (const ecl_metrics_row_t *row, size_t part)
 static double
 left (const ecl_metrics_row_t *row, size_t part)
 {
-   int64_t n = row->account.total - row->account.changed - row->account.quarantined;
+   int64_t n = row->account.total - row->account.done - row->account.quarantined;
 
    (void) part;
    return row->account.total < 0 ? -1 : n > 0 && strcmp (row->account.state, "done") != 0 ? (double) n : 0;

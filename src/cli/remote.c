@@ -12,10 +12,15 @@
 
 static volatile sig_atomic_t asked_to_end;
 
+/* The second one ends the process, whichever of the two it is, and also where nobody ends process 1 of a container. */
 static void
 on_signal (int number)
 {
-   (void) number;
+   if (asked_to_end) {
+      signal (number, SIG_DFL);
+      raise (number);
+      _exit (128 + number);
+   }
    asked_to_end = 1;
 }
 
@@ -28,8 +33,7 @@ cancelled (void)
 static void
 catch_signals (void)
 {
-   /* The second one finds the default action. */
-   struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int) SA_RESETHAND};
+   struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_NODEFER};
 
    sigaction (SIGINT, &action, NULL);
    sigaction (SIGTERM, &action, NULL);

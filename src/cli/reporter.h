@@ -27,7 +27,8 @@ typedef struct {
    const char *state; /* "running", "paused", "done", "failed" or "cancelled" */
    const char *error; /* of one that failed; may be NULL */
    int64_t total;     /* documents to be carried when it began; negative: not known */
-   int64_t changed;   /* so far */
+   int64_t done;      /* of them, by everybody */
+   int64_t changed;   /* by this process */
    int64_t batches;
    int64_t conflicts, transactions, quarantined;
    uint32_t workers;           /* that are alive, as far as is known */

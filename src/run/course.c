@@ -155,7 +155,7 @@ take_result (const ecl_site_t *site, const ecl_worker_state_t *state, ecl_carrie
 
    out->wrote = true;
    out->passes = state->passes;
-   out->counts = state->counts;
+   out->counts = out->own = state->counts;
    out->cancelled = state->end == ECL_WORKER_STOPPED || state->end == ECL_WORKER_CANCELLED;
    if (*state->why) {
       out->mode = state->mode;

@@ -68,6 +68,7 @@ typedef struct {
 
 /* How far it is, with what others do. */
 typedef struct {
+   const uint8_t *job;  /* its _id, 12 bytes */
    int64_t total, done; /* documents, about */
    double rate;         /* a second, of this process, over the last seconds */
    uint32_t workers;    /* of this process that are at work */
@@ -76,6 +77,8 @@ typedef struct {
    ecl_slow_t slow;
    bool stopped; /* altogether, until that is calm */
    double latency; /* of its own writes, times the calm time; 0: not known */
+   int64_t lag;    /* ms; negative: not known */
+   int64_t batches, waited[ECL_SLOW_N]; /* of this process; ms, per input */
    ecl_mode_t mode;
    ecl_job_counts_t counts; /* of this process */
 } ecl_carry_progress_t;
@@ -95,6 +98,7 @@ typedef struct {
    ecl_job_t job;           /* at the end; none where `nothing` */
    bool nothing;            /* every document was at the target: nothing was written */
    ecl_job_counts_t counts; /* of the whole job, when it is done; else of what was done here */
+   ecl_job_counts_t own;    /* of what was done here */
    int64_t total;           /* documents that there were to go through, about */
    int32_t passes;
    uint32_t workers;

@@ -61,11 +61,13 @@ changed_by (const crew_t *self)
 static void
 show (crew_t *self, const ecl_worker_state_t *first)
 {
-   ecl_carry_progress_t progress = {.total = self->job.documents,
+   ecl_carry_progress_t progress = {.job = self->job.id,
+                                    .total = self->job.documents,
                                     .slowed = first->slowed,
                                     .slow = first->slow,
                                     .stopped = first->stopped,
                                     .latency = first->latency,
+                                    .lag = first->lag,
                                     .mode = first->mode};
    int64_t now = self->site->world->now (self->site->world), own, done;
    ecl_chunks_sum_t sum;
@@ -78,6 +80,10 @@ show (crew_t *self, const ecl_worker_state_t *first)
 
       progress.rate += state->rate;
       ecl_job_add_counts (&progress.counts, &state->counts);
+      progress.batches += state->batches;
+      for (int k = 0; k < ECL_SLOW_N; k++) {
+         progress.waited[k] += state->waited[k];
+      }
       progress.workers += self->mates[i].started && !state->paused && !state->idle;
       progress.paused = progress.paused || state->paused;
    }

@@ -47,6 +47,9 @@ typedef struct {
    bool stopped;         /* by it, altogether */
    char slowed[160];     /* in words; "" where nothing does */
    double latency;       /* times the calm time; 0: not known */
+   int64_t lag;          /* ms, as the throttle sees it; negative: not known */
+   int64_t batches;      /* that were written */
+   int64_t waited[ECL_SLOW_N]; /* ms, per input, in all */
    ecl_worker_end_t end; /* once it has ended */
 } ecl_worker_state_t;
 

@@ -144,6 +144,9 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
       self->state->slow = advice.by;
       self->state->stopped = advice.stopped;
       self->state->latency = ecl_throttle_latency (&self->throttle);
+      self->state->lag = self->throttle.pressure.lag;
+      self->state->batches = (int64_t) self->throttle.n_batches;
+      memcpy (self->state->waited, self->throttle.waited, sizeof self->state->waited);
       (void) ecl_throttle_describe (&self->throttle, self->state->slowed, sizeof self->state->slowed);
       add_up (self, ecl_backfill_result (machine));
       ecl_worker_tell (self);

@@ -120,6 +120,7 @@ def test_pause_resume_set_and_cancel_from_elsewhere(eclose, db, server):
     before = done()
     time.sleep(1.5)  # nothing to wait for: nothing may happen
     assert done() == before and child.poll() is None
+    assert 'resume things` lets its workers go on' in backfill(eclose, 'status', 'things').out
     backfill(eclose, 'resume')
     wait_for(lambda: done() > before)
     told = wait_for(lambda: (lambda s: s if s['workers'] else None)(status(eclose)))
@@ -158,6 +159,35 @@ def test_it_goes_on_where_it_stopped(eclose, db, server, how):
     backfill(eclose, 'run', 'things')
     assert at_target(db, n)
     assert job(db)['_id'] == first['_id'] and job(db)['state'] == 'done'
+
+
+@pytest.mark.parametrize('second', [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(eclose, db, server, second):
+    """Whichever came first, and however long what it waits for takes."""
+    n = size(server, 2000)
+    things(eclose, db, n)
+    # A hook that runs on keeps it from ending after the first one.
+    child = eclose.start('up', 'things', '--max-rate', n // 20, '--hook', 'start=sleep 25')
+    wait_for(lambda: db.eclose_chunks.find_one({'after.id': {'$exists': True}}))
+    child.send_signal(signal.SIGTERM)
+    wait_for(lambda: db.eclose_chunks.find_one()['holder'] is None)
+    assert child.poll() is None
+    child.send_signal(second)
+    assert child.wait(timeout=20) == -second
+    backfill(eclose, 'set', 'things', '--max-rate', 'none')
+    backfill(eclose, 'run', 'things')
+    assert at_target(db, n)
+
+
+def test_a_job_whose_plan_was_never_finished(eclose, db):
+    """Whoever made it died: the next run does not wait for him."""
+    things(eclose, db, 500)
+    backfill(eclose, 'start', 'things', '--detach')
+    db.eclose_jobs.update_one({}, {'$set': {'state': 'planning', 'chunks': 0}})
+    first = job(db)['_id']
+    backfill(eclose, 'run', 'things', '--for', '60s')
+    assert at_target(db, 500) and job(db)['state'] == 'done'
+    assert db.eclose_jobs.find_one({'_id': first})['state'] == 'failed'
 
 
 def test_another_target_waits_while_somebody_works(eclose, db, server):

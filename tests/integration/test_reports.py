@@ -40,10 +40,12 @@ def test_metrics_of_a_run(eclose, db, mode):
     project(eclose, 'things', [UP])
     db.things.insert_many([{'_id': i, 'n': i} for i in range(3000)])
     path = os.path.join(eclose.folder, 'eclose.prom')
-    eclose('up', 'things', '--mode', mode, '--metrics', path, rc=0)
+    eclose('up', 'things', '--mode', mode, '--metrics', path, '--max-rate', 2500, rc=0)
     found = samples(path)
     mine = {'database': db.name, 'collection': 'things'}
-    assert value(found, 'info', kind='up', to='2', mode=mode, **mine) == 1
+    assert value(found, 'info', kind='up', to='2', mode=mode, job=str(db.eclose_jobs.find_one()['_id']), **mine) == 1
+    assert value(found, 'batches_total', **mine) > 0
+    assert value(found, 'throttle_wait_seconds_total', reason='rate', **mine) > 0
     assert value(found, 'state', state='done', **mine) == 1
     assert value(found, 'state', state='running', **mine) == 0
     assert value(found, 'documents', **mine) == 3000
@@ -55,6 +57,26 @@ def test_metrics_of_a_run(eclose, db, mode):
     # Others may read it, and nothing is left beside it.
     assert os.stat(path).st_mode & 0o777 == 0o644
     assert [n for n in os.listdir(eclose.folder) if n.startswith('eclose.prom')] == ['eclose.prom']
+
+
+def test_metrics_of_a_job_are_of_this_process(eclose, db, tmp_path):
+    """And its hooks: the commands of a job report as `up` does."""
+    project(eclose, 'things', [UP])
+    db.things.insert_many([{'_id': i, 'n': i, 'schema_version': 1} for i in range(3000)])
+    path, told = os.path.join(eclose.folder, 'eclose.prom'), tmp_path / 'told.txt'
+    hooks = ['--hook', f'start={hook(told)}', '--hook', f'end={hook(told)}', '--metrics', path]
+    eclose('backfill', 'run', 'things', '--for', '2s', '--max-rate', 300, *hooks, rc=1)
+    found = samples(path)
+    assert value(found, 'state', state='cancelled') == 1
+    first = value(found, 'documents_changed_total')
+    assert 0 < first < 3000 and value(found, 'documents_left') >= 3000 - first
+    eclose('backfill', 'set', 'things', '--max-rate', 'none', rc=0)
+    eclose('backfill', 'work', 'things', *hooks, rc=0)
+    found = samples(path)
+    assert value(found, 'documents_changed_total') == 3000 - first
+    assert value(found, 'documents_left') == 0 and value(found, 'state', state='done') == 1
+    assert [(line[0], line[4]) for line in hook_lines(told)] == [
+        ('start', 'running'), ('end', 'cancelled'), ('start', 'running'), ('end', 'done')]
 
 
 def test_metrics_of_all_collections_and_odd_names(eclose, db):
