@@ -44,7 +44,7 @@ typedef struct {
 #define ecl_work_error(reader, where, ...)                                                                             \
    ((reader)->ok = ecl_project_error ((reader)->text, (reader)->diags, ECL_ERROR_INVALID, (where), __VA_ARGS__))
 
-/* ---- work_lint.c ---- */
+/* ---- work_lint_rows.c ---- */
 
 /* A foreach with a transaction for each row: that a row which is done is not done again. */
 void

@@ -6,7 +6,7 @@
  * A file of steps has `up` and `down`, lists of acts. An act is {NAME: {…}} with, beside the name, what is said about
  * the act as a whole: `repeatable`, `unless`, and for foreach `let` and `do`. What may stand in an act, and of which type,
  * is one table (work_table.c). What cannot be repeated after a crash, or not be in a transaction, is found when the file
- * is loaded (work_lint.c), not when it runs.
+ * is loaded (work_lint*.c), not when it runs.
  */
 #ifndef ECL_PROJECT_WORK_H
 #define ECL_PROJECT_WORK_H
