@@ -46,6 +46,7 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 #define MAX_LOADS 50u     /* of a document that looks up others each time that a transaction reads it */
 #define MAX_ATTEMPTS 8u   /* of one command that is lost */
 #define MAX_IDLE_PASSES 4 /* in a row that changed nothing; in the last what still conflicts goes to quarantine */
+#define ENOUGH_PASSES 3   /* that found something, where all of it was carried */
 #define FALL_BACK 3u      /* ranges in a row that failed for no document's fault */
 
 /* A version of the chain, written out for the server. */
@@ -90,6 +91,7 @@ struct ecl_backfill_t {
 
    /* the pass */
    int64_t pass_changed, pass_failed, pass_left;
+   bool pass_again;         /* something was not carried at the first try */
    int32_t idle_passes;
    bool pushing;            /* this pass is pushed down */
    bool pushed_through;     /* one was */

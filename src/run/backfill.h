@@ -17,9 +17,10 @@
  *               command. What the reply lacks has changed meanwhile: it is read again, a few times, and then left to
  *               the next pass. What a guard cannot say exactly goes through a transaction.
  *
- * Passes go on until one finds nothing but what cannot be carried over; or there is one, where `once` is asked for: who
- * does that looks again later. Those documents stand in eclose_quarantine. A run that finds nothing to do sends no
- * write.
+ * Passes go on until one finds nothing but what cannot be carried over, or the third or a later one carried all that it
+ * found at the first try: an application may go on inserting at an older version, and would be chased without end. Or there
+ * is one, where `once` is asked for: who does that looks again later. What cannot be carried over stands in
+ * eclose_quarantine. A run that finds nothing to do sends no write.
  *
  * It may die at any point: documents say themselves what is done. Jobs, ranges and who works on them: job.h, worker.h.
  */

@@ -42,6 +42,7 @@ ecl_pass_enter (ecl_backfill_t *self)
    }
    self->result.passes++;
    self->pass_changed = self->pass_failed = self->pass_left = 0;
+   self->pass_again = false;
    self->pushing = self->result.mode == ECL_MODE_PUSHDOWN && !self->pushed_through;
    self->level = READ_PASS;
    self->n_again = 0;
@@ -69,13 +70,17 @@ next_pass (ecl_backfill_t *self)
    self->state = ST_PASS;
 }
 
-/* The pass is through: another one, unless it found nothing but what cannot be carried over. */
+/* The pass is through: another one, unless it found nothing but what cannot be carried over. Where an application goes on
+ * inserting at an older version each pass finds some. What was there when one began is at the target even so, if all of it
+ * was carried at the first try: that is what is promised, and more of them only chase the application. */
 static void
 end_pass (ecl_backfill_t *self)
 {
+   bool nothing = self->readers[READ_PASS].seen <= self->pass_failed;
+   bool enough = self->result.passes >= ENOUGH_PASSES && !self->pass_again;
+
    self->result.counts.quarantined = self->pass_failed;
-   if (self->options.once ||
-       (!self->pushing && self->readers[READ_PASS].seen <= self->pass_failed && self->pass_left == 0)) {
+   if (self->options.once || (!self->pushing && (nothing || enough) && self->pass_left == 0)) {
       self->through = true;
       self->state = ST_KILL;
       return;
@@ -167,6 +172,7 @@ read_again (ecl_backfill_t *self)
    bson_reinit (&self->again);
    self->n_again = 0;
    self->rounds++;
+   self->pass_again = true;
    self->level = READ_AGAIN;
    self->state = ST_READ;
 }

@@ -375,6 +375,7 @@ static void
 txn_conflict (ecl_backfill_t *self, int32_t code, const char *message)
 {
    self->result.counts.conflicts++;
+   self->pass_again = true;
    self->txn_same = ++self->txn_attempts < MAX_ROUNDS;
    if (!self->txn_same && ecl_backfill_gives_up (self)) {
       quarantine_refused (self, txn_item (self), code, message);

@@ -330,6 +330,7 @@ ecl_worker_run (const ecl_task_t *task, const ecl_site_t *site, uint32_t number,
    memset (state, 0, sizeof *state);
    state->mode = task->mode;
    state->lag = -1;
+   ecl_job_throttle (&self.job.settings, &settings); /* what a job that sets nothing means, too */
    settings.first = task->batch;
    self.answered = self.rate_at = now;
    ecl_throttle_init (&self.throttle, &settings, now);

@@ -14,7 +14,7 @@
  * back.
  *
  * A range is gone through once, and once more when all ranges were (the sweep): what came behind the worker's back is
- * carried over then, in passes until one finds nothing.
+ * carried over then, in passes until one finds nothing, or the third carried all that it found at the first try.
  */
 #ifndef ECL_RUN_WORKER_H
 #define ECL_RUN_WORKER_H

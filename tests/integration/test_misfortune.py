@@ -100,6 +100,18 @@ def test_connections_are_cut_while_documents_are_carried(eclose, db, relay, mode
     assert db.eclose_quarantine.count_documents({}) == 0
 
 
+def test_up_does_not_look_at_latency_unless_asked_to(eclose, db, relay):
+    """Somebody waits for it; a job may be slowed by that."""
+    users(eclose, db, 9000)
+    child = eclose.start('up', '--mode', 'client', env={'ECLOSE_URI': relay.uri})
+    for k, ms in (0, 0), (25, 150), (35, 0):
+        wait_for(lambda k=k: len(data_writes(relay.commands())) > k)
+        assert child.poll() is None
+        relay.delay(ms)
+    _, err = child.communicate(timeout=100)
+    assert child.returncode == 0 and 'when all is calm' not in err, err
+
+
 def test_connections_are_cut_in_a_foreach(eclose, db, relay):
     db.src.insert_many([{'_id': i, 'v': i} for i in range(6000)])
     write(eclose.folder, copy=COPY)
