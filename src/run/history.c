@@ -8,6 +8,9 @@
 /* For reads that are not under a lease. */
 #define READ_MS 60000
 
+/* For what is written again soon. */
+#define MOMENT_MS 2000
+
 void
 ecl_history_init (ecl_history_t *self)
 {
@@ -22,14 +25,21 @@ ecl_history_cleanup (ecl_history_t *self)
    ecl_arena_cleanup (&self->arena);
 }
 
+static bool
+send_until (ecl_world_t *world, ecl_holder_t *holder, const bson_t *command, int64_t deadline, bson_t *reply,
+            bson_error_t *error)
+{
+   ecl_held_world_t held;
+
+   return ecl_insist (ecl_held_world_init (&held, world, holder), holder->database, command, deadline, NULL, reply,
+                      error) == ECL_REPLY_OK;
+}
+
 /* Sends what may be sent again for as long as the lease lasts. */
 static bool
 send (ecl_world_t *world, ecl_holder_t *holder, const bson_t *command, bson_t *reply, bson_error_t *error)
 {
-   ecl_held_world_t held;
-
-   return ecl_insist (ecl_held_world_init (&held, world, holder), holder->database, command,
-                      atomic_load (&holder->until), NULL, reply, error) == ECL_REPLY_OK;
+   return send_until (world, holder, command, atomic_load (&holder->until), reply, error);
 }
 
 /* ---- reading ---- */
@@ -295,13 +305,14 @@ ecl_history_mark (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_
 
 /* An update whose n says whether the record is still ours. */
 static bool
-change (ecl_world_t *world, ecl_holder_t *holder, const char *name, const bson_t *command, bson_error_t *error)
+change (ecl_world_t *world, ecl_holder_t *holder, const char *name, const bson_t *command, int64_t deadline,
+        bson_error_t *error)
 {
    bson_iter_t iter;
    bson_t reply;
    bool good;
 
-   good = send (world, holder, command, &reply, error);
+   good = send_until (world, holder, command, deadline, &reply, error);
    if (good && !(bson_iter_init_find (&iter, &reply, "n") && bson_iter_as_int64 (&iter) == 1)) {
       good = not_ours (holder, name, error);
    }
@@ -317,7 +328,21 @@ ecl_history_step (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_
    bool good;
 
    ecl_changelog_step (record, steps, &command);
-   good = change (world, holder, record->name, &command, error);
+   good = change (world, holder, record->name, &command, atomic_load (&holder->until), error);
+   bson_destroy (&command);
+   return good;
+}
+
+bool
+ecl_history_output (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_t *record, const char *output,
+                    bson_error_t *error)
+{
+   int64_t now = world->now (world), left = ecl_holder_left (holder, now);
+   bson_t command;
+   bool good;
+
+   ecl_changelog_output (record, output, &command);
+   good = change (world, holder, record->name, &command, now + (left < MOMENT_MS ? left : MOMENT_MS), error);
    bson_destroy (&command);
    return good;
 }
@@ -329,7 +354,7 @@ ecl_history_end (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_t
    bool good;
 
    ecl_changelog_end (record, &command);
-   good = change (world, holder, record->name, &command, error);
+   good = change (world, holder, record->name, &command, atomic_load (&holder->until), error);
    bson_destroy (&command);
    return good;
 }

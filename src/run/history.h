@@ -52,6 +52,11 @@ bool
 ecl_history_step (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_t *record, int32_t steps,
                   bson_error_t *error) ECL_MUST_CHECK;
 
+/* What a program has written so far. Tried for a moment only: the next one says it again. */
+bool
+ecl_history_output (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_t *record, const char *output,
+                    bson_error_t *error) ECL_MUST_CHECK;
+
 /* The run ended: record->state (APPLIED, FAILED, REVERTED), steps, error and output. */
 bool
 ecl_history_end (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_t *record, bson_error_t *error)

@@ -207,6 +207,30 @@ end (ecl_migrate_t *self, bool good, const char *output, bson_error_t *error)
    return false;
 }
 
+static void
+keep_output (void *context, const char *text)
+{
+   const ecl_migrate_t *self = context;
+   bson_error_t ignored;
+
+   /* That the lease is lost is seen by whoever looks at it. */
+   (void) !ecl_history_output (self->options->world, self->options->holder, &self->record, text, &ignored);
+}
+
+static bool
+run_program (ecl_migrate_t *self, ecl_buf_t *output, bson_error_t *error)
+{
+   const ecl_migrate_hooks_t *hooks = &self->options->hooks;
+   ecl_migrate_program_t program = {.work = self->work,
+                                    .down = self->down,
+                                    .holder = self->options->holder,
+                                    .output = output,
+                                    .keep = keep_output,
+                                    .keeper = self};
+
+   return hooks->program (hooks->context, &program, error);
+}
+
 bool
 ecl_migrate_run (const ecl_migrate_options_t *options, const ecl_work_t *work, bool down, const ecl_changelog_t *before,
                  bson_error_t *error)
@@ -242,7 +266,7 @@ ecl_migrate_run (const ecl_migrate_options_t *options, const ecl_work_t *work, b
    }
    tell (&self);
    if (way->kind == ECL_WORK_PROGRAM) {
-      good = options->hooks.program (options->hooks.context, work, down, options->holder, &output, error);
+      good = run_program (&self, &output, error);
    } else {
       good = run_steps (&self, way, error);
    }

@@ -57,15 +57,24 @@ typedef struct {
    bool ended, failed;
 } ecl_migrate_event_t;
 
+/* A program that is to run. */
+typedef struct {
+   const ecl_work_t *work;
+   bool down;
+   ecl_holder_t *holder;
+   ecl_buf_t *output; /* gets the end of what it said, at most ECL_CHANGELOG_OUTPUT_MAX bytes of text */
+   /* Takes the same while it runs, so that it is there whatever ends this process; errors are nobody's business. */
+   void (*keep) (void *keeper, const char *text);
+   void *keeper;
+} ecl_migrate_program_t;
+
 /* What is done elsewhere, because it needs more than commands. Each returns false with an error. */
 typedef struct {
    void *context;
    bool (*carry) (void *context, ecl_world_t *world, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t mode,
                   bson_error_t *error);
    bool (*verify) (void *context, ecl_world_t *world, const ecl_chain_t *chain, bson_error_t *error);
-   /* Runs an executable to its end; output is the end of what it said, at most ECL_CHANGELOG_OUTPUT_MAX bytes. */
-   bool (*program) (void *context, const ecl_work_t *work, bool down, ecl_holder_t *holder, ecl_buf_t *output,
-                    bson_error_t *error);
+   bool (*program) (void *context, const ecl_migrate_program_t *program, bson_error_t *error); /* to its end */
    void (*tell) (void *context, const ecl_migrate_event_t *event); /* may be NULL */
    void (*note) (void *context, const char *message);              /* of the throttle; may be NULL */
 } ecl_migrate_hooks_t;

@@ -1,11 +1,14 @@
 /* Running an executable under a lease: see program.h. */
 #include "run/program.h"
 
+#include "mql/coerce.h"
+#include "mql/regex.h"
 #include "store/changelog.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +19,10 @@
 #include <unistd.h>
 
 #define LOOK_MS 100
+
+/* How often what it wrote is kept. A server that is slow is asked less often. */
+#define KEEP_MS 1000
+#define KEEP_SHARE 10
 
 /* What a program that was asked to end gets until it is killed. */
 #define GRACE_MS 5000
@@ -113,12 +120,15 @@ watch (int alive, pid_t group, const _Atomic int64_t *until)
    _exit (1);
 }
 
+/* go: a byte comes when the watchdog is there. Where the end of the pipe comes instead, eclose died before. */
 static void
-become (const char *file, char *const *argv, char *const *envp, int output, int failed)
+become (const char *file, char *const *argv, char *const *envp, int go, int output, int failed)
 {
    struct sigaction plain = {.sa_handler = SIG_DFL};
    sigset_t none;
    int nothing = open ("/dev/null", O_RDONLY), why;
+   ssize_t n;
+   char byte;
 
    setpgid (0, 0);
    sigemptyset (&none);
@@ -126,6 +136,11 @@ become (const char *file, char *const *argv, char *const *envp, int output, int 
    sigaction (SIGPIPE, &plain, NULL);
    sigaction (SIGINT, &plain, NULL);
    sigaction (SIGTERM, &plain, NULL);
+   while ((n = read (go, &byte, 1)) < 0 && errno == EINTR) {
+   }
+   if (n != 1) {
+      _exit (127);
+   }
    dup2 (nothing, STDIN_FILENO);
    dup2 (output, STDOUT_FILENO);
    dup2 (output, STDERR_FILENO);
@@ -138,74 +153,152 @@ become (const char *file, char *const *argv, char *const *envp, int output, int 
 
 /* ---- the parent ---- */
 
-/* The last bytes are those that count. */
-static void
-keep (ecl_buf_t *output, const char *bytes, size_t n)
-{
-   if (output->len + n > 2 * ECL_CHANGELOG_OUTPUT_MAX - 1) {
-      size_t goes = output->len > ECL_CHANGELOG_OUTPUT_MAX / 2 ? output->len - ECL_CHANGELOG_OUTPUT_MAX / 2 : 0;
-
-      memmove (output->data, output->data + goes, output->len - goes);
-      output->len -= goes;
-   }
-   if (!ecl_buf_append (output, bytes, n)) {
-      output->len = 0;
-   }
-}
-
-static void
-trim (ecl_buf_t *output)
-{
-   size_t goes = output->len > ECL_CHANGELOG_OUTPUT_MAX ? output->len - ECL_CHANGELOG_OUTPUT_MAX : 0;
-
-   if (goes) {
-      memmove (output->data, output->data + goes, output->len - goes);
-      output->len -= goes;
-   }
-}
+enum { READ, WRITE };
 
 typedef struct {
-   pid_t program, watchdog;
-   int alive, output; /* ours */
-   _Atomic int64_t *until;
-   int64_t asked; /* when it was asked to end; 0: it was not */
-   bool lost;     /* the lease */
-   bool unknown;  /* how it ended: somebody else has reaped it */
+   const ecl_program_t *program;
+   pid_t child, watchdog;
+   int alive[2], go[2], out[2], failed[2], quiet[2];
+   _Atomic int64_t *until; /* shared with the watchdog */
+   pthread_t herald;
+   ecl_buf_t said; /* its output, bytes as they came; the last of them */
+   ecl_buf_t text; /* the same as text */
+   bool fresh;     /* something of it was not kept yet */
+   int64_t keep_at;
+   int64_t asked;  /* when it was asked to end; 0: it was not */
+   bool lost;      /* the lease */
+   bool unguarded; /* the watchdog ended before it */
+   bool unknown;   /* how it ended: somebody else has reaped it */
 } running_t;
 
-/* Reads what it says until it has ended. What children of its leave behind in the group is ended, too. */
-static int
-follow (const ecl_program_t *self, running_t *running, ecl_buf_t *output)
+/* Tells the watchdog how long the lease lasts: in a thread of its own, so that it is told whatever keeps the other one
+ * waiting: whoever is shown the output, or a server that keeps it. */
+static void *
+tell_until (void *context)
 {
-   struct pollfd look = {.fd = running->output, .events = POLLIN};
+   running_t *self = context;
+   struct pollfd quiet = {.fd = self->quiet[READ], .events = POLLIN};
+
+   do {
+      atomic_store (self->until, atomic_load (&self->program->holder->until));
+   } while (poll (&quiet, 1, LOOK_MS) <= 0);
+   return NULL;
+}
+
+/* The last bytes are those that count. */
+static void
+hear (running_t *self, const char *bytes, size_t n)
+{
+   ecl_buf_t *said = &self->said;
+
+   if (said->len + n > said->max) {
+      size_t goes = said->len > ECL_CHANGELOG_OUTPUT_MAX ? said->len - ECL_CHANGELOG_OUTPUT_MAX : 0;
+
+      memmove (said->data, said->data + goes, said->len - goes);
+      said->len -= goes;
+   }
+   if (!ecl_buf_append (said, bytes, n)) {
+      said->len = 0;
+   }
+   self->fresh = true;
+}
+
+/* The end of what was said, as a record can hold it: what is no UTF-8 is a question mark there. */
+static const char *
+make_text (running_t *self)
+{
+   const char *p = (const char *) self->said.data, *end = p + self->said.len;
+
+   ecl_buf_clear (&self->text);
+   if (self->said.len > ECL_CHANGELOG_OUTPUT_MAX) {
+      for (p = end - ECL_CHANGELOG_OUTPUT_MAX; p < end && ((uint8_t) *p & 0xC0) == 0x80; p++) {
+      }
+   }
+   while (p < end) {
+      size_t n = (uint8_t) *p < 0x80 ? 1 : ecl_utf8_length (*p);
+      bool good = *p && n <= (size_t) (end - p) && ((uint8_t) *p < 0x80 || ecl_utf8_valid (p, n));
+
+      n = good ? n : 1;
+      if (!ecl_buf_append (&self->text, good ? p : "?", n)) {
+         break;
+      }
+      p += n;
+   }
+   return ecl_buf_cstr (&self->text);
+}
+
+static void
+keep (running_t *self)
+{
+   const ecl_program_t *program = self->program;
+   int64_t began = boot_ms (), ended, pause;
+
+   if (program->keep && self->fresh && began >= self->keep_at) {
+      program->keep (program->context, make_text (self));
+      self->fresh = false;
+      ended = boot_ms ();
+      pause = KEEP_SHARE * (ended - began);
+      self->keep_at = ended + (pause > KEEP_MS ? pause : KEEP_MS);
+   }
+}
+
+/* Ends it where it is to end. */
+static void
+steer (running_t *self)
+{
+   const ecl_program_t *program = self->program;
+   int64_t now = boot_ms ();
+   bool end = program->cancelled && program->cancelled (program->context);
+
+   if (!ecl_holder_held (program->holder, now)) {
+      self->lost = true;
+   } else if (waitpid (self->watchdog, NULL, WNOHANG) == self->watchdog) {
+      self->watchdog = -1;
+      self->unguarded = true;
+   }
+   if (self->lost || self->unguarded || (self->asked && now - self->asked > GRACE_MS)) {
+      kill (-self->child, SIGKILL);
+   } else if (end && !self->asked) {
+      self->asked = now;
+      kill (-self->child, SIGTERM);
+   }
+}
+
+/* Whether it has ended. It is not reaped: so long its number, which is that of its group, is nobody else's. */
+static bool
+has_ended (running_t *self)
+{
+   siginfo_t info = {0};
+
+   if (waitid (P_PID, (id_t) self->child, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+      return info.si_pid == self->child;
+   }
+   self->unknown = errno != EINTR;
+   return self->unknown;
+}
+
+/* Reads what it says until it has ended. */
+static void
+follow (running_t *self)
+{
+   struct pollfd look = {.fd = self->out[READ], .events = POLLIN};
    bool ended = false, closed = false;
    char bytes[4096];
-   int status = 0;
 
    while (!ended || !closed) {
-      int64_t now = boot_ms ();
-      bool end = self->cancelled && self->cancelled (self->context);
-      pid_t done;
-
-      atomic_store (running->until, atomic_load (&self->holder->until));
-      if (!ended && !ecl_holder_held (self->holder, now)) {
-         running->lost = true;
-         kill (-running->program, SIGKILL);
-      } else if (!ended && end && !running->asked) {
-         running->asked = now;
-         kill (-running->program, SIGTERM);
-      } else if (!ended && running->asked && now - running->asked > GRACE_MS) {
-         kill (-running->program, SIGKILL);
+      if (!ended) {
+         steer (self);
+         keep (self);
       }
       look.revents = 0;
       if (!closed && poll (&look, 1, ended ? 0 : LOOK_MS) > 0) {
-         ssize_t n = read (running->output, bytes, sizeof bytes);
+         ssize_t n = read (self->out[READ], bytes, sizeof bytes);
 
          if (n > 0) {
-            if (self->show) {
-               self->show (self->context, bytes, (size_t) n);
+            if (self->program->show) {
+               self->program->show (self->program->context, bytes, (size_t) n);
             }
-            keep (output, bytes, (size_t) n);
+            hear (self, bytes, (size_t) n);
             continue;
          }
          closed = n == 0 || errno != EINTR;
@@ -216,109 +309,183 @@ follow (const ecl_program_t *self, running_t *running, ecl_buf_t *output)
 
          nanosleep (&nap, NULL);
       }
-      if (!ended) {
-         done = waitpid (running->program, &status, WNOHANG);
-         running->unknown = done < 0 && errno != EINTR;
-         ended = done == running->program || running->unknown;
+      ended = ended || has_ended (self);
+   }
+}
+
+static bool
+judge (const running_t *self, int status, bson_error_t *error)
+{
+   const char *file = self->program->file;
+
+   if (self->lost) {
+      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "%s was ended: the lease is lost", file);
+   }
+   if (self->unguarded) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
+                       "%s was ended: its watchdog, a process of eclose, was ended before it", file);
+   }
+   if (self->asked) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "%s was ended as asked for", file);
+   }
+   if (self->unknown) {
+      return ecl_fail (
+         error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
+         "%s has ended, but nobody knows how: this process does not wait for its own children (is SIGCHLD "
+         "ignored?)",
+         file);
+   }
+   if (WIFSIGNALED (status)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s was killed by signal %d", file, WTERMSIG (status));
+   }
+   return WEXITSTATUS (status) == 0 ||
+          ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s ended with status %d", file, WEXITSTATUS (status));
+}
+
+static void
+close_end (int *end)
+{
+   if (*end >= 0) {
+      close (*end);
+   }
+   *end = -1;
+}
+
+static bool
+send_byte (int end)
+{
+   ssize_t n;
+
+   while ((n = write (end, "", 1)) < 0 && errno == EINTR) {
+   }
+   return n == 1;
+}
+
+/* Forks, first the program, which waits, then the watchdog, then lets the program go: it never runs without one. What
+ * was begun is ended by finish, also where this fails. */
+static bool
+start (running_t *self, const char *file, char *const *argv, char *const *envp, bson_error_t *error)
+{
+   int why = 0;
+
+   self->child = fork ();
+   if (self->child == 0) {
+      /* Not to wait for itself. */
+      close (self->go[WRITE]);
+      close (self->alive[WRITE]);
+      become (file, argv, envp, self->go[READ], self->out[WRITE], self->failed[WRITE]);
+   }
+   if (self->child > 0) {
+      setpgid (self->child, self->child); /* whoever is first */
+      self->watchdog = fork ();
+      if (self->watchdog == 0) {
+         close (self->alive[WRITE]);
+         watch (self->alive[READ], self->child, self->until);
       }
    }
-   kill (-running->program, SIGKILL);
+   if (self->child < 0 || self->watchdog < 0) {
+      return ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_FILE, "%s: %s", self->program->file, strerror (errno));
+   }
+   close_end (&self->out[WRITE]);
+   close_end (&self->failed[WRITE]);
+   if (!send_byte (self->go[WRITE]) || read (self->failed[READ], &why, sizeof why) == (ssize_t) sizeof why) {
+      return ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_FILE, "%s: %s", self->program->file,
+                       strerror (why ? why : errno));
+   }
+   return true;
+}
+
+/* Ends what is left of the group, then the watchdog, and only then lets go of the group's number. */
+static int
+finish (running_t *self)
+{
+   int status = 0;
+
+   if (self->child > 0) {
+      kill (-self->child, SIGKILL);
+      kill (self->child, SIGKILL); /* where it is in no group yet */
+   }
+   if (self->watchdog > 0) {
+      /* It goes by a byte; without one it would end the group. */
+      (void) send_byte (self->alive[WRITE]);
+      waitpid (self->watchdog, NULL, 0);
+   }
+   if (self->child > 0 && !self->unknown) {
+      waitpid (self->child, &status, 0);
+   }
    return status;
 }
 
 static bool
-judge (const ecl_program_t *self, const running_t *running, int status, bson_error_t *error)
+start_herald (running_t *self, bson_error_t *error)
 {
-   if (running->lost) {
-      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "%s was ended: the lease is lost", self->file);
-   }
-   if (running->asked) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "%s was ended as asked for", self->file);
-   }
-   if (running->unknown) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
-                       "%s has ended, but nobody knows how: this process does not wait for its own children (is SIGCHLD "
-                       "ignored?)",
-                       self->file);
-   }
-   if (WIFSIGNALED (status)) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s was killed by signal %d", self->file,
-                       WTERMSIG (status));
-   }
-   return WEXITSTATUS (status) == 0 || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s ended with status %d",
-                                                 self->file, WEXITSTATUS (status));
-}
+   sigset_t all, before;
+   int failed;
 
-static void
-close_both (int ends[2])
-{
-   for (int i = 0; i < 2; i++) {
-      if (ends[i] >= 0) {
-         close (ends[i]);
-      }
-      ends[i] = -1;
-   }
+   /* Signals are for the threads of the program that we are in. */
+   sigfillset (&all);
+   pthread_sigmask (SIG_SETMASK, &all, &before);
+   failed = pthread_create (&self->herald, NULL, tell_until, self);
+   pthread_sigmask (SIG_SETMASK, &before, NULL);
+   return !failed || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s: no thread: %s", self->program->file,
+                               strerror (failed));
 }
 
 bool
-ecl_program_run (const ecl_program_t *self, ecl_buf_t *output, bson_error_t *error)
+ecl_program_run (const ecl_program_t *program, ecl_buf_t *output, bson_error_t *error)
 {
-   char *file = realpath (self->file, NULL), **envp = make_environment (self), *argv[] = {file, NULL};
-   int alive[2] = {-1, -1}, out[2] = {-1, -1}, failed[2] = {-1, -1}, why = 0, status;
-   running_t running = {.program = -1, .watchdog = -1};
-   bool ok = false;
+   char *file = realpath (program->file, NULL), **envp = make_environment (program), *argv[] = {file, NULL};
+   running_t self = {.program = program,
+                     .child = -1,
+                     .watchdog = -1,
+                     .alive = {-1, -1},
+                     .go = {-1, -1},
+                     .out = {-1, -1},
+                     .failed = {-1, -1},
+                     .quiet = {-1, -1}};
+   int *const pipes[] = {self.alive, self.go, self.out, self.failed, self.quiet};
+   bool ok = file != NULL, started;
+   int status;
 
-   running.until = mmap (NULL, sizeof *running.until, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-   if (!file || running.until == MAP_FAILED || pipe2 (alive, O_CLOEXEC) || pipe2 (out, O_CLOEXEC) ||
-       pipe2 (failed, O_CLOEXEC)) {
-      ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_FILE, "%s: %s", self->file, strerror (errno));
+   ecl_buf_init (&self.said, 2 * ECL_CHANGELOG_OUTPUT_MAX);
+   ecl_buf_init (&self.text, ECL_CHANGELOG_OUTPUT_MAX + 1);
+   self.until = mmap (NULL, sizeof *self.until, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+   ok = ok && self.until != MAP_FAILED;
+   for (size_t i = 0; ok && i < sizeof pipes / sizeof pipes[0]; i++) {
+      ok = pipe2 (pipes[i], O_CLOEXEC) == 0;
+   }
+   if (!ok) {
+      ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_FILE, "%s: %s", program->file, strerror (errno));
       goto done;
    }
-   atomic_store (running.until, atomic_load (&self->holder->until));
-   running.program = fork ();
-   if (running.program == 0) {
-      become (file, argv, envp, out[1], failed[1]);
-   }
-   if (running.program > 0) {
-      setpgid (running.program, running.program); /* whoever is first */
-      running.watchdog = fork ();
-      if (running.watchdog == 0) {
-         close (alive[1]);
-         watch (alive[0], running.program, running.until);
-      }
-   }
-   close (out[1]);
-   close (failed[1]);
-   out[1] = failed[1] = -1;
-   if (running.program < 0 || running.watchdog < 0) {
-      ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_FILE, "%s: %s", self->file, strerror (errno));
-      if (running.program > 0) {
-         kill (-running.program, SIGKILL);
-         waitpid (running.program, &status, 0);
-      }
+   atomic_store (self.until, atomic_load (&program->holder->until));
+   ok = start_herald (&self, error);
+   if (!ok) {
       goto done;
    }
-   if (read (failed[0], &why, sizeof why) == (ssize_t) sizeof why) {
-      ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_FILE, "%s: %s", self->file, strerror (why));
-      waitpid (running.program, &status, 0);
-   } else {
-      running.output = out[0];
-      status = follow (self, &running, output);
-      trim (output);
-      ok = judge (self, &running, status, error);
+   started = start (&self, file, argv, envp, error);
+   if (started) {
+      follow (&self);
    }
-   /* The watchdog goes by a byte; without one it would end a group that is none any more. */
-   while (write (alive[1], "", 1) < 0 && errno == EINTR) {
+   status = finish (&self);
+   (void) send_byte (self.quiet[WRITE]);
+   pthread_join (self.herald, NULL);
+   ok = started && judge (&self, status, error);
+   ecl_buf_clear (output);
+   if (started && !ecl_buf_append_str (output, make_text (&self))) {
+      ecl_buf_clear (output);
    }
-   waitpid (running.watchdog, &status, 0);
 
 done:
-   close_both (alive);
-   close_both (out);
-   close_both (failed);
-   if (running.until != MAP_FAILED) {
-      munmap ((void *) running.until, sizeof *running.until);
+   for (size_t i = 0; i < sizeof pipes / sizeof pipes[0]; i++) {
+      close_end (&pipes[i][READ]);
+      close_end (&pipes[i][WRITE]);
    }
+   if (self.until != MAP_FAILED) {
+      munmap ((void *) self.until, sizeof *self.until);
+   }
+   ecl_buf_cleanup (&self.said);
+   ecl_buf_cleanup (&self.text);
    for (size_t i = 0; envp[i]; i++) {
       bson_free (envp[i]);
    }

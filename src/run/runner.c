@@ -107,10 +107,9 @@ verify (void *context, ecl_world_t *world, const ecl_chain_t *chain, bson_error_
    }
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &all, false);
-   while (
-      (good = ecl_scan_next (&scan, world, self->options.site.database, chain->collection, 500, &document, error) &&
-              (!document || ecl_verifier_ahead (verifier, &scan, world, self->options.site.database, error))) &&
-      document) {
+   while ((good = ecl_scan_next (&scan, world, self->options.site.database, chain->collection, 500, &document, error) &&
+                  (!document || ecl_verifier_ahead (verifier, &scan, world, self->options.site.database, error))) &&
+          document) {
       seen++;
       bad += !ecl_verifier_run (verifier, document);
    }
@@ -125,10 +124,16 @@ verify (void *context, ecl_world_t *world, const ecl_chain_t *chain, bson_error_
    return good;
 }
 
+/* What a running program is told about. */
+typedef struct {
+   ecl_runner_t *runner;
+   const ecl_migrate_program_t *program;
+} told_t;
+
 static bool
-is_cancelled (void *context)
+program_is_cancelled (void *context)
 {
-   ecl_world_t *world = plain_world (context);
+   ecl_world_t *world = plain_world (((const told_t *) context)->runner);
 
    return world->cancelled (world);
 }
@@ -136,32 +141,42 @@ is_cancelled (void *context)
 static void
 show (void *context, const char *bytes, size_t n)
 {
-   const ecl_runner_listener_t *listener = &((ecl_runner_t *) context)->options.listener;
+   const ecl_runner_listener_t *listener = &((const told_t *) context)->runner->options.listener;
 
    if (listener->output) {
       listener->output (listener->context, bytes, n);
    }
 }
 
+static void
+keep (void *context, const char *text)
+{
+   const ecl_migrate_program_t *program = ((const told_t *) context)->program;
+
+   program->keep (program->keeper, text);
+}
+
 static bool
-program (void *context, const ecl_work_t *work, bool down, ecl_holder_t *holder, ecl_buf_t *output, bson_error_t *error)
+program (void *context, const ecl_migrate_program_t *what, bson_error_t *error)
 {
    ecl_runner_t *self = context;
-   ecl_program_t options = {.file = work->file,
-                            .name = work->name,
+   told_t told = {.runner = self, .program = what};
+   ecl_program_t options = {.file = what->work->file,
+                            .name = what->work->name,
                             .uri = self->options.uri,
                             .database = self->options.site.database,
-                            .down = down,
-                            .holder = holder,
-                            .cancelled = is_cancelled,
-                            .context = self,
-                            .show = show};
+                            .down = what->down,
+                            .holder = what->holder,
+                            .cancelled = program_is_cancelled,
+                            .context = &told,
+                            .show = show,
+                            .keep = keep};
 
    if (!options.uri) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED,
-                       "%s is a program, and there is no URI of the server to give to it", work->file);
+                       "%s is a program, and there is no URI of the server to give to it", what->work->file);
    }
-   return ecl_program_run (&options, output, error);
+   return ecl_program_run (&options, what->output, error);
 }
 
 static void
@@ -213,8 +228,8 @@ ecl_runner_init (ecl_runner_t *self, const ecl_runner_options_t *options)
    ecl_history_init (&self->history);
    ecl_arena_init (&self->arena);
    ecl_holder_init (&self->holder, &lease);
-   self->hooks =
-      (ecl_migrate_hooks_t){.context = self, .carry = carry, .verify = verify, .program = program, .tell = step, .note = note};
+   self->hooks = (ecl_migrate_hooks_t){
+      .context = self, .carry = carry, .verify = verify, .program = program, .tell = step, .note = note};
 }
 
 void
@@ -329,10 +344,36 @@ ecl_runner_run (ecl_runner_t *self, const ecl_placed_t *placed, bool down, bson_
 /* ---- all of it ---- */
 
 static bool
+is_meant (const ecl_choice_t *choice, const ecl_placed_t *placed)
+{
+   return (!choice->only || strcmp (choice->only, placed->name) == 0) &&
+          (!choice->last || strcmp (placed->name, choice->last) <= 0);
+}
+
+static bool
 is_chosen (const ecl_choice_t *choice, const ecl_placed_t *placed)
 {
-   return ecl_placed_pending (placed) && (!choice->only || strcmp (choice->only, placed->name) == 0) &&
-          (!choice->last || strcmp (placed->name, choice->last) <= 0);
+   return ecl_placed_pending (placed) && is_meant (choice, placed);
+}
+
+/* Its way down has begun and not ended. */
+static bool
+is_going_down (const ecl_placed_t *placed)
+{
+   return placed->record && placed->record->down && placed->record->state != ECL_CHANGELOG_REVERTED;
+}
+
+static bool
+refuse_going_down (const ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *error)
+{
+   for (size_t i = 0; i < self->n; i++) {
+      if (is_meant (choice, &self->list[i]) && is_going_down (&self->list[i])) {
+         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                          "%s is on its way down: `eclose revert %s` ends that", self->list[i].name,
+                          self->list[i].name);
+      }
+   }
+   return true;
 }
 
 static bool
@@ -378,10 +419,6 @@ run_chosen (ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *error)
       if (placed->kind == ECL_PLACE_LATE && self->options.listener.late) {
          self->options.listener.late (self->options.listener.context, placed);
       }
-      if (placed->record && placed->record->down && placed->record->state != ECL_CHANGELOG_REVERTED) {
-         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
-                          "%s is on its way down: `eclose revert %s` ends that", placed->name, placed->name);
-      }
       if (!ecl_runner_run (self, placed, false, error)) {
          return false;
       }
@@ -401,7 +438,8 @@ ecl_runner_works (ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *
       return ECL_OUTCOME_FAILED;
    }
    for (size_t i = 0; i < self->n; i++) {
-      n += is_chosen (choice, &self->list[i]);
+      /* Somebody may be at it: then this one waits, or is busy. */
+      n += is_chosen (choice, &self->list[i]) || (is_meant (choice, &self->list[i]) && is_going_down (&self->list[i]));
    }
    if (!n) {
       return ECL_OUTCOME_DONE;
@@ -414,8 +452,9 @@ ecl_runner_works (ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *
    default:
       return outcome_of (false, error);
    }
-   good = ecl_runner_unchanged (self, error) && refuse_late (self, choice, error) &&
-          publish (self, ecl_runner_world (self), error) && run_chosen (self, choice, error);
+   good = ecl_runner_unchanged (self, error) && refuse_going_down (self, choice, error) &&
+          refuse_late (self, choice, error) && publish (self, ecl_runner_world (self), error) &&
+          run_chosen (self, choice, error);
    return outcome_of (good, error);
 }
 

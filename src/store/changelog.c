@@ -215,6 +215,22 @@ ecl_changelog_step (const ecl_changelog_t *record, int32_t steps, bson_t *comman
 }
 
 void
+ecl_changelog_output (const ecl_changelog_t *record, const char *output, bson_t *command)
+{
+   /* One that comes late must not take the place of what was kept at the end. */
+   bson_t *runs = BCON_NEW ("state", BCON_UTF8 (state_names[ECL_CHANGELOG_RUNNING]));
+   bson_t set = BSON_INITIALIZER, text;
+
+   BSON_APPEND_DOCUMENT_BEGIN (&set, "output", &text);
+   append_cut (&text, "$literal", output, ECL_CHANGELOG_OUTPUT_MAX, true);
+   bson_append_document_end (&set, &text);
+   BSON_APPEND_UTF8 (&set, "seen", "$$NOW");
+   update (record, runs, &set, NULL, command);
+   bson_destroy (&set);
+   bson_destroy (runs);
+}
+
+void
 ecl_changelog_end (const ecl_changelog_t *record, bson_t *command)
 {
    bson_t text, unset = BSON_INITIALIZER, *set;

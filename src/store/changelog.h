@@ -20,7 +20,7 @@
 
 #define ECL_STORE_CHANGELOG "eclose_changelog"
 
-/* What of a failed program's output is kept, and of an error's text. */
+/* What of a program's output is kept, and of an error's text. */
 #define ECL_CHANGELOG_OUTPUT_MAX (64 * 1024)
 #define ECL_CHANGELOG_ERROR_MAX 4000
 
@@ -73,6 +73,10 @@ ecl_changelog_put (const ecl_changelog_t *before, const ecl_changelog_t *record,
 /* Notes how many steps are done, under the token. n of the answer is 0 where the record is no longer ours. */
 void
 ecl_changelog_step (const ecl_changelog_t *record, int32_t steps, bson_t *command);
+
+/* Notes what a program has written so far, under the token, while the record still runs. Likewise. */
+void
+ecl_changelog_output (const ecl_changelog_t *record, const char *output, bson_t *command);
 
 /* Ends a run, under the token: state, error and output of the record are written, and when it ended. Likewise. */
 void

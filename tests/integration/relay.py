@@ -6,6 +6,9 @@
         relay.refuse()     # and no new ones, until accept()
         relay.hold()       # nothing passes, in either direction; go() lets pass what was held
         relay.delay(50)    # each answer comes so many milliseconds later
+        relay.catch(f, 3)  # holds when the third command from now on for which f is true arrives: it does not pass
+        relay.caught()     # whether that was so; then cut() loses it, go() lets it pass
+        relay.edit(f)      # each answer is f(answer); None leaves it as it is. Before anybody connects
         relay.commands()   # [Command(name, collection, document, connection)] that the server was sent, in order
 
 Threads, two for each connection: what it does to one is done to all at once. Not for measuring.
@@ -21,17 +24,17 @@ import time
 
 import bson
 
-OP_COMPRESSED, OP_MSG = 2012, 2013
+OP_REPLY, OP_COMPRESSED, OP_MSG = 1, 2012, 2013
 Command = collections.namedtuple('Command', 'name collection document connection')
 
 
 class Reader:
-    """Commands out of a stream of messages."""
+    """Messages out of a stream, and the documents in them."""
 
     def __init__(self):
         self.bytes = bytearray()
 
-    def feed(self, data):
+    def messages(self, data):
         self.bytes += data
         while len(self.bytes) >= 16:
             length, _, _, kind = struct.unpack_from('<iiii', self.bytes)
@@ -40,10 +43,24 @@ class Reader:
             message = bytes(self.bytes[:length])
             del self.bytes[:length]
             assert kind != OP_COMPRESSED, 'the relay does not read compressed messages'
+            yield kind, message
+
+    def feed(self, data):
+        for kind, message in self.messages(data):
             # Flags, then sections; the body is the one of kind 0, and ours comes first.
             if kind == OP_MSG and message[20] == 0:
                 size = struct.unpack_from('<i', message, 21)[0]
                 yield bson.decode(message[21:21 + size])
+
+    def edit(self, data, function):
+        for kind, message in self.messages(data):
+            at = 21 if kind == OP_MSG and message[20] == 0 else 36 if kind == OP_REPLY else 0
+            size = struct.unpack_from('<i', message, at)[0] if at else 0
+            changed = function(bson.decode(message[at:at + size])) if at else None
+            if changed is not None:
+                rest = message[4:at] + bson.encode(changed) + message[at + size:]
+                message = struct.pack('<i', 4 + len(rest)) + rest
+            yield message
 
 
 class Relay:
@@ -54,6 +71,7 @@ class Relay:
         self.pairs = set()
         self.log = []
         self.held = self.refusing = self.ended = False
+        self.trap, self.left, self.editor = None, 0, None
         self.delayed = 0.0
         self.connections = 0
         self.listener = socket.create_server(('127.0.0.1', 0))
@@ -95,6 +113,17 @@ class Relay:
         with self.lock:
             self.held = False
             self.lock.notify_all()
+
+    def catch(self, match, k=1):
+        with self.lock:
+            self.trap, self.left = match, k
+
+    def caught(self):
+        with self.lock:
+            return self.held and self.trap is None
+
+    def edit(self, function):
+        self.editor = function
 
     def delay(self, ms):
         with self.lock:
@@ -141,6 +170,12 @@ class Relay:
             threading.Thread(target=self._pump, args=(pair, client, server, number), daemon=True).start()
             threading.Thread(target=self._pump, args=(pair, server, client, None), daemon=True).start()
 
+    def _spring(self, command):
+        if self.trap and self.trap(command):
+            self.left -= 1
+            if not self.left:
+                self.trap, self.held = None, True
+
     def _pump(self, pair, source, target, number):
         reader = Reader()
         try:
@@ -152,6 +187,10 @@ class Relay:
                         name, value = next(iter(document.items()))
                         self.log.append(Command(name, value if isinstance(value, str) else document.get('collection'),
                                                 document, number))
+                        self._spring(self.log[-1])
+                    self.lock.wait_for(lambda: not self.held)
+                if self.editor and not number:
+                    data = b''.join(reader.edit(data, self.editor))
                 time.sleep(wait)
                 target.sendall(data)
         except OSError:

@@ -5,7 +5,6 @@ import json
 import os
 import random
 import re
-import signal
 import shutil
 import stat
 import sys
@@ -363,14 +362,6 @@ def test_the_end_of_long_output_is_kept(eclose, db):
     assert output.endswith('99999\n100000\n') and 60000 < len(output) <= 65536
 
 
-def alive(pid):
-    try:
-        with open(f'/proc/{pid}/stat', encoding='utf-8') as f:
-            return f.read().rsplit(')', 1)[1].split()[0] != 'Z'
-    except FileNotFoundError:
-        return False
-
-
 def wait_for(what, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -379,18 +370,6 @@ def wait_for(what, seconds=60):
             return found
         time.sleep(0.05)
     raise AssertionError('it did not come to be')
-
-
-@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGSTOP])
-def test_a_program_dies_with_eclose_and_with_the_lease(eclose, db, tmp_path, how):
-    pids = tmp_path / 'pids'
-    program(eclose.folder, '20260101_slow.sh', f'#!/bin/sh\nsleep 600 & echo $$ $! > {pids}.new; mv {pids}.new {pids}\nwait\n')
-    child = eclose.start('up', env=FAST)
-    wait_for(pids.exists)
-    children = [int(pid) for pid in pids.read_text().split()]
-    child.send_signal(how)
-    wait_for(lambda: not any(map(alive, children)))
-    child.kill()
 
 
 # ---- the stories ----
@@ -406,16 +385,6 @@ def run_killed(eclose, delays):
         child.kill()
         child.wait()
     eclose('up', '--wait', rc=0, env=FAST)
-
-
-def test_merge_categories(eclose, db):
-    example(eclose, 'merge-categories')
-    db.categories.insert_many([{'_id': i, 'label': f'label {i % 40}'} for i in range(120)])
-    db.posts.insert_many([{'_id': i, 'categoryId': i % 120} for i in range(2000)])
-    run_killed(eclose, [0.1, 0.3, 0.5])
-    assert sorted(c['_id'] for c in db.categories.find()) == list(range(40))
-    assert db.posts.count_documents({}) == 2000
-    assert all(p['categoryId'] == p['_id'] % 40 for p in db.posts.find())
 
 
 def test_webhooks(eclose, db):
