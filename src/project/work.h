@@ -4,7 +4,7 @@
  *    migrations/20261122T1000_reindex.py                any executable
  *
  * A file of steps has `up` and `down`, lists of acts. An act is {NAME: {…}} with, beside the name, what is said about
- * the act as a whole: `repeatable`, `unless`, and for foreach `let` and `do`. What may stand in an act, and of which type,
+ * the act as a whole: `repeatable`, `unless`, for foreach `let` and `do`, for command `database`. What may stand in an act, and of which type,
  * is one table (work_table.c). What cannot be repeated after a crash, or not be in a transaction, is found when the file
  * is loaded (work_lint*.c), not when it runs.
  */
@@ -103,6 +103,7 @@ struct ecl_act_t {
    const uint8_t *at;              /* the act's element */
    ecl_value_t spec;               /* what stands behind the name: a document; of `transaction` a list */
    const ecl_field_t *args;        /* ECL_ARG_COUNT_OF of them; those not said have no key */
+   bool admin;                     /* a command for the database admin */
    const char *repeatable;         /* the author's reason; NULL: none was needed, or it is in a transaction */
    const char *unless_collection;  /* held back while a document there matches; NULL: never */
    ecl_value_t unless_filter;

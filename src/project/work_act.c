@@ -32,12 +32,12 @@ find_kind (const ecl_field_t *field, ecl_act_kind_t *kind)
 static void
 unknown_act (ecl_work_reader_t *reader, const ecl_field_t *field)
 {
-   const char *known[ECL_ACT_KINDS + 5] = {"repeatable", "unless", "let", "do"}, *meant;
+   const char *known[ECL_ACT_KINDS + 6] = {"repeatable", "unless", "let", "do", "database"}, *meant;
 
    for (int i = 0; i < ECL_ACT_KINDS; i++) {
-      known[4 + i] = ecl_act_name ((ecl_act_kind_t) i);
+      known[5 + i] = ecl_act_name ((ecl_act_kind_t) i);
    }
-   known[4 + ECL_ACT_KINDS] = NULL;
+   known[5 + ECL_ACT_KINDS] = NULL;
    meant = ecl_suggest (field->key, field->key_len, known);
    ecl_work_error (reader, ecl_at (field), "unknown step \"%.*s\"%s%s%s", (int) field->key_len, field->key,
                    meant ? "; did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "");
@@ -74,6 +74,22 @@ read_unless (ecl_work_reader_t *reader, ecl_act_t *act, const ecl_field_t *spec)
    ecl_work_check_collection (reader, &collection);
    act->unless_collection = ecl_work_copy_text (reader, &collection.value);
    act->unless_filter = filter.value;
+}
+
+/* A command goes to the database that is migrated, or, where it says so, to admin: to no other, whose migrations may
+ * run under another lease. */
+static void
+read_database (ecl_work_reader_t *reader, ecl_act_t *act, const ecl_field_t *field)
+{
+   const ecl_value_t *value = &field->value;
+
+   if (act->kind != ECL_ACT_COMMAND) {
+      ecl_work_error (reader, ecl_at (field), "database goes with command");
+   } else if (!ecl_is_string (value) || value->len != 5 || memcmp (value->u.str, "admin", 5) != 0) {
+      ecl_work_error (reader, ecl_at (field),
+                      "database must be admin; without it the command goes to the database that is migrated");
+   }
+   act->admin = true;
 }
 
 static void
@@ -179,7 +195,7 @@ read_bulk (ecl_work_reader_t *reader, ecl_act_t *act)
 static void
 read_act (ecl_work_reader_t *reader, const ecl_field_t *entry, ecl_act_t *act)
 {
-   ecl_field_t field, name = {0}, let = {0}, body = {0}, unless = {0}, reason = {0};
+   ecl_field_t field, name = {0}, let = {0}, body = {0}, unless = {0}, reason = {0}, database = {0};
    ecl_field_t *args = ecl_arena_array (&reader->project->arena, ecl_field_t, ECL_ARG_COUNT_OF);
    bool good = true;
    ecl_iter_t iter;
@@ -203,6 +219,8 @@ read_act (ecl_work_reader_t *reader, const ecl_field_t *entry, ecl_act_t *act)
          unless = field;
       } else if (ecl_key_is (&field, "repeatable")) {
          reason = field;
+      } else if (ecl_key_is (&field, "database")) {
+         database = field;
       } else if (!find_kind (&field, &act->kind)) {
          unknown_act (reader, &field);
          good = false;
@@ -228,6 +246,9 @@ read_act (ecl_work_reader_t *reader, const ecl_field_t *entry, ecl_act_t *act)
    }
    if (unless.key) {
       read_unless (reader, act, &unless);
+   }
+   if (database.key) {
+      read_database (reader, act, &database);
    }
    if (act->kind != ECL_ACT_FOREACH && (let.key || body.key)) {
       ecl_work_error (reader, ecl_at (let.key ? &let : &body), "%s goes with foreach", let.key ? "let" : "do");

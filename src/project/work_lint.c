@@ -161,6 +161,36 @@ lint_insert (ecl_work_reader_t *reader, const ecl_act_t *act)
 
 /* ---- the rest ---- */
 
+/* Commands that MongoDB takes on the database admin only: found here, not when the steps before it are done. */
+static void
+lint_command (ecl_work_reader_t *reader, const ecl_act_t *act)
+{
+   static const char *const of_admin[] = {"addShardToZone",
+                                          "balancerStart",
+                                          "balancerStop",
+                                          "enableSharding",
+                                          "moveChunk",
+                                          "moveCollection",
+                                          "movePrimary",
+                                          "refineCollectionShardKey",
+                                          "renameCollection",
+                                          "reshardCollection",
+                                          "setFeatureCompatibilityVersion",
+                                          "setParameter",
+                                          "shardCollection",
+                                          "unshardCollection",
+                                          "updateZoneKeyRange",
+                                          NULL};
+   ecl_field_t name;
+   ecl_iter_t iter;
+
+   ecl_iter_init (&iter, &act->spec);
+   if (!act->admin && ecl_iter_field (&iter, &name) && is_one_of (&name, of_admin)) {
+      ecl_work_error (reader, ecl_at (&name), "%.*s goes to the database admin: say `database: admin` beside command",
+                      (int) name.key_len, name.key);
+   }
+}
+
 static void
 lint_repeatable (ecl_work_reader_t *reader, const ecl_act_t *act)
 {
@@ -228,6 +258,9 @@ ecl_work_lint (ecl_work_reader_t *reader, const ecl_act_t *act)
 {
    if (reader->foreach && ecl_act_flag (reader->foreach, ECL_ARG_TRANSACTION)) {
       return; /* all of `do` takes effect once: see ecl_work_lint_rows */
+   }
+   if (act->kind == ECL_ACT_COMMAND) {
+      lint_command (reader, act);
    }
    if (reader->transaction) {
       lint_transaction (reader, act);

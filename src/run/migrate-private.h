@@ -140,6 +140,11 @@ ecl_migrate_row (ecl_migrate_t *self, const ecl_act_t *foreach, ecl_row_t *row, 
 void
 ecl_migrate_validator (ecl_migrate_t *self, const ecl_act_t *act, bson_t *command);
 
+/* A step `command` as it is sent; of one for admin "$$database", alone or before a dot, is the database that is migrated.
+ * *command is initialised. */
+void
+ecl_migrate_command (const ecl_act_t *act, const char *database, bson_t *command);
+
 /* "label_1_name_-1": the name that drivers give to an index, in the step's arena. */
 char *
 ecl_migrate_index_name (ecl_migrate_t *self, const ecl_value_t *keys);

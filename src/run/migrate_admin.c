@@ -315,20 +315,55 @@ set_validator (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
 
 /* ---- the rest ---- */
 
+/* Whether a string is "$$database", or begins with that and a dot. */
+static bool
+names_database (const ecl_value_t *value)
+{
+   static const char name[] = "$$database";
+   const size_t n = sizeof name - 1;
+
+   return ecl_is_string (value) && value->len >= n && memcmp (value->u.str, name, n) == 0 &&
+          (value->len == n || value->u.str[n] == '.');
+}
+
+void
+ecl_migrate_command (const ecl_act_t *act, const char *database, bson_t *command)
+{
+   const size_t n = sizeof "$$database" - 1;
+   ecl_field_t field;
+   ecl_iter_t iter;
+
+   bson_init (command);
+   ecl_iter_init (&iter, &act->spec);
+   while (ecl_iter_field (&iter, &field)) {
+      char *key = bson_strndup (field.key, field.key_len);
+
+      if (act->admin && names_database (&field.value)) {
+         char *text = bson_strdup_printf ("%s%.*s", database, (int) (field.value.len - n), field.value.u.str + n);
+
+         BSON_APPEND_UTF8 (command, key, text);
+         bson_free (text);
+      } else {
+         ecl_append_value (command, key, &field.value);
+      }
+      bson_free (key);
+   }
+}
+
 static bool
 run_command (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
 {
-   const ecl_value_t *spec = &act->spec;
    bson_iter_t iter;
    bson_t command, reply;
    bool good;
 
-   bson_init_static (&command, spec->u.raw, spec->len);
-   good = ecl_migrate_send (self, self->options->database, &command, &reply, error);
+   ecl_migrate_command (act, self->options->database, &command);
+   good = ecl_migrate_send (self, act->admin ? "admin" : self->options->database, &command, &reply, error);
    if (good && bson_iter_init_find (&iter, &reply, "writeErrors")) {
       good = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the server refused a write of the command");
    }
    bson_destroy (&reply);
+   bson_destroy (&command);
    return good;
 }
 

@@ -386,6 +386,19 @@ tell_parts (ecl_previewer_t *self, ecl_preview_kind_t kind, const ecl_act_t *act
    return true;
 }
 
+static void
+tell_command (ecl_previewer_t *self, const ecl_act_t *act)
+{
+   ecl_value_t spec;
+   bson_t command;
+
+   ecl_migrate_command (act, self->options->database, &command);
+   spec = ecl_raw_document (bson_get_data (&command), command.len);
+   ecl_preview_tell (self, ECL_PREVIEW_STEP, ecl_act_name (act->kind), "", ECL_PREVIEW_NO_NUMBER, &spec, false,
+                     act->admin ? "sent to the database admin" : "sent as it stands");
+   bson_destroy (&command);
+}
+
 static bool
 tell_step (ecl_previewer_t *self, const ecl_act_t *act)
 {
@@ -404,8 +417,7 @@ tell_step (ecl_previewer_t *self, const ecl_act_t *act)
                         ecl_preview_number (self, (int64_t) act->n_acts, "operation"));
       return tell_parts (self, ECL_PREVIEW_PART, act->acts, act->n_acts, &none);
    case ECL_ACT_COMMAND:
-      ecl_preview_tell (self, ECL_PREVIEW_STEP, name, "", ECL_PREVIEW_NO_NUMBER, &act->spec, false,
-                        "sent as it stands");
+      tell_command (self, act);
       return true;
    case ECL_ACT_CREATE_INDEX:
    case ECL_ACT_DROP_INDEX:

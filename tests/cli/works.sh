@@ -39,6 +39,12 @@ up:
   - validator: {collection: a, schema: {}, level: hard}
   - {}
   - 3
+  - command: {shardCollection: shop.a, key: {_id: 1}}
+    repeatable: because it is sharded or not
+  - command: {ping: 1}
+    database: local
+  - insert: {collection: a, document: {_id: 1}}
+    database: admin
 downn: []
 END
 printf '#!/bin/sh\n' > migrations/20260101_bad.sh
@@ -64,6 +70,9 @@ up:
   - assert: {collection: a, filter: {x: null}, max: 10, message: too many}
   - renameCollection: {from: b, to: c}
     repeatable: because nothing writes to b any more
+  - command: {shardCollection: $$database.a, key: {_id: 1}}
+    database: admin
+    repeatable: because what is sharded this way already stays as it is
 END
 printf '#!/bin/sh\r\n' > migrations/20260102_program.sh
 chmod +x migrations/20260102_program.sh

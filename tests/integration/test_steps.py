@@ -1,0 +1,259 @@
+"""Steps of database migrations, one by one: what waits, what goes to the server and how, what is refused."""
+
+import datetime
+import json
+import os
+import signal
+
+import pymongo
+import pytest
+
+from test_works import docs, record, wait_for, write
+
+NAME = '20260101_a'
+
+
+def sent(relay, *names, collection=None):
+    return [c for c in relay.commands() if c.name in names and (not collection or c.collection == collection)]
+
+
+def options(db, collection):
+    found, = db.list_collections(filter={'name': collection})
+    return found['options']
+
+
+# ---- wait ----
+
+WAIT = '''
+up:
+  - wait: {collection: jobs, filter: {open: true}, seconds: %d}
+  - insert: {collection: after, document: {_id: 1}}
+'''
+
+
+def looks(relay):
+    return len(sent(relay, 'find', collection='jobs'))
+
+
+def test_wait_waits_until_somebody_else_removed_the_last_match(eclose, db, relay):
+    db.jobs.insert_many([{'_id': 1, 'open': True}, {'_id': 2, 'open': True}, {'_id': 3, 'open': False}])
+    write(eclose.folder, a=WAIT % 60)
+    child = eclose.start('up', env={'ECLOSE_URI': relay.uri})
+    for i in (1, 2):
+        seen = looks(relay)
+        wait_for(lambda seen=seen: looks(relay) >= seen + 2)
+        assert record(db, NAME)['state'] == 'running' and db.after.count_documents({}) == 0
+        db.jobs.delete_one({'_id': i})
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 0, (out, err)
+    assert docs(db.after) == [{'_id': 1}] and docs(db.jobs) == [{'_id': 3, 'open': False}]
+    # The insert came after the last look.
+    order = [c.name for c in relay.commands() if c.collection in ('jobs', 'after')]
+    assert set(order[:-1]) == {'find'} and order[-1] == 'insert'
+
+
+def test_wait_that_takes_too_long_fails_and_goes_on_later(eclose, db):
+    db.jobs.insert_one({'_id': 1, 'open': True})
+    write(eclose.folder, a=WAIT % 1)
+    failed = eclose('up', rc=1)
+    assert 'a.yaml:3:5: wait: after 1 seconds a document of jobs still matches the filter' in failed.err
+    assert record(db, NAME)['state'] == 'failed' and record(db, NAME)['steps'] == 0 and docs(db.after) == []
+    db.jobs.delete_one({'_id': 1})
+    eclose('up', rc=0)
+    assert docs(db.after) == [{'_id': 1}] and record(db, NAME)['state'] == 'applied'
+
+
+def test_wait_ends_when_asked_to(eclose, db, relay):
+    db.jobs.insert_one({'_id': 1, 'open': True})
+    write(eclose.folder, a=WAIT % 600)
+    child = eclose.start('up', env={'ECLOSE_URI': relay.uri})
+    wait_for(lambda: looks(relay))
+    child.send_signal(signal.SIGTERM)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 1 and 'ended as asked for' in err
+    assert record(db, NAME)['state'] == 'failed' and db.eclose_lease.find_one()['holder'] is None
+
+
+# ---- transactions where there are none ----
+
+def standalone(reply):
+    """A hello as of a server that is no replica set."""
+    of_a_set = {'setName', 'setVersion', 'hosts', 'primary', 'me', 'electionId', 'secondary', 'lastWrite'}
+    return {k: v for k, v in reply.items() if k not in of_a_set} if 'setName' in reply else None
+
+
+@pytest.mark.parametrize('text, place', [
+    ('transaction: true\nup: [{insert: {collection: a, document: {x: 1}}}]\n', '1:1: transaction'),
+    ('up:\n  - insert: {collection: a, document: {_id: 1}}\n'
+     '  - transaction: [{insert: {collection: a, document: {x: 1}}}]\n', '3:5: transaction'),
+    ('up:\n  - foreach: {find: a, transaction: true}\n    let: {id: $_id}\n'
+     '    do: [{deleteOne: {collection: a, filter: {_id: $$id}}}]\n', '2:5: foreach'),
+])
+def test_transactions_are_refused_where_there_are_none(eclose, db, relay, text, place):
+    relay.edit(standalone)
+    write(eclose.folder, a=text)
+    db.a.insert_one({'_id': 'there'})
+    failed = eclose('up', rc=1, env={'ECLOSE_URI': relay.uri})
+    assert f'migrations/{NAME}.yaml:{place}: this server has no transactions: it is no replica set' in failed.err
+    # Before its first step, and before it counts as begun.
+    assert docs(db.a) == [{'_id': 'there'}] and record(db, NAME) is None
+    assert not sent(relay, 'insert', 'update', 'delete', collection='a')
+
+
+def test_all_else_runs_where_there_are_no_transactions(eclose, db, relay):
+    relay.edit(standalone)
+    write(eclose.folder, a='''
+up:
+  - insert: {collection: a, document: {_id: 1}}
+  - updateMany: {collection: a, filter: {x: {$exists: false}}, update: {$set: {x: 1}}}
+''')
+    eclose('up', rc=0, env={'ECLOSE_URI': relay.uri})
+    assert docs(db.a) == [{'_id': 1, 'x': 1}] and record(db, NAME)['state'] == 'applied'
+
+
+# ---- validators ----
+
+def refused(collection, document):
+    try:
+        collection.insert_one(document)
+    except pymongo.errors.WriteError as e:
+        assert e.code == 121, e
+        return True
+    return False
+
+
+def test_a_validator_has_level_and_action(eclose, db, relay):
+    write(eclose.folder, a='''
+up:
+  - validator: {collection: d, schema: {required: [x]}, level: moderate, action: warn}
+''', b='up: [{wait: {collection: held, filter: {}, seconds: 0}}, {validator: {collection: d, level: strict, action: error}}]\n')
+    env = {'ECLOSE_URI': relay.uri}
+    eclose('up', '--steps', 1, rc=0, env=env)
+    rule = {'$jsonSchema': {'required': ['x']}}
+    assert options(db, 'd') == {'validator': rule, 'validationLevel': 'moderate', 'validationAction': 'warn'}
+    assert not refused(db.d, {'_id': 'warned of'})
+    eclose('up', rc=0, env=env)
+    # The rule is that of before: only what the step says is sent.
+    assert options(db, 'd') == {'validator': rule, 'validationLevel': 'strict', 'validationAction': 'error'}
+    mod, = sent(relay, 'collMod')
+    assert {k: mod.document[k] for k in mod.document if k.startswith('valid')} == {
+        'validationLevel': 'strict', 'validationAction': 'error'}
+    assert refused(db.d, {'_id': 1}) and not refused(db.d, {'_id': 2, 'x': 1})
+    write(eclose.folder, c='up: [{validator: {collection: d, level: hard}}]\n')
+    assert 'level must be strict, moderate or off' in eclose('lint', rc=1).out
+
+
+def test_while_versions_are_mixed_each_has_its_own_schema(eclose, db):
+    folder = eclose.folder + '/migrations/users'
+    write(eclose.folder, a='''
+up: [{validator: {collection: users, mixed: true}}]
+down: [{validator: {collection: users, filter: {}}}]
+''')
+
+    os.makedirs(folder)
+    for version, field in ((1, 'm'), (2, 'k')):
+        with open(f'{folder}/000{version}_{field}.yaml', 'w', encoding='utf-8') as f:
+            f.write(f'to: {version}\nup: [{{$set: {{{field}: 1}}}}]\ndown: [{{$unset: {field}}}]\n'
+                    f'schema: {{required: [{field}], properties: {{{field}: {{bsonType: int}}}}}}\n')
+    eclose('up', '--steps', 1, rc=0)
+    branches = options(db, 'users')['validator']['$or']
+    assert len(branches) == 3 and [b['$and'][1] for b in branches if '$and' in b] == [
+        {'$jsonSchema': {'required': [f], 'properties': {f: {'bsonType': 'int'}}}} for f in 'mk']
+    for document in ({}, {'anything': 1}, {'v': 0}, {'v': 1, 'm': 1}, {'v': 2, 'k': 1}, {'v': 2, 'k': 1, 'm': 'x'}):
+        assert not refused(db.users, dict(document)), document
+    for document in ({'v': 1}, {'v': 1, 'm': 'x'}, {'v': 1, 'k': 1}, {'v': 2, 'm': 1}, {'v': 2, 'k': 'x'}, {'v': 3, 'k': 1}):
+        assert refused(db.users, dict(document)), document
+    eclose('revert', rc=0)
+    assert not refused(db.users, {'v': 3})
+
+
+# ---- ranges, on the wire ----
+
+def bounds(statement):
+    """The range of _id that a statement names, and the filter beside it."""
+    parts = statement['q'].get('$and') or [statement['q']]
+    ids = [p['_id'] for p in parts if isinstance(p.get('_id'), dict)]
+    low, high = ([i[k] for i in ids for k in keys if k in i] for keys in (('$gt', '$gte'), ('$lt', '$lte')))
+    return low, high
+
+
+@pytest.mark.parametrize('step, name, list_name', [
+    ('updateMany: {collection: a, filter: {n: {$gte: 100}}, update: {$set: {m: 1}}%s}', 'update', 'updates'),
+    ('deleteMany: {collection: a, filter: {n: {$gte: 100}}%s}', 'delete', 'deletes'),
+])
+@pytest.mark.parametrize('at_once', [False, True])
+def test_many_go_by_ranges_unless_told_otherwise(eclose, db, relay, step, name, list_name, at_once):
+    db.a.insert_many([{'_id': i, 'n': i} for i in range(3000)])
+    write(eclose.folder, a='up:\n  - ' + step % (', at_once: true' if at_once else '') + '\n')
+    eclose('up', rc=0, env={'ECLOSE_URI': relay.uri})
+    writes = sent(relay, name, collection='a')
+    statements = [s for c in writes for s in c.document[list_name]]
+    assert db.a.count_documents({'n': {'$gte': 100}, 'm': {'$exists': False}}) == 0
+    assert db.a.count_documents({'n': {'$lt': 100}, 'm': {'$exists': False}}) == 100
+    assert all(c.document['writeConcern']['w'] == 'majority' for c in writes)
+    if at_once:
+        assert [s['q'] for s in statements] == [{'n': {'$gte': 100}}]
+        return
+    assert len(writes) >= 3 and len(statements) == len(writes)
+    last = 99
+    for statement in statements:
+        (low,), (high,) = bounds(statement)
+        # Each names both its ends, begins behind the one before it, and holds no more than a part of all.
+        assert last < low <= high and high - low < 2000 and {'n': {'$gte': 100}}.items() <= flat(statement['q']).items()
+        last = high
+    assert last == 2999
+
+
+def flat(query):
+    parts = query.get('$and') or [query]
+    return {k: v for p in parts for k, v in p.items()}
+
+
+# ---- commands ----
+
+def test_a_command_goes_to_admin_where_it_says_so(eclose, db, relay):
+    db.old.insert_one({'_id': 1})
+    write(eclose.folder, a='''
+up:
+  - command: {renameCollection: $$database.old, to: $$database.new, dropTarget: false}
+    database: admin
+    repeatable: because it runs once here
+  - command: {insert: new, documents: [{_id: $$database.x}]}
+    repeatable: because the document has an _id
+''')
+    plan = eclose('plan', rc=0).out
+    assert '  1 command: sent to the database admin\n  2 command: sent as it stands\n' in plan
+    steps = json.loads(eclose('plan', '--format', 'json', rc=0).out.splitlines()[0])['steps']
+    assert steps[0]['what'] == {'renameCollection': f'{db.name}.old', 'to': f'{db.name}.new', 'dropTarget': False}
+    eclose('up', rc=0, env={'ECLOSE_URI': relay.uri})
+    rename, = sent(relay, 'renameCollection')
+    assert rename.document['$db'] == 'admin'
+    # In a command for the database itself nothing is filled in.
+    assert docs(db.new) == [{'_id': '$$database.x'}, {'_id': 1}] or docs(db.new) == [{'_id': 1}, {'_id': '$$database.x'}]
+    assert 'old' not in db.list_collection_names() and record(db, NAME)['state'] == 'applied'
+
+
+# ---- who may run ----
+
+def test_up_says_whose_lease_it_is(eclose, db):
+    """Without --wait at once; with --wait=SECONDS when they are over; nothing is run either way."""
+    write(eclose.folder, a=WAIT % 600)
+    db.jobs.insert_one({'_id': 1, 'open': True})
+    child = eclose.start('up', env={'ECLOSE_RELEASE': 'r17'})
+    wait_for(lambda: record(db, NAME))
+    whose = f'process {child.pid}, user '
+    at_once = eclose('up', rc=4)
+    assert 'somebody else holds the lease "migrations": ' in at_once.err
+    assert whose in at_once.err and 'release r17, since 2' in at_once.err and 'waiting' not in at_once.err
+    began = datetime.datetime.now()
+    late = eclose('up', '--wait=2', rc=4)
+    assert datetime.datetime.now() - began >= datetime.timedelta(seconds=2)
+    assert 'waiting for the lease, which has: ' in late.err
+    assert whose in late.err.split('somebody else holds the lease')[1]
+    assert eclose('revert', rc=4).err and record(db, NAME)['attempts'] == 1
+    # One that waits long enough succeeds, with nothing left to do.
+    waiting = eclose.start('up', '--wait=60')
+    assert 'waiting for the lease' in waiting.stderr.readline()
+    db.jobs.delete_one({'_id': 1})
+    assert waiting.wait(timeout=60) == 0 and child.wait(timeout=60) == 0
+    assert docs(db.after) == [{'_id': 1}] and record(db, NAME)['attempts'] == 1
