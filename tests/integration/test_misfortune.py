@@ -27,6 +27,10 @@ def copied(db, n):
     assert not [d for d in db.dst.find() if d['v'] != d['_id']]
 
 
+def records_touched(commands):
+    return [c for c in commands if c.name in WRITES and str(c.collection).startswith('eclose_')]
+
+
 def holder_loses(eclose, db, relay, stop, go_on):
     """One that can do nothing for longer than its lease, while another one takes over and ends the work."""
     db.src.insert_many([{'_id': i, 'v': i} for i in range(6000)])
@@ -37,13 +41,24 @@ def holder_loses(eclose, db, relay, stop, go_on):
     second = eclose('up', '--wait', rc=0, env=FAST)
     assert 'applied' in second.out
     before = docs(db.eclose_changelog), docs(db.eclose_lease), docs(db.eclose_catalog)
+    token = db.eclose_lease.find_one()['token']
     sent = len(relay.commands())
     go_on(first)
     out, err = first.communicate(timeout=60)
     # Nothing of eclose's own is another than before, and at most what was on its way arrived.
     assert first.returncode == 4 and 'lease' in err, (first.returncode, out, err)
     assert (docs(db.eclose_changelog), docs(db.eclose_lease), docs(db.eclose_catalog)) == before
-    assert len(data_writes(relay.commands(sent))) <= 1
+    late = relay.commands(sent)
+    assert len(data_writes(late)) <= 1, late
+    # Of its own records: the heartbeat that was on its way at most, and that names a token which is over.
+    beats = records_touched(late)
+    assert [c.collection for c in beats] in ([], ['eclose_lease']), late
+    assert all(c.document['query']['token'] < token for c in beats)
+    # Nothing else that could change anything.
+    harmless = {'hello', 'ismaster', 'isMaster', 'ping', 'find', 'getMore', 'killCursors', 'aggregate', 'endSessions',
+                'abortTransaction', 'replSetGetStatus', 'serverStatus', 'collStats', *WRITES}
+    assert {c.name for c in late} <= harmless, late
+    assert not [c for c in late if c.name == 'aggregate' and any('$out' in s or '$merge' in s for s in c.document['pipeline'])]
     copied(db, 6000)
 
 
