@@ -185,7 +185,7 @@ lint_command (ecl_work_reader_t *reader, const ecl_act_t *act)
    ecl_iter_t iter;
 
    ecl_iter_init (&iter, &act->spec);
-   if (!act->admin && ecl_iter_field (&iter, &name) && is_one_of (&name, of_admin)) {
+   if (!act->admin && ecl_iter_field (&iter, &name) && ecl_is_one_of (&name, of_admin)) {
       ecl_work_error (reader, ecl_at (&name), "%.*s goes to the database admin: say `database: admin` beside command",
                       (int) name.key_len, name.key);
    }
