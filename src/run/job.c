@@ -447,7 +447,7 @@ plan (const ecl_job_start_t *options, ecl_holder_t *holder, int64_t documents, i
       return false;
    }
    make_job (options, documents, job);
-   ecl_job_put (job, false, &command);
+   ecl_job_put (job, holder->seen.expires, &command);
    if (!ecl_job_send (world, options->database, &command, NULL, error)) {
       return false;
    }

@@ -191,8 +191,28 @@ update (const uint8_t id[12], const char *const *states, const char *absent, boo
 static const char *const planning_only[] = {"planning", NULL};
 static const char *const live_states[] = {"planning", "running", NULL};
 
+/* What is planned under a lease, and comes when that is over, is not to live beside what others have planned since. */
+static void
+append_state (bson_t *set, const ecl_job_t *job, int64_t until)
+{
+   const char *state = state_names[job->state];
+   bson_t *late;
+
+   if (!until) {
+      append_text (set, "state", state);
+      return;
+   }
+   late = BCON_NEW ("state", "{", "$cond", "[", "{", "$lt", "[", "{", "$toLong", BCON_UTF8 ("$$NOW"), "}",
+                    BCON_INT64 (until), "]", "}", BCON_UTF8 (state), BCON_UTF8 (state_names[ECL_JOB_FAILED]), "]", "}",
+                    "error", "{", "$cond", "[", "{", "$lt", "[", "{", "$toLong", BCON_UTF8 ("$$NOW"), "}",
+                    BCON_INT64 (until), "]", "}", BCON_UTF8 ("$$REMOVE"),
+                    BCON_UTF8 ("whoever was to make the plan had lost its lease"), "]", "}");
+   bson_concat (set, late);
+   bson_destroy (late);
+}
+
 void
-ecl_job_put (const ecl_job_t *job, bool ended, bson_t *command)
+ecl_job_put (const ecl_job_t *job, int64_t until, bson_t *command)
 {
    bson_t set = BSON_INITIALIZER, counts;
 
@@ -201,7 +221,7 @@ ecl_job_put (const ecl_job_t *job, bool ended, bson_t *command)
    append_text (&set, "to", job->to);
    append_text (&set, "mode", job->mode);
    append_text (&set, "why", job->why);
-   append_text (&set, "state", state_names[job->state]);
+   append_state (&set, job, until);
    append_text (&set, "wanted", wanted_names[job->wanted]);
    append_settings (&set, &job->settings, ECL_SET_ALL);
    BSON_APPEND_DOCUMENT_BEGIN (&set, "counts", &counts);
@@ -213,12 +233,6 @@ ecl_job_put (const ecl_job_t *job, bool ended, bson_t *command)
    append_text (&set, "user", job->user);
    BSON_APPEND_INT64 (&set, "pid", job->pid);
    BSON_APPEND_UTF8 (&set, "started", "$$NOW");
-   if (ended) {
-      BSON_APPEND_UTF8 (&set, "ended", "$$NOW");
-   }
-   if (*job->error) {
-      append_text (&set, "error", job->error);
-   }
    update (job->id, NULL, NULL, true, &set, command);
    bson_destroy (&set);
 }

@@ -97,9 +97,10 @@ typedef struct {
 
 /* ---- commands; each initialises *command ---- */
 
-/* Makes the record, in its state, as wanted, with what is known; started now. */
+/* Makes the record, in its state, as wanted, with what is known; started now. Where it comes later than `until` (the
+ * server's time; 0: never), the record is one of a job that failed: the lease under which it was sent is over. */
 void
-ecl_job_put (const ecl_job_t *job, bool ended, bson_t *command);
+ecl_job_put (const ecl_job_t *job, int64_t until, bson_t *command);
 
 /* Its ranges stand: from planning to running. */
 void

@@ -258,11 +258,16 @@ test_job_records (void **state)
    memcpy (job.id, job_id, 12);
    bson_strncpy (job.collection, "$users", sizeof job.collection); /* a text that a pipeline would read as a path */
    bson_strncpy (job.to, "2", sizeof job.to);
-   ecl_job_put (&job, false, &command);
+   ecl_job_put (&job, 0, &command);
    check_has (&command, "\"collection\" : { \"$literal\" : \"$users\" }");
    check_has (&command, "\"started\" : \"$$NOW\"");
    check_has (&command, "\"settings.max_lag\" : 5");
    check_has (&command, "\"upsert\" : true");
+   check_has (&command, "\"state\" : { \"$literal\" : \"planning\" }");
+   bson_destroy (&command);
+   ecl_job_put (&job, 7, &command); /* of a lease that is over by then */
+   check_has (&command, "\"state\" : { \"$cond\" : [ { \"$lt\" : [ { \"$toLong\" : \"$$NOW\" }, ");
+   check_has (&command, "] }, \"planning\", \"failed\" ] }");
    bson_destroy (&command);
    ecl_job_want (job_id, ECL_WANTED_PAUSED, &command);
    check_has (&command, "\"q\" : { \"_id\" : { \"$oid\" : \"" HEX "\" }, \"state\" : { \"$in\" : [ \"planning\", \"running\" ] }");
