@@ -64,6 +64,7 @@ typedef struct {
 typedef struct {
    uint32_t piece;
    uint32_t version; /* place on the chain */
+   bool failed;
 } pushed_statement_t;
 
 struct ecl_backfill_t {

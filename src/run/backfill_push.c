@@ -73,7 +73,7 @@ ecl_push_start (ecl_backfill_t *self)
       mark_versions (self, &piece->range, has);
       for (size_t v = 0; v < n_versions; v++) {
          if (has[v] && ecl_convert_wants (self->converter, v)) {
-            self->statements[self->n_statements++] = (pushed_statement_t){self->n_pieces, (uint32_t) v};
+            self->statements[self->n_statements++] = (pushed_statement_t){.piece = self->n_pieces, .version = (uint32_t) v};
          }
       }
       self->n_pieces++;
@@ -135,9 +135,10 @@ ecl_push_enter (ecl_backfill_t *self)
 static void
 fail_statement (ecl_backfill_t *self, uint32_t i, const char *message)
 {
-   piece_t *piece = &self->pieces[self->statements[self->statements_at + i].piece];
+   pushed_statement_t *statement = &self->statements[self->statements_at + i];
 
-   piece->failed = true;
+   statement->failed = true;
+   self->pieces[statement->piece].failed = true;
    bson_snprintf (self->push_error, sizeof self->push_error, "%s", message);
 }
 
@@ -196,10 +197,31 @@ ecl_redo_enter (ecl_backfill_t *self)
    self->state = ST_READ;
 }
 
+/* Documents of the range at hand whose version's statement did not fail: its reply has counted them. */
+static int64_t
+counted (const ecl_backfill_t *self)
+{
+   const ecl_range_t *range = &self->pieces[self->redo_at].range;
+   const ecl_scan_t *reader = &self->readers[READ_PASS];
+   int64_t n = 0;
+   size_t index;
+
+   for (uint32_t k = 0; k < self->n_statements; k++) {
+      const pushed_statement_t *statement = &self->statements[k];
+
+      for (uint32_t i = range->first; statement->piece == self->redo_at && !statement->failed &&
+                                      i < range->first + range->n; i++) {
+         n += ecl_convert_version (self->converter, &reader->items[i], &index) && index == statement->version;
+      }
+   }
+   return n;
+}
+
 void
 ecl_redo_done (ecl_backfill_t *self)
 {
-   int64_t by_server = (int64_t) self->pieces[self->redo_at].range.n - self->readers[READ_REDO].seen;
+   int64_t done = (int64_t) self->pieces[self->redo_at].range.n - self->readers[READ_REDO].seen;
+   int64_t by_server = done - counted (self);
 
    if (by_server > 0) {
       /* Carried over before the statement failed, and in no reply. */
@@ -210,7 +232,7 @@ ecl_redo_done (ecl_backfill_t *self)
    self->redo_at++;
    self->level = READ_PASS;
    self->state = ST_REDO;
-   self->blameless = self->pass_failed == self->redo_failed && by_server <= 0 ? self->blameless + 1 : 0;
+   self->blameless = self->pass_failed == self->redo_failed && done <= 0 ? self->blameless + 1 : 0;
    if (self->blameless >= FALL_BACK) {
       self->result.mode = ECL_MODE_CLIENT;
       self->result.mode_why = self->push_error;
