@@ -52,10 +52,11 @@ look (worker_t *self)
    ecl_throttle_settings_t settings;
    bson_error_t ignored;
    ecl_job_t job;
-   bool found;
+   bool good, found;
 
+   good = ecl_job_look (self->world, self->site->database, self->task->job, &job, &found, &ignored);
    self->looked = self->world->now (self->world);
-   if (!ecl_job_look (self->world, self->site->database, self->task->job, &job, &found, &ignored)) {
+   if (!good) {
       return;
    }
    self->answered = self->looked;

@@ -139,6 +139,11 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
          return false;
       }
       read_inputs (self);
+      ecl_worker_check_stop (self); /* an answer may have been long in coming */
+      if (self->stop) {
+         ecl_backfill_cancel (machine);
+         return true;
+      }
       now = self->world->now (self->world);
       advice = ecl_throttle_next (&self->throttle, now);
       self->state->slow = advice.by;
