@@ -143,6 +143,14 @@ check_granted (process_t *process)
    }
 }
 
+void
+check_said (process_t *process, const bson_error_t *error)
+{
+   if (!error->message[0] && !process->dead) {
+      sim_wrong (process->sim, "process %d failed and did not say why", process->index);
+   }
+}
+
 /* A record that somebody else changed, with one whose lease stands: then it did not know what is stored. */
 void
 check_refused (process_t *process, const bson_error_t *error)

@@ -1,13 +1,18 @@
 /* What goes wrong, by chance: with processes, and with the server. */
 #include "sim.h"
 
+/* Longer than anything in eclose goes on asking. */
+#define OUTAGE_LONGEST 45000
+
 void
 misfortune_choose (sim_t *sim)
 {
    /* Each kind of fault in half of the seeds, often or rarely; so that none hides behind another. */
-   static const int often[] = {12, 12, 60, 40, 8, 5, 8, 6};
+   static const int often[N_RATES] = {[RATE_LOSS] = 12,    [RATE_LATE] = 12,  [RATE_DIE] = 60,
+                                      [RATE_PAUSE] = 40,   [RATE_SLOW] = 8,   [RATE_FAILOVER] = 5,
+                                      [RATE_MEDDLE] = 8,   [RATE_CURSOR] = 6, [RATE_OUTAGE] = 12};
 
-   for (size_t i = 0; i < sizeof often / sizeof often[0]; i++) {
+   for (size_t i = 0; i < N_RATES; i++) {
       sim->rates[i] = sim_chance (sim, 2) ? often[i] * (sim_chance (sim, 2) ? 1 : 4) : 0;
    }
    sim->trusting = !sim_chance (sim, 4);
@@ -78,23 +83,45 @@ misfortune_moment (task_t *task)
 
 /* ---- the server ---- */
 
+/* What was in memory is gone; of what the majority does not have all, or nothing. */
 static void
-fail_over (sim_t *sim)
+lose_memory (sim_t *sim, fault_t lost)
 {
-   sim_reached (sim, FAULT_FAILOVER);
    sim->epoch++;
-   sim->server.down_until = sim->now + sim_between (sim, 50, 600);
    server_step_down (&sim->server);
    if (sim_chance (sim, 2)) {
       if (server_roll_back (&sim->server, sim->now)) {
-         sim_reached (sim, FAULT_ROLLBACK);
+         sim_reached (sim, lost);
       }
    } else {
       server_settle (&sim->server, INT64_MAX);
    }
    sim->server.last_safe = sim->now;
+}
+
+static void
+fail_over (sim_t *sim)
+{
+   sim_reached (sim, FAULT_FAILOVER);
+   sim->server.down_until = sim->now + sim_between (sim, 50, 600);
+   sim->server.dark = false;
+   lose_memory (sim, FAULT_ROLLBACK);
    sim->server.offset = sim_between (sim, -LEASE_SKEW / 2, LEASE_SKEW / 2);
    sim_log (sim, "another primary; its clock is %+" PRId64 " ms", sim->server.offset);
+}
+
+static void
+go_down (sim_t *sim)
+{
+   int64_t length = sim_between (sim, 100, sim_chance (sim, 4) ? OUTAGE_LONGEST : 2 * LEASE_TIME);
+
+   sim_reached (sim, FAULT_OUTAGE);
+   sim->outages++;
+   sim->server.down_until = sim->now + length;
+   sim->server.dark = true;
+   network_cut (sim);
+   lose_memory (sim, FAULT_OUTAGE_LOST);
+   sim_log (sim, "the server goes down for %" PRId64 " ms; all connections are cut", length);
 }
 
 static void
@@ -144,8 +171,11 @@ meddle (sim_t *sim)
 void
 misfortune_server (sim_t *sim)
 {
-   if (misfortune_now (sim, RATE_FAILOVER)) {
+   if (sim->now >= sim->server.down_until && misfortune_now (sim, RATE_FAILOVER)) {
       fail_over (sim);
+   }
+   if (sim->now >= sim->server.down_until && misfortune_now (sim, RATE_OUTAGE)) {
+      go_down (sim);
    }
    if (misfortune_now (sim, RATE_MEDDLE)) {
       meddle (sim);

@@ -43,6 +43,31 @@ discard (message_t *message)
    message_free (message);
 }
 
+/* Who waits for it hears that its connection is gone. */
+static void
+cut (sim_t *sim, message_t *message)
+{
+   task_t *task = message->task;
+
+   discard (message);
+   if (task) {
+      task->wake = sim->now;
+   }
+}
+
+void
+network_cut (sim_t *sim)
+{
+   for (size_t i = 0; i < sim->n_messages; i++) {
+      message_t *message = &sim->messages[i];
+
+      /* What its receiver has, it has. */
+      if (message->stage != MSG_FREE && !(message->task && message->task->answered)) {
+         cut (sim, message);
+      }
+   }
+}
+
 /* ---- sending ---- */
 
 /* The faults of the way. NULL where it is lost at once. */
@@ -51,6 +76,10 @@ hazard (sim_t *sim, message_t *message)
 {
    bool app = message->sender.process->app;
 
+   if (sim->story->smooth) {
+      message->at = sim->now + 1;
+      return message;
+   }
    message->at = sim->now + sim_between (sim, 1, sim_chance (sim, 50) ? 300 : 25);
    if (!app && misfortune_now (sim, RATE_LATE)) {
       message->at = sim->now + sim_between (sim, 600, 3 * LEASE_TIME);
@@ -150,8 +179,11 @@ network_send (task_t *task, const ecl_call_t *call, const bson_t *command, int64
    message->sender.effect =
       !process->app && (process->token || sim->story->program) && writes &&
       (call->txn == ECL_TXN_COMMIT || (!call->txn && strncmp (command_target (command), "eclose_", 7) != 0));
+   if (sim->story->sent && !process->app && !task->heart) {
+      message->sender.note = sim->story->sent (process, call);
+   }
    memcpy (message->sender.session, process->session, 16);
-   mutate (sim, process->app, command, &message->command);
+   mutate (process, command, &message->command);
    task->answered = false;
    message = hazard (sim, message);
    if (message && writes && !task->heart && !process->app) {
@@ -226,7 +258,7 @@ refuse (sim_t *sim, message_t *message, int32_t code)
 static void
 execute (sim_t *sim, message_t *message)
 {
-   int64_t lag = sim_between (sim, 1, 40);
+   int64_t lag = sim->story->smooth ? 1 : sim_between (sim, 1, 40);
    int32_t code;
    bson_t reply;
 
@@ -259,6 +291,9 @@ execute (sim_t *sim, message_t *message)
    set_reply (message, &reply);
    message->stage = MSG_SETTLING;
    message->at = message->safe > sim->now ? message->safe : sim->now;
+   if (sim->story->takes) {
+      message->at += sim->story->takes (sim, &message->sender, &message->reply);
+   }
    if (message->wtimeout && message->at > sim->now + 200) {
       bson_t concern;
 
@@ -275,8 +310,17 @@ network_step (sim_t *sim, message_t *message)
 {
    switch (message->stage) {
    case MSG_COMING:
-      if (sim->now < sim->server.down_until) {
+      if (sim->now < sim->server.down_until && !sim->server.dark) {
          refuse (sim, message, NOT_PRIMARY);
+         return;
+      }
+      if (sim->now < sim->server.down_until) {
+         /* Refused, or a driver that looks for a server until the time is over. */
+         if (sim_chance (sim, 2)) {
+            cut (sim, message);
+         } else {
+            discard (message);
+         }
          return;
       }
       message->sender.arrived = sim->now;
@@ -310,7 +354,7 @@ network_step (sim_t *sim, message_t *message)
          return;
       }
       message->stage = MSG_GOING;
-      message->at = sim->now + sim_between (sim, 1, 20);
+      message->at = sim->now + (sim->story->smooth ? 1 : sim_between (sim, 1, 20));
       return;
    case MSG_GOING:
       if (!message->task || message->reply_lost) {

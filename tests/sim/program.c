@@ -84,6 +84,7 @@ up (process_t *process)
           ecl_runner_works (&process->runner, &choice, &error) == ECL_OUTCOME_DONE;
    if (!good) {
       sim_log (sim, "process %d: %s", process->index, error.message);
+      check_said (process, &error);
       check_refused (process, &error);
       if (error.domain == ECL_DOMAIN_STORE && error.code == ECL_ERROR_LEASE && process->token) {
          sim_reached (sim, FAULT_REFUSED);
@@ -101,7 +102,16 @@ program_run (process_t *process)
    bool (*program) (process_t * self) = process->sim->story->program ? process->sim->story->program : up;
 
    /* A container that failed is started again. */
-   while (!process->dead && !program (process)) {
+   for (;;) {
+      int64_t outages = process->sim->outages;
+      bool good = !process->dead && program (process);
+
+      if (process->sim->outages > outages && !process->dead) {
+         sim_reached (process->sim, good ? FAULT_OUTAGE_OUTLASTED : FAULT_OUTAGE_ENDED);
+      }
+      if (process->dead || good) {
+         break;
+      }
       (void) world->wait (world, 300);
    }
    if (!process->dead) {

@@ -533,7 +533,7 @@ server_execute (server_t *self, sim_t *sim, const sender_t *sender, const bson_t
    if (sender->txn != ECL_TXN_NONE) {
       *code = run_in_transaction (&run);
    } else if (fares) {
-      *code = UNAUTHORIZED;
+      *code = sim->story->fares && sim->story->fares (sim, &run) ? 0 : UNAUTHORIZED;
    } else if (strcmp (run.name, "killSessions") == 0) {
       *code = 0;
       kill_sessions (&run);

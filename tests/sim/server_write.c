@@ -231,9 +231,11 @@ run_list (execution_t *self, verb_t verb, const char *name)
          statement.upsert = flag (&item, "upsert");
          good = run_statement (self, &statement, &out);
       }
-      n += out.n;
-      modified += out.modified;
-      if (!good) {
+      if (good) {
+         /* What a statement did before it failed no answer says. */
+         n += out.n;
+         modified += out.modified;
+      } else {
          if (out.code == WRITE_CONFLICT || self->txn) {
             bson_destroy (&failures);
             return out.code;

@@ -155,6 +155,7 @@ add_process (sim_t *sim, bool app, int64_t delay)
    process->sim = sim;
    process->index = (int) sim->n_processes++;
    process->app = app;
+   process->number = app ? (int) sim->n_apps++ : 0;
    memset (process->session, 'a' + process->index, sizeof process->session);
    init_task (process, &process->worker, false);
    process->worker.wake = sim->now + delay;
@@ -285,6 +286,7 @@ static void
 begin (sim_t *sim, const sim_options_t *options)
 {
    static uint8_t data[STORY_DATA_SIZE] __attribute__ ((aligned (16)));
+   int64_t start;
 
    memset (sim, 0, sizeof *sim);
    memset (data, 0, sizeof data);
@@ -299,21 +301,22 @@ begin (sim_t *sim, const sim_options_t *options)
    BSON_ASSERT (sim->n_works <= MAX_WORKS);
    sim->now = 1000;
    server_init (&sim->server);
-   if (options->kill_at) {
-      sim->kill_at = options->kill_at;
-      sim->kill = options->kill;
-      sim->trusting = true;
+   sim->kill_at = options->kill_at;
+   sim->kill = options->kill;
+   if (options->kill_at || sim->story->smooth || (sim->story->calm && sim_chance (sim, sim->story->calm))) {
+      sim->trusting = sim->calm = true;
    } else {
       sim->faults_until = FAULTS_UNTIL;
       misfortune_choose (sim);
    }
    sim->story->setup (sim);
-   for (int64_t n = sim_between (sim, 2, 3), i = 0; i < n; i++) {
-      process_start (sim, sim->kill_at ? 1000 * i : sim_between (sim, 0, 1500));
+   /* Sometimes all at once. */
+   start = !sim->kill_at && sim_chance (sim, 4) ? 5 : 1500;
+   for (int64_t n = sim->story->processes ? sim->story->processes : sim_between (sim, 2, 3), i = 0; i < n; i++) {
+      process_start (sim, sim->kill_at ? 1000 * i : sim_between (sim, 0, start));
    }
    for (int i = 0; i < sim->story->n_apps; i++) {
       add_process (sim, true, sim_between (sim, 0, 500));
-      sim->n_apps++;
    }
 }
 

@@ -18,6 +18,7 @@
  *    sim.c        one seed: who goes on next               server*.c     the server: documents, commands
  *    network.c    messages, and what becomes of them       engine.c      filters and pipelines, compiled once
  *    world.c      the world of a process                   check.c       properties of lease and changelog
+ *    mutate.c     mutations of commands and answers
  *    misfortune.c what goes wrong                          story_*.c     data, applications and their properties
  */
 #ifndef ECL_SIM_H
@@ -25,6 +26,7 @@
 
 #include "bson/value.h"
 #include "run/runner.h"
+#include "store/chunks.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,57 +34,83 @@
 
 /* ---- what can go wrong, and what is done wrong on purpose ---- */
 
-#define FAULTS(X)                                                                         \
-   X (FAULT_REQUEST_LOST, "command lost before it took effect")                           \
-   X (FAULT_REPLY_LOST, "reply lost after it took effect")                                \
-   X (FAULT_LATE, "command that took effect after its sender had given up")               \
-   X (FAULT_DIED, "process died")                                                         \
-   X (FAULT_DIED_HOLDING, "process died while it held the lease")                         \
-   X (FAULT_PAUSED, "process stopped and continued")                                      \
-   X (FAULT_PAUSED_PAST, "process stopped past its lease, and continued")                 \
-   X (FAULT_FAILOVER, "another primary, with another clock")                              \
-   X (FAULT_ROLLBACK, "writes rolled back that the majority did not have")                \
-   X (FAULT_JUMP, "server's clock jumped further than max_clock_skew")                    \
-   X (FAULT_REMOVED, "lease removed by hand: two holders")                                \
-   X (FAULT_BROKEN, "lease broken by force")                                              \
-   X (FAULT_WTIMEOUT, "majority too slow: write concern not kept in time")                \
-   X (FAULT_ENDED, "dead holder's statement ended by its taker")                          \
-   X (FAULT_LANDED, "statement of an old holder that landed after the grant of the next") \
-   X (FAULT_TAKEOVER, "lease taken over after it expired")                                \
-   X (FAULT_REFUSED, "work given up because the lease was lost")                          \
-   X (FAULT_EXPIRED, "statement that the server ended for its time")                      \
-   X (FAULT_CURSOR, "cursor that was gone when it was asked for more")                    \
-   X (FAULT_CONFLICT, "transaction that met a write conflict")                            \
-   X (FAULT_BLOCKED, "statement that waited for a transaction")                           \
-   X (FAULT_COMMIT, "commit without an answer")                                           \
-   X (FAULT_BETWEEN, "application wrote a doomed id between the look and the delete")
+/* Kinds of stories: database migrations, workers on a job, a worker under the throttle. */
+enum { RUNS = 1, WORKS = 2, PACES = 4 };
+
+#define FAULTS(X)                                                                                      \
+   X (FAULT_REQUEST_LOST, RUNS | WORKS, "command lost before it took effect")                          \
+   X (FAULT_REPLY_LOST, RUNS | WORKS, "reply lost after it took effect")                               \
+   X (FAULT_LATE, RUNS | WORKS, "command that took effect after its sender had given up")              \
+   X (FAULT_DIED, RUNS | WORKS, "process died")                                                        \
+   X (FAULT_DIED_HOLDING, RUNS, "process died while it held the lease")                                \
+   X (FAULT_PAUSED, RUNS | WORKS, "process stopped and continued")                                     \
+   X (FAULT_PAUSED_PAST, RUNS, "process stopped past its lease, and continued")                        \
+   X (FAULT_FAILOVER, RUNS | WORKS, "another primary, with another clock")                             \
+   X (FAULT_ROLLBACK, RUNS | WORKS, "writes rolled back that the majority did not have")               \
+   X (FAULT_JUMP, RUNS, "server's clock jumped further than max_clock_skew")                           \
+   X (FAULT_REMOVED, RUNS, "lease removed by hand: two holders")                                       \
+   X (FAULT_BROKEN, RUNS, "lease broken by force")                                                     \
+   X (FAULT_WTIMEOUT, RUNS | WORKS, "majority too slow: write concern not kept in time")               \
+   X (FAULT_ENDED, RUNS, "dead holder's statement ended by its taker")                                 \
+   X (FAULT_LANDED, RUNS, "statement of an old holder that landed after the grant of the next")        \
+   X (FAULT_TAKEOVER, RUNS, "lease taken over after it expired")                                       \
+   X (FAULT_REFUSED, RUNS, "work given up because the lease was lost")                                 \
+   X (FAULT_EXPIRED, RUNS | WORKS, "statement that the server ended for its time")                     \
+   X (FAULT_CURSOR, RUNS | WORKS, "cursor that was gone when it was asked for more")                   \
+   X (FAULT_CONFLICT, RUNS, "transaction that met a write conflict")                                   \
+   X (FAULT_BLOCKED, RUNS, "statement that waited for a transaction")                                  \
+   X (FAULT_COMMIT, RUNS, "commit without an answer")                                                  \
+   X (FAULT_BETWEEN, RUNS, "application wrote a doomed id between the look and the delete")            \
+   X (FAULT_OUTAGE, RUNS | WORKS, "server down for a while, all connections cut")                      \
+   X (FAULT_OUTAGE_LOST, RUNS | WORKS, "server back without writes that the majority did not have")    \
+   X (FAULT_OUTAGE_ENDED, RUNS | WORKS, "run that ended with an error in an outage, and was repeated") \
+   X (FAULT_OUTAGE_OUTLASTED, RUNS | WORKS, "run that lasted through an outage")                       \
+   X (FAULT_CLAIM, WORKS, "range taken over from a worker that was gone")                              \
+   X (FAULT_CLAIM_LOST, WORKS, "worker that found its claim lost")                                     \
+   X (FAULT_JOINED, WORKS, "job that several began at once, and one planned")                          \
+   X (FAULT_STOPPED, WORKS, "job paused and resumed by somebody else")                                 \
+   X (FAULT_CANCELLED, WORKS, "job cancelled by somebody else")                                        \
+   X (FAULT_RATE, WORKS, "rate of a job set by somebody else")                                         \
+   X (FAULT_QUARANTINE, WORKS, "document that could not be carried over")                              \
+   X (FAULT_REPAIRED, WORKS, "document in quarantine that the application repaired")
 
 typedef enum {
-#define X(name, text) name,
+#define X(name, where, text) name,
    FAULTS (X)
 #undef X
       N_FAULTS,
 } fault_t;
 
-/* Mutations: what eclose must not leave out, left out between it and the server. Each must be found. */
-#define MUTATIONS(X)                                                                        \
-   X (MUTATE_NONE, "none", "eclose as it is")                                               \
-   X (MUTATE_RENEW, "renew", "no token in the filter of a renewal")                         \
-   X (MUTATE_FREE, "free", "no token in the filter of a release")                           \
-   X (MUTATE_STEP, "step", "no token in the filter of a step's record")                     \
-   X (MUTATE_END, "end", "no token in the filter of a run's end")                           \
-   X (MUTATE_WAIT, "wait", "a takeover at once when the lease expired")                     \
-   X (MUTATE_REREAD, "reread", "no reading again after the grant")                          \
-   X (MUTATE_KILL, "kill", "the old holder's sessions are not ended")                       \
-   X (MUTATE_MAJORITY, "majority", "records written without waiting for the majority")      \
-   X (MUTATE_EFFECT, "effect", "steps noted as done before the majority has what they did") \
-   X (MUTATE_HEART, "heart", "a heartbeat that does not hear that the lease is lost")       \
-   X (MUTATE_TOUCH, "touch", "a transaction that does not touch the lease by its token")    \
-   X (MUTATE_NOTE, "note", "a transaction that does not look at the steps that are done")   \
-   X (MUTATE_UNLESS, "unless", "a delete without the look that is to go before it")
+/* Mutations: what eclose must not leave out, left out between it and the server. Each must be found, by the stories that
+ * are named. */
+#define MUTATIONS(X)                                                                                 \
+   X (MUTATE_NONE, "none", 0, "eclose as it is")                                                     \
+   X (MUTATE_RENEW, "renew", RUNS, "no token in the filter of a renewal")                            \
+   X (MUTATE_FREE, "free", RUNS, "no token in the filter of a release")                              \
+   X (MUTATE_STEP, "step", RUNS, "no token in the filter of a step's record")                        \
+   X (MUTATE_END, "end", RUNS, "no token in the filter of a run's end")                              \
+   X (MUTATE_WAIT, "wait", RUNS | WORKS, "a takeover at once when the lease expired")                \
+   X (MUTATE_REREAD, "reread", RUNS, "no reading again after the grant")                             \
+   X (MUTATE_KILL, "kill", RUNS, "the old holder's sessions are not ended")                          \
+   X (MUTATE_MAJORITY, "majority", RUNS | WORKS, "records written without waiting for the majority") \
+   X (MUTATE_EFFECT, "effect", RUNS | WORKS | PACES,                                                 \
+      "work noted as done before the majority has it")                                               \
+   X (MUTATE_HEART, "heart", RUNS, "a heartbeat that does not hear that the lease is lost")          \
+   X (MUTATE_TOUCH, "touch", RUNS, "a transaction that does not touch the lease by its token")       \
+   X (MUTATE_NOTE, "note", RUNS, "a transaction that does not look at the steps that are done")      \
+   X (MUTATE_UNLESS, "unless", RUNS, "a delete without the look that is to go before it")            \
+   X (MUTATE_CLAIM, "claim", WORKS, "no token in the filter of a checkpoint")                        \
+   X (MUTATE_RELEASE, "release", WORKS, "no token in the filter of a range's release")               \
+   X (MUTATE_HELD, "held", WORKS, "a worker that does not hear that its claim is lost")              \
+   X (MUTATE_AFTER, "after", WORKS, "a range taken over that is not gone on with at its checkpoint") \
+   X (MUTATE_GUARD, "guard", WORKS, "a write that does not look whether the document changed")       \
+   X (MUTATE_SWEEP, "sweep", WORKS, "ranges that are not swept at the end")                          \
+   X (MUTATE_WANTED, "wanted", WORKS, "workers that do not read what is wanted of the job")          \
+   X (MUTATE_PLAN, "plan", WORKS, "a plan that is made without the lease")                           \
+   X (MUTATE_LAG, "lag", PACES, "a throttle that does not see how far the secondaries are behind")
 
 typedef enum {
-#define X(name, key, text) name,
+#define X(name, key, where, text) name,
    MUTATIONS (X)
 #undef X
       N_MUTATIONS,
@@ -260,6 +288,7 @@ typedef struct {
    int64_t version;
    int64_t offset; /* its clock minus true time */
    int64_t down_until;
+   bool dark;         /* while it is down nobody answers at all; else it says that it is no primary */
    int64_t last_safe; /* of what was written last */
 } server_t;
 
@@ -277,6 +306,7 @@ typedef struct {
    bool heard; /* its sender still waits when it is executed */
    ecl_txn_t txn;
    int64_t txn_number;
+   int64_t note; /* of the story: story_t.sent */
    uint8_t session[16];
 } sender_t;
 
@@ -389,7 +419,8 @@ typedef struct {
 struct process_t {
    sim_t *sim;
    int index;
-   bool app; /* an application: neither dies nor stops */
+   bool app;   /* an application: neither dies nor stops */
+   int number; /* of it among them */
    task_t worker, heart;
    bool dead, done;
    bool stop_heart;
@@ -425,13 +456,26 @@ struct message_t {
 /* A story: what is there at first, who writes meanwhile, and what must hold. */
 typedef struct {
    const char *name;
+   unsigned kind;      /* RUNS, WORKS or PACES */
+   unsigned calm;      /* one seed in so many goes without faults, others and kills beside; 0: none does */
+   bool smooth;        /* nothing is by chance: messages take a millisecond, and there are no faults */
+   uint64_t kills;     /* seeds in which a process is killed at each write; 0: KILL_SEEDS */
+   unsigned processes; /* 0: two or three */
    /* The project, once for all seeds. */
    ecl_project_t *(*load) (void);
    void (*setup) (sim_t *sim);
    /* What a process does, until it is true; NULL: `eclose up`. */
    bool (*program) (process_t *process);
    int n_apps;
-   void (*app) (process_t *app); /* to its end */
+   void (*app) (process_t *app); /* to its end; app->number says which */
+   /* A process sends a command, from its worker; what it returns goes along in sender_t.note. May be NULL. */
+   int64_t (*sent) (process_t *process, const ecl_call_t *call);
+   /* And hears what became of it, or that it does not hear. May be NULL. */
+   void (*answered) (process_t *process, const ecl_call_t *call, int64_t sent, ecl_reply_t answer, const bson_t *reply);
+   /* Milliseconds more that the server takes, for a command with this answer. May be NULL. */
+   int64_t (*takes) (sim_t *sim, const sender_t *sender, const bson_t *reply);
+   /* What the server says of how it fares: fills the reply; false where that is not for everybody. May be NULL. */
+   bool (*fares) (sim_t *sim, const execution_t *execution);
    /* A document changed. */
    void (*wrote) (sim_t *sim, const sender_t *sender, const char *collection, const blob_t *before,
                   const blob_t *after);
@@ -442,7 +486,21 @@ typedef struct {
    void (*end) (sim_t *sim);
 } story_t;
 
-extern const story_t story_steps, story_categories, story_webhooks, story_workers;
+extern const story_t story_steps, story_categories, story_webhooks, story_workers, story_throttle;
+
+/* How often kinds of faults happen in a seed: misfortune.c. */
+enum {
+   RATE_LOSS,
+   RATE_LATE,
+   RATE_DIE,
+   RATE_PAUSE,
+   RATE_SLOW,
+   RATE_FAILOVER,
+   RATE_MEDDLE,
+   RATE_CURSOR,
+   RATE_OUTAGE,
+   N_RATES
+};
 
 /* Where the process that is to die does: at its n-th write. */
 typedef enum { KILL_BEFORE, KILL_AFTER, KILL_LATE, N_KILLS } kill_t;
@@ -458,14 +516,16 @@ struct sim_t {
    size_t n_works;
    bool verbose;
    bool trusting; /* nothing in this run excuses two holders at once */
+   bool calm;     /* nothing goes wrong in it by chance */
    server_t server;
    int64_t epoch; /* of the primary: what began under another one is gone */
    process_t processes[MAX_PROCESSES];
    size_t n_processes, n_apps;
    message_t messages[MAX_MESSAGES];
    size_t n_messages;        /* those behind are free */
-   unsigned faults;          /* bits */
-   int rates[9];             /* of this seed: see misfortune.c */
+   uint64_t faults;          /* bits */
+   int64_t outages;          /* how many there were */
+   int rates[N_RATES];             /* of this seed: see misfortune.c */
    unsigned kill_at, writes; /* systematic: which write of the first process is its last; how many there were */
    kill_t kill;
    int64_t newest_effect; /* largest token that had an effect */
@@ -487,7 +547,8 @@ typedef struct {
 } sim_options_t;
 
 typedef struct {
-   unsigned faults, events, writes;
+   uint64_t faults;
+   unsigned events, writes;
    char wrong[512];
 } sim_result_t;
 
@@ -517,12 +578,10 @@ sim_wrong (sim_t *self, const char *format, ...) ECL_PRINTF (2, 3);
 static inline void
 sim_reached (sim_t *self, fault_t fault)
 {
-   self->faults |= 1u << fault;
+   self->faults |= UINT64_C (1) << fault;
 }
 
 /* ---- misfortune.c ---- */
-
-enum { RATE_LOSS, RATE_LATE, RATE_DIE, RATE_PAUSE, RATE_SLOW, RATE_FAILOVER, RATE_MEDDLE, RATE_CURSOR };
 
 /* How often each kind happens in this seed. */
 void
@@ -571,6 +630,10 @@ network_send (task_t *task, const ecl_call_t *call, const bson_t *command, int64
 ecl_reply_t
 network_receive (task_t *task, bson_t *reply, bson_error_t *error);
 
+/* All connections are cut: what is on its way is gone, and who waits for it hears that. */
+void
+network_cut (sim_t *sim);
+
 /* What happens next to a message. */
 void
 network_step (sim_t *sim, message_t *message);
@@ -578,9 +641,21 @@ network_step (sim_t *sim, message_t *message);
 void
 message_free (message_t *message);
 
+/* ---- mutate.c ---- */
+
 /* What a mutation does to a command on its way. */
 void
-mutate (const sim_t *sim, bool app, const bson_t *command, bson_t *out);
+mutate (const process_t *process, const bson_t *command, bson_t *out);
+
+/* What is answered without asking the server; false where nothing is. */
+bool
+mutate_answer (task_t *task, const ecl_call_t *call, bson_t *reply);
+
+/* What it does to an answer. */
+void
+mutate_reply (const process_t *process, const bson_t *command, bson_t *reply);
+
+/* ---- world.c ---- */
 
 /* The first element's name, and its value where that is text. */
 const char *
@@ -635,6 +710,10 @@ check_step (sim_t *sim, const process_t *process, const char *migration, int ste
 /* A process was granted the lease: notes what it has to know. */
 void
 check_granted (process_t *process);
+
+/* Whoever fails says why. */
+void
+check_said (process_t *process, const bson_error_t *error);
 
 /* What a process was doing failed. */
 void

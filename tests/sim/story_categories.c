@@ -260,6 +260,7 @@ end (sim_t *sim)
 }
 
 const story_t story_categories = {.name = "categories",
+                                  .kind = RUNS,
                                   .load = load,
                                   .setup = setup,
                                   .n_apps = 2,

@@ -159,6 +159,7 @@ end (sim_t *sim)
 }
 
 const story_t story_steps = {.name = "steps",
+                             .kind = RUNS,
                              .load = load,
                              .setup = setup,
                              .n_apps = 1,

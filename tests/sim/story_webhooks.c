@@ -283,6 +283,7 @@ end (sim_t *sim)
 }
 
 const story_t story_webhooks = {.name = "webhooks",
+                                .kind = RUNS,
                                 .load = load,
                                 .setup = setup,
                                 .n_apps = 2,

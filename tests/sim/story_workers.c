@@ -1,27 +1,15 @@
 /* The story of workers: several processes work on one job that carries a collection of mixed versions to its target, in
- * small ranges and batches, while an application changes documents and adds new ones anywhere between.
- *
- *    each write of a worker makes of the document as it is then just what the chain makes of it: nothing of the
- *    application's is lost
- *    a range's checkpoint never goes back, and where no primary changed all that is before it is at the target
- *    a job ends as done only when every document that was there when its sweep began is at the target
- *    at the end every document is
+ * small ranges and batches. Applications change documents, add and remove them anywhere between; some documents cannot
+ * be carried over, until an application repairs them; and somebody pauses, resumes and cancels the job or sets its rate.
+ * The properties are in workers_check.c.
  */
-#include "sim.h"
+#include "workers.h"
 
 #include "run/survey.h"
 #include "run/worker.h"
 
-#define NUMBERS 200 /* every second one is there at first */
-#define STRINGS 10
 #define RANGE_DOCS 14
-#define TARGET 2
-
-typedef struct {
-   uint32_t born[NUMBERS + STRINGS];    /* which event it was when the document was inserted; 0: it was there */
-   uint32_t touched[NUMBERS + STRINGS]; /* likewise: when the application changed it last */
-   uint32_t started, swept;             /* of the live job */
-} data_t;
+#define POISON 34 /* and 98, and 162: the chain fails on them */
 
 static const struct {
    const char *path, *text;
@@ -52,9 +40,8 @@ load (void)
    return project;
 }
 
-/* {_id} of a document by its number here. */
-static bson_t *
-id_of (int thing)
+bson_t *
+workers_id (int thing)
 {
    char text[8];
 
@@ -65,17 +52,25 @@ id_of (int thing)
    return BCON_NEW ("_id", BCON_UTF8 (text));
 }
 
-static int
-thing_of (const ecl_value_t *id)
+int
+workers_thing (const ecl_value_t *id)
 {
    return ecl_is_string (id) ? NUMBERS + (id->u.str[1] - '0') : (int) id->u.i64;
+}
+
+bool
+workers_is_poison (const blob_t *document)
+{
+   ecl_value_t name = blob_get (document, "name");
+
+   return name.type == BSON_TYPE_INT32;
 }
 
 static void
 setup (sim_t *sim)
 {
-   for (int i = 0; i < NUMBERS + STRINGS; i++) {
-      bson_t *document = id_of (i);
+   for (int i = 0; i < THINGS; i++) {
+      bson_t *document = workers_id (i);
       int version = (int) (sim_random (sim) % (TARGET + 1));
 
       if (i % 2) {
@@ -83,7 +78,10 @@ setup (sim_t *sim)
          continue;
       }
       BSON_APPEND_INT32 (document, "seen", 0);
-      if (version == 0) {
+      if (i % 64 == POISON) {
+         version = 0;
+         BSON_APPEND_INT32 (document, "name", 5);
+      } else if (version == 0) {
          BSON_APPEND_UTF8 (document, "name", "x");
       } else {
          BSON_APPEND_UTF8 (document, "full", "x!");
@@ -103,7 +101,7 @@ setup (sim_t *sim)
 static void
 rename_thing (process_t *self, int thing, int turn)
 {
-   bson_t *id = id_of (thing), *command, reply;
+   bson_t *id = workers_id (thing), *command, reply;
    bson_iter_t iter;
    char name[8];
 
@@ -118,32 +116,231 @@ rename_thing (process_t *self, int thing, int turn)
    bson_destroy (id);
 }
 
+/* A field that no migration knows, where the document is there. */
 static void
-app (process_t *self)
+see_thing (process_t *self, int thing, int turn)
+{
+   bson_t *id = workers_id (thing),
+          *command = BCON_NEW ("update", "things", "updates", "[", "{", "q", BCON_DOCUMENT (id), "u", "[", "{", "$set",
+                               "{", "seen", BCON_INT32 (turn), "}", "}", "]", "}", "]", "writeConcern", "{", "w",
+                               "majority", "}"),
+          reply;
+
+   (void) app_send (self, command, &reply);
+   bson_destroy (&reply);
+   bson_destroy (command);
+   bson_destroy (id);
+}
+
+static void
+remove_thing (process_t *self, int thing)
+{
+   bson_t *id = workers_id (thing),
+          *command = BCON_NEW ("delete", "things", "deletes", "[", "{", "q", BCON_DOCUMENT (id), "limit",
+                               BCON_INT32 (1), "}", "]", "writeConcern", "{", "w", "majority", "}"),
+          reply;
+
+   (void) app_send (self, command, &reply);
+   bson_destroy (&reply);
+   bson_destroy (command);
+   bson_destroy (id);
+}
+
+static void
+use (process_t *self)
 {
    sim_t *sim = self->sim;
 
    for (int i = 1; i <= 12 && !self->dead; i++) {
-      int thing = (int) (sim_random (sim) % (NUMBERS + STRINGS)) / 2 * 2;
+      int thing = (int) (sim_random (sim) % THINGS) / 2 * 2;
 
       app_wait (self, 20, 700);
       if (self->dead) {
          return;
       }
-      switch (sim_random (sim) % 3) {
+      switch (sim_random (sim) % 8) {
       case 0:
+      case 1:
          rename_thing (self, thing, i);
          break;
-      case 1:
-         app_set (self, "things", id_of (thing), BCON_NEW ("seen", BCON_INT32 (i)));
+      case 2:
+      case 3:
+         see_thing (self, thing, i);
+         break;
+      case 4:
+         remove_thing (self, thing);
+         break;
+      case 5:
+         rename_thing (self, thing % 192 / 64 * 64 + POISON, i); /* which repairs it */
          break;
       default:
          /* A new one, in the shape that it knows; set again it stays as it is by then. */
-         app_set (self, "things", id_of (thing + 1),
+         app_set (self, "things", workers_id (thing + 1),
                   BCON_NEW ("name", "{", "$cond", "[", "{", "$eq", "[", "{", "$type", BCON_UTF8 ("$schema_version"),
                             "}", BCON_UTF8 ("missing"), "]", "}", BCON_UTF8 ("y"), BCON_UTF8 ("$name"), "]", "}",
                             "seen", BCON_INT32 (i)));
       }
+   }
+}
+
+/* ---- somebody at `eclose backfill pause`, `resume`, `set`, `cancel` ---- */
+
+/* Asks until it is known that it took effect. False where the job is over, or the simulation. */
+static bool
+ask (process_t *self, const ecl_job_t *job, ecl_job_wanted_t wanted)
+{
+   bson_error_t ignored;
+
+   while (!self->dead && !ecl_job_ask (&self->worker.world, DATABASE, job->id, wanted, &ignored)) {
+   }
+   return !self->dead;
+}
+
+static bool
+set_rate (process_t *self, const ecl_job_t *job, double rate)
+{
+   ecl_job_settings_t settings = {.max_documents = rate};
+   bson_error_t ignored;
+
+   while (!self->dead &&
+          !ecl_job_change (&self->worker.world, DATABASE, job->id, &settings, ECL_SET_MAX_RATE, &ignored)) {
+   }
+   return !self->dead;
+}
+
+static wish_t *
+wish (process_t *self, const ecl_job_t *job)
+{
+   data_t *data = self->sim->data;
+
+   data->wish = (wish_t){.at = self->sim->now};
+   memcpy (data->wish.job, job->id, sizeof data->wish.job);
+   for (size_t i = 0; i < MAX_PROCESSES; i++) {
+      data->mates[i].measured = 0;
+   }
+   return &data->wish;
+}
+
+static void
+no_wish (process_t *self)
+{
+   ((data_t *) self->sim->data)->wish = (wish_t){.at = 0};
+}
+
+/* Whether anybody works on it. */
+static bool
+is_worked_on (const sim_t *sim, const ecl_job_t *job)
+{
+   const data_t *data = sim->data;
+
+   for (size_t i = 0; i < sim->n_processes; i++) {
+      if (memcmp (data->mates[i].job, job->id, sizeof job->id) == 0 && !sim->processes[i].dead) {
+         return true;
+      }
+   }
+   return false;
+}
+
+static bool
+goes_on (const sim_t *sim, const ecl_job_t *job, int64_t since)
+{
+   const data_t *data = sim->data;
+
+   for (size_t i = 0; i < sim->n_processes; i++) {
+      if (data->mates[i].begun >= since) {
+         return true;
+      }
+   }
+   return !is_worked_on (sim, job);
+}
+
+static void
+pause_and_resume (process_t *self, const ecl_job_t *job)
+{
+   sim_t *sim = self->sim;
+   int64_t asked;
+
+   if (!ask (self, job, ECL_WANTED_PAUSED)) {
+      return;
+   }
+   wish (self, job)->paused = true;
+   sim_log (sim, "somebody paused the job");
+   app_wait (self, OBEYS_MS, 3 * OBEYS_MS);
+   no_wish (self);
+   if (!ask (self, job, ECL_WANTED_RUNNING)) {
+      return;
+   }
+   asked = sim->now;
+   sim_log (sim, "somebody resumed the job");
+   sim_reached (sim, FAULT_STOPPED);
+   app_wait (self, OBEYS_MS, OBEYS_MS);
+   if (sim->calm && !self->dead && !sim->kill_at && !goes_on (sim, job, asked)) {
+      sim_wrong (sim, "%d ms after the job was resumed nobody works on it", OBEYS_MS);
+   }
+}
+
+static void
+limit (process_t *self, const ecl_job_t *job)
+{
+   sim_t *sim = self->sim;
+
+   if (!set_rate (self, job, 4)) {
+      return;
+   }
+   wish (self, job)->rate = 4;
+   sim_log (sim, "somebody set the rate");
+   sim_reached (sim, FAULT_RATE);
+   app_wait (self, 2 * OBEYS_MS, 4 * OBEYS_MS);
+   no_wish (self);
+   (void) set_rate (self, job, 0);
+}
+
+static void
+cancel (process_t *self, const ecl_job_t *job)
+{
+   if (ask (self, job, ECL_WANTED_CANCELLED)) {
+      wish (self, job)->cancelled = true;
+      sim_log (self->sim, "somebody cancelled the job");
+      sim_reached (self->sim, FAULT_CANCELLED);
+      app_wait (self, 2 * OBEYS_MS, 3 * OBEYS_MS);
+   }
+}
+
+static void
+govern (process_t *self)
+{
+   ecl_job_t job;
+   bson_error_t ignored;
+   bool found;
+
+   for (int i = 0; i < 2 && !self->dead; i++) {
+      app_wait (self, 200, 4000);
+      if (self->dead || !ecl_job_latest (&self->worker.world, DATABASE, "things", true, &job, &found, &ignored) ||
+          !found || job.state != ECL_JOB_RUNNING) {
+         continue;
+      }
+      switch (sim_random (self->sim) % 6) {
+      case 0:
+         cancel (self, &job);
+         break;
+      case 1:
+      case 2:
+         limit (self, &job);
+         break;
+      default:
+         pause_and_resume (self, &job);
+      }
+   }
+   no_wish (self);
+}
+
+static void
+app (process_t *self)
+{
+   if (self->number < 2) {
+      use (self);
+   } else if (sim_chance (self->sim, 2)) {
+      govern (self);
    }
 }
 
@@ -177,9 +374,13 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
                       .lease_time = LEASE_TIME,
                       .lease_skew = options.lease_skew,
                       .batch = 3};
+   data_t *data = sim->data;
+   mate_t *mate = &data->mates[process->index];
+   int64_t began = sim->now;
    ecl_worker_state_t state;
    ecl_start_t start;
    ecl_job_t job;
+   bool good;
 
    ecl_survey_candidates (chain, chain->n_steps, false, &candidates);
    start = ecl_job_start (&options, &job, error);
@@ -188,8 +389,15 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
       return start == ECL_START_NOTHING;
    }
    sim_log (sim, "process %d %s the job", process->index, start == ECL_START_NEW ? "makes" : "joins");
+   if (start == ECL_START_JOINED && data->planned > began) {
+      sim_reached (sim, FAULT_JOINED);
+   }
    memcpy (task.job, job.id, sizeof task.job);
-   return ecl_worker_run (&task, site, (uint32_t) process->index, &state, error) == ECL_WORKER_DONE;
+   memset (mate, 0, sizeof *mate);
+   memcpy (mate->job, job.id, sizeof mate->job);
+   good = ecl_worker_run (&task, site, (uint32_t) process->index, &state, error) == ECL_WORKER_DONE;
+   memset (mate, 0, sizeof *mate);
+   return good;
 }
 
 static bool
@@ -206,176 +414,23 @@ program (process_t *process)
 
    if (!good) {
       sim_log (process->sim, "process %d: %s", process->index, error.message);
+      check_said (process, &error);
    }
    ecl_upgrades_destroy (site.upgrades);
    return good;
 }
 
-/* ---- properties ---- */
-
-static bool
-is_text (const blob_t *document, const char *field, const char *wanted, const char *end)
-{
-   char text[32];
-
-   snprintf (text, sizeof text, "%s%s", wanted, end);
-   return strcmp (blob_text (document, field), text) == 0;
-}
-
-static bool
-is_at_target (const blob_t *document)
-{
-   return blob_number (document, "schema_version") == TARGET;
-}
-
-static void
-check_carried (sim_t *sim, const blob_t *before, const blob_t *after)
-{
-   int64_t from = blob_number (before, "schema_version");
-   ecl_value_t name = blob_get (after, "name"), was = blob_get (before, "_id");
-
-   if (!before || !after) {
-      sim_wrong (sim, "a worker inserted or removed a document");
-      return;
-   }
-   if (!is_at_target (after) || from >= TARGET) {
-      sim_wrong (sim, "thing %d went from version %" PRId64 " to %" PRId64, thing_of (&was), from,
-                 blob_number (after, "schema_version"));
-   }
-   if (blob_number (after, "seen") != blob_number (before, "seen") || !ecl_is_missing (&name) ||
-       !is_text (after, "full", blob_text (before, from ? "full" : "name"), from ? "" : "!") ||
-       !is_text (after, "tag", blob_text (after, "full"), "?")) {
-      sim_wrong (sim, "thing %d is not what the chain makes of what it was", thing_of (&was));
-   }
-}
-
-/* All documents of a range up to its checkpoint, but those that the application changed since the job began. What the
- * primary has is looked at: the checkpoint stands behind it in the oplog, so it becomes safe no sooner. What another
- * primary has lost the sweep finds. */
-static void
-check_checkpoint (sim_t *sim, const ecl_chunk_row_t *row)
-{
-   const data_t *data = sim->data;
-   const collection_t *things = server_collection (&sim->server, "things");
-   ecl_value_t filter;
-   bson_t all;
-
-   ecl_chunk_filter (&row->range, &(ecl_value_t){.type = ECL_MISSING}, &all);
-   filter = ecl_raw_document (bson_get_data (&all), all.len);
-   for (size_t i = 0; i < things->n; i++) {
-      const slot_t *slot = things->slots[i];
-      int thing = thing_of (&slot->id);
-
-      if (slot->current && !is_at_target (slot->current) && ecl_compare (&slot->id, &row->after) <= 0 &&
-          data->born[thing] < data->started && data->touched[thing] < data->started &&
-          engine_matches (&filter, slot->current, sim->now)) {
-         sim_wrong (sim, "range %d has its checkpoint behind thing %d, which is not at the target", row->n, thing);
-      }
-   }
-   bson_destroy (&all);
-}
-
-static void
-check_chunk (sim_t *sim, const blob_t *before, const blob_t *after)
-{
-   ecl_chunk_row_t was, is;
-   bson_t old, new;
-   bson_error_t error;
-
-   if (!before || !after) {
-      return;
-   }
-   BSON_ASSERT (bson_init_static (&old, before->bytes, before->len) &&
-                bson_init_static (&new, after->bytes, after->len));
-   if (!ecl_chunk_read (&old, &was, &error) || !ecl_chunk_read (&new, &is, &error)) {
-      sim_wrong (sim, "a range cannot be read: %s", error.message);
-      return;
-   }
-   sim_log (sim, "    range %d: %s, token %" PRId64, is.n, ecl_chunk_state_name (is.state),
-            blob_number (after, "token"));
-   if (is.state < was.state || blob_number (after, "token") < blob_number (before, "token")) {
-      sim_wrong (sim, "range %d went back", is.n);
-   }
-   if (was.state == ECL_CHUNK_OPEN && is.state == ECL_CHUNK_OPEN && !ecl_is_missing (&was.after)) {
-      if (ecl_is_missing (&is.after) || ecl_compare (&is.after, &was.after) < 0) {
-         sim_wrong (sim, "the checkpoint of range %d went back", is.n);
-      }
-   }
-   if (is.state == ECL_CHUNK_OPEN && !ecl_is_missing (&is.after) && !(sim->faults & 1u << FAULT_ROLLBACK)) {
-      check_checkpoint (sim, &is);
-   }
-}
-
-static void
-check_job (sim_t *sim, const blob_t *before, const blob_t *after)
-{
-   data_t *data = sim->data;
-   const collection_t *things = server_collection (&sim->server, "things");
-   ecl_value_t swept = blob_get (after, "swept"), was = blob_get (before, "swept");
-
-   sim_log (sim, "    job: %s", blob_text (after, "state"));
-   if (!before) {
-      data->started = sim->events;
-   }
-   if (!ecl_is_nullish (&swept) && ecl_is_nullish (&was)) {
-      data->swept = sim->events;
-   }
-   if (strcmp (blob_text (after, "state"), "done") != 0 || strcmp (blob_text (before, "state"), "done") == 0) {
-      return;
-   }
-   for (size_t i = 0; i < things->n; i++) {
-      const slot_t *slot = things->slots[i];
-
-      if (slot->majority && !is_at_target (slot->majority) && data->born[thing_of (&slot->id)] < data->swept) {
-         sim_wrong (sim, "the job counts as done, and thing %d is not at the target", thing_of (&slot->id));
-      }
-   }
-}
-
-static void
-wrote (sim_t *sim, const sender_t *sender, const char *collection, const blob_t *before, const blob_t *after)
-{
-   data_t *data = sim->data;
-
-   if (strcmp (collection, "things") == 0) {
-      ecl_value_t id = blob_get (after ? after : before, "_id");
-
-      if (!sender->process->app) {
-         check_carried (sim, before, after);
-         return;
-      }
-      data->touched[thing_of (&id)] = sim->events;
-      if (!before) {
-         data->born[thing_of (&id)] = sim->events;
-      }
-   } else if (strcmp (collection, ECL_STORE_CHUNKS) == 0) {
-      check_chunk (sim, before, after);
-   } else if (strcmp (collection, ECL_STORE_JOBS) == 0) {
-      check_job (sim, before, after);
-   } else if (strcmp (collection, "eclose_quarantine") == 0) {
-      sim_wrong (sim, "a document came to quarantine");
-   }
-}
-
-static void
-end (sim_t *sim)
-{
-   const collection_t *things = server_collection (&sim->server, "things");
-
-   for (size_t i = 0; i < things->n; i++) {
-      const blob_t *thing = things->slots[i]->majority;
-
-      if (thing && (!is_at_target (thing) || !is_text (thing, "tag", blob_text (thing, "full"), "?"))) {
-         sim_wrong (sim, "at the end thing %d is not at the target", thing_of (&things->slots[i]->id));
-      }
-   }
-}
-
 const story_t story_workers = {.name = "workers",
+                               .kind = WORKS,
+                               .calm = 5,
+                               .kills = 4,
                                .load = load,
                                .setup = setup,
                                .program = program,
-                               .n_apps = 2,
+                               .n_apps = 3,
                                .app = app,
-                               .wrote = wrote,
-                               .end = end};
+                               .sent = workers_sent,
+                               .answered = workers_answered,
+                               .executed = workers_executed,
+                               .wrote = workers_wrote,
+                               .end = workers_end};

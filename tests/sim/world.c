@@ -1,7 +1,5 @@
-/* The world of a simulated process, and what mutations make of its commands. */
+/* The world of a simulated process. */
 #include "sim.h"
-
-#include "upgrade/append.h"
 
 /* How long a process waits for an answer, whatever time the command has. */
 #define WORKER_TIMEOUT 2500
@@ -93,158 +91,25 @@ command_writes (const bson_t *command, ecl_txn_t txn)
    return txn == ECL_TXN_COMMIT;
 }
 
-/* ---- mutations: eclose forgot something ---- */
-
-/* {query: {_id, token}} or {updates: [{q: {_id, token}, …}]} without its token. */
-static void
-strip_token (const bson_t *command, bson_t *out)
-{
-   bson_iter_t iter, one, child;
-
-   BSON_ASSERT (bson_iter_init (&iter, command));
-   while (bson_iter_next (&iter)) {
-      const char *key = bson_iter_key (&iter);
-      bson_t query, updates, update;
-
-      if (strcmp (key, "query") == 0) {
-         BSON_APPEND_DOCUMENT_BEGIN (out, "query", &query);
-         BSON_ASSERT (bson_iter_recurse (&iter, &one) && bson_iter_find (&one, "_id"));
-         bson_append_iter (&query, NULL, 0, &one);
-         bson_append_document_end (out, &query);
-      } else if (strcmp (key, "updates") == 0) {
-         BSON_APPEND_ARRAY_BEGIN (out, "updates", &updates);
-         BSON_APPEND_DOCUMENT_BEGIN (&updates, "0", &update);
-         BSON_APPEND_DOCUMENT_BEGIN (&update, "q", &query);
-         BSON_ASSERT (bson_iter_init (&one, command) && bson_iter_find_descendant (&one, "updates.0.q._id", &child));
-         bson_append_iter (&query, NULL, 0, &child);
-         bson_append_document_end (&update, &query);
-         BSON_ASSERT (bson_iter_init (&one, command) && bson_iter_find_descendant (&one, "updates.0.u", &child));
-         bson_append_iter (&update, NULL, 0, &child);
-         bson_append_document_end (&updates, &update);
-         bson_append_array_end (out, &updates);
-      } else {
-         bson_append_iter (out, NULL, 0, &iter);
-      }
-   }
-}
-
-/* A transaction's note {steps: n} becomes one of something else. */
-static void
-strip_note (const bson_t *command, bson_t *out)
-{
-   bson_iter_t iter, id, token;
-   bson_t *other;
-
-   BSON_ASSERT (bson_iter_init (&iter, command) && bson_iter_find_descendant (&iter, "updates.0.q._id", &id) &&
-                bson_iter_init (&iter, command) && bson_iter_find_descendant (&iter, "updates.0.q.token", &token));
-   other =
-      BCON_NEW ("update", BCON_UTF8 (ECL_STORE_CHANGELOG), "updates", "[", "{", "q", "{", "_id", BCON_ITER (&id),
-                "token", BCON_ITER (&token), "}", "u", "{", "$set", "{", "noted", BCON_BOOL (true), "}", "}", "}", "]");
-   bson_concat (out, other);
-   bson_destroy (other);
-}
-
-static void
-strip_concern (const bson_t *command, bson_t *out)
-{
-   bson_iter_t iter;
-
-   BSON_ASSERT (bson_iter_init (&iter, command));
-   while (bson_iter_next (&iter)) {
-      if (strcmp (bson_iter_key (&iter), "writeConcern") != 0) {
-         bson_append_iter (out, NULL, 0, &iter);
-      }
-   }
-}
-
-static bool
-has (const bson_t *command, const char *path)
-{
-   bson_iter_t iter, child;
-
-   return bson_iter_init (&iter, command) && bson_iter_find_descendant (&iter, path, &child);
-}
-
-static bool
-loses_token (mutation_t mutation, const bson_t *command)
-{
-   const char *name = command_name (command), *collection = command_target (command);
-
-   if (strcmp (collection, ECL_STORE_LEASE) == 0 && strcmp (name, "findAndModify") == 0) {
-      return (mutation == MUTATE_RENEW && has (command, "update.0.$replaceWith") && !has (command, "upsert")) ||
-             (mutation == MUTATE_FREE && has (command, "update.0.$set.expires"));
-   }
-   if (strcmp (collection, ECL_STORE_CHANGELOG) == 0 && strcmp (name, "update") == 0 &&
-       has (command, "updates.0.u.0.$set")) {
-      return mutation == (has (command, "updates.0.u.0.$set.state") ? MUTATE_END : MUTATE_STEP);
-   }
-   return false;
-}
-
-void
-mutate (const sim_t *sim, bool app, const bson_t *command, bson_t *out)
-{
-   bool own = strncmp (command_target (command), "eclose_", 7) == 0;
-
-   bson_init (out);
-   if (app || sim->mutation == MUTATE_NONE) {
-      bson_concat (out, command);
-   } else if (loses_token (sim->mutation, command)) {
-      strip_token (command, out);
-   } else if (sim->mutation == MUTATE_NOTE && has (command, "updates.0.u.$set.steps")) {
-      strip_note (command, out);
-   } else if (sim->mutation == (own ? MUTATE_MAJORITY : MUTATE_EFFECT)) {
-      strip_concern (command, out);
-   } else {
-      bson_concat (out, command);
-   }
-}
-
-/* What is answered without asking the server; false where nothing is. */
-static bool
-pretend (task_t *task, const ecl_call_t *call, bson_t *reply)
-{
-   process_t *process = task->process;
-   sim_t *sim = process->sim;
-   const char *name = command_name (call->command), *collection = command_target (call->command);
-   bson_t *answer = NULL;
-
-   if (sim->mutation == MUTATE_REREAD && process->before && strcmp (name, "find") == 0 &&
-       strcmp (collection, ECL_STORE_CHANGELOG) == 0) {
-      if (has (call->command, "filter._id.$gte")) {
-         answer = bson_copy (process->before);
-      } else if (has (call->command, "filter._id.$gt")) {
-         answer = BCON_NEW ("cursor", "{", "firstBatch", "[", "]", "}");
-      }
-   } else if (sim->mutation == MUTATE_KILL && strcmp (name, "killSessions") == 0) {
-      process->kill_done = sim->now;
-      answer = bson_new ();
-   } else if (sim->mutation == MUTATE_TOUCH && call->txn == ECL_TXN_CONTINUE &&
-              strcmp (collection, ECL_STORE_LEASE) == 0) {
-      answer = BCON_NEW ("n", BCON_INT32 (1));
-   } else if (sim->mutation == MUTATE_UNLESS && strcmp (name, "find") == 0 && strcmp (collection, "posts") == 0 &&
-              !process->app) {
-      answer = BCON_NEW ("cursor", "{", "firstBatch", "[", "]", "id", BCON_INT64 (0), "}");
-   }
-   if (!answer) {
-      return false;
-   }
-   bson_copy_to (answer, reply);
-   bson_destroy (answer);
-   return true;
-}
-
 /* ---- sending ---- */
 
 static ecl_reply_t
 ask (task_t *task, const ecl_call_t *call, int64_t deadline, bson_t *reply, bson_error_t *error)
 {
    sim_t *sim = task->process->sim;
-   int64_t left = deadline - sim->now, wait = task->heart ? HEART_TIMEOUT : WORKER_TIMEOUT;
+   int64_t sent = sim->now, left = deadline - sent, wait = task->heart ? HEART_TIMEOUT : WORKER_TIMEOUT;
+   ecl_reply_t answer;
 
    network_send (task, call, call->command, left > 1 ? left : 1);
-   task_block (task, sim->now + wait);
-   return network_receive (task, reply, error);
+   task_block (task, sent + wait);
+   answer = network_receive (task, reply, error);
+   if (sim->story->answered && !task->process->app && !task->process->dead) {
+      sim->story->answered (task->process, call, sent, answer, reply);
+   }
+   if (sim->mutation != MUTATE_NONE && answer == ECL_REPLY_OK) {
+      mutate_reply (task->process, call->command, reply);
+   }
+   return answer;
 }
 
 /* What a driver makes of transactions. */
@@ -294,7 +159,7 @@ world_run_command (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, 
    if (!misfortune_moment (task)) {
       goto dead;
    }
-   if (process->sim->mutation != MUTATE_NONE && pretend (task, call, reply)) {
+   if (process->sim->mutation != MUTATE_NONE && mutate_answer (task, call, reply)) {
       return ECL_REPLY_OK;
    }
    if (call->txn == ECL_TXN_COMMIT || call->txn == ECL_TXN_ABORT) {
