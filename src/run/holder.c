@@ -6,10 +6,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* How often one that waits asks. */
 /* MongoDB's code for a statement that took longer than it was given. */
 enum { TIME_LIMIT = 50 };
 
+/* How long a question waits for its answer at first. */
+#define ASK_FIRST_MS 2000
+
+/* How often one that waits asks. */
 #define ASK_SHORTEST_MS 100
 #define ASK_LONGEST_MS 1000
 
@@ -133,23 +136,37 @@ ecl_holder_describe (const ecl_lease_t *lease, char *text, size_t size)
 
 /* ---- acquire ---- */
 
-/* One question. False where the server gave no answer to it. */
-static bool
-ask (ecl_holder_t *self, ecl_world_t *world, int64_t *asked, bson_error_t *error)
+static int64_t
+shorter (int64_t a, int64_t b)
 {
-   int64_t beat = atomic_fetch_add (&self->beat, 1) + 1, deadline = world->now (world) + self->key.time;
+   return a < b ? a : b;
+}
+
+/* One question, for at most so many milliseconds. Not OK where the server gave no answer to it. */
+static ecl_reply_t
+ask (ecl_holder_t *self, ecl_world_t *world, int64_t limit, int64_t *asked, bson_error_t *error)
+{
+   int64_t beat = atomic_fetch_add (&self->beat, 1) + 1, deadline = world->now (world) + limit;
+   ecl_reply_t answer;
    bson_t command, reply;
-   bool good, found;
+   bool found;
 
    ecl_lease_ask (&self->key, &self->holder, beat, &command);
    for (int tries = 1;; tries++) {
-      good = ecl_insist (world, self->database, &command, deadline, asked, &reply, error) == ECL_REPLY_OK &&
-             ecl_lease_read (&reply, &found, &self->seen, error);
-      if (!good || found) {
+      answer = ecl_insist (world, self->database, &command, deadline, asked, &reply, error);
+      if (answer != ECL_REPLY_OK) {
+         break;
+      }
+      if (!ecl_lease_read (&reply, &found, &self->seen, error)) {
+         answer = ECL_REPLY_REFUSED;
+         break;
+      }
+      if (found) {
          break;
       }
       /* Two that made the document at once: an answer without it says nothing. */
-      good = ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_SERVER, "the server answered without the lease");
+      answer = ECL_REPLY_REFUSED;
+      ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_SERVER, "the server answered without the lease");
       if (tries == ASK_TRIES || !world->wait (world, ASK_AGAIN_MS)) {
          break;
       }
@@ -157,7 +174,7 @@ ask (ecl_holder_t *self, ecl_world_t *world, int64_t *asked, bson_error_t *error
    }
    bson_destroy (&reply);
    bson_destroy (&command);
-   return good;
+   return answer;
 }
 
 /* A command under the token whose answer is the lease. *ours: it still is. */
@@ -180,6 +197,33 @@ lost (ecl_holder_t *self, bson_error_t *error)
 {
    ecl_holder_lose (self);
    return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost", self->name);
+}
+
+/* Ends a transaction that a holder left open with the lease's document in it: until then nobody can write the document,
+ * so nobody is granted the lease, and bury() is not reached. The server would end it after a minute. Only where the lease
+ * has expired: its holder's statements count no more. What goes wrong here is no news: the question is asked again. */
+static void
+unblock (ecl_holder_t *self, ecl_world_t *world)
+{
+   int64_t deadline = world->now (world) + ASK_FIRST_MS;
+   bool found = false, good;
+   bson_t command, reply;
+   bson_error_t ignored;
+   ecl_lease_t lease;
+
+   ecl_lease_find_expired (&self->key, &command);
+   good = ecl_insist (world, self->database, &command, deadline, NULL, &reply, &ignored) == ECL_REPLY_OK &&
+          ecl_lease_read (&reply, &found, &lease, &ignored);
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   if (!good || !found || !lease.n_doomed) {
+      return;
+   }
+   ecl_lease_kill (&lease, &command);
+   good = ecl_insist (world, "admin", &command, deadline, NULL, &reply, &ignored) == ECL_REPLY_OK;
+   (void) good;
+   bson_destroy (&reply);
+   bson_destroy (&command);
 }
 
 /* Ends what holders before this one may have left running at the server. */
@@ -242,19 +286,26 @@ ecl_acquire_t
 ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
                     void (*waiting) (void *context, const ecl_lease_t *lease), void *context, bson_error_t *error)
 {
-   int64_t start = world->now (world), asked, told = 0;
+   int64_t start = world->now (world), asked, told = 0, limit = shorter (ASK_FIRST_MS, self->key.time / 2);
    char text[512];
 
    begin (self, world);
    for (;;) {
       int64_t pause = self->key.time / 10, left;
+      ecl_reply_t answer;
 
-      if (!ask (self, world, &asked, error)) {
-         /* A transaction that a dead program left open keeps the document until the server ends it. */
-         if (error->code != TIME_LIMIT || (wait >= 0 && world->now (world) - start >= wait) ||
-             !world->wait (world, pause)) {
+      answer = ask (self, world, limit, &asked, error);
+      if (answer != ECL_REPLY_OK) {
+         /* The first questions are short, for it may be a transaction that holds them up. Where that cannot be ended by
+          * us it keeps the document until the server does so. */
+         bool more = limit < self->key.time ||
+                     (error->code == TIME_LIMIT && (wait < 0 || world->now (world) - start < wait));
+
+         if (answer == ECL_REPLY_REFUSED || !more || !world->wait (world, pause)) {
             return ECL_ACQUIRE_FAILED;
          }
+         unblock (self, world);
+         limit = shorter (4 * limit, self->key.time);
          continue;
       }
       if (mine (self)) {

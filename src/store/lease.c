@@ -10,6 +10,7 @@
 
 #define NOW "{", "$toLong", BCON_UTF8 ("$$NOW"), "}"
 #define EXPIRES "{", "$toLong", "{", "$ifNull", "[", BCON_UTF8 ("$expires"), BCON_DATE_TIME (0), "]", "}", "}"
+#define EXPIRED "{", "$lte", "[", "{", "$add", "[", EXPIRES, BCON_INT64 (key->skew), "]", "}", NOW, "]", "}"
 #define IN_TIME "{", "$toDate", "{", "$add", "[", NOW, BCON_INT64 (key->time), "]", "}", "}"
 
 /* The sessions that are to be ended, with the present ones or without. What is too old to be in it has long ended. */
@@ -100,7 +101,7 @@ ecl_lease_ask (const ecl_lease_key_t *key, const ecl_lease_holder_t *holder, int
       "$replaceWith", "{", "$switch", "{", "branches", "[",
          "{", "case", "{", "$or", "[",
                "{", "$eq", "[", "{", "$ifNull", "[", BCON_UTF8 ("$holder"), BCON_NULL, "]", "}", BCON_NULL, "]", "}",
-               "{", "$lte", "[", "{", "$add", "[", EXPIRES, BCON_INT64 (key->skew), "]", "}", NOW, "]", "}",
+               EXPIRED,
             "]", "}",
             "then", "{", "$mergeObjects", "[", BCON_UTF8 ("$$ROOT"), "{",
                "token", "{", "$add", "[", "{", "$ifNull", "[", BCON_UTF8 ("$token"), BCON_INT64 (0), "]", "}",
@@ -244,6 +245,30 @@ ecl_lease_find (const ecl_lease_key_t *key, bson_t *command)
    BSON_APPEND_INT32 (command, "limit", 1);
    BSON_APPEND_BOOL (command, "singleBatch", true);
    ecl_store_read_concern (command);
+}
+
+void
+ecl_lease_find_expired (const ecl_lease_key_t *key, bson_t *command)
+{
+   bson_t match, pipeline, stage, cursor;
+   bson_t *expr = BCON_NEW ("$expr", EXPIRED), *doomed = BCON_NEW ("$set", "{", "doomed", DOOMED (true), "}");
+
+   bson_init (command);
+   BSON_APPEND_UTF8 (command, "aggregate", key->collection);
+   BSON_APPEND_ARRAY_BEGIN (command, "pipeline", &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$match", &match);
+   ecl_append_value (&match, "_id", &key->id);
+   bson_concat (&match, expr);
+   bson_append_document_end (&stage, &match);
+   bson_append_document_end (&pipeline, &stage);
+   BSON_APPEND_DOCUMENT (&pipeline, "1", doomed);
+   bson_append_array_end (command, &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
+   bson_append_document_end (command, &cursor);
+   ecl_store_read_concern (command);
+   bson_destroy (expr);
+   bson_destroy (doomed);
 }
 
 void

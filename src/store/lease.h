@@ -95,6 +95,10 @@ ecl_lease_break (const ecl_lease_key_t *key, int64_t token, bson_t *command);
 void
 ecl_lease_find (const ecl_lease_key_t *key, bson_t *command);
 
+/* The lease, where it has expired for longer than the skew, with its holder's sessions among the doomed. */
+void
+ecl_lease_find_expired (const ecl_lease_key_t *key, bson_t *command);
+
 /* killSessions, for the database admin. */
 void
 ecl_lease_kill (const ecl_lease_t *lease, bson_t *command);
