@@ -89,6 +89,8 @@ struct ecl_backfill_t {
 
    bson_t command;          /* that is under way */
    bool has_command;
+   bool late;               /* it was done, and the majority did not have it in time */
+   bool resend;             /* it is sent as it is once more */
 
    /* the pass */
    int64_t pass_changed, pass_failed, pass_left;

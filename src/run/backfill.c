@@ -188,9 +188,9 @@ ecl_backfill_transient (int32_t code)
    /* HostUnreachable, HostNotFound, LockTimeout, MaxTimeMSExpired, NetworkTimeout, ShutdownInProgress, WriteConflict,
     * LockBusy, PrimarySteppedDown, ExceededTimeLimit, NetworkInterfaceExceededTimeLimit, SocketException,
     * NotWritablePrimary, InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
-    * NotPrimaryOrSecondary, StaleConfig */
-   static const int32_t codes[] = {6,   7,   24,    50,    89,    91,    112,   46,    189,  262,
-                                   202, 9001, 10107, 11600, 11601, 11602, 13435, 13436, 13388};
+    * NotPrimaryOrSecondary, StaleConfig, WriteConcernFailed (of a commit: what it wrote is read again) */
+   static const int32_t codes[] = {6,   7,    24,    50,    89,    91,    112,   46,    189,   262,
+                                   202, 9001, 10107, 11600, 11601, 11602, 13435, 13436, 13388, 64};
 
    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
       if (codes[i] == code) {
@@ -301,6 +301,7 @@ typedef struct {
    void (*enter) (ecl_backfill_t *self);
    void (*reply) (ecl_backfill_t *self, const ecl_event_t *event);
    bool writes;     /* documents: how long it takes is a measure of the server */
+   bool majority;   /* done only once the majority has it */
    bool takes_all;  /* reply is told of REFUSED and LOST, too; else they are repeated or end the run */
    bool may_fail;   /* its failure changes nothing: go on as if it had been answered */
 } handler_t;
@@ -309,13 +310,13 @@ static const handler_t handlers[ST_N] = {
    [ST_PASS] = {ecl_pass_enter, NULL},
    [ST_READ] = {ecl_read_enter, ecl_read_reply, .takes_all = true},
    [ST_NEXT] = {ecl_next_enter, NULL},
-   [ST_PUSH] = {ecl_push_enter, ecl_push_reply, .writes = true, .takes_all = true},
+   [ST_PUSH] = {ecl_push_enter, ecl_push_reply, .writes = true, .majority = true, .takes_all = true},
    [ST_REDO] = {ecl_redo_enter, NULL},
    [ST_LOAD] = {ecl_load_enter, ecl_load_reply, .takes_all = true},
    [ST_WORK] = {ecl_work_enter, NULL},
-   [ST_WRITE] = {ecl_write_enter, ecl_write_reply, .writes = true, .takes_all = true},
-   [ST_WRITE_ONE] = {ecl_write_enter, ecl_write_reply, .takes_all = true},
-   [ST_QUARANTINE] = {ecl_quarantine_enter, ecl_quarantine_reply},
+   [ST_WRITE] = {ecl_write_enter, ecl_write_reply, .writes = true, .majority = true, .takes_all = true},
+   [ST_WRITE_ONE] = {ecl_write_enter, ecl_write_reply, .majority = true, .takes_all = true},
+   [ST_QUARANTINE] = {ecl_quarantine_enter, ecl_quarantine_reply, .majority = true},
    [ST_TXN_READ] = {ecl_txn_enter, ecl_txn_reply, .takes_all = true},
    [ST_TXN_WRITE] = {ecl_txn_enter, ecl_txn_reply, .takes_all = true},
    [ST_TXN_COMMIT] = {ecl_txn_enter, ecl_txn_reply, .writes = true, .takes_all = true},
@@ -353,6 +354,28 @@ try_again (ecl_backfill_t *self)
    return true;
 }
 
+/* ---- writes that the majority does not have yet ----
+ *
+ * The primary did them, and may lose them again. No checkpoint may stand behind them, so the same command is sent until
+ * it comes back without that error: the server lets it wait for all that is before it, and it changes only what was lost
+ * meanwhile. Then what the batch holds is read again. */
+
+static void
+send_again (ecl_backfill_t *self, const bson_error_t *why)
+{
+   bson_error_t error = *why;
+
+   self->late = self->resend = true;
+   if (self->cancel || !try_again (self)) {
+      self->late = self->resend = false;
+      self->result.lost = true;
+      ecl_error_prefix (&error, "%s", self->collection);
+      ecl_backfill_fail (self, &error);
+   }
+}
+
+/* ---- failures ---- */
+
 static void
 take_failure (ecl_backfill_t *self, const ecl_event_t *event)
 {
@@ -371,6 +394,11 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
       self->state = ST_END;
       return;
    }
+   if (self->late && lost) {
+      send_again (self, event->error);
+      return;
+   }
+   self->late = false;
    if (handler->may_fail && !lost) {
       handler->reply (self, &told);
       return;
@@ -392,6 +420,53 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
    }
 }
 
+/* ---- replies ---- */
+
+/* True where the majority does not have it. */
+static bool
+is_late (const ecl_backfill_t *self, const ecl_event_t *event, bson_error_t *why)
+{
+   const char *message = "no reason given";
+   bson_iter_t iter, child;
+
+   if (!handlers[self->state].majority || !bson_iter_init_find (&iter, event->reply, "writeConcernError")) {
+      return false;
+   }
+   if (bson_iter_recurse (&iter, &child) && bson_iter_find (&child, "errmsg") && BSON_ITER_HOLDS_UTF8 (&child)) {
+      message = bson_iter_utf8 (&child, NULL);
+   }
+   ecl_fail (why, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the majority did not have a write in time: %s", message);
+   return true;
+}
+
+static void
+take_reply (ecl_backfill_t *self, const ecl_event_t *event)
+{
+   const handler_t *handler = &handlers[self->state];
+   bool computed_here = self->state == ST_WRITE || self->state == ST_WRITE_ONE, was_late = self->late;
+   bson_error_t why = {0};
+   bool late = is_late (self, event, &why);
+
+   if (computed_here && (late || was_late)) {
+      int64_t changed = ecl_backfill_number (event->reply, "nModified");
+
+      self->result.counts.changed += changed;
+      self->pass_changed += changed;
+   }
+   if (late) {
+      send_again (self, &why);
+      return;
+   }
+   self->attempts = 0;
+   self->late = false;
+   if (was_late && handler->takes_all) {
+      ecl_fail (&why, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the majority did not have a write in time");
+      handler->reply (self, &(ecl_event_t){ECL_EVENT_LOST, event->reply, &why});
+   } else {
+      handler->reply (self, event);
+   }
+}
+
 void
 ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, ecl_action_t *action)
 {
@@ -401,13 +476,12 @@ ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, 
       self->last.ms += now - self->sent_at;
    }
    if (event->kind == ECL_EVENT_REPLY) {
-      self->attempts = 0;
-      handlers[self->state].reply (self, event);
+      take_reply (self, event);
    } else if (event->kind == ECL_EVENT_REFUSED || event->kind == ECL_EVENT_LOST) {
       take_failure (self, event);
    }
    memset (action, 0, sizeof *action);
-   if (self->has_command) {
+   if (self->has_command && !self->resend) {
       bson_destroy (&self->command);
       self->has_command = false;
    }
@@ -424,7 +498,10 @@ ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, 
          action->kind = ECL_ACTION_BETWEEN;
          return;
       }
-      handlers[self->state].enter (self);
+      if (!self->resend) {
+         handlers[self->state].enter (self);
+      }
+      self->resend = false;
       if (self->has_command) {
          self->sent_at = now;
          action->kind = ECL_ACTION_COMMAND;

@@ -119,6 +119,72 @@ test_lost_write_is_read_again (void **state)
    assert_int_equal (result.counts.quarantined, 0);
 }
 
+#define LATE(n)                                                                                                        \
+   "{\"ok\": 1, \"n\": " #n ", \"nModified\": " #n                                                                        \
+   ", \"writeConcernError\": {\"code\": 64, \"errmsg\": \"waiting for replication timed out\"}}"
+#define NOTHING_NEW "{\"ok\": 1, \"n\": 2, \"nModified\": 0}"
+
+/* What the majority does not have yet is no checkpoint's: the command is sent until the majority has all of it, and then
+ * the batch is read again, because what it did may have been rolled back. */
+static void
+test_majority_is_waited_for (void **state)
+{
+   const canned_t here[] = {
+      {"\"find\" : \"users\"", DOCS (USER (1, 1) "," USER (2, 1))},
+      {"\"update\" : \"users\"", LATE (2)},
+      {"\"update\" : \"users\"", LATE (0)},
+      {"\"update\" : \"users\"", "LOST"},
+      {"\"update\" : \"users\"", NOTHING_NEW},
+      {"{ \"$in\" : [ 1, 2 ] }", DOCS (USER (2, 1))}, /* rolled back */
+      {"\"q\" : { \"_id\" : 2 }", OK},
+      PASS_END,
+      {0},
+   };
+   const canned_t pushed[] = {
+      {"\"projection\"", DOCS ("{\"_id\": 1, \"schema_version\": 1}, {\"_id\": 2, \"schema_version\": 1}")},
+      {"\"multi\" : true", LATE (2)},
+      {"\"multi\" : true", NOTHING_NEW},
+      {"\"_id\" : { \"$gte\" : 1, \"$lte\" : 2 }", DOCS ()},
+      PASS_END,
+      {0},
+   };
+   const canned_t quarantine[] = {
+      {"\"find\" : \"users\"", DOCS ("{\"_id\": 1, \"k\": \"bad\", \"schema_version\": 1}")},
+      {"\"update\" : \"eclose_quarantine\"", LATE (1)},
+      {"\"update\" : \"eclose_quarantine\"", OK},
+      {0},
+   };
+   ecl_backfill_result_t result;
+
+   (void) state;
+   run_script (ECL_MODE_CLIENT, true, here, true, &result);
+   assert_int_equal (result.counts.changed, 3);
+   assert_int_equal (result.counts.conflicts, 0);
+   run_script (ECL_MODE_PUSHDOWN, true, pushed, true, &result);
+   assert_int_equal (result.counts.changed, 2);
+   assert_int_equal (result.mode, ECL_MODE_PUSHDOWN);
+   run_script (ECL_MODE_CLIENT, true, quarantine, true, &result);
+   assert_int_equal (result.counts.quarantined, 1);
+}
+
+static void
+test_majority_that_never_comes (void **state)
+{
+#define LATE_WRITE {"\"update\" : \"users\"", LATE (0)}
+   const canned_t script[] = {
+      {"\"find\" : \"users\"", DOCS (USER (1, 1))},
+      LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE,
+      {0},
+   };
+   ecl_backfill_result_t result;
+
+   (void) state;
+   run_script (ECL_MODE_CLIENT, true, script, false, &result);
+   assert_true (result.lost); /* worth another try, from the last checkpoint */
+   assert_string_equal (result.error.message,
+                        "users: the majority did not have a write in time: waiting for replication timed out");
+}
+
 static void
 test_failed_range_is_done_here (void **state)
 {
@@ -175,7 +241,8 @@ test_one_by_one (void **state)
    }
 #define TXN_PASS TXN_CONFLICT, TXN_CONFLICT, TXN_CONFLICT, TXN_CONFLICT, TXN_CONFLICT
 
-/* Numbers in documents of an array: a transaction; and one that never gets through is set aside in the end. */
+/* Numbers in documents of an array: a transaction; and one that never gets through is set aside in the end. A commit that
+ * the majority did not have in time says nothing against the document. */
 static void
 test_transactions (void **state)
 {
@@ -185,6 +252,17 @@ test_transactions (void **state)
       {"\"limit\" : 1, \"singleBatch\" : true", DOCS (CART)},
       {"\"u\" : { \"_id\" : 1, \"a\" : \"x\", \"k\" : 1, \"b\" : \"X\", \"schema_version\" : 2, \"n\" : 2 }", OK},
       {"commitTransaction", "{\"ok\": 1}"},
+      PASS_END,
+      {0},
+   };
+   const canned_t late[] = {
+      {"\"find\" : \"users\"", DOCS (CART)},
+      {"\"limit\" : 1, \"singleBatch\" : true", DOCS (CART)},
+      {"\"update\" : \"users\"", OK},
+      {"commitTransaction", "REFUSED 64"},
+      {"abortTransaction", "{\"ok\": 1}"},
+      {"\"limit\" : 1, \"singleBatch\" : true", DOCS ("{\"_id\": 1, \"schema_version\": 2}")},
+      {"abortTransaction", "{\"ok\": 1}"},
       PASS_END,
       {0},
    };
@@ -205,6 +283,8 @@ test_transactions (void **state)
    (void) state;
    run_script (ECL_MODE_CLIENT, true, done, true, &result);
    assert_int_equal (result.counts.transactions, 1);
+   run_script (ECL_MODE_CLIENT, true, late, true, &result);
+   assert_int_equal (result.counts.quarantined, 0);
    run_script (ECL_MODE_CLIENT, true, never, true, &result);
    assert_int_equal (result.counts.quarantined, 1);
    run_script (ECL_MODE_CLIENT, false, none, true, &result);
@@ -253,6 +333,8 @@ main (void)
       cmocka_unit_test (test_what_comes_without_end),
       cmocka_unit_test (test_conflict_is_read_again),
       cmocka_unit_test (test_lost_write_is_read_again),
+      cmocka_unit_test (test_majority_is_waited_for),
+      cmocka_unit_test (test_majority_that_never_comes),
       cmocka_unit_test (test_failed_range_is_done_here),
       cmocka_unit_test (test_one_by_one),
       cmocka_unit_test (test_transactions),
