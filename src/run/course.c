@@ -79,12 +79,11 @@ typedef struct {
 } try_t;
 
 static bool
-try_first (void *context, int64_t documents, bson_error_t *error)
+try_first (void *context, ecl_cut_sample_t *sample, bson_error_t *error)
 {
    const try_t *self = context;
 
-   (void) documents;
-   return ecl_trial (self->site, self->course, self->max_errors, error);
+   return ecl_trial (self->site, self->course, self->max_errors, sample, error);
 }
 
 static const ecl_effort_t no_effort = {0};

@@ -1,6 +1,7 @@
 /* Ranges of _id from a sample: see cut.h. */
 #include "run/cut.h"
 
+#include "bson/compare.h"
 #include "run/scan.h"
 
 /* Of each range: the more, the more even they are. */
@@ -68,7 +69,8 @@ ecl_cut_ranges (ecl_arena_t *arena, const ecl_value_t *ids, size_t n_ids, int64_
    unsigned bounded = 0;
    size_t count = 0;
 
-   for (size_t i = step - 1; i < n_ids && wanted > 1; i += step) {
+   /* One bound fewer than ranges: what is above the last one is a range, too. */
+   for (size_t i = step - 1; i < n_ids && (int64_t) (i / step) < wanted - 1; i += step) {
       ecl_ids_t bracket = ecl_ids_of (&ids[i]);
 
       if (!can_bound (bracket) || (!ecl_is_missing (&above) && same_bytes (arena, &above, &ids[i]))) {
@@ -124,46 +126,66 @@ sample_command (const char *collection, int64_t size, bson_t *command)
    BSON_APPEND_INT32 (&child, "_id", 1);
    bson_append_document_end (&stage, &child);
    bson_append_document_end (&pipeline, &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "2", &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$sort", &child);
-   BSON_APPEND_INT32 (&child, "_id", 1);
-   bson_append_document_end (&stage, &child);
-   bson_append_document_end (&pipeline, &stage);
    bson_append_array_end (command, &pipeline);
    BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &child);
    BSON_APPEND_INT32 (&child, "batchSize", 1000);
    bson_append_document_end (command, &child);
-   BSON_APPEND_BOOL (command, "allowDiskUse", true);
 }
 
-bool
-ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64_t wanted, ecl_arena_t *arena,
-         const ecl_chunk_range_t **ranges, size_t *n, bson_error_t *error)
+void
+ecl_cut_add (ecl_cut_sample_t *sample, const ecl_value_t *document)
 {
-   int64_t size = wanted * SAMPLES < MOST_SAMPLES ? wanted * SAMPLES : MOST_SAMPLES;
-   size_t n_ids = 0, cap = (size_t) (wanted > 1 ? size : 1);
-   ecl_value_t *ids = ecl_arena_array (arena, ecl_value_t, cap);
+   ecl_value_t id = ecl_document_get (document, "_id", 3);
+
+   if (sample->n == sample->cap) {
+      sample->ids = ecl_arena_grow (sample->arena, sample->ids, sample->cap * sizeof id,
+                                    (2 * sample->cap + 64) * sizeof id);
+      sample->cap = 2 * sample->cap + 64;
+   }
+   sample->ids[sample->n++] = ecl_value_copy (sample->arena, &id);
+}
+
+static bool
+take_sample (ecl_world_t *world, const char *database, const char *collection, int64_t size, ecl_cut_sample_t *sample,
+             bson_error_t *error)
+{
    const ecl_value_t *item;
    bson_t command, reply;
    ecl_scan_t scan;
-   bool good = true;
+   bool good;
 
-   if (wanted > 1) {
-      ecl_scan_init (&scan);
-      sample_command (collection, size, &command);
-      good = ecl_world_call (world, database, &command, &reply, error) && ecl_scan_take (&scan, &reply, error);
-      bson_destroy (&reply);
-      bson_destroy (&command);
-      while (good && n_ids < cap && (good = ecl_scan_next (&scan, world, database, collection, 1000, &item, error)) &&
-             item) {
-         ecl_value_t id = ecl_document_get (item, "_id", 3);
-
-         ids[n_ids++] = ecl_value_copy (arena, &id);
-      }
-      ecl_scan_cleanup (&scan);
+   sample->n = 0;
+   ecl_scan_init (&scan);
+   sample_command (collection, size, &command);
+   good = ecl_world_call (world, database, &command, &reply, error) && ecl_scan_take (&scan, &reply, error);
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   while (good && (good = ecl_scan_next (&scan, world, database, collection, 1000, &item, error)) && item) {
+      ecl_cut_add (sample, item);
    }
-   if (good) {
-      *ranges = ecl_cut_ranges (arena, ids, n_ids, wanted, n);
-   }
+   ecl_scan_cleanup (&scan);
    return good;
+}
+
+static int
+compare (const void *a, const void *b)
+{
+   return ecl_compare (a, b);
+}
+
+bool
+ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64_t wanted, ecl_cut_sample_t *sample,
+         const ecl_chunk_range_t **ranges, size_t *n, bson_error_t *error)
+{
+   int64_t size = wanted * SAMPLES < MOST_SAMPLES ? wanted * SAMPLES : MOST_SAMPLES;
+
+   if (wanted > 1 && (int64_t) sample->n < size &&
+       !take_sample (world, database, collection, size, sample, error)) {
+      return false;
+   }
+   if (sample->n) {
+      qsort (sample->ids, sample->n, sizeof *sample->ids, compare);
+   }
+   *ranges = ecl_cut_ranges (sample->arena, sample->ids, sample->n, wanted, n);
+   return true;
 }

@@ -1,10 +1,11 @@
-/* Cut: a collection's _ids cut into ranges, from a sample that the server sorted. Reads only.
+/* Cut: a collection's _ids cut into ranges, from a sample. Reads only.
  *
  *    sample, sorted:   3  17  90 │ 205  411  730 │ "ann"  "joe" │ "tim"  "zoe"
  *    ranges:           numbers up to 90, above 90; strings up to "joe", above "joe"; NaN and every other type
  *
  * A range never spans types; where a type has no bounds, it is in the last range, which names types. So each _id there is
- * or will be is in exactly one range, and nothing here compares two.
+ * or will be is in exactly one range. Which _ids lie in it only the server says: were the sample sorted otherwise than it
+ * sorts (a collation), ranges would overlap, and none be left out, because each begins where the one before it ends.
  */
 #ifndef ECL_RUN_CUT_H
 #define ECL_RUN_CUT_H
@@ -21,14 +22,25 @@
 int64_t
 ecl_cut_count (int64_t documents, int64_t range_docs, uint32_t workers);
 
-/* The ranges of a sample, in the server's order, about so many of them; in the arena, which borrows from ids. At least
- * one. */
+/* _ids at random, in no order; what they point at is in the arena. */
+typedef struct {
+   ecl_arena_t *arena;
+   ecl_value_t *ids;
+   size_t n, cap;
+} ecl_cut_sample_t;
+
+/* Adds a copy of the document's _id. */
+void
+ecl_cut_add (ecl_cut_sample_t *sample, const ecl_value_t *document);
+
+/* The ranges of a sorted sample, about so many of them; in the arena, which borrows from ids. At least one. */
 const ecl_chunk_range_t *
 ecl_cut_ranges (ecl_arena_t *arena, const ecl_value_t *ids, size_t n_ids, int64_t wanted, size_t *n);
 
-/* Takes the sample and cuts it. wanted 1: nothing is asked, all is one range. */
+/* Cuts the sample, where it is large enough, or one that is taken now. wanted 1: nothing is asked, all is one range. The
+ * ranges are in the sample's arena. */
 bool
-ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64_t wanted, ecl_arena_t *arena,
+ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64_t wanted, ecl_cut_sample_t *sample,
          const ecl_chunk_range_t **ranges, size_t *n, bson_error_t *error) ECL_MUST_CHECK;
 
 #define ECL_CUT_PIECES 3

@@ -1,7 +1,6 @@
 /* Jobs against a world: see job.h. */
 #include "run/job.h"
 
-#include "run/cut.h"
 #include "run/insist.h"
 #include "store/store.h"
 
@@ -13,6 +12,12 @@
 /* The lease under which a plan is made, and how long one waits for it. A plan takes a sample and some inserts. */
 #define PLAN_MS 60000
 #define PLAN_WAIT_MS 180000
+
+/* How long it is looked whether there is anything to do. Longer, and each range is gone through. */
+#define COUNT_MS 10000
+
+/* Documents up to which they are counted: that takes no longer than to find the first. */
+#define COUNTED 10000
 
 /* Ranges that one command writes. */
 #define INSERTED 500
@@ -237,20 +242,26 @@ forget (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size
 }
 
 static bool
-end (ecl_world_t *world, const char *database, ecl_job_t *job, ecl_job_state_t state, const char *message,
-     bson_error_t *error)
+end_with (ecl_world_t *world, const char *database, ecl_job_t *job, const ecl_chunks_sum_t *sum, ecl_job_state_t state,
+          const char *message, bson_error_t *error)
 {
-   ecl_chunks_sum_t sum;
    bson_t command;
 
-   if (!ecl_job_sum (world, database, job->id, &sum, error)) {
-      return false;
-   }
-   job->counts = sum.counts;
+   job->counts = sum->counts;
    job->state = state;
    bson_strncpy (job->error, message, sizeof job->error);
    ecl_job_end (job, &command);
    return ecl_job_send (world, database, &command, NULL, error);
+}
+
+static bool
+end (ecl_world_t *world, const char *database, ecl_job_t *job, ecl_job_state_t state, const char *message,
+     bson_error_t *error)
+{
+   ecl_chunks_sum_t sum;
+
+   return ecl_job_sum (world, database, job->id, &sum, error) &&
+          end_with (world, database, job, &sum, state, message, error);
 }
 
 bool
@@ -264,10 +275,10 @@ ecl_job_finish (ecl_world_t *world, const char *database, const ecl_chain_t *cha
    }
    if (sum.n[ECL_CHUNK_DONE] != job->chunks) {
       /* Somebody removed records: which _ids nobody went through, nobody knows. */
-      return end (world, database, job, ECL_JOB_FAILED, "records of its ranges are gone", error);
+      return end_with (world, database, job, &sum, ECL_JOB_FAILED, "records of its ranges are gone", error);
    }
    return (!job->swept || forget (world, database, chain, target, job->down, job->swept, error)) &&
-          end (world, database, job, ECL_JOB_DONE, "", error);
+          end_with (world, database, job, &sum, ECL_JOB_DONE, "", error);
 }
 
 bool
@@ -317,12 +328,14 @@ estimate (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
    return good;
 }
 
-/* How many are to be carried: all of them counted, or only whether there is one. */
+/* How many are to be carried: all of them counted, or only whether there is one. Where that cannot be said in a short
+ * time (none is, or the first lies far behind, and no index is of help), it is -1. */
 static bool
 count (const ecl_job_start_t *options, bool whether, int64_t *n, bson_error_t *error)
 {
    bson_t command = BSON_INITIALIZER, reply, pipeline, stage, cursor;
-   bool good;
+   ecl_world_t *world = options->world;
+   ecl_reply_t answer;
 
    BSON_APPEND_UTF8 (&command, "aggregate", options->collection);
    BSON_APPEND_ARRAY_BEGIN (&command, "pipeline", &pipeline);
@@ -341,10 +354,11 @@ count (const ecl_job_start_t *options, bool whether, int64_t *n, bson_error_t *e
    BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
    bson_append_document_end (&command, &cursor);
    ecl_store_read_concern (&command);
-   good = ecl_job_send (options->world, options->database, &command, &reply, error);
-   *n = good ? first_number (&reply, "cursor.firstBatch.0.n") : 0;
+   answer = ecl_insist (world, options->database, &command, world->now (world) + COUNT_MS, NULL, &reply, error);
+   *n = answer == ECL_REPLY_OK ? first_number (&reply, "cursor.firstBatch.0.n") : -1;
    bson_destroy (&reply);
-   return good;
+   bson_destroy (&command);
+   return answer != ECL_REPLY_REFUSED;
 }
 
 static void
@@ -431,13 +445,12 @@ remove_old (void *context, const ecl_job_t *old)
 }
 
 static bool
-plan (const ecl_job_start_t *options, ecl_holder_t *holder, int64_t documents, int64_t wanted, ecl_job_t *job,
-      bson_error_t *error)
+plan (const ecl_job_start_t *options, ecl_holder_t *holder, int64_t documents, int64_t wanted, ecl_cut_sample_t *sample,
+      ecl_job_t *job, bson_error_t *error)
 {
    ecl_world_t *world = options->world;
    const ecl_chunk_range_t *ranges;
    ecl_held_world_t held;
-   ecl_arena_t arena;
    bson_t command;
    size_t n;
    bool good;
@@ -451,8 +464,7 @@ plan (const ecl_job_start_t *options, ecl_holder_t *holder, int64_t documents, i
    if (!ecl_job_send (world, options->database, &command, NULL, error)) {
       return false;
    }
-   ecl_arena_init (&arena);
-   good = ecl_cut (ecl_held_world_init (&held, world, holder), options->database, options->collection, wanted, &arena,
+   good = ecl_cut (ecl_held_world_init (&held, world, holder), options->database, options->collection, wanted, sample,
                    &ranges, &n, error);
    for (size_t at = 0; good && at < n; at += INSERTED) {
       size_t some = n - at < INSERTED ? n - at : INSERTED;
@@ -461,7 +473,6 @@ plan (const ecl_job_start_t *options, ecl_holder_t *holder, int64_t documents, i
       good = ecl_job_send (world, options->database, &command, NULL, error) &&
              (n <= INSERTED || ecl_holder_renew (holder, world, error));
    }
-   ecl_arena_cleanup (&arena);
    if (!good) {
       return false;
    }
@@ -477,10 +488,11 @@ plan (const ecl_job_start_t *options, ecl_holder_t *holder, int64_t documents, i
    return true;
 }
 
-ecl_start_t
-ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
+/* Under the lease, unless somebody else made one meanwhile. */
+static ecl_start_t
+plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, ecl_cut_sample_t *sample, ecl_job_t *job,
+            bson_error_t *error)
 {
-   int64_t range_docs = options->range_docs ? options->range_docs : ECL_CUT_DOCUMENTS, documents, found, time, wanted;
    ecl_holder_options_t lease = {.database = options->database,
                                  .time = options->lease_time > 0 ? options->lease_time : PLAN_MS,
                                  .skew = options->lease_skew,
@@ -489,6 +501,32 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
    bool joined, waits;
    ecl_holder_t holder;
    char name[300];
+
+   bson_snprintf (name, sizeof name, "backfill:%s", options->collection);
+   lease.name = name;
+   ecl_holder_init (&holder, &lease);
+   if (ecl_holder_acquire (&holder, options->world, PLAN_WAIT_MS, NULL, NULL, error) != ECL_ACQUIRED) {
+      ecl_holder_cleanup (&holder);
+      return ECL_START_FAILED;
+   }
+   if (meet (options, true, job, &joined, &waits, error)) {
+      start = joined                                                           ? ECL_START_JOINED
+              : plan (options, &holder, documents, wanted, sample, job, error) ? ECL_START_NEW
+                                                                               : ECL_START_FAILED;
+   }
+   ecl_holder_release (&holder, options->world);
+   ecl_holder_cleanup (&holder);
+   return start;
+}
+
+ecl_start_t
+ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
+{
+   int64_t range_docs = options->range_docs ? options->range_docs : ECL_CUT_DOCUMENTS, documents, found, time, wanted;
+   ecl_cut_sample_t sample = {0};
+   ecl_start_t start = ECL_START_FAILED;
+   bool joined, waits;
+   ecl_arena_t arena;
 
    if (!meet (options, false, job, &joined, &waits, error)) {
       return ECL_START_FAILED;
@@ -500,33 +538,26 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
       return ECL_START_FAILED;
    }
    wanted = ecl_cut_count (documents, range_docs, options->workers);
+   ecl_arena_init (&arena);
+   sample.arena = &arena;
    if (!waits) {
-      if (!count (options, wanted > 1, &found, error)) {
-         return ECL_START_FAILED;
+      if (!count (options, documents > COUNTED, &found, error)) {
+         goto done;
       }
-      if (!found) {
-         return forget (options->world, options->database, options->chain, options->target, options->down, time, error)
-                   ? ECL_START_NOTHING
-                   : ECL_START_FAILED;
+      if (found == 0) {
+         if (forget (options->world, options->database, options->chain, options->target, options->down, time, error)) {
+            start = ECL_START_NOTHING;
+         }
+         goto done;
       }
-      documents = wanted > 1 ? documents : found;
-      if (options->before && !options->before (options->context, found, error)) {
-         return ECL_START_FAILED;
+      documents = documents > COUNTED || found < 0 ? documents : found;
+      if (options->before && !options->before (options->context, &sample, error)) {
+         goto done;
       }
    }
-   bson_snprintf (name, sizeof name, "backfill:%s", options->collection);
-   lease.name = name;
-   ecl_holder_init (&holder, &lease);
-   if (ecl_holder_acquire (&holder, options->world, PLAN_WAIT_MS, NULL, NULL, error) != ECL_ACQUIRED) {
-      ecl_holder_cleanup (&holder);
-      return ECL_START_FAILED;
-   }
-   if (meet (options, true, job, &joined, &waits, error)) {
-      start = joined                                                   ? ECL_START_JOINED
-              : plan (options, &holder, documents, wanted, job, error) ? ECL_START_NEW
-                                                                       : ECL_START_FAILED;
-   }
-   ecl_holder_release (&holder, options->world);
-   ecl_holder_cleanup (&holder);
+   start = plan_alone (options, documents, wanted, &sample, job, error);
+
+done:
+   ecl_arena_cleanup (&arena);
    return start;
 }

@@ -10,6 +10,7 @@
 #define ECL_RUN_JOB_H
 
 #include "project/project.h"
+#include "run/cut.h"
 #include "run/holder.h"
 #include "run/throttle.h"
 #include "store/chunks.h"
@@ -29,8 +30,9 @@ typedef struct {
    uint32_t workers;        /* that are likely to work on it */
    ecl_who_t who;
    int64_t lease_time, lease_skew; /* as in holder.h */
-   /* Asked before anything is written for a new job; false: there will be none. May be NULL. */
-   bool (*before) (void *context, int64_t documents, bson_error_t *error);
+   /* Asked before anything is written for a new job; false: there will be none. What _ids it sees at random it may leave
+    * in *sample. May be NULL. */
+   bool (*before) (void *context, ecl_cut_sample_t *sample, bson_error_t *error);
    void *context;
 } ecl_job_start_t;
 

@@ -266,6 +266,7 @@ begin (tally_t *self, bson_error_t *error)
    const ecl_tally_options_t *options = self->options;
    int64_t range_docs = options->range_docs ? options->range_docs : ECL_TALLY_DOCUMENTS, wanted;
    bson_t command = BSON_INITIALIZER, reply;
+   ecl_cut_sample_t own = {.arena = &self->arena};
    const ecl_chunk_range_t *ranges;
    bson_error_t ignored;
    said_t said;
@@ -281,7 +282,7 @@ begin (tally_t *self, bson_error_t *error)
       return said;
    }
    wanted = ecl_cut_count (self->total, range_docs, 1);
-   if (!ecl_cut (self->world, options->database, options->collection, wanted, &self->arena, &ranges, &n, &ignored)) {
+   if (!ecl_cut (self->world, options->database, options->collection, wanted, &own, &ranges, &n, &ignored)) {
       /* A sample of a large collection may take long, too. Then it is cut as it is gone through. */
       self->fit = range_docs;
       push (self, &(ecl_chunk_range_t){ECL_IDS_ALL, ecl_missing (), ecl_missing ()}, self->total);

@@ -83,6 +83,7 @@ bool
 ecl_tour_init (ecl_tour_t *self, ecl_world_t *world, const char *database, const char *collection, int64_t sample,
                  int64_t range_docs, bson_error_t *error)
 {
+   ecl_cut_sample_t own = {.arena = &self->arena};
    int64_t wanted;
 
    memset (self, 0, sizeof *self);
@@ -100,7 +101,7 @@ ecl_tour_init (ecl_tour_t *self, ecl_world_t *world, const char *database, const
    }
    self->draw = sample > DRAW && self->documents / PICKED > DRAW ? DRAW : sample;
    wanted = ecl_cut_count (self->documents, range_docs ? range_docs : ECL_CUT_DOCUMENTS, 1);
-   if (!sample && !ecl_cut (world, database, collection, wanted, &self->arena, &self->ranges, &self->n, error)) {
+   if (!sample && !ecl_cut (world, database, collection, wanted, &own, &self->ranges, &self->n, error)) {
       return false;
    }
    (void) go_on (self);

@@ -33,8 +33,8 @@ try_one (ecl_converter_t *converter, ecl_arena_t *arena, const ecl_value_t *docu
 }
 
 static bool
-try_all (const ecl_site_t *site, const ecl_course_t *course, ecl_converter_t *converter, outcome_t *out,
-         bson_error_t *error)
+try_all (const ecl_site_t *site, const ecl_course_t *course, ecl_converter_t *converter, ecl_cut_sample_t *sample,
+         outcome_t *out, bson_error_t *error)
 {
    const ecl_value_t *document;
    ecl_arena_t arena;
@@ -50,6 +50,7 @@ try_all (const ecl_site_t *site, const ecl_course_t *course, ecl_converter_t *co
                                  error)) &&
           document) {
       try_one (converter, &arena, document, out);
+      ecl_cut_add (sample, document);
    }
    ecl_scan_cleanup (&scan);
    ecl_arena_cleanup (&arena);
@@ -58,7 +59,8 @@ try_all (const ecl_site_t *site, const ecl_course_t *course, ecl_converter_t *co
 }
 
 bool
-ecl_trial (const ecl_site_t *site, const ecl_course_t *course, double max_errors, bson_error_t *error)
+ecl_trial (const ecl_site_t *site, const ecl_course_t *course, double max_errors, ecl_cut_sample_t *sample,
+           bson_error_t *error)
 {
    ecl_convert_options_t options = {.upgrades = site->upgrades,
                                     .chain = course->chain,
@@ -79,7 +81,7 @@ ecl_trial (const ecl_site_t *site, const ecl_course_t *course, double max_errors
    if (!converter) {
       return false;
    }
-   good = try_all (site, course, converter, &out, error);
+   good = try_all (site, course, converter, sample, &out, error);
    ecl_converter_destroy (converter);
    if (good && out.tried >= ECL_TRIAL_FEWEST && (double) out.failed > most * (double) out.tried) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,

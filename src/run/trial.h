@@ -7,6 +7,7 @@
 #define ECL_RUN_TRIAL_H
 
 #include "run/course.h"
+#include "run/cut.h"
 
 #define ECL_TRIAL_DOCUMENTS 1000
 
@@ -17,8 +18,10 @@
 #define ECL_TRIAL_ERRORS 0.5
 
 /* False where more than that share of the sample failed; *error names the first. max_errors 0: the default; 1 and above:
- * nothing is tried; negative: none may fail. */
+ * nothing is tried; negative: none may fail. The _ids that were seen are left in *sample: who cuts ranges need not ask for
+ * others. */
 bool
-ecl_trial (const ecl_site_t *site, const ecl_course_t *course, double max_errors, bson_error_t *error) ECL_MUST_CHECK;
+ecl_trial (const ecl_site_t *site, const ecl_course_t *course, double max_errors, ecl_cut_sample_t *sample,
+           bson_error_t *error) ECL_MUST_CHECK;
 
 #endif

@@ -16,7 +16,7 @@
  * A range is claimed by the lease's commands on its record, and changed only with the claim's token in the filter.
  *
  * Ranges. One never spans BSON types, for a comparison only matches values of its own. Bounds are as the server gave
- * them, in its own order; nothing here compares two. What has no bounds is named by its types, so that every _id there
+ * them; what lies between two of them only the server says. What has no bounds is named by its types, so that every _id there
  * can be is in one range: NaN, null, and the types that no sample showed.
  */
 #ifndef ECL_STORE_CHUNKS_H
