@@ -1,13 +1,17 @@
 """`eclose up` against what people do today, on one server in one run.
 
-    server.py BUILD     with ECLOSE_TEST_URI; BENCH_DOCUMENTS: number of users (200000)
+    server.py BUILD     with ECLOSE_TEST_URI; BENCH_DOCUMENTS: number of users (200000), BENCH_ROUNDS: rounds (3),
+                        BENCH_WAYS: only the ways whose names hold one of these words (all; "pushed,updateMany")
 
 Ways to carry users of example 1 from version 1 to 2: `eclose up` pushed down and here; a C program that only writes
 documents that are ready in its memory, over as many connections (bulkwrite.c; its reading is not counted); a Python loop
-that reads, changes and replaces by bulkWrite of 10,000 (which loses concurrent writes); and one bare updateMany over
-everything (which stops for nothing). In turn, three rounds, each on a collection that was loaded anew; medians.
+that reads, changes and replaces by bulkWrite of 10,000 (which loses concurrent writes); one bare updateMany over
+everything (which stops for nothing); and migrate-mongo, where it is installed, with a file as its users write them: a
+cursor and bulkWrite, or updateMany with a pipeline. Programs are timed from start to end. In turn, each on a collection
+that was loaded anew, all with write concern majority; a ratio is the median of the ratios of each round.
 """
 
+import json
 import os
 import statistics
 import subprocess
@@ -20,9 +24,11 @@ from pymongo.write_concern import WriteConcern
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from decode import upgrade, user  # noqa: E402
+from status import peer  # noqa: E402
 
 N = int(os.environ.get('BENCH_DOCUMENTS', '200000'))
-ROUNDS = 3
+ROUNDS = int(os.environ.get('BENCH_ROUNDS', '3'))
+WAYS = [word for word in os.environ.get('BENCH_WAYS', '').split(',') if word]
 CONNECTIONS = 1  # of `eclose up`, here
 DATABASE = f'eclose_bench_{os.getpid()}'
 
@@ -49,6 +55,49 @@ PIPELINE = [
 ]
 
 
+THEIR_CONFIG = '''module.exports = {{ mongodb: {{ url: {uri!r}, databaseName: {database!r},
+  options: {{ writeConcern: {{ w: 'majority' }} }} }}, migrationsDir: {folder!r},
+  changelogCollectionName: 'changelog', lockCollectionName: 'changelog_lock', lockTtl: 0,
+  migrationFileExtension: '.js', useFileHash: false, moduleSystem: 'commonjs' }};
+'''
+
+THEIR_LOOP = '''module.exports = {
+  async up(db) {
+    const users = db.collection('users');
+    let batch = [];
+    const flush = async () => {
+      if (batch.length) await users.bulkWrite(batch, { ordered: false });
+      batch = [];
+    };
+    for await (const user of users.find({ schema_version: 1 })) {
+      const name = (user.name || '').trim();
+      const last = name.split(' ').pop();
+      batch.push({ updateOne: { filter: { _id: user._id }, update: {
+        $set: {
+          last_name: last,
+          first_name: name.slice(0, name.length - last.length).trim(),
+          contacts: user.phone ? [{ type: 'phone', value: user.phone }] : [],
+          schema_version: 2,
+        },
+        $unset: { name: '', phone: '' },
+      } } });
+      if (batch.length === 1000) await flush();
+    }
+    await flush();
+  },
+  async down() {},
+};
+'''
+
+THEIR_PIPELINE = '''module.exports = {{
+  async up(db) {{
+    await db.collection('users').updateMany({{ schema_version: 1 }}, {pipeline});
+  }},
+  async down() {{}},
+}};
+'''
+
+
 def load(users):
     users.drop()
     for start in range(0, N, 10000):
@@ -59,6 +108,34 @@ def eclose(build, project, uri, mode):
     binary = os.path.join(build, 'src', 'cli', 'eclose')
     subprocess.run([binary, 'up', 'users', '--mode', mode], cwd=project, check=True, stdout=subprocess.DEVNULL,
                    env={**os.environ, 'ECLOSE_URI': uri, 'ECLOSE_DATABASE': DATABASE}, timeout=600)
+
+
+def put_theirs(folder, uri):
+    """migrate-mongo's projects, one for each of its ways: name -> (program, config)."""
+    program = peer()
+    if not program:
+        print('migrate-mongo is not here (see what tools/deps said): left out')
+        return {}
+    ways = {'cursor and bulkWrite': THEIR_LOOP,
+            'updateMany': THEIR_PIPELINE.format(pipeline=json.dumps(PIPELINE))}
+    out = {}
+    for k, (name, text) in enumerate(ways.items()):
+        files, config = os.path.join(folder, f'theirs_{k}'), os.path.join(folder, f'migrate-mongo-{k}.js')
+        os.makedirs(files)
+        with open(os.path.join(files, '20240101000000-split-name.js'), 'w', encoding='utf-8') as f:
+            f.write(text)
+        with open(config, 'w', encoding='utf-8') as f:
+            f.write(THEIR_CONFIG.format(uri=uri, database=DATABASE, folder=files))
+        out[f'migrate-mongo, {name}'] = (program, config)
+    return out
+
+
+def migrate_mongo(db, program, config, folder):
+    db.drop_collection('changelog')
+    start = time.perf_counter()
+    subprocess.run([program, 'up', '-f', config], cwd=folder, check=True, stdout=subprocess.DEVNULL,
+                   stdin=subprocess.DEVNULL, timeout=1200)
+    return time.perf_counter() - start
 
 
 def finished_in_c(build, project, uri):
@@ -79,11 +156,25 @@ def python_loop(users):
         users.bulk_write(batch, ordered=False)
 
 
+BASES = {'one bare updateMany': 'of updateMany', 'C program, finished documents by bulkWrite': 'of the C program',
+         'Python loop of bulkWrite ReplaceOne by 10,000': 'of the loop'}
+
+
+def show(times):
+    print(f'\n{N} users of example 1, version 1 to 2; write concern majority; {ROUNDS} rounds in turn')
+    bases = {name: title for name, title in BASES.items() if name in times}
+    print(f'{"":46} {"seconds":>8} {"a second":>9}' + ''.join(f' {title:>17}' for title in bases.values()))
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        ratios = (statistics.median(b / a for a, b in zip(seconds, times[base], strict=True)) for base in bases)
+        print(f'{name:46} {median:8.2f} {N / median:9.0f}' + ''.join(f' {ratio:16.2f}x' for ratio in ratios))
+    print('goals: pushed down 0.85 of updateMany and 3 of the loop; here 0.55 of the C program and 1 of the loop')
+
+
 def main():
-    build, uri = sys.argv[1], os.environ['ECLOSE_TEST_URI']
+    build, uri = os.path.abspath(sys.argv[1]), os.environ['ECLOSE_TEST_URI']
     client = pymongo.MongoClient(uri)
-    majority = WriteConcern(w='majority', j=True)
-    users = client[DATABASE].get_collection('users', write_concern=majority)
+    users = client[DATABASE].get_collection('users', write_concern=WriteConcern(w='majority'))
     times = {}
     with tempfile.TemporaryDirectory() as project:
         os.makedirs(os.path.join(project, 'migrations', 'users'))
@@ -91,13 +182,17 @@ def main():
             f.write(MIGRATION)
         with open(os.path.join(project, 'eclose.yaml'), 'w', encoding='utf-8') as f:
             f.write('collections:\n  users: {unversioned: 1}\n')
+        # Those that are compared stand side by side: the machine is another one from minute to minute.
         ways = {
             'eclose up, pushed down': lambda: eclose(build, project, uri, 'pushdown'),
+            'one bare updateMany': lambda: users.update_many({'schema_version': 1}, PIPELINE) and None,
+            'Python loop of bulkWrite ReplaceOne by 10,000': lambda: python_loop(users),
             'eclose up, here': lambda: eclose(build, project, uri, 'client'),
             'C program, finished documents by bulkWrite': lambda: finished_in_c(build, project, uri),
-            'Python loop of bulkWrite ReplaceOne by 10,000': lambda: python_loop(users),
-            'one bare updateMany': lambda: users.update_many({'schema_version': 1}, PIPELINE) and None,
         }
+        for name, (program, config) in put_theirs(project, uri).items():
+            ways[name] = lambda p=program, c=config: migrate_mongo(client[DATABASE], p, c, project)
+        ways = {name: way for name, way in ways.items() if not WAYS or any(word in name for word in WAYS)}
         try:
             for _ in range(ROUNDS):
                 for name, way in ways.items():
@@ -107,16 +202,10 @@ def main():
                     times.setdefault(name, []).append(said or time.perf_counter() - start)
                     left = users.count_documents({'schema_version': {'$ne': 2}})
                     assert left == 0, f'{name}: {left} documents are not at version 2'
+                    print(f'  {name}: {times[name][-1]:.2f} s, load {os.getloadavg()[0]:.1f}', file=sys.stderr, flush=True)
         finally:
             client.drop_database(DATABASE)
-    print(f'\n{N} users of example 1, version 1 to 2; write concern majority; median of {ROUNDS} rounds')
-    print(f'{"":48} {"seconds":>8} {"a second":>9} {"of updateMany":>14} {"of the C program":>16}'
-          f' {"of the loop":>12}')
-    medians = {name: statistics.median(t) for name, t in times.items()}
-    for name, seconds in medians.items():
-        print(f'{name:48} {seconds:8.2f} {N / seconds:9.0f} {medians["one bare updateMany"] / seconds:13.2f}x'
-              f' {medians["C program, finished documents by bulkWrite"] / seconds:15.2f}x'
-              f' {medians["Python loop of bulkWrite ReplaceOne by 10,000"] / seconds:11.2f}x')
+    show(times)
 
 
 if __name__ == '__main__':
