@@ -91,8 +91,8 @@ print_missing (const ecl_complete_options_t *options, const ecl_completed_t *don
       printf ("\n");
    }
    if (done->refused > 0) {
-      printf ("%s: %s%s document%s not keep the validator, which warns of them and does not refuse them yet\n", name, least,
-              ecl_progress_count ((uint64_t) done->refused, n), done->refused == 1 ? " does" : "s do");
+      printf ("%s: %s%s document%s not keep the validator, which warns of them and does not refuse them yet\n", name,
+              least, ecl_progress_count ((uint64_t) done->refused, n), done->refused == 1 ? " does" : "s do");
    }
 }
 
@@ -120,8 +120,8 @@ print_text (const ecl_complete_options_t *options, const ecl_completed_t *done, 
       printf ("%s: the validator warns, and refuses nothing yet; all documents keep it\n", name);
    }
    if (options->target) {
-      printf ("with `floor: %s` for %s in the project file these may be deleted, once no release needs them:\n", version,
-              name);
+      printf ("with `floor: %s` for %s in the project file these may be deleted, once no release needs them:\n",
+              version, name);
    }
    for (size_t i = 0; i < options->target; i++) {
       printf ("  %s\n", chain->steps[i].file);
@@ -133,9 +133,7 @@ read_validator (const ecl_cli_t *cli, ecl_validator_t *validator)
 {
    const char *text = ecl_cli_option (cli, "validator");
 
-   *validator = !text                         ? ECL_VALIDATOR_NONE
-                : strcmp (text, "warn") == 0 ? ECL_VALIDATOR_WARN
-                                             : ECL_VALIDATOR_STRICT;
+   *validator = !text ? ECL_VALIDATOR_NONE : strcmp (text, "warn") == 0 ? ECL_VALIDATOR_WARN : ECL_VALIDATOR_STRICT;
    if (text && *text && strcmp (text, "warn") != 0 && strcmp (text, "strict") != 0) {
       ecl_cli_usage (cli, "--validator takes warn or strict, not \"%s\"", text);
       return false;

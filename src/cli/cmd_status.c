@@ -47,8 +47,7 @@ print_job (const ecl_cli_t *cli, const ecl_standing_t *standing)
    printf ("  %s to version %s: %s%s%s, ", job->down ? "down" : "up", job->to, ecl_job_state_name (job->state),
            paused ? ", " : "", paused ? ecl_job_wanted_name (job->wanted) : "");
    if (job->state == ECL_JOB_DONE) {
-      printf ("%s, %s changed\n", ecl_cli_time (job->ended, a),
-              ecl_progress_count ((uint64_t) job->counts.changed, b));
+      printf ("%s, %s changed\n", ecl_cli_time (job->ended, a), ecl_progress_count ((uint64_t) job->counts.changed, b));
    } else {
       printf ("%s of about %s documents done, %s left\n", ecl_progress_count ((uint64_t) standing->done, a),
               ecl_progress_count ((uint64_t) job->documents, b),
@@ -90,9 +89,8 @@ print_text (const status_t *self, const findings_t *found)
       all += survey->counts[i];
    }
    printf ("%s%s%s: %s%s document%s, target %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
-           ecl_cli_colour (cli, ECL_CLI_PLAIN), found->counted ? "" : "about ",
-           ecl_progress_count ((uint64_t) all, n), all == 1 ? "" : "s",
-           ecl_version_text (chain->format, chain->target, text));
+           ecl_cli_colour (cli, ECL_CLI_PLAIN), found->counted ? "" : "about ", ecl_progress_count ((uint64_t) all, n),
+           all == 1 ? "" : "s", ecl_version_text (chain->format, chain->target, text));
    if (standing->has_job) {
       print_job (cli, standing);
    }
@@ -230,8 +228,8 @@ place_name (const ecl_placed_t *placed)
    }
 }
 
-/* The database migrations; those that are applied and well are only counted. *changed: a file that was applied is another
- * by now. */
+/* The database migrations; those that are applied and well are only counted. *changed: a file that was applied is
+ * another by now. */
 static bool
 show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
 {
@@ -344,10 +342,8 @@ run (ecl_cli_t *cli)
    ecl_exit_t status = ECL_EXIT_FAILED;
    const ecl_chain_t *chains, *only;
    ecl_remote_t remote = {0};
-   status_t self = {.cli = cli,
-                    .remote = &remote,
-                    .exact = ecl_cli_flag (cli, "exact"),
-                    .check = ecl_cli_flag (cli, "check")};
+   status_t self = {
+      .cli = cli, .remote = &remote, .exact = ecl_cli_flag (cli, "exact"), .check = ecl_cli_flag (cli, "check")};
    bool changed = false, any = false;
    findings_t *found = NULL;
    int64_t pending = 0;

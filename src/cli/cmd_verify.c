@@ -42,9 +42,8 @@ on_problem (void *context, const ecl_verify_problem_t *problem)
       ecl_arena_t arena;
 
       ecl_arena_init (&arena);
-      printf ("%s: _id %s: %s%s%s%s%s\n", self->chain->collection, ecl_value_text (&arena, &problem->id),
-              problem->path, *problem->path ? ": " : "",
-              problem->kind == ECL_VERIFY_SCHEMA ? problem->keyword : kinds[problem->kind],
+      printf ("%s: _id %s: %s%s%s%s%s\n", self->chain->collection, ecl_value_text (&arena, &problem->id), problem->path,
+              *problem->path ? ": " : "", problem->kind == ECL_VERIFY_SCHEMA ? problem->keyword : kinds[problem->kind],
               problem->kind == ECL_VERIFY_SCHEMA ? ": expected " : ": ", problem->message);
       ecl_arena_cleanup (&arena);
    }
@@ -59,8 +58,7 @@ look (verify_t *self, ecl_tour_t *tour, ecl_verifier_t *verifier, bson_error_t *
    bool good;
 
    while ((good = ecl_tour_next (tour, &document, error) &&
-                  (!document ||
-                   ecl_verifier_ahead (verifier, &tour->scan, world, self->remote->database, error))) &&
+                  (!document || ecl_verifier_ahead (verifier, &tour->scan, world, self->remote->database, error))) &&
           document) {
       self->hybrid = false;
       self->documents++;
@@ -88,8 +86,8 @@ print_sum (const verify_t *self, bool schema)
       bson_destroy (&line);
       return;
    }
-   printf ("%s: %s document%s looked at, ", self->chain->collection,
-           ecl_progress_count ((uint64_t) self->documents, n), self->documents == 1 ? "" : "s");
+   printf ("%s: %s document%s looked at, ", self->chain->collection, ecl_progress_count ((uint64_t) self->documents, n),
+           self->documents == 1 ? "" : "s");
    printf ("%s with problems", ecl_progress_count ((uint64_t) self->bad, n));
    if (self->hybrids) {
       printf (", %s of them hybrids", ecl_progress_count ((uint64_t) self->hybrids, n));

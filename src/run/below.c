@@ -60,7 +60,8 @@ make_below (const ecl_chain_t *chain, size_t target, bson_t *filter)
    bson_append_array_end (filter, &nor);
 }
 
-/* What an index on the version's field finds by its bounds: all that is below is in it, where no version is an array. */
+/* What an index on the version's field finds by its bounds: all that is below is in it, where no version is an array.
+ */
 static void
 make_bounded (const ecl_chain_t *chain, size_t target, const bson_t *below, bson_t *filter)
 {
@@ -81,7 +82,8 @@ make_bounded (const ecl_chain_t *chain, size_t target, const bson_t *below, bson
 
 /* ---- by an index ---- */
 
-/* One on the version's field, with every document in it. NULL: none. Versions with dots are text, whose order says nothing.
+/* One on the version's field, with every document in it. NULL: none. Versions with dots are text, whose order says
+ * nothing.
  */
 static const ecl_index_t *
 serving (const ecl_facts_t *facts, const ecl_chain_t *chain)
@@ -125,7 +127,8 @@ read_plan (const bson_iter_t *at, plan_t *plan, int depth)
          plan->scan = plan->scan || strcmp (bson_iter_utf8 (&child, NULL), "COLLSCAN") == 0;
       } else if (strcmp (key, "isMultiKey") == 0) {
          plan->arrays = plan->arrays || bson_iter_as_bool (&child);
-      } else if (strcmp (key, plan->field) == 0 && BSON_ITER_HOLDS_ARRAY (&child) && bson_iter_recurse (&child, &bound)) {
+      } else if (strcmp (key, plan->field) == 0 && BSON_ITER_HOLDS_ARRAY (&child) &&
+                 bson_iter_recurse (&child, &bound)) {
          while (bson_iter_next (&bound)) {
             plan->whole = plan->whole || (BSON_ITER_HOLDS_UTF8 (&bound) &&
                                           strcmp (bson_iter_utf8 (&bound, NULL), "[MinKey, MaxKey]") == 0);

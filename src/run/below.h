@@ -1,9 +1,9 @@
 /* Below: how many documents of a collection are below a version, or at none that can be read. Reads only, and what the
  * majority has.
  *
- * Where an index begins with the version's field, holds every document, and explain says that only its entries below the
- * version would be read, one command does it, however large the collection is. Otherwise it is counted by ranges of _id
- * (tally.h). Counting ends early where there are many: that there are some is what matters.
+ * Where an index begins with the version's field, holds every document, and explain says that only its entries below
+ * the version would be read, one command does it, however large the collection is. Otherwise it is counted by ranges of
+ * _id (tally.h). Counting ends early where there are many: that there are some is what matters.
  */
 #ifndef ECL_RUN_BELOW_H
 #define ECL_RUN_BELOW_H

@@ -1,9 +1,9 @@
 /* Tally: how many documents of a collection match a filter, by commands of which none takes long. Reads only, and what
  * the majority has.
  *
- * The collection is cut into ranges of _id (cut.h) that hold every _id there can be, and a command counts each. One that
- * is not answered within ECL_TALLY_MS is cut in two, and so are the ranges that follow it, so that the server is never
- * asked for more than it can do in that time. Small collections are one range.
+ * The collection is cut into ranges of _id (cut.h) that hold every _id there can be, and a command counts each. One
+ * that is not answered within ECL_TALLY_MS is cut in two, and so are the ranges that follow it, so that the server is
+ * never asked for more than it can do in that time. Small collections are one range.
  *
  *    small       ──► one aggregate
  *    large       ──► range 1 │ range 2 │ … │ range n │ last the ranges that are open above, where new documents come
@@ -31,9 +31,9 @@ typedef struct {
    const char *database, *collection;
    const bson_t *const *filters; /* each is counted */
    size_t n_filters;
-   int64_t range_docs; /* 0: ECL_TALLY_DOCUMENTS */
-   int64_t enough;     /* it ends once so many were counted, of all filters together; 0: never */
-   int64_t until;      /* it ends then, in terms of the world's now; 0: never */
+   int64_t range_docs;    /* 0: ECL_TALLY_DOCUMENTS */
+   int64_t enough;        /* it ends once so many were counted, of all filters together; 0: never */
+   int64_t until;         /* it ends then, in terms of the world's now; 0: never */
    ecl_tally_fn progress; /* may be NULL */
    void *context;
 } ecl_tally_options_t;
@@ -47,7 +47,6 @@ typedef enum {
 
 /* One number per filter into counts. A run that is cancelled fails. */
 ecl_tally_t
-ecl_tally (ecl_world_t *world, const ecl_tally_options_t *options, int64_t *counts,
-           bson_error_t *error) ECL_MUST_CHECK;
+ecl_tally (ecl_world_t *world, const ecl_tally_options_t *options, int64_t *counts, bson_error_t *error) ECL_MUST_CHECK;
 
 #endif

@@ -81,7 +81,7 @@ open_again (ecl_tour_t *self)
 
 bool
 ecl_tour_init (ecl_tour_t *self, ecl_world_t *world, const char *database, const char *collection, int64_t sample,
-                 int64_t range_docs, bson_error_t *error)
+               int64_t range_docs, bson_error_t *error)
 {
    ecl_cut_sample_t own = {.arena = &self->arena};
    int64_t wanted;

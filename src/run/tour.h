@@ -1,11 +1,10 @@
 /* Tour: the documents of a collection, all of them or some at random, by commands of which none takes long. For those
  * who look and do not write.
  *
- *    all         ranges of _id (cut.h), one after the other, each along the index of _id and from what the majority has. A
- *                cursor that the server gave up (its time was over, another primary, a lost connection) is opened again
- *                behind the last document.
- *    at random   so many at a time that the server picks them instead of reading all; one may be drawn twice, but in a
- *                small collection
+ *    all         ranges of _id (cut.h), one after the other, each along the index of _id and from what the majority
+ * has. A cursor that the server gave up (its time was over, another primary, a lost connection) is opened again behind
+ * the last document. at random   so many at a time that the server picks them instead of reading all; one may be drawn
+ * twice, but in a small collection
  */
 #ifndef ECL_RUN_TOUR_H
 #define ECL_RUN_TOUR_H
@@ -23,14 +22,14 @@ typedef struct {
    size_t n, at;      /* of ranges; the next one */
    ecl_value_t after; /* the last document's _id, in this range */
    ecl_arena_t arena, last;
-   int64_t answered;  /* when the server last gave something */
-   ecl_scan_t scan;   /* of the documents that are given out */
+   int64_t answered; /* when the server last gave something */
+   ecl_scan_t scan;  /* of the documents that are given out */
 } ecl_tour_t;
 
 /* sample 0: all. range_docs 0: the default. Texts are borrowed. Cleanup in any case. */
 bool
 ecl_tour_init (ecl_tour_t *self, ecl_world_t *world, const char *database, const char *collection, int64_t sample,
-                 int64_t range_docs, bson_error_t *error) ECL_MUST_CHECK;
+               int64_t range_docs, bson_error_t *error) ECL_MUST_CHECK;
 
 void
 ecl_tour_cleanup (ecl_tour_t *self);

@@ -6,8 +6,8 @@
 #include "project_check.h"
 
 #define ROWS(...) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [" __VA_ARGS__ "]}}"
-#define ESTIMATE(n)                                               \
-   {                                                              \
+#define ESTIMATE(n)                                             \
+   {                                                            \
       "{ \"count\" : \"users\" }", "{\"ok\": 1, \"n\": " #n "}" \
    }
 #define SAMPLE(...)                     \
@@ -101,11 +101,8 @@ test_ranges (void **state)
 static void
 test_enough (void **state)
 {
-   const canned_t script[] = {ESTIMATE (30),
-                              SAMPLE ("{\"_id\": 10}, {\"_id\": 20}"),
-                              {RANGE ("\"$lte\" : 10"), N (4)},
-                              {HINT, N (6)},
-                              {0}};
+   const canned_t script[] = {
+      ESTIMATE (30), SAMPLE ("{\"_id\": 10}, {\"_id\": 20}"), {RANGE ("\"$lte\" : 10"), N (4)}, {HINT, N (6)}, {0}};
    bson_error_t error;
    int64_t n;
    told_t told;
@@ -175,7 +172,7 @@ static void
 test_no_way (void **state)
 {
    const canned_t refused[] = {ESTIMATE (20), {"$count", "REFUSED 13"}, {0}};
-   const canned_t one[] = {ESTIMATE (2),       {"$count", "REFUSED 50"}, {SKIP (50000), ID (true)}, {0}};
+   const canned_t one[] = {ESTIMATE (2), {"$count", "REFUSED 50"}, {SKIP (50000), ID (true)}, {0}};
    bson_error_t error;
    int64_t n;
    told_t told;
@@ -191,8 +188,8 @@ static void
 test_in_time (void **state)
 {
    const canned_t script[] = {ESTIMATE (20), {"$count", "LOST"}, {0}};
-   const canned_t survey[] = {ESTIMATE (20), {"$count", N (1)}, {"$count", N (2)}, {"$count", ROWS ()},
-                              {"eclose_quarantine", N (5)}, {0}};
+   const canned_t survey[] = {
+      ESTIMATE (20), {"$count", N (1)}, {"$count", N (2)}, {"$count", ROWS ()}, {"eclose_quarantine", N (5)}, {0}};
    const file_t files[] = {{"users/0002_step.yaml", "to: 2\nup:\n  - $set: {a: 1}\n"}, {0}};
    ecl_project_t *project = load_good ("database: shop\ncollections: {users: {unversioned: 1}}\n", files);
    fake_world_t world = fake_world (survey);
@@ -207,8 +204,8 @@ test_in_time (void **state)
    /* The pause after the lost answer is longer than what is left. */
    assert_int_equal (tally (script, &(ecl_tally_options_t){.until = 1100}, &n, &told, &error), ECL_TALLY_LATE);
    ecl_arena_init (&arena);
-   assert_true (ecl_survey_within (&world.world, "shop", ecl_project_chain (project, "users"), 1, &options, &arena, &out,
-                                   &error));
+   assert_true (ecl_survey_within (&world.world, "shop", ecl_project_chain (project, "users"), 1, &options, &arena,
+                                   &out, &error));
    assert_true (!out.late && out.counts[0] == 1 && out.counts[1] == 2 && out.not_at == 1 && out.quarantined == 5);
    fake_done (&world);
    ecl_arena_cleanup (&arena);
