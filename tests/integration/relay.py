@@ -9,12 +9,11 @@
         relay.catch(f, 3)  # holds when the third command from now on for which f is true arrives: it does not pass
         relay.caught()     # whether that was so; then cut() loses it, go() lets it pass
         relay.edit(f)      # each answer is f(answer); None leaves it as it is. Before anybody connects
-        relay.commands()   # [Command(name, collection, document, connection)] that the server was sent, in order
+        relay.commands()   # [Command(name, collection, document, connection, at)] that the server was sent, in order
 
 Threads, two for each connection: what it does to one is done to all at once. Not for measuring.
 """
 
-import collections
 import contextlib
 import re
 import socket
@@ -25,7 +24,24 @@ import time
 import bson
 
 OP_REPLY, OP_COMPRESSED, OP_MSG = 1, 2012, 2013
-Command = collections.namedtuple('Command', 'name collection document connection')
+
+
+class Command:
+    """One that was sent. It is kept as bytes: what a backfill writes is much as objects."""
+
+    def __init__(self, raw, connection):
+        self.raw, self.connection, self.at = raw, connection, time.monotonic()
+        # The first element is the name; its value is the collection, but for a getMore.
+        end = raw.index(b'\0', 5)
+        self.name, value = raw[5:end].decode(), None
+        if raw[4] == 2:
+            size = struct.unpack_from('<i', raw, end + 1)[0]
+            value = raw[end + 5:end + 4 + size].decode()
+        self.collection = value if value is not None or self.name != 'getMore' else self.document['collection']
+
+    @property
+    def document(self):
+        return bson.decode(self.raw)
 
 
 class Reader:
@@ -50,7 +66,7 @@ class Reader:
             # Flags, then sections; the body is the one of kind 0, and ours comes first.
             if kind == OP_MSG and message[20] == 0:
                 size = struct.unpack_from('<i', message, 21)[0]
-                yield bson.decode(message[21:21 + size])
+                yield message[21:21 + size]
 
     def edit(self, data, function):
         for kind, message in self.messages(data):
@@ -183,10 +199,8 @@ class Relay:
                 with self.lock:
                     self.lock.wait_for(lambda: not self.held)
                     wait = 0 if number else self.delayed
-                    for document in reader.feed(data) if number else ():
-                        name, value = next(iter(document.items()))
-                        self.log.append(Command(name, value if isinstance(value, str) else document.get('collection'),
-                                                document, number))
+                    for raw in reader.feed(data) if number else ():
+                        self.log.append(Command(raw, number))
                         self._spring(self.log[-1])
                     self.lock.wait_for(lambda: not self.held)
                 if self.editor and not number:
