@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from test_backfill import project, users
+from test_jobs import wait_for
 
 UP = 'up:\n  - $set: {n: {$add: [$n, 1]}}\n'
 FAILS = 'up:\n  - $set: {n: {$toInt: $n}}\n'
@@ -96,6 +97,35 @@ def test_metrics_of_all_collections_and_odd_names(eclose, db):
         assert value(found, 'documents_changed_total', collection=name) == 10
 
 
+def test_a_reader_of_metrics_never_sees_half_of_them(eclose, db):
+    """Another process reads all the time while they are written, once per collection and state."""
+    n = 15
+    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
+        f.write('unversioned: 1\n')
+    for i in range(n):
+        os.makedirs(os.path.join(eclose.folder, 'migrations', f'c{i}'))
+        with open(os.path.join(eclose.folder, 'migrations', f'c{i}', '0002_step.yaml'), 'w', encoding='utf-8') as f:
+            f.write('to: 2\n' + UP)
+        db[f'c{i}'].insert_one({'n': i})
+    path = os.path.join(eclose.folder, 'eclose.prom')
+    child = eclose.start('up', '--metrics', path)
+    seen, files = set(), set()
+    while child.poll() is None:
+        try:
+            with open(path, encoding='utf-8') as f:
+                files.add(os.fstat(f.fileno()).st_ino)
+                text = f.read()
+        except FileNotFoundError:
+            continue
+        assert text.endswith('\n') and text.splitlines()[-1].startswith('eclose_backfill_written_time_seconds '), text
+        seen.add(len(list(text_string_to_metric_families(text))[0].samples))
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 0, err
+    # Each was another file in its place, and one after the other had more collections in it.
+    assert len(seen) > 3 and len(files) > 1, (seen, files)
+    assert len([key for key in samples(path) if key[0] == 'eclose_backfill_info']) == n
+
+
 def test_a_file_that_cannot_be_written_stops_nothing(eclose, db):
     project(eclose, 'things', [UP])
     db.things.insert_many([{'n': i} for i in range(10)])
@@ -140,6 +170,46 @@ def test_a_hook_of_failure_says_why(eclose, db, tmp_path):
     lines = hook_lines(said)
     assert [line[0] for line in lines] == ['failure']  # it never began, so it does not end
     assert 'view' in lines[0][8]
+
+
+def test_hooks_of_what_slows_and_of_a_pause(eclose, db, tmp_path):
+    """And what the metrics say meanwhile."""
+    project(eclose, 'things', [UP])
+    db.things.insert_many([{'_id': i, 'n': i} for i in range(3000)])
+    told, flag, path = tmp_path / 'told.txt', tmp_path / 'wait', os.path.join(eclose.folder, 'eclose.prom')
+    flag.write_text('')
+    line = f'echo "$ECLOSE_EVENT|$ECLOSE_STATE|$ECLOSE_SLOWED|$ECLOSE_STOPPED|$ECLOSE_REASON" >> {told}'
+    hooks = [a for event in ('start', 'throttle', 'pause', 'resume', 'end') for a in ('--hook', f'{event}={line}')]
+    child = eclose.start('backfill', 'start', 'things', '--max-latency', 1000, '--max-rate', 200, '--metrics', path,
+                         '--throttle-command', f'test ! -e {flag}', *hooks)
+
+    def said(event, n=1):
+        wait_for(lambda: told.exists() and sum(x[0] == event for x in hook_lines(told)) >= n)
+
+    said('throttle')
+    wait_for(lambda: value(samples(path), 'throttle_stopped') == 1)
+    found = samples(path)
+    assert value(found, 'throttle_active', reason='command') == 1 and value(found, 'throttle_active', reason='lag') == 0
+    assert value(found, 'state', state='running') == 1
+    flag.unlink()
+    said('resume')
+    eclose('backfill', 'pause', 'things', rc=0)
+    said('pause')
+    wait_for(lambda: value(samples(path), 'state', state='paused') == 1)
+    eclose('backfill', 'resume', 'things', rc=0)
+    said('resume', 2)
+    eclose('backfill', 'set', 'things', '--max-rate', 'none', rc=0)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 0, err
+    assert [x[:2] for x in hook_lines(told)] == [
+        ['start', 'running'], ['throttle', 'running'], ['resume', 'running'], ['pause', 'paused'], ['resume', 'running'],
+        ['end', 'done']]
+    assert hook_lines(told)[1][2:] == ['command', '1', 'the throttle command says wait']
+    assert 'things: stopped until it is calm: the throttle command says wait' in err
+    assert 'things: paused' in err and 'things: goes on as fast as it may' in err
+    found = samples(path)
+    assert value(found, 'throttle_active', reason='command') == 0 and value(found, 'throttle_stopped') == 0
+    assert value(found, 'throttle_wait_seconds_total', reason='command') > 0
 
 
 def test_hooks_that_fail_change_nothing(eclose, db):

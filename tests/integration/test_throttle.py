@@ -179,13 +179,13 @@ def test_late_answers(eclose, db, relay, slowed, to_the_end):
     child = slowed.start('--max-latency', 2)
     wait_for(lambda: len(writes(relay)) >= 20)
     before = writes(relay)
-    relay.delay(1000)
+    relay.delay(500)
     mark = len(relay.commands())
     named(eclose, slowed, 'writes take')
     # The first one may have been on its way, and it takes two to believe it; then they shrink.
     wait_for(lambda: min(sizes(writes(relay, mark)), default=N) * 2 <= max(sizes(before)))
     during = writes(relay, mark)
-    print(f'documents a second: {rate(before):.0f} before, {rate(during):.0f} while each answer is a second late; '
+    print(f'documents a second: {rate(before):.0f} before, {rate(during):.0f} while each answer is half a second late; '
           f'batches of {sizes(before)[-5:]}, {sizes(during)}')
     if not to_the_end:
         return
