@@ -9,7 +9,7 @@ import pytest
 
 from test_jobs import backfill, things, wait_for
 
-N = 12000
+N = 6000
 LAG = 'replSetGetStatus'
 
 
@@ -112,7 +112,7 @@ def goes_on(eclose, db, child, slowed, what):
     return err
 
 
-@pytest.mark.parametrize('how', ['members', 'majority'])
+@pytest.mark.parametrize('how', ['members', pytest.param('majority', marks=pytest.mark.long)])
 def test_replication_lag_stops_it(eclose, db, relay, slowed, how):
     """Four times over its limit it stops: not one write until the lag is back at the limit. Whoever may not ask for
     the members' states sees the majority's."""
@@ -138,6 +138,7 @@ def test_replication_lag_stops_it(eclose, db, relay, slowed, how):
     print(f'documents a second: {rate(before):.0f} before, none at a lag of 45 s, {rate(writes(relay, mark)):.0f} after')
 
 
+@pytest.mark.long
 def test_replication_lag_slows_it(eclose, db, relay, slowed):
     """Over the limit, but not far: it goes on in a ninth of its time."""
     child = slowed.start('--max-latency', 1000)
