@@ -172,6 +172,10 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
    }
    self->counting = false;
    memset (&self->last, 0, sizeof self->last);
+   if (carried->unfloored) {
+      ecl_cli_note (self->cli, "%s: its recorded floor, which `complete` wrote, is taken back",
+                    carried->what.chain->collection);
+   }
    if (carried->missing) {
       ecl_cli_note (self->cli, "%s: there is no such collection in %s yet: nothing to do",
                     carried->what.chain->collection, self->database);

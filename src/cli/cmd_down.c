@@ -1,7 +1,6 @@
 /* eclose down: carries a collection back to an older version. */
 #include "cli/commands.h"
 #include "cli/remote.h"
-#include "run/complete.h"
 
 static ecl_exit_t
 run (ecl_cli_t *cli)
@@ -9,9 +8,7 @@ run (ecl_cli_t *cli)
    ecl_exit_t status = ECL_EXIT_FAILED;
    const ecl_chain_t *chain = NULL;
    ecl_remote_t remote = {0};
-   bson_error_t error;
    ecl_mode_t mode;
-   bool removed;
    size_t target;
 
    if (!ecl_remote_mode (cli, &mode)) {
@@ -23,12 +20,7 @@ run (ecl_cli_t *cli)
    if (ecl_remote_open (&remote, cli) && ecl_cli_chain (cli, remote.project, 0, &chain)) {
       if (!ecl_remote_effort (&remote, cli) || !ecl_remote_target (cli, chain, &target)) {
          status = ECL_EXIT_USAGE;
-      } else if (!ecl_complete_undo (remote.world, remote.database, chain, target, &removed, &error)) {
-         ecl_cli_fail (cli, "%s", error.message);
       } else {
-         if (removed) {
-            ecl_cli_note (cli, "%s: its recorded floor, which `complete` wrote, is taken back", chain->collection);
-         }
          status = ecl_remote_run (&remote, chain, target, true, mode);
       }
    }

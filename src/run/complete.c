@@ -247,6 +247,17 @@ is_strict_already (const ecl_chain_t *chain, size_t target, const ecl_facts_t *f
 }
 
 bool
+ecl_complete_refuses (const ecl_chain_t *chain, size_t target, const ecl_facts_t *facts)
+{
+   for (size_t i = target + 1; i <= chain->n_steps; i++) {
+      if (is_strict_already (chain, i, facts)) {
+         return true;
+      }
+   }
+   return false;
+}
+
+bool
 ecl_complete_stays (ecl_world_t *world, const ecl_server_t *server, const char *database, const ecl_chain_t *chain,
                     size_t target, bool *stays, bson_error_t *error)
 {

@@ -68,6 +68,10 @@ bool
 ecl_complete_undo (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, bool *removed,
                    bson_error_t *error) ECL_MUST_CHECK;
 
+/* Whether a validator of `complete` is in force that refuses documents of the place on the chain. */
+bool
+ecl_complete_refuses (const ecl_chain_t *chain, size_t target, const ecl_facts_t *facts);
+
 /* The validator: initialises *validator. False where the version has no schema. */
 bool
 ecl_complete_validator (const ecl_chain_t *chain, size_t target, bson_t *validator, bson_error_t *error) ECL_MUST_CHECK;

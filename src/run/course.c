@@ -1,6 +1,7 @@
 /* One collection to its target: see course.h. */
 #include "run/course.h"
 
+#include "run/complete.h"
 #include "run/crew.h"
 #include "run/job.h"
 #include "run/survey.h"
@@ -248,6 +249,24 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
    return good;
 }
 
+/* Before a collection goes down: what `complete` did for the versions above. */
+static bool
+make_way (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bson_error_t *error)
+{
+   const ecl_chain_t *chain = course->chain;
+
+   if (!course->down || course->facts.kind == ECL_COLLECTION_MISSING) {
+      return true;
+   }
+   if (ecl_complete_refuses (chain, course->target, &course->facts)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                       "%s: the validator that `eclose complete` made refuses documents of version %s, so every one would go "
+                       "to quarantine; lift it first: collMod with validationAction \"warn\"",
+                       chain->collection, out->to);
+   }
+   return ecl_complete_undo (site->world, site->database, chain, course->target, &out->unfloored, error);
+}
+
 bool
 ecl_carry (const ecl_site_t *site, const ecl_carry_t *what, ecl_carry_fn progress, void *context, ecl_carried_t *out,
            bson_error_t *error)
@@ -269,6 +288,7 @@ ecl_carry (const ecl_site_t *site, const ecl_carry_t *what, ecl_carry_fn progres
                           course.obstacles[i].message);
       }
    }
+   good = good && make_way (site, &course, out, error);
    if (good) {
       out->missing = course.facts.kind == ECL_COLLECTION_MISSING;
       good = out->missing || go (site, &course, &told, out, error);

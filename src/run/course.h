@@ -92,6 +92,7 @@ typedef struct {
    bool missing; /* there is no such collection (yet) */
    bool began;   /* otherwise nothing below says anything */
    bool joined;  /* a job that was there already */
+   bool unfloored; /* the floor that `complete` recorded above was taken back */
    char to[ECL_VERSION_TEXT];
    ecl_mode_t mode;
    char mode_why[256];

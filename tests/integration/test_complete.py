@@ -139,6 +139,22 @@ def test_down_takes_the_floor_back(eclose, db):
     assert floor(db)['floor'] == '2'
 
 
+def test_down_is_refused_where_the_validator_would_refuse_each_document(eclose, db):
+    project(eclose, 'things', [STEP2, STEP3])
+    fill(db, 30)
+    eclose('up', 'things', '--to', '2', rc=0)
+    complete(eclose, '--to', '2', '--validator')
+    for command in (['down'], ['backfill', 'start', '--down']):
+        done = eclose(*command, 'things', '--to', '1', rc=1)
+        assert 'refuses documents of version 1' in done.err and 'collMod' in done.err
+    assert floor(db)['floor'] == '2' and not db.eclose_quarantine.count_documents({})
+    eclose('up', 'things', rc=0)
+    eclose('down', 'things', '--to', '2', rc=0)  # which it lets in
+    db.command('collMod', 'things', validationAction='warn')
+    assert 'taken back' in eclose('backfill', 'start', 'things', '--down', '--to', '1', rc=0).err
+    assert floor(db) is None and db.things.count_documents({'schema_version': 1}) == 30
+
+
 def test_a_chain_that_begins_at_its_floor(eclose, db):
     project(eclose, 'things', [STEP2, STEP3])
     fill(db, 20)
