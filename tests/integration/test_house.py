@@ -121,7 +121,7 @@ os.execv(program, [program, '--host', option['--bind_ip'], '--port', option['--p
 
 
 class Deps:
-    """tools/deps with a cache of its own, in which the Python tools are there already."""
+    """tools/deps with a cache of its own, in which the tools of pip and npm are there already."""
 
     def __init__(self, folder):
         self.bin, self.cache = folder / 'bin', folder / 'cache' / 'eclose'
@@ -129,12 +129,18 @@ class Deps:
         self.cache.mkdir(parents=True)
         self.calls = folder / 'calls'
         self.calls.write_text('')
-        with open(os.path.join(ROOT, 'tools', 'requirements.txt'), 'rb') as f:
-            venv = self.cache / ('venv-' + hashlib.sha256(f.read()).hexdigest()[:12])
-        (venv / 'bin').mkdir(parents=True)
+        venv, npm = self.folder('venv', 'requirements.txt'), self.folder('npm', 'npm-packages')
+        (venv / 'bin').mkdir()
         (venv / 'bin' / 'python').symlink_to(sys.executable)
-        (venv / 'complete').touch()
+        for folder in (venv, npm):
+            (folder / 'complete').touch()
         self.env = dict(os.environ, XDG_CACHE_HOME=str(self.cache.parent), PATH=f'{self.bin}:{os.environ["PATH"]}')
+
+    def folder(self, name, listed):
+        with open(os.path.join(ROOT, 'tools', listed), 'rb') as f:
+            folder = self.cache / f'{name}-{hashlib.sha256(f.read()).hexdigest()[:12]}'
+        folder.mkdir()
+        return folder
 
     def fake(self, name, text):
         path = self.bin / name

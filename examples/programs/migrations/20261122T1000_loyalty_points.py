@@ -4,7 +4,9 @@
 Points are added up here, and an order is marked with them in the same transaction, so that one that is killed goes on
 where it was. Each transaction ends with a change of the lease's document where that still has our token: if somebody
 else was granted the lease meanwhile (this process slept too long, its eclose was stopped), nothing of it is done. At its
-end, because until it commits nobody else can take or renew the lease.
+end, because until it commits nobody else can take or renew the lease; and short, because a renewal on the way (each third
+of the lease's time, so every ten seconds) makes it begin again. And the lease knows our session: whoever is granted
+it after we were killed ends the transaction that we left open, which the server would keep for a minute.
 """
 
 import os
@@ -28,6 +30,8 @@ def each(orders, change):
     """The orders of a query in batches, each batch in a transaction of its own."""
     done = 0
     with client.start_session() as session:
+        db.eclose_lease.update_one({'_id': 'migrations', 'token': token},
+                                   {'$addToSet': {'sessions': session.session_id['id']}})
         while batch := list(db.orders.find(orders).sort('_id', 1).limit(100)):
             def carry(session, batch=batch):
                 for order in batch:
