@@ -219,6 +219,28 @@ def test_a_wrong_migration_touches_nothing(eclose, db):
     assert db.eclose_quarantine.count_documents({}) == 200
 
 
+@MODES
+@pytest.mark.parametrize('command', [['up', 'things'], ['backfill', 'start', 'things']])
+def test_a_wrong_migration_writes_nothing_on_the_wire(eclose, db, relay, command, mode):
+    """Not a document, not a job, not a record in quarantine: only what is always there before, the published files and the
+    lease under which a plan is made."""
+    project(eclose, 'things', ['up:\n  - $set: {b: {$toInt: $a}}\n'])
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'a': 'no number' if i % 3 else '1'} for i in range(300)])
+    shares = {'0.5': 1, '0.6': 1, '0.7': 5}
+    for share, rc in shares.items():
+        since = len(relay.commands())
+        done = eclose(*command, '--mode', mode, '--max-errors', share, rc=rc, env={'ECLOSE_URI': relay.uri})
+        sent = relay.commands(since)
+        written = {c.collection for c in sent if c.name in ('insert', 'update', 'delete', 'findAndModify', 'bulkWrite') or
+                   (c.name == 'aggregate' and {'$merge', '$out'} & {k for s in c.document['pipeline'] for k in s})}
+        if rc == 1:
+            assert '200 of 300 documents that were tried without writing cannot be carried over' in done.err
+            assert written <= {'eclose_catalog', 'eclose_lease'}, written
+        else:
+            assert {'things', 'eclose_jobs', 'eclose_chunks', 'eclose_quarantine'} <= written
+    assert db.eclose_quarantine.count_documents({}) == 200
+
+
 def test_what_cannot_be_asked(eclose, db):
     things(eclose, db, 10)
     assert 'backfill what?' in backfill(eclose, 'stat', rc=2).err
