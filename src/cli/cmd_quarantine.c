@@ -109,39 +109,33 @@ static ecl_exit_t
 list (choice_t *choice)
 {
    ecl_remote_t *remote = choice->remote;
-   bson_iter_t iter, batch;
-   ecl_exit_t status = ECL_EXIT_FAILED;
+   const ecl_value_t *row;
    bson_t command, reply;
    bson_error_t error;
+   ecl_scan_t scan;
    int64_t n = 0;
+   bool good;
 
+   ecl_scan_init (&scan);
    ecl_quarantine_reasons (&choice->filter, &command);
-   if (!ecl_world_call (remote->world, remote->database, &command, &reply, &error)) {
-      ecl_cli_fail (remote->cli, "%s", error.message);
-      goto done;
+   good = ecl_world_call (remote->world, remote->database, &command, &reply, &error) &&
+          ecl_scan_take (&scan, &reply, &error);
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   while (good &&
+          (good = ecl_scan_next (&scan, remote->world, remote->database, ECL_STORE_QUARANTINE, BATCH, &row, &error)) &&
+          row) {
+      print_reason (remote->cli, row);
+      n++;
    }
-   if (bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch", &batch) &&
-       bson_iter_recurse (&batch, &iter)) {
-      while (bson_iter_next (&iter)) {
-         const uint8_t *data;
-         ecl_value_t row;
-         uint32_t len;
-
-         bson_iter_document (&iter, &len, &data);
-         row = ecl_raw_document (data, len);
-         print_reason (remote->cli, &row);
-         n++;
-      }
+   ecl_scan_cleanup (&scan);
+   if (!good) {
+      return ecl_cli_fail (remote->cli, "%s", error.message);
    }
    if (!n && !remote->cli->json) {
       printf ("nothing is in quarantine\n");
    }
-   status = ECL_EXIT_OK;
-
-done:
-   bson_destroy (&reply);
-   bson_destroy (&command);
-   return status;
+   return ECL_EXIT_OK;
 }
 
 /* ---- show ---- */

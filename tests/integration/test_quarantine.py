@@ -41,6 +41,15 @@ def test_list_groups_reasons(eclose, db, mode):
     assert [r['version'] for r in db.eclose_quarantine.find()] == [1] * 4
 
 
+def test_list_of_more_reasons_than_one_reply_holds(eclose, db):
+    bad_things(eclose, db)
+    one = db.eclose_quarantine.find_one()
+    many = [dict(one, _id={'collection': 'things', 'id': i}, error=dict(one['error'], code=i)) for i in range(1100)]
+    db.eclose_quarantine.delete_many({})
+    db.eclose_quarantine.insert_many(many)
+    assert {r['_id']['code'] for r in quarantine(eclose, 'list')} == set(range(1100))
+
+
 def test_show_one(eclose, db):
     bad_things(eclose, db)
     shown, = quarantine(eclose, 'show', 'things', '--id', 'bad1')
