@@ -41,6 +41,60 @@ print_json (const ecl_changelog_t *record)
 }
 
 static void
+print_line (const char *what, const char *text)
+{
+   printf ("  %-10s %s\n", what, text && *text ? text : "-");
+}
+
+/* All that is known of one, a line each. */
+static void
+print_whole (const ecl_cli_t *cli, const ecl_work_t *work, const ecl_changelog_t *record)
+{
+   char text[64], took[32] = "-";
+
+   printf ("%s%s%s%s%s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), record->name, ecl_cli_colour (cli, ECL_CLI_PLAIN),
+           work && *work->description ? ": " : "", work ? work->description : "");
+   print_line ("state", ecl_changelog_state_name (record->state));
+   print_line ("direction", record->down ? "down" : "up");
+   /* How many there are is said by the file, and a program has none. */
+   if (work && work->up.kind == ECL_WORK_ACTS) {
+      snprintf (text, sizeof text, "%d of %zu done", (int) record->steps,
+                record->down ? work->down.n_acts : work->up.n_acts);
+   } else {
+      snprintf (text, sizeof text, "%d done", (int) record->steps);
+   }
+   print_line ("steps", text);
+   snprintf (text, sizeof text, "%d", (int) record->attempts);
+   print_line ("attempts", text);
+   print_line ("started", ecl_cli_time (record->started, text));
+   print_line ("ended", ecl_cli_time (record->ended, text));
+   if (record->duration >= 0) {
+      ecl_progress_time (record->duration, took);
+   }
+   print_line ("duration", took);
+   print_line ("host", record->who.host);
+   snprintf (text, sizeof text, "%" PRId64, (int64_t) record->who.pid);
+   print_line ("pid", record->who.pid ? text : NULL);
+   print_line ("user", record->who.user);
+   print_line ("release", record->who.release);
+   snprintf (text, sizeof text, "%" PRId64, record->token);
+   print_line ("token", text);
+   print_line ("checksum", record->checksum);
+   if (record->checksum && work && strcmp (record->checksum, work->checksum) != 0) {
+      print_line ("", "the file is another by now");
+   }
+   if (record->origin) {
+      print_line ("origin", record->origin);
+   }
+   if (record->error) {
+      print_line ("error", record->error);
+   }
+   if (record->output && *record->output) {
+      printf ("  output\n%s%s", record->output, record->output[strlen (record->output) - 1] == '\n' ? "" : "\n");
+   }
+}
+
+static void
 print_text (const ecl_changelog_t *record)
 {
    char at[32], took[32] = "-";
@@ -55,10 +109,6 @@ print_text (const ecl_changelog_t *record)
            record->origin ? "  (" : "", record->origin ? record->origin : "", record->origin ? ")" : "");
    if (record->error) {
       printf ("           %s\n", record->error);
-   }
-   if (record->output) {
-      printf ("%s%s", record->output,
-              *record->output && record->output[strlen (record->output) - 1] == '\n' ? "" : "\n");
    }
 }
 
@@ -89,7 +139,9 @@ run (ecl_cli_t *cli)
    for (size_t i = 0; i < works.runner.history.n || one; i++) {
       const ecl_changelog_t *record = one ? one : &works.runner.history.records[i];
 
-      if (!cli->n_args || one) {
+      if (one && !cli->json) {
+         print_whole (cli, ecl_project_work (remote.project, one->name), one);
+      } else if (!cli->n_args || one) {
          (cli->json ? print_json : print_text) (record);
       }
       if (one) {
@@ -108,8 +160,8 @@ const ecl_command_t ecl_cmd_history = {
    .name = "history",
    .arguments = "[NAME]",
    .summary = "say which database migrations ran, when, and by whom",
-   .about = "The changelog in order of name. With a NAME all that is known of that one, with the\n"
-            "end of what a program wrote. Times are the server's, in UTC. Writes nothing.",
+   .about = "The changelog in order of name. With a NAME all that is known of that one, a line each,\n"
+            "with the end of what a program wrote. Times are the server's, in UTC. Writes nothing.",
    .max_args = 1,
    .flags = ECL_COMMAND_PROJECT | ECL_COMMAND_SERVER | ECL_COMMAND_FORMAT,
    .run = run,

@@ -373,6 +373,42 @@ def test_programs(eclose, db):
     assert 'mongodb' in eclose('history', '20260101_script', rc=0).out
 
 
+def test_history_tells_all_that_is_known(eclose, db):
+    program(eclose.folder, '20260101_script.sh', SCRIPT)
+    write(eclose.folder, steps='''
+description: Two steps
+up:
+  - insert: {collection: a, document: {_id: 1}}
+  - assert: {collection: ready, filter: {}, min: 1}
+''')
+    eclose('up', rc=1, env={'ECLOSE_RELEASE': '1.2.3'})
+
+    def told(name):
+        lines = eclose('history', name, rc=0).out.splitlines()
+        pairs = [line.split(None, 1) for line in lines[1:] if line.startswith('  ')]
+        return lines, {pair[0]: pair[1] if len(pair) > 1 else '' for pair in pairs}
+
+    entry = record(db, '20260101_script')
+    lines, script = told('20260101_script')
+    when = entry['started'].strftime('%Y-%m-%d %H:%M:%SZ')
+    assert lines[0] == '20260101_script'
+    assert script | {'ended': '', 'duration': ''} == {
+        'state': 'applied', 'direction': 'up', 'steps': f'{entry["steps"]} done', 'attempts': '1', 'started': when, 'ended': '',
+        'duration': '', 'host': entry['host'], 'pid': str(entry['pid']), 'user': entry['user'],
+        'release': '1.2.3', 'token': str(entry['token']), 'checksum': entry['checksum'], 'output': ''}
+    assert script['ended'] == entry['ended'].strftime('%Y-%m-%d %H:%M:%SZ') and script['duration'] != '-'
+    assert lines[-2:] == entry['output'].splitlines()
+    lines, steps = told('20260101_steps')
+    assert lines[0] == '20260101_steps: Two steps'
+    assert steps['state'] == 'failed' and steps['steps'] == '1 of 2 done'
+    assert steps['error'] == record(db, '20260101_steps')['error']
+    write(eclose.folder, old='up: []\n')
+    eclose('baseline', '20260101_old', rc=0)
+    assert told('20260101_old')[1]['origin'] == 'baseline'
+    write(eclose.folder, steps='up: []\n')
+    assert 'the file is another by now' in eclose('history', '20260101_steps', rc=0).out
+
+
 def test_the_end_of_long_output_is_kept(eclose, db):
     program(eclose.folder, '20260101_long.sh', '#!/bin/sh\nseq 1 100000\n')
     eclose('up', rc=0)
