@@ -274,6 +274,13 @@ ecl_work_check_args (ecl_work_reader_t *reader, ecl_act_t *act)
    case ECL_ACT_BACKFILL:
       one_of (reader, act, ECL_ARG_MODE, modes, "auto, pushdown or client");
       break;
+   case ECL_ACT_WAIT:
+      if (!act->args[ECL_ARG_COLLECTION].key != !act->args[ECL_ARG_FILTER].key ||
+          (!act->args[ECL_ARG_FILTER].key && !act->args[ECL_ARG_SECONDS].key)) {
+         ecl_work_error (reader, act->at,
+                         "wait needs collection and filter, to wait until no document matches, or seconds alone");
+      }
+      break;
    case ECL_ACT_ASSERT:
       if (!act->args[ECL_ARG_COUNT].key == !(act->args[ECL_ARG_MIN].key || act->args[ECL_ARG_MAX].key)) {
          ecl_work_error (reader, act->at, "assert needs either count, or min and max or one of them");

@@ -244,7 +244,7 @@ is_union (const ecl_field_t *op, const own_t *own)
    }
    ecl_iter_init (&iter, &op->value);
    for (; ecl_iter_item (&iter, &item); n++) {
-      bool own_one = is_own (&item, own);
+      bool own_one = is_own_or_constant (&item, own);
 
       first |= n == 0 && own_one;
       only &= own_one || !mentions (&item, own);

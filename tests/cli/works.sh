@@ -36,6 +36,7 @@ up:
   - aggregate: {collection: a, pipeline: [{$match: {}}]}
   - bulkWrite: {collection: a, operations: [{insertOne: {document: {x: 1}}}, {updateOne: {filter: {}}}, {nope: {}}]}
   - wait: {collection: a, filter: {}, secs: 1}
+  - wait: {collection: a}
   - validator: {collection: a, schema: {}, level: hard}
   - {}
   - 3

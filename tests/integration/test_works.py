@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import sys
+import threading
 import time
 
 import pymongo
@@ -81,6 +82,7 @@ up:
   - dropCollection: {collection: gone}
   - dropCollection: {collection: never_was}
   - wait: {collection: b, filter: {never: 1}, seconds: 5}
+  - wait: {seconds: 1}
   - assert: {collection: a, filter: {}, count: 999}
   - command: {ping: 1}
 ''')
@@ -96,7 +98,7 @@ up:
     with pytest.raises(Exception, match='(?i)validation'):
         db.d.insert_one({'y': 1})
     entry = record(db, '20260101_kinds')
-    assert entry['state'] == 'applied' and entry['steps'] == 23 and entry['duration'] >= 0
+    assert entry['state'] == 'applied' and entry['steps'] == 24 and entry['duration'] >= 0
     # Once is once.
     assert eclose('up', rc=0).out == ''
     assert '20260101_kinds' in eclose('history', rc=0).out
@@ -441,16 +443,107 @@ def run_killed(eclose, delays):
     eclose('up', '--wait', rc=0, env=FAST)
 
 
+class Hooks:
+    """Applications beside the migration of the webhooks: what they were told is there, and readers who want to see it."""
+
+    def __init__(self, db, pause):
+        self.db, self.pause = db, pause
+        self.known = {i: {f'http://h/{i}/{k % 3}' for k in range(i % 6)} for i in range(800)}
+        self.lock, self.end, self.old_ended = threading.Lock(), threading.Event(), threading.Event()
+        self.wrong, self.seen, self.twice = [], 0, 0
+        db.creators.insert_many([{'_id': i, 'webhookUrls': [f'http://h/{i}/{k % 3}' for k in range(i % 6)]} for i in range(800)])
+        self.threads = [threading.Thread(target=self.run, args=(what, seed)) for seed, what in enumerate(
+            [self.read, self.read, self.write_new, self.write_old])]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        self.old_ended.set()
+        for thread in self.threads:
+            thread.join()
+
+    def run(self, what, seed):
+        chance, n = random.Random(seed), 0
+        try:
+            while not (self.old_ended if what == self.write_old else self.end).is_set():
+                what(chance.randrange(800), n)
+                n += 1
+        except Exception as e:  # noqa: BLE001
+            self.wrong.append(repr(e))
+
+    def read(self, creator, _n):
+        """As examples/webhooks/README.md says: documents, then the list, in time, or once more."""
+        while True:
+            with self.lock:
+                known = set(self.known[creator])
+            began = time.monotonic()
+            documents = [hook['url'] for hook in self.db.webhooks.find({'creatorId': creator, 'event': 'post-created'})]
+            listed = set(self.db.creators.find_one({'_id': creator}).get('webhookUrls', []))
+            if time.monotonic() - began <= self.pause:
+                break
+        if not known <= listed | set(documents) or len(documents) != len(set(documents)):
+            self.wrong.append((creator, known, documents, listed))
+        self.seen += 1
+        self.twice += bool(listed & set(documents))
+
+    def wrote(self, creator, url):
+        with self.lock:
+            self.known[creator].add(url)
+        time.sleep(0.005)
+
+    def write_new(self, creator, n):
+        url = f'http://h/{creator}/{n % 5}'
+        self.db.webhooks.update_one({'creatorId': creator, 'event': 'post-created', 'url': url},
+                                    {'$setOnInsert': {'_id': f'own {creator} {n}', 'name': 'Mine', 'secret': 's'}}, upsert=True)
+        self.wrote(creator, url)
+
+    def write_old(self, creator, n):
+        url = f'http://h/{creator}/{n % 7}'
+        self.db.creators.update_one({'_id': creator}, {'$addToSet': {'webhookUrls': url}})
+        self.wrote(creator, url)
+
+
 def test_webhooks(eclose, db):
     example(eclose, 'webhooks')
-    db.creators.insert_many([{'_id': i, 'webhookUrls': [f'http://h/{i}/{k % 3}' for k in range(i % 6)]} for i in range(800)])
-    run_killed(eclose, [0.1, 0.3, 0.5])
-    assert db.creators.count_documents({'webhookUrls': {'$exists': True}}) == 0
-    hooks = [(h['creatorId'], h['url']) for h in db.webhooks.find()]
-    assert len(hooks) == len(set(hooks))
-    assert set(hooks) == {(i, f'http://h/{i}/{k % 3}') for i in range(800) for k in range(i % 6)}
-    one = db.webhooks.find_one({'creatorId': 5}, {'_id': 0})
-    assert list(one) == ['creatorId', 'event', 'name', 'secret', 'url'] and one['secret'] is None
+    pause = 2
+    for name in os.listdir(os.path.join(eclose.folder, 'migrations')):
+        path = os.path.join(eclose.folder, 'migrations', name)
+        with open(path, encoding='utf-8') as f:
+            text = f.read()
+        assert text.count('seconds: 60') == 1
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text.replace('seconds: 60', f'seconds: {pause}'))
+    rest = os.path.join(eclose.folder, 'migrations', '20261129T1000_webhooks_rest.yaml')
+    os.rename(rest, os.path.join(eclose.folder, 'later'))
+    # A hook that the application has under an _id of its own already, and as it wants it.
+    db.webhooks.create_index([('creatorId', 1), ('event', 1), ('url', 1)], unique=True)
+    mine = {'_id': 'mine', 'creatorId': 5, 'event': 'post-created', 'name': 'Mine', 'secret': 's', 'url': 'http://h/5/0'}
+    db.webhooks.insert_one(mine)
+    with Hooks(db, pause) as hooks:
+        run_killed(eclose, [0.1, 0.4, 1])
+        left = db.creators.count_documents({'webhookUrls': {'$exists': True}})
+        # The next release: nobody writes lists any more, and what stayed is moved.
+        hooks.old_ended.set()
+        hooks.threads[-1].join()
+        os.rename(os.path.join(eclose.folder, 'later'), rest)
+        run_killed(eclose, [0.2])
+    assert not hooks.wrong, hooks.wrong[:3]
+    print(f'{hooks.seen} readers, {hooks.twice} of them saw a hook in both places; {left} lists stayed for the second')
+    assert hooks.seen and hooks.twice
+    assert db.creators.count_documents({'$or': [{'webhookUrls': {'$exists': True}}, {'webhooksCopied': {'$exists': True}}]}) == 0
+    found = [(h['creatorId'], h['url']) for h in db.webhooks.find()]
+    assert len(found) == len(set(found))
+    assert set(found) == {(creator, url) for creator, urls in hooks.known.items() for url in urls}
+    assert db.webhooks.find_one({'_id': 'mine'}) == mine
+    moved = db.webhooks.find_one({'name': 'Webhook'}, {'_id': 0})
+    assert moved == {'creatorId': moved['creatorId'], 'event': 'post-created', 'name': 'Webhook', 'secret': None, 'url': moved['url']}
+    eclose('revert', '--steps', 2, rc=0)
+    assert db.webhooks.count_documents({}) == 0
+    assert {c['_id']: set(c.get('webhookUrls', [])) for c in db.creators.find()} == hooks.known
 
 
 # ---- many at once ----
@@ -637,6 +730,7 @@ up:
   - assert: {collection: posts, filter: {n: {$lt: 5}}, min: 6}
   - command: {ping: 1}
   - updateMany: {collection: posts, filter: {$nope: 1}, update: {$set: {x: 1}}}
+  - wait: {seconds: 60}
 ''')
     program(eclose.folder, '20260102_program.sh', '#!/bin/sh\n')
     before = dump(db)
@@ -668,7 +762,7 @@ up:
                  '  19 wait posts: would wait: 1 document matches\n',
                  '  20 assert posts: would fail as things are: 5 documents match\n',
                  '  21 command: sent as it stands\n',
-                 '  22 updateMany posts: the server refuses its filter: ',
+                 '  22 updateMany posts: the server refuses its filter: ', '  23 wait: 60 seconds\n',
                  '  1 program: what it would touch only itself knows\n', 'users: 5 documents to version 1'):
         assert line in text, line + text
     assert text.count('      row {') == 3  # of four

@@ -12,21 +12,40 @@ app_send (process_t *app, const bson_t *command, bson_t *reply)
    return ecl_insist (world, DATABASE, command, world->now (world) + 120000, NULL, reply, NULL) == ECL_REPLY_OK;
 }
 
-void
-app_set (process_t *app, const char *collection, bson_t *id, bson_t *set)
+/* Takes all three. */
+static void
+write_it (process_t *app, bson_t *command, bson_t *key, bson_t *value)
 {
-   bson_t *command = BCON_NEW ("update", BCON_UTF8 (collection), "updates", "[", "{", "q", BCON_DOCUMENT (id), "u", "[",
-                               "{", "$set", BCON_DOCUMENT (set), "}", "]", "upsert", BCON_BOOL (true), "}", "]"),
-          reply;
+   bson_t reply;
 
    ecl_store_write_concern (command);
    if (!app_send (app, command, &reply) && !app->dead) {
       sim_wrong (app->sim, "application %d could not write", app->index);
+   } else if (!app->dead && bson_has_field (&reply, "writeErrors")) {
+      sim_wrong (app->sim, "what application %d writes was refused", app->index);
    }
    bson_destroy (&reply);
    bson_destroy (command);
-   bson_destroy (id);
-   bson_destroy (set);
+   bson_destroy (key);
+   bson_destroy (value);
+}
+
+void
+app_set (process_t *app, const char *collection, bson_t *id, bson_t *set)
+{
+   bson_t *command = BCON_NEW ("update", BCON_UTF8 (collection), "updates", "[", "{", "q", BCON_DOCUMENT (id), "u", "[",
+                               "{", "$set", BCON_DOCUMENT (set), "}", "]", "upsert", BCON_BOOL (true), "}", "]");
+
+   write_it (app, command, id, set);
+}
+
+void
+app_upsert (process_t *app, const char *collection, bson_t *key, bson_t *more)
+{
+   bson_t *command = BCON_NEW ("update", BCON_UTF8 (collection), "updates", "[", "{", "q", BCON_DOCUMENT (key), "u",
+                               "{", "$setOnInsert", BCON_DOCUMENT (more), "}", "upsert", BCON_BOOL (true), "}", "]");
+
+   write_it (app, command, key, more);
 }
 
 void

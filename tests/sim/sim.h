@@ -99,6 +99,7 @@ typedef enum {
    X (MUTATE_TOUCH, "touch", RUNS, "a transaction that does not touch the lease by its token")       \
    X (MUTATE_NOTE, "note", RUNS, "a transaction that does not look at the steps that are done")      \
    X (MUTATE_UNLESS, "unless", RUNS, "a delete without the look that is to go before it")            \
+   X (MUTATE_PAUSE, "pause", RUNS, "lists of hooks removed without waiting for who reads")           \
    X (MUTATE_CLAIM, "claim", WORKS, "no token in the filter of a checkpoint")                        \
    X (MUTATE_RELEASE, "release", WORKS, "no token in the filter of a range's release")               \
    X (MUTATE_HELD, "held", WORKS, "a worker that does not hear that its claim is lost")              \
@@ -685,6 +686,10 @@ app_send (process_t *app, const bson_t *command, bson_t *reply);
  * twice does the same. Takes both. */
 void
 app_set (process_t *app, const char *collection, bson_t *id, bson_t *set);
+
+/* Inserts a document of that key, with more, unless there is one; likewise. */
+void
+app_upsert (process_t *app, const char *collection, bson_t *key, bson_t *more);
 
 /* The documents of one reply. Takes the filter. */
 void

@@ -110,6 +110,7 @@ static const case_t pipelines[] = {
    {MANY ("{}", "[{$set: {n: {$toInt: {$ifNull: [$n, 0]}}}}]"), NULL},
    {MANY ("{}", "[{$set: {a.zip: {$toString: $a.zip}}}]"), NULL},
    {MANY ("{}", "[{$set: {tags: {$setUnion: [$tags, [new]]}}}]"), NULL},
+   {MANY ("{}", "[{$set: {tags: {$setUnion: [{$ifNull: [$tags, []]}, [new]]}}}]"), NULL},
    {MANY ("{}", "[{$set: {tags: {$cond: [{$isArray: $tags}, $tags, [$tags]]}}}]"), NULL},
    {MANY ("{}", "[{$set: {state: {$cond: [{$eq: [$state, old]}, new, $state]}}}]"), NULL},
    {MANY ("{}", "[{$set: {s: {$switch: {branches: [{case: {$eq: [$s, a]}, then: x}, {case: {$eq: [$s, b]}, then: y}], "
