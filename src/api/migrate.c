@@ -3,6 +3,7 @@
 
 #include "api/api-private.h"
 #include "api/driven.h"
+#include "run/pace.h"
 #include "run/runner.h"
 
 typedef struct {
@@ -246,6 +247,8 @@ eclose_migrate (const eclose_project_t *project, const eclose_driver_t *driver, 
    ecl_me_init (&me, wishes.release);
    options.site.who = me.who;
    options.time = wishes.time;
+   ecl_pace_throttle (project->project, &options.throttle);
+   ecl_pace_job (project->project, 0, &options.effort.settings);
    options.skew = wishes.skew;
    options.site.world = ecl_driven_new (driver, 0, is_cancelled, &self, error);
    if (options.site.world && ecl_server_ask (options.site.world, &options.site.server, error)) {

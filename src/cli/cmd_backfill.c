@@ -87,7 +87,7 @@ carry (call_t *call, bool only_join)
       return ECL_EXIT_USAGE;
    }
    remote->effort.only_join = only_join;
-   if (!(remote->effort.set & ECL_SET_MAX_LATENCY)) {
+   if (!(remote->effort.set & ECL_SET_MAX_LATENCY) && remote->effort.settings.max_latency <= 0) {
       remote->effort.settings.max_latency = LATENCY; /* of a new job; one that is joined keeps its own */
    }
    /* Before the first document that an older program has to read. */

@@ -66,7 +66,7 @@ run (ecl_cli_t *cli)
    if (!ecl_remote_open (&remote, cli) || !ecl_works_open (&works, &remote)) {
       goto done;
    }
-   works.runner.options.throttle = rate;
+   ecl_works_set_rate (&works, &rate);
    status = ecl_works_acquire (&works, wait);
    if (status == ECL_EXIT_OK && !ecl_works_unchanged (&works)) {
       status = ECL_EXIT_FAILED;

@@ -75,7 +75,7 @@ run (ecl_cli_t *cli)
    }
    (void) ecl_project_works (remote.project, &n);
    ecl_works_init (&works, &remote);
-   works.runner.options.throttle = rate;
+   ecl_works_set_rate (&works, &rate);
    status = n || part ? do_works (&works, &choice) : ECL_EXIT_OK;
    if (status == ECL_EXIT_OK && !part) {
       status = (ecl_exit_t) ecl_runner_collections (&works.runner, NULL, mode, &error);

@@ -3,6 +3,7 @@
 
 #include "mongo/world.h"
 #include "run/holder.h"
+#include "run/pace.h"
 #include "run/throttle.h"
 
 #include <pwd.h>
@@ -264,6 +265,8 @@ ecl_remote_effort (ecl_remote_t *self, const ecl_cli_t *cli)
        !ecl_remote_settings (cli, &effort->settings, &effort->set)) {
       return false;
    }
+   /* In a job that is joined only what was given is changed. */
+   ecl_pace_job (self->project, effort->set, &effort->settings);
    if (given && effort->max_errors <= 0) {
       effort->max_errors = -1; /* none at all */
    }

@@ -1,6 +1,8 @@
 /* Database migrations on the command line: see works.h. */
 #include "cli/works.h"
 
+#include "run/pace.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -147,6 +149,7 @@ ecl_works_init (ecl_works_t *self, ecl_remote_t *remote)
    memset (self, 0, sizeof *self);
    options.time = remote->lease_time;
    options.skew = remote->lease_skew;
+   ecl_pace_throttle (remote->project, &options.throttle);
    self->remote = remote;
    self->terminal = isatty (STDERR_FILENO) != 0;
    ecl_runner_init (&self->runner, &options);
@@ -199,17 +202,26 @@ ecl_works_wait (const ecl_cli_t *cli, int64_t *wait)
 }
 
 bool
-ecl_works_rate (const ecl_cli_t *cli, ecl_throttle_settings_t *settings)
+ecl_works_rate (const ecl_cli_t *cli, ecl_throttle_settings_t *rate)
 {
    const char *text = ecl_cli_option (cli, "max-rate");
    bson_error_t error;
 
-   memset (settings, 0, sizeof *settings);
-   if (text && !ecl_throttle_parse_rate (text, settings, &error)) {
+   memset (rate, 0, sizeof *rate);
+   if (text && !ecl_throttle_parse_rate (text, rate, &error)) {
       ecl_cli_usage (cli, "--max-rate: %s", error.message);
       return false;
    }
    return true;
+}
+
+void
+ecl_works_set_rate (ecl_works_t *self, const ecl_throttle_settings_t *rate)
+{
+   if (ecl_cli_option (self->remote->cli, "max-rate")) {
+      self->runner.options.throttle.max_documents = rate->max_documents;
+      self->runner.options.throttle.max_bytes = rate->max_bytes;
+   }
 }
 
 ecl_exit_t

@@ -34,7 +34,11 @@ ecl_works_wait (const ecl_cli_t *cli, int64_t *wait) ECL_MUST_CHECK;
 
 /* --max-rate, of what database migrations write. False after a message. */
 bool
-ecl_works_rate (const ecl_cli_t *cli, ecl_throttle_settings_t *settings) ECL_MUST_CHECK;
+ecl_works_rate (const ecl_cli_t *cli, ecl_throttle_settings_t *rate) ECL_MUST_CHECK;
+
+/* Where it was given it takes the place of what the project says. */
+void
+ecl_works_set_rate (ecl_works_t *self, const ecl_throttle_settings_t *rate);
 
 /* Takes the lease and reads the changelog again. ECL_EXIT_OK; ECL_EXIT_LEASE where somebody else has it. */
 ecl_exit_t

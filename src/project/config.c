@@ -1,15 +1,20 @@
 /* eclose.yaml: keys, types, ${NAME:-default} from the environment. See project.h. */
 #include "project/project-private.h"
 
+#include "base/rate.h"
 #include "mql/match.h"
+
+#include <stdlib.h>
 
 /* The longest value after ${…} was put in. */
 #define VALUE_MAX (64u * 1024)
 
-static const char *const top_keys[] = {
-   "uri", "database", "migrations", "version_field", "version_format", "unversioned", "collections", "hooks", NULL};
-static const char *const collection_keys[] = {"version_field", "version_format", "unversioned", "detect", "floor", NULL};
+static const char *const top_keys[] = {"uri",         "database",    "migrations", "version_field", "version_format",
+                                       "unversioned", "collections", "hooks",      "throttle",      NULL};
+static const char *const collection_keys[] = {"version_field", "version_format", "unversioned",
+                                              "detect",        "floor",          NULL};
 static const char *const hook_keys[] = {"start", "throttle", "pause", "resume", "failure", "end", NULL};
+static const char *const pace_keys[] = {"max_rate", "batch_time", "max_latency", "max_lag", "min_window", NULL};
 static const char *const detect_keys[] = {"version", "filter", NULL};
 
 /* What the walk over the file carries. */
@@ -382,6 +387,97 @@ ecl_project_hook (const ecl_project_t *self, const char *event)
    return NULL;
 }
 
+/* A number within bounds, also as text, which ${…} makes. False after a report. */
+static bool
+read_number (reader_t *reader, const ecl_field_t *field, double min, double max, double *out)
+{
+   const ecl_value_t *value = &field->value;
+   const char *text;
+   char *end;
+
+   if (ecl_is_string (value)) {
+      text = read_string (reader, field);
+      if (!text) {
+         return false;
+      }
+      *out = strtod (text, &end);
+      if (!*text || *end) {
+         *out = min - 1;
+      }
+   } else if (value->type == BSON_TYPE_DOUBLE) {
+      *out = value->u.f64;
+   } else if (value->type == BSON_TYPE_INT32 || value->type == BSON_TYPE_INT64) {
+      *out = (double) value->u.i64;
+   } else {
+      fail_type (reader, field, "a number");
+      return false;
+   }
+   if (!(*out >= min && *out <= max)) {
+      reader->ok =
+         ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, ecl_at (field),
+                            "%.*s must be a number from %g to %g", (int) field->key_len, field->key, min, max);
+      return false;
+   }
+   return true;
+}
+
+static void
+read_rate (reader_t *reader, const ecl_field_t *field, ecl_pace_t *pace)
+{
+   bson_error_t error;
+   const char *text;
+   double number;
+
+   if (!ecl_is_string (&field->value)) {
+      if (read_number (reader, field, 0, 1e12, &number)) {
+         pace->max_documents = number;
+      }
+      return;
+   }
+   text = read_string (reader, field);
+   if (text && !ecl_rate_parse (text, &pace->max_documents, &pace->max_bytes, &error)) {
+      reader->ok =
+         ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, ecl_at (field), "%s", error.message);
+   }
+}
+
+/* As the options of the commands that have these names. */
+static void
+read_pace (reader_t *reader, const ecl_field_t *spec)
+{
+   ecl_pace_t *pace = &reader->project->pace;
+   ecl_field_t field;
+   ecl_iter_t iter;
+   double number;
+
+   if (!ecl_is_document (&spec->value)) {
+      fail_type (reader, spec, "a mapping");
+      return;
+   }
+   ecl_iter_init (&iter, &spec->value);
+   while (ecl_iter_field (&iter, &field)) {
+      if (ecl_key_is (&field, "max_rate")) {
+         read_rate (reader, &field, pace);
+      } else if (ecl_key_is (&field, "batch_time")) {
+         pace->batch_time = read_number (reader, &field, 1, 60000, &number) ? (int64_t) number : 0;
+      } else if (ecl_key_is (&field, "max_latency")) {
+         pace->max_latency = read_number (reader, &field, 1.1, 1000, &number) ? number : 0;
+      } else if (ecl_key_is (&field, "max_lag")) {
+         pace->max_lag = read_number (reader, &field, 0.1, 86400, &number) ? (int64_t) (number * 1000) : 0;
+      } else if (ecl_key_is (&field, "min_window")) {
+         pace->min_window = read_number (reader, &field, 0.1, 100000, &number) ? (int64_t) (number * 60000) : 0;
+      } else {
+         reader->ok = ecl_project_unknown_key (reader->text, reader->diags, &field, pace_keys);
+      }
+   }
+}
+
+const ecl_pace_t *
+ecl_project_pace (const ecl_project_t *self)
+{
+   return &self->pace;
+}
+
 /* Read even where it does not count, so that what is wrong with it is found. */
 static void
 read_setting (reader_t *reader, const ecl_field_t *field, char **setting)
@@ -437,6 +533,8 @@ ecl_project_configure (ecl_project_t *self, const ecl_text_source_t *source, ecl
          collections = field;
       } else if (ecl_key_is (&field, "hooks")) {
          read_hooks (&reader, &field);
+      } else if (ecl_key_is (&field, "throttle")) {
+         read_pace (&reader, &field);
       } else {
          reader.ok = ecl_project_unknown_key (reader.text, diags, &field, top_keys);
       }

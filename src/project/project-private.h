@@ -31,6 +31,7 @@ struct ecl_project_t {
    ecl_version_t unversioned;
 
    const char *hooks[6];         /* in the order of the list in config.c; NULL: none */
+   ecl_pace_t pace;
 
    ecl_chain_t *chains;          /* sorted once linked */
    size_t n_chains, cap_chains;

@@ -144,6 +144,16 @@ ecl_project_migrations (const ecl_project_t *self, bool *from_file);
 const char *
 ecl_project_hook (const ecl_project_t *self, const char *event);
 
+/* `throttle`: how gently documents are written. What is not said is 0. */
+typedef struct {
+   double max_documents, max_bytes; /* per second */
+   double max_latency;              /* times the calm time */
+   int64_t batch_time, max_lag, min_window; /* ms */
+} ecl_pace_t;
+
+const ecl_pace_t *
+ecl_project_pace (const ecl_project_t *self);
+
 /* All collections that have migrations or settings, by name. */
 const ecl_chain_t *
 ecl_project_chains (const ecl_project_t *self, size_t *n);

@@ -2,6 +2,7 @@
 #include "run/runner.h"
 
 #include "base/suggest.h"
+#include "run/pace.h"
 #include "run/program.h"
 #include "run/publish.h"
 #include "run/scan.h"
@@ -56,11 +57,15 @@ carry (void *context, ecl_world_t *world, const ecl_chain_t *chain, size_t targe
        bson_error_t *error)
 {
    ecl_runner_t *self = context;
-   ecl_carry_t what = {.chain = chain, .target = target, .down = down, .mode = mode};
+   ecl_effort_t effort = {0};
+   ecl_carry_t what = {.chain = chain, .target = target, .down = down, .mode = mode, .effort = &effort};
    const ecl_runner_listener_t *listener = &self->options.listener;
    ecl_site_t site = site_in (self, world);
    ecl_carried_t carried;
-   bool good = ecl_carry (&site, &what, listener->progress, listener->context, &carried, error);
+   bool good;
+
+   ecl_pace_job (site.project, 0, &effort.settings);
+   good = ecl_carry (&site, &what, listener->progress, listener->context, &carried, error);
 
    if (!good) {
       blame_lease (self, error);

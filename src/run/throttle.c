@@ -1,6 +1,8 @@
 /* How fast a backfill may go: see throttle.h. */
 #include "run/throttle.h"
 
+#include "base/rate.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,42 +91,7 @@ ecl_throttle_workers (ecl_throttle_t *self, uint32_t workers)
 bool
 ecl_throttle_parse_rate (const char *text, ecl_throttle_settings_t *settings, bson_error_t *error)
 {
-   static const struct {
-      const char *name;
-      double bytes; /* 0: documents */
-   } units[] = {{"", 0},
-                {"B", 1},
-                {"kB", 1e3},
-                {"KB", 1e3},
-                {"MB", 1e6},
-                {"GB", 1e9},
-                {"KiB", 1024},
-                {"MiB", 1024 * 1024},
-                {"GiB", 1024.0 * 1024 * 1024}};
-   size_t digits = strspn (text, "0123456789."), len = strlen (text);
-   double number = 0;
-   char *end = NULL;
-
-   if (strcmp (text, "none") == 0) {
-      settings->max_documents = settings->max_bytes = 0;
-      return true;
-   }
-   if (len > 2 && strcmp (text + len - 2, "/s") == 0) {
-      len -= 2;
-   }
-   if (digits && digits < 20 && *text != '.') {
-      number = strtod (text, &end);
-   }
-   for (size_t i = 0; end == text + digits && i < sizeof units / sizeof units[0]; i++) {
-      if (strlen (units[i].name) == len - digits && strncmp (units[i].name, end, len - digits) == 0) {
-         settings->max_documents = units[i].bytes > 0 ? 0 : number;
-         settings->max_bytes = units[i].bytes * number;
-         return true;
-      }
-   }
-   return ecl_fail (
-      error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
-      "\"%s\" is no rate: expected documents per second (1000), bytes per second (5MB, 512kB, 1MiB) or none", text);
+   return ecl_rate_parse (text, &settings->max_documents, &settings->max_bytes, error);
 }
 
 /* ---- size ---- */

@@ -257,3 +257,45 @@ def test_up_says_whose_lease_it_is(eclose, db):
     db.jobs.delete_one({'_id': 1})
     assert waiting.wait(timeout=60) == 0 and child.wait(timeout=60) == 0
     assert docs(db.after) == [{'_id': 1}] and record(db, NAME)['attempts'] == 1
+
+
+# ---- pace ----
+
+def test_the_projects_throttle_counts_for_migrations_and_for_jobs_that_begin(eclose, db):
+    users = os.path.join(eclose.folder, 'migrations', 'users')
+    os.makedirs(users)
+    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
+        f.write('version_field: v\nthrottle: {max_rate: 400, batch_time: 20, max_lag: 3, min_window: 5, max_latency: 9}\n')
+    with open(os.path.join(users, '0001_m.yaml'), 'w', encoding='utf-8') as f:
+        f.write('to: 1\nup: [{$set: {m: $n}}]\ndown: [{$unset: m}]\n')
+    db.a.insert_many([{'_id': i} for i in range(500)])
+    db.users.insert_many([{'_id': i, 'n': i} for i in range(50)])
+    write(eclose.folder, a='''
+up:
+  - updateMany: {collection: a, filter: {x: {$exists: false}}, update: {$set: {x: 1}}}
+  - backfill: {collection: users, to: 1}
+''')
+
+    def took(name):
+        return record(db, name)['duration'] / 1000
+
+    def settings():
+        return db.eclose_jobs.find_one(sort=[('started', -1)])['settings']
+
+    eclose('up', rc=0)
+    # A rate is kept or not reached: the first range goes at once, the others at 400 a second. By the server's clock.
+    assert took(NAME) > 0.5
+    given = {'batch_time': 20, 'max_lag': 3000, 'min_window': 300000, 'max_latency': 9, 'max_documents': 400}
+    assert settings().items() >= given.items(), settings()
+    db.eclose_jobs.delete_many({})
+    db.users.insert_one({'_id': 'new'})
+    eclose('backfill', 'run', 'users', rc=0)
+    assert settings().items() >= given.items(), settings()
+    # An option is worth more than the file, in this and nothing else.
+    db.eclose_jobs.delete_many({})
+    eclose('down', 'users', '--to', 0, '--max-rate', 'none', '--max-lag', 7, rc=0)
+    assert settings().items() >= {**given, 'max_documents': 0, 'max_lag': 7000}.items(), settings()
+    db.a.update_many({}, {'$unset': {'x': ''}})
+    write(eclose.folder, b='up: [{updateMany: {collection: a, filter: {x: {$exists: false}}, update: {$set: {x: 1}}}}]\n')
+    eclose('up', '--only', '20260101_b', '--max-rate', 200, rc=0)
+    assert took('20260101_b') > 1

@@ -49,6 +49,14 @@ test_config_problems (void **state)
    check_problems ("hooks: {end: '', finish: x}\n", NULL,
                    "eclose.yaml:1:9: end is empty (at hooks.end)\n"
                    "eclose.yaml:1:18: unknown key \"finish\" (at hooks.finish)\n");
+   check_problems ("throttle: {max_rate: 5 MB, batch_time: 0, max_latency: fast, max_lag: [1], min_windw: 1}\n", NULL,
+                   "eclose.yaml:1:12: \"5 MB\" is no rate: expected documents per second (1000), bytes per second (5MB,"
+                   " 512kB, 1MiB) or none (at throttle.max_rate)\n"
+                   "eclose.yaml:1:28: batch_time must be a number from 1 to 60000 (at throttle.batch_time)\n"
+                   "eclose.yaml:1:43: max_latency must be a number from 1.1 to 1000 (at throttle.max_latency)\n"
+                   "eclose.yaml:1:62: max_lag must be a number, found array (at throttle.max_lag)\n"
+                   "eclose.yaml:1:76: unknown key \"min_windw\"; did you mean \"min_window\"? (at throttle.min_windw)\n");
+   check_problems ("throttle: 5MB\n", NULL, "eclose.yaml:1:1: throttle must be a mapping, found string (at throttle)\n");
    check_problems ("version_field: a..b\n", NULL,
                    "eclose.yaml:1:1: \"a..b\" cannot be the version field: expected a dotted name without $, not _id"
                    " (at version_field)\n");
@@ -119,6 +127,28 @@ test_chain_problems (void **state)
 }
 
 /* ---- what is right ---- */
+
+static void
+test_pace (void **state)
+{
+   ecl_project_t *project =
+      load_good ("throttle: {max_rate: 1.5MB, batch_time: 20, max_latency: 1.5, max_lag: 2.5, min_window: '60'}\n", NULL);
+   const ecl_pace_t *pace = ecl_project_pace (project);
+
+   (void) state;
+   assert_true (pace->max_documents == 0 && pace->max_bytes == 1.5e6 && pace->max_latency == 1.5);
+   assert_int_equal (pace->batch_time, 20);
+   assert_int_equal (pace->max_lag, 2500);
+   assert_int_equal (pace->min_window, 3600000);
+   ecl_project_destroy (project);
+   project = load_good ("throttle: {max_rate: 1000}\n", NULL);
+   pace = ecl_project_pace (project);
+   assert_true (pace->max_documents == 1000 && pace->max_bytes == 0 && pace->max_latency == 0);
+   ecl_project_destroy (project);
+   project = load_good (NULL, NULL);
+   assert_true (ecl_project_pace (project)->max_documents == 0);
+   ecl_project_destroy (project);
+}
 
 static void
 test_chains (void **state)
@@ -328,7 +358,7 @@ main (void)
 {
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_config_problems), cmocka_unit_test (test_migration_problems),
-      cmocka_unit_test (test_chain_problems),  cmocka_unit_test (test_chains),
+      cmocka_unit_test (test_chain_problems),  cmocka_unit_test (test_pace),  cmocka_unit_test (test_chains),
       cmocka_unit_test (test_floor), cmocka_unit_test (test_dotted_chain),    cmocka_unit_test (test_precedence),
       cmocka_unit_test (test_versions),        cmocka_unit_test (test_suggestions),
    };
