@@ -25,6 +25,7 @@ typedef enum {
    ST_LOAD,       /* what the documents look up in other collections */
    ST_WORK,       /* computes statements; sends nothing */
    ST_WRITE,      /* all of them */
+   ST_AWAIT,      /* the answer to what is under way */
    ST_WRITE_ONE,  /* one after another, where the server refused the command */
    ST_QUARANTINE,
    ST_TXN_READ,
@@ -41,6 +42,7 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 
 #define DEFAULT_BATCH 1000u
 #define MAX_COMMAND (15u * 1024 * 1024) /* of statements; one alone may be larger, up to what the guard makes */
+#define MAX_OVERLAPPED (6u * 1024 * 1024) /* the same, where one is under way while the next is made */
 #define MAX_QUARANTINE (4u * 1024 * 1024)
 #define MAX_ROUNDS 5u     /* of reading a batch's changed documents again, before they are left to the next pass */
 #define MAX_LOADS 50u     /* of a document that looks up others each time that a transaction reads it */
@@ -67,6 +69,16 @@ typedef struct {
    bool failed;
 } pushed_statement_t;
 
+/* An update command, as it is made, is sent, and is answered. */
+typedef struct {
+   bson_t command;
+   uint32_t *starts;      /* of each statement: where it stands in the command */
+   ecl_value_t *versions; /* that its document was found to have; the chain's */
+   bool *failed;
+   uint32_t n;
+   uint32_t batch; /* its number */
+} statements_t;
+
 struct ecl_backfill_t {
    ecl_backfill_options_t options;
    ecl_backfill_result_t result;
@@ -83,9 +95,14 @@ struct ecl_backfill_t {
    bool cancel;
    bool through;            /* it came to its end by itself */
    bool between;            /* who drives was told that the next batch comes */
+   bool settle;             /* and wants to know first what became of the last one */
+   ecl_backfill_batch_t batches[2]; /* the one that is read or computed, and the one before; by number */
+   bool batch_through[2];   /* all of it is computed and sent */
+   uint32_t batch;          /* number of the former */
    ecl_backfill_batch_t last;
    ecl_arena_t range_arena; /* of options.range */
    bson_t after;            /* {id: …}, or empty */
+   bson_t ahead;            /* likewise: where `after` goes once all is answered; empty: nowhere */
 
    bson_t command;          /* that is under way */
    bool has_command;
@@ -120,10 +137,14 @@ struct ecl_backfill_t {
    char push_error[BSON_ERROR_BUFFER_SIZE];
 
    /* computed here */
-   bson_t updates;          /* array of statements */
-   uint32_t *sent;          /* index of the item of each */
-   uint32_t n_sent, one_at;
-   bool *item_failed;       /* of the command at hand */
+   statements_t computed[2];
+   statements_t *made;      /* those that are made, or sent and waited for */
+   statements_t *flying;    /* those under way: the others; NULL: none are */
+   statements_t *answered;  /* those that an answer is about */
+   state_t after_answer;    /* where it goes on when they are done with */
+   uint32_t one_at;
+   bool begins, awaits;     /* what the state entered wants done */
+   int64_t begun_at;
    uint32_t *txn;           /* items that need a transaction */
    uint32_t n_txn, txn_at, txn_attempts;
    bool txn_same;           /* after the abort: the same document once more */
@@ -150,6 +171,10 @@ ecl_backfill_fail (ecl_backfill_t *self, const bson_error_t *error);
 void
 ecl_backfill_update_begin (ecl_backfill_t *self, bool concern, bson_t *statements);
 
+/* The same, in a document of its own. */
+void
+ecl_backfill_update_open (const ecl_backfill_t *self, bool concern, bson_t *command, bson_t *statements);
+
 void
 ecl_backfill_update_end (ecl_backfill_t *self, bson_t *statements);
 
@@ -171,6 +196,14 @@ ecl_backfill_gives_up (const ecl_backfill_t *self)
 {
    return self->idle_passes >= MAX_IDLE_PASSES - 1;
 }
+
+/* What is under way is answered first; then the state is entered. */
+void
+ecl_backfill_await (ecl_backfill_t *self, state_t then);
+
+/* `after` goes on to where all is answered. */
+void
+ecl_backfill_promote (ecl_backfill_t *self);
 
 /* Room for n items in the arrays per item. */
 void
@@ -255,6 +288,9 @@ ecl_write_enter (ecl_backfill_t *self);
 
 void
 ecl_write_reply (ecl_backfill_t *self, const ecl_event_t *event);
+
+void
+ecl_await_enter (ecl_backfill_t *self);
 
 void
 ecl_quarantine_enter (ecl_backfill_t *self);

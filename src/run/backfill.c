@@ -69,6 +69,7 @@ ecl_backfill_new (const ecl_backfill_options_t *options, bson_error_t *error)
       self->options.range.types = ECL_IDS_ALL;
    }
    bson_init (&self->after);
+   bson_init (&self->ahead);
    ecl_append_value (&self->after, "id", &options->after);
    self->options.after = ecl_missing ();
    make_candidates (options, &self->candidates);
@@ -79,7 +80,10 @@ ecl_backfill_new (const ecl_backfill_options_t *options, bson_error_t *error)
    ecl_arena_init (&self->arena);
    ecl_arena_init (&self->push_arena);
    self->pushed = bson_malloc0 ((options->chain->n_steps + 1) * sizeof *self->pushed);
-   bson_init (&self->updates);
+   for (int i = 0; i < 2; i++) {
+      bson_init (&self->computed[i].command);
+   }
+   self->made = self->answered = &self->computed[0];
    bson_init (&self->again);
    ecl_backfill_reserve (self, self->options.batch);
    return self;
@@ -112,13 +116,17 @@ ecl_backfill_destroy (ecl_backfill_t *self)
       bson_destroy (&self->quarantine_command);
    }
    bson_destroy (&self->after);
+   bson_destroy (&self->ahead);
    ecl_arena_cleanup (&self->range_arena);
-   bson_destroy (&self->updates);
+   for (int i = 0; i < 2; i++) {
+      bson_destroy (&self->computed[i].command);
+      bson_free (self->computed[i].starts);
+      bson_free (self->computed[i].versions);
+      bson_free (self->computed[i].failed);
+   }
    bson_destroy (&self->again);
    bson_destroy (&self->candidates);
-   bson_free (self->sent);
    bson_free (self->txn);
-   bson_free (self->item_failed);
    ecl_arena_cleanup (&self->arena);
    ecl_arena_cleanup (&self->push_arena);
    ecl_converter_destroy (self->converter);
@@ -138,10 +146,34 @@ ecl_backfill_resize (ecl_backfill_t *self, uint32_t batch)
    self->options.batch = batch ? batch : DEFAULT_BATCH;
 }
 
+bool
+ecl_backfill_settle (ecl_backfill_t *self)
+{
+   self->settle = self->flying != NULL;
+   return self->settle;
+}
+
 const ecl_backfill_batch_t *
 ecl_backfill_last (const ecl_backfill_t *self)
 {
    return &self->last;
+}
+
+void
+ecl_backfill_promote (ecl_backfill_t *self)
+{
+   if (!self->flying && !self->n_again && !bson_empty (&self->ahead)) {
+      bson_reinit (&self->after);
+      bson_concat (&self->after, &self->ahead);
+      bson_reinit (&self->ahead);
+   }
+}
+
+void
+ecl_backfill_await (ecl_backfill_t *self, state_t then)
+{
+   self->after_answer = then;
+   self->state = ST_AWAIT;
 }
 
 ecl_value_t
@@ -167,9 +199,14 @@ ecl_backfill_reserve (ecl_backfill_t *self, uint32_t n)
       return;
    }
    self->cap_items = n;
-   self->sent = bson_realloc (self->sent, n * sizeof *self->sent);
    self->txn = bson_realloc (self->txn, n * sizeof *self->txn);
-   self->item_failed = bson_realloc (self->item_failed, n * sizeof *self->item_failed);
+   for (int i = 0; i < 2; i++) {
+      statements_t *statements = &self->computed[i];
+
+      statements->starts = bson_realloc (statements->starts, n * sizeof *statements->starts);
+      statements->versions = bson_realloc (statements->versions, n * sizeof *statements->versions);
+      statements->failed = bson_realloc (statements->failed, n * sizeof *statements->failed);
+   }
 }
 
 void
@@ -272,21 +309,27 @@ ecl_backfill_among (ecl_backfill_t *self, const ecl_value_t *ids, bson_t *filter
 }
 
 void
-ecl_backfill_update_begin (ecl_backfill_t *self, bool concern, bson_t *statements)
+ecl_backfill_update_open (const ecl_backfill_t *self, bool concern, bson_t *command, bson_t *statements)
 {
    bson_t child;
 
-   bson_init (&self->command);
-   self->has_command = true;
-   BSON_APPEND_UTF8 (&self->command, "update", self->collection);
-   BSON_APPEND_BOOL (&self->command, "ordered", false);
+   BSON_APPEND_UTF8 (command, "update", self->collection);
+   BSON_APPEND_BOOL (command, "ordered", false);
    if (concern) {
-      BSON_APPEND_DOCUMENT_BEGIN (&self->command, "writeConcern", &child);
+      BSON_APPEND_DOCUMENT_BEGIN (command, "writeConcern", &child);
       BSON_APPEND_UTF8 (&child, "w", "majority");
       BSON_APPEND_INT32 (&child, "wtimeout", ECL_STORE_WTIMEOUT);
-      bson_append_document_end (&self->command, &child);
+      bson_append_document_end (command, &child);
    }
-   BSON_APPEND_ARRAY_BEGIN (&self->command, "updates", statements);
+   BSON_APPEND_ARRAY_BEGIN (command, "updates", statements);
+}
+
+void
+ecl_backfill_update_begin (ecl_backfill_t *self, bool concern, bson_t *statements)
+{
+   bson_init (&self->command);
+   self->has_command = true;
+   ecl_backfill_update_open (self, concern, &self->command, statements);
 }
 
 void
@@ -315,6 +358,7 @@ static const handler_t handlers[ST_N] = {
    [ST_LOAD] = {ecl_load_enter, ecl_load_reply, .takes_all = true},
    [ST_WORK] = {ecl_work_enter, NULL},
    [ST_WRITE] = {ecl_write_enter, ecl_write_reply, .writes = true, .majority = true, .takes_all = true},
+   [ST_AWAIT] = {ecl_await_enter, NULL},
    [ST_WRITE_ONE] = {ecl_write_enter, ecl_write_reply, .majority = true, .takes_all = true},
    [ST_QUARANTINE] = {ecl_quarantine_enter, ecl_quarantine_reply, .majority = true},
    [ST_TXN_READ] = {ecl_txn_enter, ecl_txn_reply, .takes_all = true},
@@ -366,7 +410,7 @@ send_again (ecl_backfill_t *self, const bson_error_t *why)
    bson_error_t error = *why;
 
    self->late = self->resend = true;
-   if (self->cancel || !try_again (self)) {
+   if (self->cancel || self->result.failed || !try_again (self)) {
       self->late = self->resend = false;
       self->result.lost = true;
       ecl_error_prefix (&error, "%s", self->collection);
@@ -392,6 +436,9 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
       /* Nothing more may be sent. */
       ecl_backfill_fail (self, event->error);
       self->state = ST_END;
+      if (self->flying) {
+         ecl_backfill_await (self, ST_END);
+      }
       return;
    }
    if (self->late && lost) {
@@ -467,14 +514,38 @@ take_reply (ecl_backfill_t *self, const ecl_event_t *event)
    }
 }
 
+/* What was under way is answered, whatever the answer: from here on it is as if it had been sent and waited for. */
+static void
+land (ecl_backfill_t *self, const ecl_event_t *event)
+{
+   ecl_backfill_batch_t *batch = &self->batches[self->flying->batch % 2];
+
+   batch->wrote = true;
+   batch->ms += event->answered - self->begun_at;
+   if (self->batch_through[batch->number % 2]) {
+      self->last = *batch;
+   }
+   self->answered = self->flying;
+   self->flying = NULL;
+   self->awaits = false;
+   self->state = ST_WRITE;
+   self->has_command =
+      bson_init_static (&self->command, bson_get_data (&self->answered->command), self->answered->command.len);
+}
+
 void
 ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, ecl_action_t *action)
 {
    self->now = now;
-   if (self->has_command && handlers[self->state].writes) {
-      self->last.wrote = true;
-      self->last.ms += now - self->sent_at;
+   if (self->awaits) {
+      land (self, event);
+   } else if (self->has_command && handlers[self->state].writes && event->kind != ECL_EVENT_WOKE) {
+      ecl_backfill_batch_t *batch = &self->batches[self->batch % 2];
+
+      batch->wrote = true;
+      batch->ms += now - self->sent_at;
    }
+   self->begins = false;
    if (event->kind == ECL_EVENT_REPLY) {
       take_reply (self, event);
    } else if (event->kind == ECL_EVENT_REFUSED || event->kind == ECL_EVENT_LOST) {
@@ -506,6 +577,12 @@ ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, 
          self->sent_at = now;
          action->kind = ECL_ACTION_COMMAND;
          action->command = (ecl_call_t){self->options.database, &self->command, txn_of (self->state)};
+         action->timeout = ECL_WORLD_TIMEOUT;
+         return;
+      }
+      if (self->begins || self->awaits) {
+         action->kind = self->begins ? ECL_ACTION_BEGIN : ECL_ACTION_AWAIT;
+         action->command = (ecl_call_t){self->options.database, &self->flying->command, ECL_TXN_NONE};
          action->timeout = ECL_WORLD_TIMEOUT;
          return;
       }
@@ -548,8 +625,15 @@ ecl_backfill_drive (ecl_backfill_t *self, ecl_world_t *world, const ecl_backfill
          }
          continue;
       }
+      if (action.kind == ECL_ACTION_BEGIN) {
+         ecl_sender_begin (hooks->sender, &action.command, world->now (world) + action.timeout);
+         event = (ecl_event_t){.kind = ECL_EVENT_WOKE};
+         continue;
+      }
       bson_destroy (&reply);
-      switch (world->run_command (world, &action.command, world->now (world) + action.timeout, &reply, &failure)) {
+      switch (action.kind == ECL_ACTION_AWAIT
+                 ? ecl_sender_await (hooks->sender, &event.answered, &reply, &failure)
+                 : world->run_command (world, &action.command, world->now (world) + action.timeout, &reply, &failure)) {
       case ECL_REPLY_OK:
          event.kind = ECL_EVENT_REPLY;
          break;

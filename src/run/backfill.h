@@ -4,8 +4,10 @@
  * no clock and never sleeps, so that tests and simulators can be its world:
  *
  *    event  START ───────────► step ──► COMMAND (send it and bring the reply)
- *           REPLY, REFUSED,             WAIT    (so many milliseconds, then WOKE)
- *           LOST, WOKE                  BETWEEN (batches: all before ecl_backfill_after is written; then WOKE)
+ *           REPLY, REFUSED,             BEGIN   (hand it over to be sent; then WOKE)
+ *           LOST, WOKE                  AWAIT   (bring the reply to what was begun)
+ *                                       WAIT    (so many milliseconds, then WOKE)
+ *                                       BETWEEN (batches: all before ecl_backfill_after is written; then WOKE)
  *                                       DONE    (see the result)
  *
  * The range is gone through in passes. A pass is one long cursor over the documents that are not at the target, in
@@ -16,6 +18,11 @@
  *    client     the batch holds documents; each is carried over here and written under guard (guard.h), in one update
  *               command. What the reply lacks has changed meanwhile: it is read again, a few times, and then left to
  *               the next pass. What a guard cannot say exactly goes through a transaction.
+ *
+ * Where that is asked for, client mode overlaps: the write of a batch is begun, and while it is under way the next batch
+ * is read and computed. There is one write under way at most, so two batches. Its answer is awaited before the next
+ * write begins, before anything is read again, before the pass ends, and before the run does, however that comes about.
+ * So no document is in two batches at once, and ecl_backfill_after only goes to batches of which all is answered.
  *
  * Passes go on until one finds nothing but what cannot be carried over, or the third or a later one carried all that it
  * found at the first try: an application may go on inserting at an older version, and would be chased without end. Or there
@@ -28,6 +35,7 @@
 #define ECL_RUN_BACKFILL_H
 
 #include "run/convert.h"
+#include "run/sender.h"
 #include "run/world.h"
 #include "store/chunks.h"
 #include "store/store.h"
@@ -58,21 +66,30 @@ typedef struct {
    ecl_chunk_range_t range; /* of _id; all zeros: every document there is. Copied */
    ecl_value_t after;      /* only what comes behind it in the range; missing: all of it. Copied */
    bool once;              /* one pass */
+   bool overlap;           /* BEGIN and AWAIT are used */
 } ecl_backfill_options_t;
 
 typedef enum { ECL_EVENT_START, ECL_EVENT_REPLY, ECL_EVENT_REFUSED, ECL_EVENT_LOST, ECL_EVENT_WOKE } ecl_event_kind_t;
 
 typedef struct {
    ecl_event_kind_t kind;
-   const bson_t *reply;       /* REPLY, REFUSED; borrowed for the step */
+   bson_t *reply;             /* REPLY, REFUSED; for the step, which may leave an empty document behind */
    const bson_error_t *error; /* REFUSED, LOST */
+   int64_t answered;          /* to AWAIT: when the answer was there */
 } ecl_event_t;
 
-typedef enum { ECL_ACTION_COMMAND, ECL_ACTION_WAIT, ECL_ACTION_BETWEEN, ECL_ACTION_DONE } ecl_action_kind_t;
+typedef enum {
+   ECL_ACTION_COMMAND,
+   ECL_ACTION_BEGIN,
+   ECL_ACTION_AWAIT,
+   ECL_ACTION_WAIT,
+   ECL_ACTION_BETWEEN,
+   ECL_ACTION_DONE,
+} ecl_action_kind_t;
 
 typedef struct {
    ecl_action_kind_t kind;
-   ecl_call_t command; /* belongs to the machine, until the next step */
+   ecl_call_t command; /* belongs to the machine: until the next step; of BEGIN: until its answer was brought */
    int64_t timeout;       /* ms for the command, or to wait */
 } ecl_action_t;
 
@@ -104,13 +121,18 @@ ecl_backfill_cancel (ecl_backfill_t *self);
 void
 ecl_backfill_resize (ecl_backfill_t *self, uint32_t batch);
 
-/* What the last batch was. */
+/* Between two batches: what is under way is awaited first, and then it is BETWEEN again. False where nothing is. */
+bool
+ecl_backfill_settle (ecl_backfill_t *self);
+
+/* The last batch of which all is answered. */
 typedef struct {
+   uint32_t number; /* from 1 on; 0: there is none */
    uint32_t documents;
    uint64_t bytes;  /* as they were read: whole documents in client mode, else _ids and versions */
    bool wrote;
    bool whole;      /* bytes are those of the documents */
-   int64_t ms;      /* that its writes took, until the majority had them */
+   int64_t ms;      /* that its writes took, each from when it was sent until the majority had it */
 } ecl_backfill_batch_t;
 
 const ecl_backfill_batch_t *
@@ -129,6 +151,7 @@ ecl_backfill_result (const ecl_backfill_t *self);
 
 typedef struct {
    void *context;
+   ecl_sender_t *sender; /* carries what is begun; needed where it overlaps */
    /* Called between two batches, and before the first; may wait, resize, cancel. False: it ends at once, with what
     * stands in *error. May be NULL. */
    bool (*between) (void *context, ecl_backfill_t *self, bson_error_t *error);

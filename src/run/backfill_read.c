@@ -10,7 +10,9 @@ static void
 start_reading (ecl_backfill_t *self)
 {
    ecl_scan_t *reader = &self->readers[READ_PASS];
-   ecl_value_t after = ecl_backfill_after (self);
+   /* What is under way is not read again: if it comes to nothing, its documents are among those that are. */
+   const bson_t *last = bson_empty (&self->ahead) ? &self->after : &self->ahead;
+   ecl_value_t root = ecl_raw_document (bson_get_data (last), last->len), after = ecl_document_get (&root, "id", 2);
    bson_t range, filter, and;
    int64_t seen = reader->seen;
 
@@ -40,6 +42,7 @@ ecl_pass_enter (ecl_backfill_t *self)
    if (self->result.passes) {
       bson_reinit (&self->after);
    }
+   bson_reinit (&self->ahead);
    self->result.passes++;
    self->pass_changed = self->pass_failed = self->pass_left = 0;
    self->pass_again = false;
@@ -102,6 +105,11 @@ end_early (ecl_backfill_t *self)
 void
 ecl_read_enter (ecl_backfill_t *self)
 {
+   if (self->flying && self->level == READ_PASS && (self->cancel || self->settle)) {
+      self->settle = self->between = false;
+      ecl_backfill_await (self, ST_NEXT);
+      return;
+   }
    if (self->cancel && self->level == READ_PASS) {
       end_early (self);
       return;
@@ -113,10 +121,14 @@ ecl_read_enter (ecl_backfill_t *self)
 static void
 begin_batch (ecl_backfill_t *self, const ecl_scan_t *reader)
 {
-   self->last = (ecl_backfill_batch_t){.documents = reader->n, .whole = !self->pushing};
+   uint32_t number = ++self->batch;
+   ecl_backfill_batch_t *batch = &self->batches[number % 2];
+
+   *batch = (ecl_backfill_batch_t){.number = number, .documents = reader->n, .whole = !self->pushing};
    for (uint32_t i = 0; i < reader->n; i++) {
-      self->last.bytes += reader->items[i].len;
+      batch->bytes += reader->items[i].len;
    }
+   self->batch_through[number % 2] = false;
    self->between = false;
    self->result.counts.seen += reader->n;
 }
@@ -177,15 +189,20 @@ read_again (ecl_backfill_t *self)
    self->state = ST_READ;
 }
 
-/* Every document of the pass's batch is done, or left to a later pass. */
+/* Every document of the pass's batch is done, or left to a later pass, or under way. */
 static void
-note_after (ecl_backfill_t *self, const ecl_scan_t *reader)
+end_batch (ecl_backfill_t *self, const ecl_scan_t *reader)
 {
    if (reader->n) {
       ecl_value_t id = ecl_document_get (&reader->items[reader->n - 1], "_id", 3);
 
-      bson_reinit (&self->after);
-      ecl_append_value (&self->after, "id", &id);
+      bson_reinit (&self->ahead);
+      ecl_append_value (&self->ahead, "id", &id);
+      ecl_backfill_promote (self);
+   }
+   self->batch_through[self->batch % 2] = true;
+   if (!self->flying || self->flying->batch != self->batch) {
+      self->last = self->batches[self->batch % 2];
    }
 }
 
@@ -209,6 +226,7 @@ ecl_next_enter (ecl_backfill_t *self)
 {
    ecl_scan_t *reader = &self->readers[self->level];
 
+   ecl_backfill_promote (self);
    if (self->quarantining && (self->quarantine.n >= DEFAULT_BATCH || self->quarantine.size > MAX_QUARANTINE)) {
       self->after_quarantine = ST_NEXT;
       self->state = ST_QUARANTINE;
@@ -216,6 +234,8 @@ ecl_next_enter (ecl_backfill_t *self)
       self->state = ST_LOAD;
    } else if (self->txn_at < self->n_txn) {
       self->state = ST_TXN_READ;
+   } else if (self->n_again && self->level != READ_AGAIN && self->flying) {
+      ecl_backfill_await (self, ST_NEXT);
    } else if (self->n_again && self->level != READ_AGAIN) {
       self->back = self->level;
       self->rounds = 0;
@@ -224,9 +244,12 @@ ecl_next_enter (ecl_backfill_t *self)
       self->state = self->lookups ? ST_LOAD : ST_WORK;
    } else if (reader->cursor) {
       if (self->level == READ_PASS) {
-         note_after (self, reader);
+         end_batch (self, reader);
       }
       self->state = ST_READ;
+      if (self->level == READ_PASS && self->flying && self->flying->batch != self->batch) {
+         ecl_backfill_await (self, ST_NEXT); /* two batches are enough */
+      }
    } else if (self->level == READ_AGAIN) {
       if (self->n_again && self->rounds < MAX_ROUNDS) {
          read_again (self);
@@ -235,11 +258,13 @@ ecl_next_enter (ecl_backfill_t *self)
       }
    } else if (self->level == READ_REDO) {
       ecl_redo_done (self);
+   } else if (self->flying) {
+      ecl_backfill_await (self, ST_NEXT);
    } else if (self->quarantining) {
       self->after_quarantine = ST_NEXT;
       self->state = ST_QUARANTINE;
    } else {
-      note_after (self, reader);
+      end_batch (self, reader);
       end_pass (self);
    }
 }
@@ -249,6 +274,10 @@ ecl_next_enter (ecl_backfill_t *self)
 void
 ecl_kill_enter (ecl_backfill_t *self)
 {
+   if (self->flying) {
+      ecl_backfill_await (self, ST_KILL);
+      return;
+   }
    for (int i = 0; i < N_READERS; i++) {
       ecl_scan_t *reader = &self->readers[i];
       bson_t cursors;

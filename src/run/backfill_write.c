@@ -40,22 +40,27 @@ quarantine (ecl_backfill_t *self, const ecl_converted_t *converted)
    self->result.counts.quarantined = self->pass_failed;
 }
 
-/* Quarantine of an item that the server refused. */
+/* Quarantine of a document that the server refused. */
 static void
-quarantine_refused (ecl_backfill_t *self, const ecl_value_t *item, int32_t code, const char *message)
+quarantine_refused (ecl_backfill_t *self, const ecl_value_t *id, const ecl_value_t *version, int32_t code,
+                    const char *message)
 {
-   size_t index;
-   ecl_converted_t converted = {.id = ecl_document_get (item, "_id", 3),
-                                .code = code,
-                                .message = message,
-                                .path = "",
-                                .file = ""};
+   ecl_converted_t converted = {
+      .id = *id, .found = *version, .code = code, .message = message, .path = "", .file = ""};
 
-   converted.version = ecl_convert_stored_version (self->options.chain, item);
-   if (ecl_convert_version (self->converter, item, &index)) {
-      converted.found = *ecl_chain_stamp (self->options.chain, index);
-   }
    quarantine (self, &converted);
+}
+
+static void
+quarantine_item (ecl_backfill_t *self, const ecl_value_t *item, int32_t code, const char *message)
+{
+   ecl_value_t id = ecl_document_get (item, "_id", 3), version = ecl_missing ();
+   size_t index;
+
+   if (ecl_convert_version (self->converter, item, &index)) {
+      version = *ecl_chain_stamp (self->options.chain, index);
+   }
+   quarantine_refused (self, &id, &version, code, message);
 }
 
 void
@@ -116,7 +121,7 @@ ecl_quarantine_reply (ecl_backfill_t *self, const ecl_event_t *event)
 /* ---- statements ---- */
 
 static void
-append_statement (ecl_backfill_t *self, uint32_t item, const ecl_converted_t *converted)
+append_statement (statements_t *self, bson_t *list, const ecl_converted_t *converted)
 {
    char buffer[16];
    const char *key;
@@ -126,14 +131,40 @@ append_statement (ecl_backfill_t *self, uint32_t item, const ecl_converted_t *co
        !bson_init_static (&u, converted->update.u.raw, converted->update.len)) {
       return;
    }
-   bson_uint32_to_string (self->n_sent, &key, buffer, sizeof buffer);
-   BSON_APPEND_DOCUMENT_BEGIN (&self->updates, key, &one);
+   bson_uint32_to_string (self->n, &key, buffer, sizeof buffer);
+   BSON_APPEND_DOCUMENT_BEGIN (list, key, &one);
+   self->starts[self->n] = (uint32_t) (bson_get_data (&one) - bson_get_data (&self->command));
    BSON_APPEND_DOCUMENT (&one, "q", &q);
    BSON_APPEND_ARRAY (&one, "u", &u);
-   bson_append_document_end (&self->updates, &one);
-   self->sent[self->n_sent] = item;
-   self->item_failed[self->n_sent] = false;
-   self->n_sent++;
+   bson_append_document_end (list, &one);
+   self->versions[self->n] = converted->found;
+   self->failed[self->n] = false;
+   self->n++;
+}
+
+/* The i-th of them, as it is sent. */
+static bool
+statement_at (const statements_t *self, uint32_t i, bson_t *out)
+{
+   const uint8_t *start = bson_get_data (&self->command) + self->starts[i];
+   uint32_t len;
+
+   memcpy (&len, start, sizeof len);
+   return bson_init_static (out, start, BSON_UINT32_FROM_LE (len));
+}
+
+static ecl_value_t
+id_at (const statements_t *self, uint32_t i)
+{
+   ecl_value_t whole, query;
+   bson_t one;
+
+   if (!statement_at (self, i, &one)) {
+      return ecl_missing ();
+   }
+   whole = ecl_raw_document (bson_get_data (&one), one.len);
+   query = ecl_document_get (&whole, "q", 1);
+   return ecl_document_get (&query, "_id", 3);
 }
 
 /* What was to be looked up for it is not here: it was more than is kept. */
@@ -150,12 +181,17 @@ ecl_work_enter (ecl_backfill_t *self)
 {
    ecl_scan_t *reader = reader_of (self);
    uint32_t end = self->lookups ? ecl_lookups_until (self->lookups) : reader->n;
+   uint32_t most = self->options.overlap ? MAX_OVERLAPPED : MAX_COMMAND;
+   statements_t *made = self->made;
    ecl_converted_t converted;
+   bson_t list;
 
-   bson_reinit (&self->updates);
-   self->n_sent = self->one_at = 0;
+   bson_reinit (&made->command);
+   made->n = 0;
+   made->batch = self->batch;
+   ecl_backfill_update_open (self, true, &made->command, &list);
    self->n_txn = self->txn_at = self->txn_attempts = 0;
-   while (reader->at < end && self->updates.len < MAX_COMMAND && self->n_sent < self->options.batch &&
+   while (reader->at < end && list.len < most && made->n < self->options.batch &&
           !(self->quarantining && self->quarantine.size > MAX_QUARANTINE)) {
       uint32_t item = reader->at;
 
@@ -164,11 +200,10 @@ ecl_work_enter (ecl_backfill_t *self)
       case ECL_CONVERT_DONE:
          break;
       case ECL_CONVERT_STATEMENT:
-         if (self->n_sent &&
-             self->updates.len + converted.filter.len + converted.update.len > MAX_COMMAND) {
+         if (made->n && list.len + converted.filter.len + converted.update.len > most) {
             goto full; /* this one comes first in the next command */
          }
-         append_statement (self, item, &converted);
+         append_statement (made, &list, &converted);
          break;
       case ECL_CONVERT_TRANSACTION:
          if (self->options.transactions) {
@@ -191,49 +226,81 @@ ecl_work_enter (ecl_backfill_t *self)
       reader->at++;
    }
 full:
-   self->state = self->n_sent ? ST_WRITE : ST_NEXT;
+   bson_append_array_end (&made->command, &list);
+   self->state = made->n ? ST_WRITE : ST_NEXT;
+}
+
+/* Only what a pass reads is written while it goes on: what is read again, or done again, is waited for. */
+static void
+begin_write (ecl_backfill_t *self)
+{
+   if (self->flying) {
+      ecl_backfill_await (self, ST_WRITE);
+      return;
+   }
+   ecl_backfill_promote (self);
+   self->flying = self->made;
+   self->made = self->made == &self->computed[0] ? &self->computed[1] : &self->computed[0];
+   self->begins = true;
+   self->begun_at = self->now;
+   self->state = ST_NEXT;
 }
 
 void
 ecl_write_enter (ecl_backfill_t *self)
 {
    bson_t statements, one;
-   bson_iter_t iter;
-   const uint8_t *data;
-   char key[16];
-   uint32_t len;
 
    self->result.wrote = true;
-   if (self->state == ST_WRITE) {
+   if (self->state == ST_WRITE_ONE) {
       ecl_backfill_update_begin (self, true, &statements);
-      bson_concat (&statements, &self->updates);
-      ecl_backfill_update_end (self, &statements);
-      return;
-   }
-   bson_snprintf (key, sizeof key, "%u", self->one_at);
-   ecl_backfill_update_begin (self, true, &statements);
-   if (bson_iter_init_find (&iter, &self->updates, key)) {
-      bson_iter_document (&iter, &len, &data);
-      if (bson_init_static (&one, data, len)) {
+      if (statement_at (self->answered, self->one_at, &one)) {
          BSON_APPEND_DOCUMENT (&statements, "0", &one);
       }
+      ecl_backfill_update_end (self, &statements);
+   } else if (self->options.overlap && self->level == READ_PASS) {
+      begin_write (self);
+   } else {
+      self->answered = self->made;
+      self->after_answer = ST_NEXT;
+      self->has_command =
+         bson_init_static (&self->command, bson_get_data (&self->made->command), self->made->command.len);
    }
-   ecl_backfill_update_end (self, &statements);
+}
+
+void
+ecl_await_enter (ecl_backfill_t *self)
+{
+   self->awaits = self->flying != NULL;
+   if (!self->awaits) {
+      self->state = self->after_answer;
+   }
 }
 
 /* The i-th statement failed. */
 static void
 statement_failed (ecl_backfill_t *self, uint32_t i, int32_t code, const char *message)
 {
-   const ecl_value_t *item = &reader_of (self)->items[self->sent[i]];
+   ecl_value_t id = id_at (self->answered, i);
 
-   self->item_failed[i] = true;
+   self->answered->failed[i] = true;
    if (ecl_backfill_transient (code)) {
-      ecl_value_t id = ecl_document_get (item, "_id", 3);
-
       ecl_backfill_again (self, &id);
    } else {
-      quarantine_refused (self, item, code, message);
+      quarantine_refused (self, &id, &self->answered->versions[i], code, message);
+   }
+}
+
+/* Those from first on are read again, but for those that are known to have failed. */
+static void
+all_again (ecl_backfill_t *self, uint32_t first, uint32_t n)
+{
+   for (uint32_t i = first; i < first + n; i++) {
+      if (!self->answered->failed[i]) {
+         ecl_value_t id = id_at (self->answered, i);
+
+         ecl_backfill_again (self, &id);
+      }
    }
 }
 
@@ -245,19 +312,13 @@ count_effect (ecl_backfill_t *self, const bson_t *reply, uint32_t first, uint32_
    int64_t changed = ecl_backfill_number (reply, "nModified"), expected = 0;
 
    for (uint32_t i = first; i < first + n; i++) {
-      expected += !self->item_failed[i];
+      expected += !self->answered->failed[i];
    }
    self->result.counts.changed += changed;
    self->pass_changed += changed;
    if (changed < expected) {
       self->result.counts.conflicts += expected - changed;
-      for (uint32_t i = first; i < first + n; i++) {
-         if (!self->item_failed[i]) {
-            ecl_value_t id = ecl_document_get (&reader_of (self)->items[self->sent[i]], "_id", 3);
-
-            ecl_backfill_again (self, &id);
-         }
-      }
+      all_again (self, first, n);
    }
 }
 
@@ -265,7 +326,7 @@ void
 ecl_write_reply (ecl_backfill_t *self, const ecl_event_t *event)
 {
    bool one = self->state == ST_WRITE_ONE;
-   uint32_t first = one ? self->one_at : 0, n = one ? 1 : self->n_sent;
+   uint32_t first = one ? self->one_at : 0, n = one ? 1 : self->answered->n;
    int32_t index, code;
    const char *message;
    bson_iter_t errors;
@@ -273,28 +334,24 @@ ecl_write_reply (ecl_backfill_t *self, const ecl_event_t *event)
    if (event->kind == ECL_EVENT_REPLY) {
       if (ecl_backfill_errors (event->reply, &errors)) {
          while (ecl_backfill_next_error (&errors, &index, &code, &message)) {
-            if (index >= 0 && (uint32_t) index < n && !self->item_failed[first + (uint32_t) index]) {
+            if (index >= 0 && (uint32_t) index < n && !self->answered->failed[first + (uint32_t) index]) {
                statement_failed (self, first + (uint32_t) index, code, message);
             }
          }
       }
       count_effect (self, event->reply, first, n);
    } else if (event->kind == ECL_EVENT_LOST) {
-      for (uint32_t i = first; i < first + n; i++) {
-         ecl_value_t id = ecl_document_get (&reader_of (self)->items[self->sent[i]], "_id", 3);
-
-         ecl_backfill_again (self, &id);
-      }
+      all_again (self, first, n);
    } else if (n == 1) {
       statement_failed (self, first, (int32_t) event->error->code, event->error->message);
-   } else {
+   } else if (!self->result.failed) {
       /* Some servers refuse the command for one bad statement; what took effect before that does so again harmlessly. */
       self->one_at = 0;
       self->state = ST_WRITE_ONE;
       return;
    }
-   self->state = ST_NEXT;
-   if (one && ++self->one_at < self->n_sent) {
+   self->state = self->after_answer;
+   if (one && ++self->one_at < self->answered->n) {
       self->state = ST_WRITE_ONE;
    }
 }
@@ -378,7 +435,7 @@ txn_conflict (ecl_backfill_t *self, int32_t code, const char *message)
    self->pass_again = true;
    self->txn_same = ++self->txn_attempts < MAX_ROUNDS;
    if (!self->txn_same && ecl_backfill_gives_up (self)) {
-      quarantine_refused (self, txn_item (self), code, message);
+      quarantine_item (self, txn_item (self), code, message);
    } else if (!self->txn_same) {
       self->pass_left++;
    }
@@ -388,13 +445,13 @@ txn_conflict (ecl_backfill_t *self, int32_t code, const char *message)
 static void
 txn_refused (ecl_backfill_t *self, int32_t code, const char *message)
 {
-   quarantine_refused (self, txn_item (self), code, message);
+   quarantine_item (self, txn_item (self), code, message);
    self->txn_same = false;
    self->state = ST_TXN_ABORT;
 }
 
 static void
-reply_txn_read (ecl_backfill_t *self, const bson_t *reply)
+reply_txn_read (ecl_backfill_t *self, bson_t *reply)
 {
    ecl_scan_t *found = &self->txn_reader;
    ecl_converted_t converted;

@@ -258,6 +258,7 @@ ecl_crew_run (const ecl_site_t *site, ecl_task_t *task, const ecl_effort_t *effo
    ecl_place_here (self.here);
    ecl_adviser_init (&self.adviser, effort->throttle_command);
    task->watch = &watch;
+   task->connector = effort->connector;
    self.mates[0].started = true;
    for (uint32_t i = 0; i < self.n; i++) {
       self.mates[i].crew = &self;

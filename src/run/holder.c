@@ -68,6 +68,7 @@ ecl_holder_init (ecl_holder_t *self, const ecl_holder_options_t *options)
    self->key.id = ecl_string (self->name, strlen (self->name));
    self->key.time = options->time > 0 ? options->time : ECL_LEASE_TIME;
    self->key.skew = options->skew >= 0 ? options->skew : ECL_LEASE_SKEW;
+   self->also = options->also;
    self->host = bson_strdup (options->who.host);
    self->user = bson_strdup (options->who.user);
    self->release_name = bson_strdup (options->who.release);
@@ -275,6 +276,11 @@ begin (ecl_holder_t *self, ecl_world_t *world)
    memcpy (self->holder.id + 8, &b, 4);
    self->holder.n_sessions =
       world->sessions ? world->sessions (world, self->holder.sessions, ECL_LEASE_SESSIONS) : 0;
+   if (self->also && self->also->sessions) {
+      size_t n = self->holder.n_sessions;
+
+      self->holder.n_sessions += self->also->sessions (self->also, self->holder.sessions + n, ECL_LEASE_SESSIONS - n);
+   }
    atomic_store (&self->beat, 0);
    atomic_store (&self->token, 0);
    atomic_store (&self->until, 0);

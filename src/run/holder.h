@@ -33,6 +33,7 @@ typedef struct {
    bool existing;    /* its document must be there already */
    int64_t time;     /* 0: ECL_LEASE_TIME */
    int64_t skew;     /* max_clock_skew; negative: ECL_LEASE_SKEW */
+   ecl_world_t *also; /* another one that sends under the lease: its sessions are recorded, too; NULL: none */
    ecl_who_t who;
 } ecl_holder_options_t;
 
@@ -48,6 +49,7 @@ typedef struct {
    char *name;
    ecl_lease_key_t key;
    ecl_lease_holder_t holder;
+   ecl_world_t *also;
    ecl_lease_t seen;       /* as the last answer to acquire showed it */
    _Atomic int64_t token;  /* 0: none */
    _Atomic int64_t until;  /* by the world's clock; 0: not held */

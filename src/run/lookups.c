@@ -299,7 +299,7 @@ ecl_lookups_command (ecl_lookups_t *self, bson_t *command)
 }
 
 bool
-ecl_lookups_reply (ecl_lookups_t *self, const bson_t *reply, bson_error_t *error)
+ecl_lookups_reply (ecl_lookups_t *self, bson_t *reply, bson_error_t *error)
 {
    if (!ecl_scan_take (&self->scan, reply, error)) {
       return false;

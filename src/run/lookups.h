@@ -50,9 +50,9 @@ ecl_lookups_until (const ecl_lookups_t *self);
 void
 ecl_lookups_command (ecl_lookups_t *self, bson_t *command);
 
-/* False where it is no reply to it. */
+/* Takes it over, as ecl_scan_take. False where it is no reply to it. */
 bool
-ecl_lookups_reply (ecl_lookups_t *self, const bson_t *reply, bson_error_t *error) ECL_MUST_CHECK;
+ecl_lookups_reply (ecl_lookups_t *self, bson_t *reply, bson_error_t *error) ECL_MUST_CHECK;
 
 /* There was no reply: the query begins again. */
 void

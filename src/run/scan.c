@@ -156,7 +156,7 @@ ecl_scan_command (const ecl_scan_t *self, const char *collection, uint32_t batch
 }
 
 bool
-ecl_scan_take (ecl_scan_t *self, const bson_t *reply, bson_error_t *error)
+ecl_scan_take (ecl_scan_t *self, bson_t *reply, bson_error_t *error)
 {
    ecl_value_t root, cursor, list, id, item;
    uint32_t cap = 0;
@@ -164,7 +164,11 @@ ecl_scan_take (ecl_scan_t *self, const bson_t *reply, bson_error_t *error)
 
    forget_batch (self);
    bson_destroy (&self->batch);
-   bson_copy_to (reply, &self->batch);
+   if (bson_steal (&self->batch, reply)) {
+      bson_init (reply);
+   } else {
+      bson_copy_to (reply, &self->batch);
+   }
    if (!ecl_bson_validate (bson_get_data (&self->batch), self->batch.len, error)) {
       return false;
    }

@@ -39,9 +39,10 @@ ecl_scan_start_pipeline (ecl_scan_t *self, const bson_t *pipeline);
 void
 ecl_scan_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command);
 
-/* Takes the reply to it. False where it is none. */
+/* Takes the reply to it over: *reply, which bson_new did not make, is an empty document then, for the caller to destroy.
+ * False where it was none. */
 bool
-ecl_scan_take (ecl_scan_t *self, const bson_t *reply, bson_error_t *error) ECL_MUST_CHECK;
+ecl_scan_take (ecl_scan_t *self, bson_t *reply, bson_error_t *error) ECL_MUST_CHECK;
 
 /* The cursor is gone: reads again from the start. */
 void

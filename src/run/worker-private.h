@@ -6,6 +6,7 @@
 #ifndef ECL_RUN_WORKER_PRIVATE_H
 #define ECL_RUN_WORKER_PRIVATE_H
 
+#include "run/sender.h"
 #include "run/worker.h"
 
 typedef enum {
@@ -26,9 +27,11 @@ typedef struct {
    int64_t looked;   /* when the job was last read */
    int64_t answered; /* when the server last gave an answer */
    ecl_throttle_t throttle;
+   ecl_sender_t *sender; /* NULL: there is none (yet) */
+   bool alone;           /* none could be had */
    ecl_pressure_reader_t pressure;
-   uint32_t batches; /* of the range at hand */
-   double average;   /* bytes of a document; 0: not known */
+   uint32_t told;  /* number of the last batch of the range at hand that the throttle was told of */
+   double average; /* bytes of a document; 0: not known */
 
    /* the claim */
    ecl_holder_t holder;

@@ -112,6 +112,7 @@ init_holder (worker_t *self, const char *id)
                                    .skew = self->task->lease_skew,
                                    .who = self->site->who};
 
+   options.also = self->sender ? ecl_sender_world (self->sender) : NULL;
    ecl_holder_init (&self->holder, &options);
 }
 
@@ -230,6 +231,18 @@ finish (worker_t *self, bson_error_t *error)
    return true;
 }
 
+/* Where documents are computed here. Before a range is claimed: the claim names the sessions of both connections. */
+static void
+make_sender (worker_t *self)
+{
+   bson_error_t ignored;
+
+   if (self->task->connector && self->state->mode == ECL_MODE_CLIENT && !self->sender && !self->alone) {
+      self->sender = ecl_sender_start (self->task->connector, &ignored);
+      self->alone = !self->sender;
+   }
+}
+
 /* One step of a worker's life. False where the server gave no answer; *fatal: there is no going on. */
 static bool
 step (worker_t *self, bool *fatal, bson_error_t *error)
@@ -243,6 +256,7 @@ step (worker_t *self, bool *fatal, bson_error_t *error)
       (void) self->world->wait (self->world, IDLE_MS); /* its ranges are being made */
       return true;
    }
+   make_sender (self);
    if (!claim (self, ECL_CHUNK_OPEN, &any, id, &got, error)) {
       return false;
    }
@@ -339,6 +353,7 @@ ecl_worker_run (const ecl_task_t *task, const ecl_site_t *site, uint32_t number,
    bson_init (&self.reply);
    look (&self);
    state->end = work (&self, error);
+   ecl_sender_stop (self.sender);
    bson_destroy (&self.reply);
    return state->end;
 }

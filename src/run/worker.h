@@ -13,6 +13,10 @@
  * moment does no harm to documents, for each write is guarded; the token in the filter keeps checkpoints from going
  * back.
  *
+ * Where documents are computed here, a worker has a second connection with a thread of its own (sender.h): the write of a
+ * batch is under way on it while the next batch is read and computed. A pause that the throttle wants is spent with
+ * nothing under way, unless it is shorter than a write.
+ *
  * A range is gone through once, and once more when all ranges were (the sweep): what came behind the worker's back is
  * carried over then, in passes until one finds nothing, or the third carried all that it found at the first try.
  */
@@ -80,6 +84,7 @@ typedef struct {
    int64_t lease_time, lease_skew; /* of a range's claim; as in holder.h */
    int64_t until;                  /* by the world's clock; 0: without end */
    uint32_t batch;                 /* documents of the first batch; 0: the throttle's own */
+   const ecl_connector_t *connector; /* of the connection that writes while the worker reads; NULL: it waits */
    const ecl_watch_t *watch;       /* may be NULL */
 } ecl_task_t;
 

@@ -4,6 +4,9 @@
 /* Over which the rate is measured. */
 #define RATE_MS 4000
 
+/* Documents of the first batch that is computed here. */
+#define FIRST_BATCH 8
+
 /* ---- checkpoints ---- */
 
 /* What the range's record is to say now. */
@@ -103,19 +106,28 @@ tell_throttle (worker_t *self, const ecl_backfill_t *machine)
 {
    const ecl_backfill_batch_t *last = ecl_backfill_last (machine);
 
+   if (last->number == self->told) {
+      return;
+   }
+   self->told = last->number;
    if (last->whole && last->documents) {
       self->average = (double) last->bytes / last->documents;
    }
-   if (self->batches++ && last->wrote) {
+   if (last->wrote) {
       ecl_throttle_batch (&self->throttle, last->documents, last->whole ? last->bytes : 0, last->ms,
                           self->world->now (self->world));
    }
 }
 
+/* Two batches in memory share the bytes of one. As long as it is not known how large documents are, a few of them will
+ * tell. */
 static uint32_t
 size_of (const worker_t *self, const ecl_throttle_advice_t *advice)
 {
-   double fit = self->average > 0 ? (double) advice->bytes / self->average : advice->documents;
+   uint32_t bytes = self->sender ? advice->bytes / 2 : advice->bytes;
+   double fit = self->average > 0                      ? (double) bytes / self->average
+                : self->state->mode == ECL_MODE_CLIENT ? FIRST_BATCH
+                                                       : advice->documents;
 
    return fit < 1 ? 1 : fit < advice->documents ? (uint32_t) fit : advice->documents;
 }
@@ -159,6 +171,9 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
          ecl_backfill_resize (machine, size_of (self, &advice));
          return true;
       }
+      if ((advice.stopped || advice.wait > ecl_backfill_last (machine)->ms) && ecl_backfill_settle (machine)) {
+         return true;
+      }
       (void) self->world->wait (self->world, advice.wait);
    }
 }
@@ -190,7 +205,8 @@ make_machine (worker_t *self, bson_error_t *error)
                                      .transactions = self->site->server.transactions,
                                      .range = self->row.range,
                                      .after = sweep ? ecl_missing () : self->row.after,
-                                     .once = !sweep};
+                                     .once = !sweep,
+                                     .overlap = self->sender != NULL};
 
    memcpy (options.job, task->job, sizeof options.job);
    return ecl_backfill_new (&options, error);
@@ -236,7 +252,7 @@ ecl_worker_mark_sweep (worker_t *self, bson_error_t *error)
 static bool
 go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
 {
-   ecl_backfill_hooks_t hooks = {.context = self, .between = between, .progress = on_step};
+   ecl_backfill_hooks_t hooks = {.context = self, .sender = self->sender, .between = between, .progress = on_step};
    ecl_backfill_t *machine = make_machine (self, error);
    const ecl_backfill_result_t *result;
    ecl_chunk_progress_t progress;
@@ -247,7 +263,7 @@ go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
    if (!machine) {
       return false;
    }
-   self->batches = 0;
+   self->told = 0;
    self->before = self->state->counts;
    good = ecl_backfill_drive (machine, held, &hooks, &failure);
    result = ecl_backfill_result (machine);
@@ -313,6 +329,9 @@ ecl_worker_work_on (worker_t *self, const char *id, ecl_chunk_state_t phase, bso
       return true;
    }
    self->phase = phase;
+   if (self->sender) {
+      ecl_sender_hold (self->sender, &self->holder);
+   }
    self->checkpointed = self->world->now (self->world);
    good = go_through (self, world, &sweep, error);
    if (good && sweep && ecl_worker_mark_sweep (self, error)) {
@@ -320,5 +339,8 @@ ecl_worker_work_on (worker_t *self, const char *id, ecl_chunk_state_t phase, bso
       good = go_through (self, world, &sweep, error);
    }
    ecl_holder_release (&self->holder, self->world);
+   if (self->sender) {
+      ecl_sender_hold (self->sender, NULL);
+   }
    return good;
 }

@@ -52,6 +52,9 @@ cut (sim_t *sim, message_t *message)
    discard (message);
    if (task) {
       task->wake = sim->now;
+      if (task->waiter) {
+         task->waiter->wake = sim->now;
+      }
    }
 }
 
@@ -363,6 +366,9 @@ network_step (sim_t *sim, message_t *message)
       }
       message->task->answered = true;
       message->task->wake = sim->now;
+      if (message->task->waiter) {
+         message->task->waiter->wake = sim->now;
+      }
       message->at = INT64_MAX; /* its receiver frees it */
       return;
    case MSG_FREE:

@@ -26,6 +26,7 @@
 
 #include "bson/value.h"
 #include "run/runner.h"
+#include "run/sender.h"
 #include "store/chunks.h"
 
 #include <inttypes.h>
@@ -407,7 +408,7 @@ command_get (const execution_t *self, const char *field);
 
 typedef struct message_t message_t;
 
-typedef struct {
+typedef struct task_t {
    ecl_world_t world;
    process_t *process;
    fiber_t *fiber;
@@ -415,6 +416,7 @@ typedef struct {
    message_t *message; /* that it waits for */
    bool answered;
    bool heart;
+   struct task_t *waiter; /* one that waits for the answer in its place */
 } task_t;
 
 struct process_t {
@@ -423,6 +425,10 @@ struct process_t {
    bool app;   /* an application: neither dies nor stops */
    int number; /* of it among them */
    task_t worker, heart;
+   task_t sender; /* without a fiber: see sender.c */
+   ecl_holder_t *sender_holder;
+   bool sending, kept_back;
+   int64_t sent_at;
    bool dead, done;
    bool stop_heart;
    int64_t paused_until;

@@ -352,6 +352,7 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    sim_t *sim = process->sim;
    const ecl_chain_t *chain = ecl_project_chain (sim->project, "things");
    ecl_mode_t mode = sim->seed / 4 % 2 ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN;
+   ecl_connector_t connector = {.context = process};
    bson_t candidates;
    ecl_job_start_t options = {.world = site->world,
                               .database = DATABASE,
@@ -373,7 +374,8 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
                       .form = sim->seed / 8 % 2 ? ECL_GUARD_IN_FILTER : ECL_GUARD_IN_PIPELINE,
                       .lease_time = LEASE_TIME,
                       .lease_skew = options.lease_skew,
-                      .batch = 3};
+                      .batch = 3,
+                      .connector = sim->seed / 16 % 4 ? &connector : NULL};
    data_t *data = sim->data;
    mate_t *mate = &data->mates[process->index];
    int64_t began = sim->now;

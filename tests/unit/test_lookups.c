@@ -100,11 +100,11 @@ static void
 reply (ecl_lookups_t *lookups, const char *json)
 {
    bson_error_t error;
-   bson_t *parsed = bson_new_from_json ((const uint8_t *) json, -1, &error);
+   bson_t parsed;
 
-   assert_non_null (parsed);
-   assert_true (ecl_lookups_reply (lookups, parsed, &error));
-   bson_destroy (parsed);
+   assert_true (bson_init_from_json (&parsed, json, -1, &error));
+   assert_true (ecl_lookups_reply (lookups, &parsed, &error));
+   bson_destroy (&parsed);
 }
 
 static void
