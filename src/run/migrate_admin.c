@@ -262,6 +262,15 @@ append_mixed (bson_t *validator, const ecl_chain_t *chain, const ecl_value_t *gi
    bson_append_array_end (validator, &list);
 }
 
+/* Whether each document goes by the schema of its own version: what the step says, else wherever there is a chain. Rules
+ * of the newest version alone would refuse what the programs of an older release write, and any change of a document
+ * that is not carried over yet. When all are, it lets the same documents pass. */
+static bool
+mixes (const ecl_act_t *act, const ecl_chain_t *chain, bool schemas)
+{
+   return act->args[ECL_ARG_MIXED].key ? ecl_act_flag (act, ECL_ARG_MIXED) : schemas && chain && chain->n_steps;
+}
+
 void
 ecl_migrate_validator (ecl_migrate_t *self, const ecl_act_t *act, bson_t *command)
 {
@@ -269,22 +278,23 @@ ecl_migrate_validator (ecl_migrate_t *self, const ecl_act_t *act, bson_t *comman
    const char *level = ecl_migrate_text (self, act, ECL_ARG_LEVEL),
               *action = ecl_migrate_text (self, act, ECL_ARG_ACTION);
    const ecl_chain_t *chain = chain_of (self, act);
+   const ecl_value_t *given = schema->key ? &schema->value : NULL;
+   bool some = given != NULL;
    bson_t validator;
 
+   /* Only level or action: the rule stays as it is. */
+   for (size_t i = 0; chain && i < chain->n_steps && !*level && !*action; i++) {
+      some |= chain->steps[i].schema.type == BSON_TYPE_DOCUMENT;
+   }
    if (filter->key) {
       ecl_append_value (command, "validator", &filter->value);
-   } else if (ecl_act_flag (act, ECL_ARG_MIXED)) {
+   } else if (mixes (act, chain, some)) {
       BSON_APPEND_DOCUMENT_BEGIN (command, "validator", &validator);
-      append_mixed (&validator, chain, schema->key ? &schema->value : NULL);
+      append_mixed (&validator, chain, given);
       bson_append_document_end (command, &validator);
-   } else if (schema->key) {
+   } else if (given || (some && chain->steps[chain->n_steps - 1].schema.type == BSON_TYPE_DOCUMENT)) {
       BSON_APPEND_DOCUMENT_BEGIN (command, "validator", &validator);
-      append_schema (&validator, &schema->value);
-      bson_append_document_end (command, &validator);
-   } else if (!*level && !*action && chain && chain->n_steps &&
-              chain->steps[chain->n_steps - 1].schema.type == BSON_TYPE_DOCUMENT) {
-      BSON_APPEND_DOCUMENT_BEGIN (command, "validator", &validator);
-      append_schema (&validator, &chain->steps[chain->n_steps - 1].schema);
+      append_schema (&validator, given ? given : &chain->steps[chain->n_steps - 1].schema);
       bson_append_document_end (command, &validator);
    }
    if (*level) {

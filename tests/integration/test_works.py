@@ -343,7 +343,7 @@ def test_backfill_verify_and_mixed_validator(eclose, db):
     db.users.insert_many([{'_id': i, 'n': i} for i in range(50)])
     write(eclose.folder, a='''
 up:
-  - validator: {collection: users, mixed: true}
+  - validator: {collection: users}
   - backfill: {collection: users, to: 1}
   - verify: {collection: users}
 ''')
@@ -352,6 +352,16 @@ up:
     db.users.insert_one({'_id': 'old', 'n': 1})
     with pytest.raises(Exception, match='(?i)validation'):
         db.users.insert_one({'_id': 'bad', 'v': 1})
+    write(eclose.folder, b='up: [{validator: {collection: users, schema: {required: [m, x]}}}]\n')
+    eclose('up', '--only', '20260101_b', rc=0)
+    db.users.insert_many([{'_id': 'older', 'n': 1}, {'_id': 'good', 'v': 1, 'm': 1, 'x': 1}])
+    with pytest.raises(Exception, match='(?i)validation'):
+        db.users.insert_one({'_id': 'bad', 'v': 1, 'm': 1})
+    write(eclose.folder, c='up: [{validator: {collection: users, mixed: false}}]\n')
+    eclose('up', '--only', '20260101_c', rc=0)
+    db.users.insert_one({'_id': 'free', 'm': 1})
+    with pytest.raises(Exception, match='(?i)validation'):
+        db.users.insert_one({'_id': 'bad', 'n': 1})
 
 
 # ---- programs ----

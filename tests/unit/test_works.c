@@ -152,6 +152,61 @@ test_list (void **state)
    ecl_project_destroy (project);
 }
 
+/* ---- validators ---- */
+
+static void
+check_validator (const ecl_project_t *project, const ecl_act_t *act, const char *expected)
+{
+   ecl_migrate_options_t options = {.project = project};
+   ecl_migrate_t run = {.options = &options};
+   bson_t command = BSON_INITIALIZER;
+   char *text;
+
+   ecl_arena_init (&run.arena);
+   ecl_migrate_validator (&run, act, &command);
+   text = bson_as_relaxed_extended_json (&command, NULL);
+   assert_string_equal (text, expected);
+   bson_free (text);
+   bson_destroy (&command);
+   ecl_arena_cleanup (&run.arena);
+}
+
+/* Where there is a chain each document goes by the schema of its own version, unless the step says otherwise. */
+static void
+test_validators (void **state)
+{
+#define NOT(type) "{ \"v\" : { \"$not\" : { \"$type\" : " type " } } }"
+#define AT(n) "{ \"$and\" : [ { \"v\" : " n " }, " NOT ("\"array\"") " ] }"
+#define BY(n, field) "{ \"$and\" : [ " AT (n) ", { \"$jsonSchema\" : { \"required\" : [ \"" field "\" ] } } ] }"
+#define MIXED(field)                                                                                     \
+   "{ \"validator\" : { \"$or\" : [ { \"$or\" : [ " AT ("0") ", { \"$and\" : [ { \"v\" : null }, " NOT ( \
+      "6") ", " NOT ("\"array\"") " ] } ] }, " BY ("1", "m") ", " BY ("2", field) " ] } }"
+   static const file_t files[] = {{"20260101_a.yaml",
+                                   "up:\n"
+                                   "  - validator: {collection: users}\n"
+                                   "  - validator: {collection: users, schema: {required: [x]}}\n"
+                                   "  - validator: {collection: users, mixed: false}\n"
+                                   "  - validator: {collection: users, schema: {required: [x]}, mixed: false}\n"
+                                   "  - validator: {collection: users, filter: {x: 1}}\n"
+                                   "  - validator: {collection: users, level: off}\n"
+                                   "  - validator: {collection: posts, schema: {required: [x]}}\n"},
+                                  {"users/0001_a.yaml", "to: 1\nup: []\nschema: {required: [m]}\n"},
+                                  {"users/0002_b.yaml", "to: 2\nup: []\nschema: {required: [n]}\n"},
+                                  {0}};
+   ecl_project_t *project = load_good ("version_field: v\n", files);
+   const ecl_act_t *act = first_act (project);
+
+   (void) state;
+   check_validator (project, &act[0], MIXED ("n"));
+   check_validator (project, &act[1], MIXED ("x"));
+   check_validator (project, &act[2], "{ \"validator\" : { \"$jsonSchema\" : { \"required\" : [ \"n\" ] } } }");
+   check_validator (project, &act[3], "{ \"validator\" : { \"$jsonSchema\" : { \"required\" : [ \"x\" ] } } }");
+   check_validator (project, &act[4], "{ \"validator\" : { \"x\" : 1 } }");
+   check_validator (project, &act[5], "{ \"validationLevel\" : \"off\" }");
+   check_validator (project, &act[6], "{ \"validator\" : { \"$jsonSchema\" : { \"required\" : [ \"x\" ] } } }");
+   ecl_project_destroy (project);
+}
+
 /* ---- previews ---- */
 
 typedef struct {
@@ -220,7 +275,7 @@ main (void)
 {
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_checksums), cmocka_unit_test (test_line_ends), cmocka_unit_test (test_let),
-      cmocka_unit_test (test_list),      cmocka_unit_test (test_preview),
+      cmocka_unit_test (test_list),      cmocka_unit_test (test_preview),   cmocka_unit_test (test_validators),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
