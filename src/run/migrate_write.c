@@ -230,6 +230,27 @@ add_part (writer_t *self, const ecl_row_t *row, const ecl_act_t *act, ecl_arg_t 
    return true;
 }
 
+/* A document that a row makes. Without an _id it would be inserted again by a run that begins the step again; that it
+ * names one was seen when the file was read, but not that each row has it. */
+static bool
+append_document (writer_t *self, const ecl_act_t *act, const ecl_value_t *document, bson_error_t *error)
+{
+   ecl_value_t id;
+
+   if (!ecl_is_document (document)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "a row's document to insert is %s",
+                       ecl_type_name (document->type));
+   }
+   id = ecl_document_get (document, "_id", 3);
+   if (id.type == ECL_MISSING && !self->txn && !act->repeatable) {
+      return ecl_fail (
+         error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
+         "a row's document to insert has no _id, and would be inserted twice after a crash: leave such rows "
+         "out of the query, or use $ifNull");
+   }
+   return append (self, document, error);
+}
+
 static bool
 add_inserts (writer_t *self, const ecl_row_t *row, const ecl_act_t *act, bson_error_t *error)
 {
@@ -241,9 +262,7 @@ add_inserts (writer_t *self, const ecl_row_t *row, const ecl_act_t *act, bson_er
       if (!ecl_migrate_fill (&self->arena, row, &one->value, false, &value, error)) {
          return false;
       }
-      return ecl_is_document (&value) ? append (self, &value, error)
-                                      : ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
-                                                  "a row's document to insert is %s", ecl_type_name (value.type));
+      return append_document (self, act, &value, error);
    }
    list = many->value;
    if (!ecl_is_array (&list) && !ecl_migrate_fill (&self->arena, row, &many->value, false, &list, error)) {
@@ -261,11 +280,7 @@ add_inserts (writer_t *self, const ecl_row_t *row, const ecl_act_t *act, bson_er
       } else if (!ecl_migrate_fill (&self->arena, row, &item, false, &value, error)) {
          return false;
       }
-      if (!ecl_is_document (&value)) {
-         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "a row's document to insert is %s",
-                          ecl_type_name (value.type));
-      }
-      if (!append (self, &value, error)) {
+      if (!append_document (self, act, &value, error)) {
          return false;
       }
    }

@@ -169,6 +169,31 @@ collection_of (ecl_previewer_t *self, const ecl_act_t *act)
                                                                : ECL_ARG_COLLECTION);
 }
 
+/* An argument as it would be for that row. Only an update's list is one of expressions; documents are filled one by
+ * one, as they are when they are written. */
+static bool
+fill_argument (ecl_previewer_t *self, const ecl_row_t *row, int arg, const ecl_value_t *given, ecl_value_t *value,
+               bson_error_t *error)
+{
+   bool filter = arg == ECL_ARG_FILTER || arg == ECL_ARG_ARRAY_FILTERS;
+   ecl_value_t item, *items;
+   ecl_iter_t iter;
+   uint32_t n = 0;
+
+   if (arg != ECL_ARG_DOCUMENTS || !ecl_is_array (given)) {
+      return ecl_migrate_fill (self->arena, row, given, filter, value, error);
+   }
+   items = ecl_arena_array (self->arena, ecl_value_t, ecl_array_count (given) + 1);
+   ecl_iter_init (&iter, given);
+   while (ecl_iter_item (&iter, &item)) {
+      if (!ecl_migrate_fill (self->arena, row, &item, false, &items[n++], error)) {
+         return false;
+      }
+   }
+   *value = ecl_vec (items, n);
+   return true;
+}
+
 /* The statement as it would be for that row, as its author would write it. */
 static bool
 fill_statement (ecl_previewer_t *self, const ecl_act_t *act, const ecl_row_t *row, ecl_value_t *spec,
@@ -185,8 +210,7 @@ fill_statement (ecl_previewer_t *self, const ecl_act_t *act, const ecl_row_t *ro
       if (!act->args[arg].key || arg == ECL_ARG_COLLECTION) {
          continue;
       }
-      if (!ecl_migrate_fill (self->arena, row, &act->args[arg].value,
-                             arg == ECL_ARG_FILTER || arg == ECL_ARG_ARRAY_FILTERS, &value, &error)) {
+      if (!fill_argument (self, row, arg, &act->args[arg].value, &value, &error)) {
          *why = ecl_arena_strndup (self->arena, error.message, strlen (error.message));
          return false;
       }

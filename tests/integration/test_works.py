@@ -162,6 +162,18 @@ up:
     assert db.dst.count_documents({}) == 2
 
 
+def test_a_document_without_the_id_that_it_was_to_have_is_not_inserted(eclose, db):
+    db.src.insert_many([{'_id': 1, 'ref': 'a'}, {'_id': 2}])
+    write(eclose.folder, one='''
+up:
+  - foreach: {find: src, sort: {_id: 1}}
+    let: {ref: $ref}
+    do: [{insert: {collection: dst, document: {_id: $$ref, x: 1}}}]
+''')
+    assert 'has no _id' in eclose('up', rc=1).err
+    assert docs(db.dst) in ([], [{'_id': 'a', 'x': 1}])
+
+
 def test_transaction_is_all_or_nothing(eclose, db):
     db.create_collection('a')
     write(eclose.folder, one='''
@@ -694,7 +706,8 @@ def dump(db):
     return {name: docs(db[name]) for name in sorted(db.list_collection_names())}
 
 
-def test_plan_counts_and_writes_nothing(eclose, db):
+def plan_of_all_kinds(eclose, db):
+    """A migration with each kind of step, one that is a program, and a collection with a chain."""
     db.posts.insert_many([{'_id': i, 'categoryId': i % 10, 'n': i} for i in range(1000)])
     db.categories.insert_many([{'_id': i, 'label': f'label {i % 4}'} for i in range(10)])
     db.old.insert_one({'_id': 1})
@@ -743,6 +756,10 @@ up:
   - wait: {seconds: 60}
 ''')
     program(eclose.folder, '20260102_program.sh', '#!/bin/sh\n')
+
+
+def test_plan_counts_and_writes_nothing(eclose, db):
+    plan_of_all_kinds(eclose, db)
     before = dump(db)
     text = eclose('plan', rc=0).out
     assert dump(db) == before
@@ -784,6 +801,96 @@ up:
     assert [s['what'] for s in steps if s['kind'] == 'row'][0] == {'keep': 0, 'rest': [4, 8]}
     assert [s['step'] for s in steps if s.get('fails')] == [14, 19, 20, 22]
     assert dump(db) == before and 'eclose_changelog' not in before
+
+
+def test_plan_says_what_is_there_and_what_is_not(eclose, db):
+    db.posts.insert_many([{'_id': i, 'n': i} for i in range(10)])
+    db.posts.create_index('n')
+    db.old.insert_one({'_id': 1})
+    write(eclose.folder, a='''
+up:
+  - createIndex: {collection: posts, keys: {n: 1}}
+  - createIndex: {collection: posts, keys: {m: -1}, options: {name: mine}}
+  - dropIndex: {collection: posts, keys: {n: 1}}
+  - createCollection: {collection: fresh}
+  - dropCollection: {collection: never_was}
+  - renameCollection: {from: never_was, to: other}
+    repeatable: because nothing writes to it
+  - renameCollection: {from: old, to: other}
+    repeatable: because nothing writes to it
+  - renameCollection: {from: old, to: posts, dropTarget: true}
+    repeatable: because nothing writes to it
+  - validator: {collection: posts, schema: {required: [n]}}
+  - validator: {collection: posts, level: moderate}
+  - validator: {collection: posts, filter: {$nope: 1}}
+  - wait: {collection: posts, filter: {n: 99}}
+  - assert: {collection: posts, filter: {}, min: 5, max: 20}
+  - assert: {collection: posts, filter: {}, count: 3}
+  - foreach: {find: posts, filter: {n: 99}}
+    do: [{deleteOne: {collection: b, filter: {_id: 1}}}]
+  - foreach: {find: posts, filter: {n: {$nope: 1}}}
+    do: [{deleteOne: {collection: b, filter: {_id: 1}}}]
+  - foreach: {find: posts, filter: {n: {$lt: 2}}, sort: {_id: 1}}
+    let: {id: $_id, gone: $gone}
+    do:
+      - insert: {collection: b, documents: [{_id: $$id}, {_id: {of: $$id}}]}
+      - deleteMany: {collection: posts, filter: {x: $$gone}}
+  - aggregate: {collection: posts, pipeline: [{$nope: 1}, {$merge: {into: c}}]}
+  - aggregate: {collection: posts, pipeline: [{$match: {n: 1}}, {$out: {db: other, coll: c}}]}
+  - deleteOne: {collection: posts, filter: {_id: 77}}
+  - updateOne: {collection: posts, filter: {_id: 7}, update: {$set: {x: 1}}}
+''')
+    text = eclose('plan', rc=0).out
+    for line in ('  1 createIndex posts: n_1 is there already\n',
+                 '  2 createIndex posts: mine, on 10 documents\n',
+                 '  3 dropIndex posts: n_1\n',
+                 '  4 createCollection fresh: is new\n',
+                 '  5 dropCollection never_was: is not there\n',
+                 '  6 renameCollection never_was: to other: there is no such collection\n',
+                 '  7 renameCollection old: to other: 1 document\n',
+                 '  8 renameCollection old: to posts: 1 document\n',
+                 '  9 validator posts: every document there is passes\n',
+                 '  10 validator posts: changes level or action\n',
+                 '  11 validator posts: the server refuses it: ',
+                 '  12 wait posts: holds: no document matches\n',
+                 '  13 assert posts: holds: 10 documents match\n',
+                 '  14 assert posts: would fail as things are: 10 documents match\n',
+                 '  15 foreach posts: no row\n',
+                 '  16 foreach posts: the server refuses the query: ',
+                 '  17 foreach posts: 2 rows\n      row {"id": 0}\n'
+                 '        insert b {"documents": [{"_id": 0}, {"_id": {"of": 0}}]}: inserts 2 documents\n'
+                 '        deleteMany posts: a row has no value for "$$gone"',
+                 '  18 aggregate posts: the server refuses it: ',
+                 '  19 aggregate posts: 1 document into ',
+                 '  20 deleteOne posts: deletes no document\n',
+                 '  21 updateOne posts: changes 1 document\n'):
+        assert line in text, line + text
+
+
+# What the server is asked by one that only looks; explain, because it says how a command would go.
+LOOKS = {'hello', 'isMaster', 'ismaster', 'ping', 'buildInfo', 'connectionStatus', 'find', 'aggregate', 'count', 'distinct', 'explain',
+         'listCollections', 'listIndexes', 'getMore', 'killCursors', 'endSessions', 'collStats', 'dbStats', 'serverStatus',
+         'getParameter', 'currentOp', 'replSetGetStatus', 'getCmdLineOpts', 'hostInfo', 'saslStart', 'saslContinue'}
+
+
+def assert_only_looked(relay):
+    commands = relay.commands()
+    assert commands and {c.name for c in commands} <= LOOKS, {c.name for c in commands} - LOOKS
+    for command in commands:
+        asked = command.document.get('explain', command.document) if command.name == 'explain' else command.document
+        for stage in asked.get('pipeline', []):
+            assert not {'$merge', '$out'} & set(stage), command
+    return commands
+
+
+def test_plan_sends_nothing_that_writes(eclose, db, relay):
+    plan_of_all_kinds(eclose, db)
+    before = dump(db)
+    eclose('plan', rc=0, env={'ECLOSE_URI': relay.uri})
+    eclose('plan', '--format', 'json', rc=0, env={'ECLOSE_URI': relay.uri})
+    commands = assert_only_looked(relay)
+    assert {c.collection for c in commands} >= {'posts', 'categories', 'users', 'b', 'old'}
+    assert dump(db) == before
 
 
 def test_plan_goes_on_where_a_run_ended(eclose, db):
