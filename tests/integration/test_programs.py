@@ -70,7 +70,7 @@ while [ ! -e {end} ]; do sleep 0.05; done
     child.wait()
     assert 'first\n1\n2\n' in shown.end() and shown.end().endswith('second\n')
     said = eclose('history', NAME, rc=0).out
-    assert said.startswith('running ') and said.endswith('99999\n100000\nsecond\n')
+    assert '  state      running\n' in said and said.endswith('99999\n100000\nsecond\n')
     end.touch()
     eclose('up', '--wait', rc=0, env=FAST)
     assert record(db, NAME)['state'] == 'applied' and record(db, NAME)['attempts'] == 2
