@@ -285,7 +285,7 @@ ecl_pressure_read (ecl_pressure_reader_t *self, ecl_world_t *world, ecl_pressure
       return false;
    }
    if (!self->oplog_due) {
-      self->oplog_due = now + 10 * ECL_PRESSURE_EVERY;
+      self->oplog_due = now + ECL_PRESSURE_OPLOG;
       self->last.oplog_first = self->last.oplog_last = -1;
    }
    if (now >= self->oplog_due) {

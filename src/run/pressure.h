@@ -19,8 +19,11 @@
 typedef enum { ECL_ASK_STATUS, ECL_ASK_HELLO, ECL_ASK_FLOW, ECL_ASK_OPLOG, ECL_ASK_N } ecl_ask_t;
 
 /* Ms between two readings. Of the oplog, whose first entry takes a read, it is ten times that, or a hundred times what the
- * last one took where that is longer; the first comes as long after the beginning, for a short run fills no oplog. */
+ * last one took where that is longer. */
 #define ECL_PRESSURE_EVERY 1000
+
+/* Ms after the beginning, before the oplog is looked at: a window is hours long, and a run of a minute does it no harm. */
+#define ECL_PRESSURE_OPLOG 60000
 
 typedef struct {
    bool closed[ECL_ASK_N]; /* not allowed, or not known there */

@@ -193,7 +193,7 @@ test_oplog_later (void **state)
    ecl_pressure_init (&reader, say, &said);
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    assert_int_equal (pressure.oplog_last, -1);
-   world.now += 10000;
+   world.now += ECL_PRESSURE_OPLOG;
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    assert_int_equal (pressure.oplog_last, 5000000);
    fake_done (&world);
