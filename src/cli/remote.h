@@ -57,7 +57,7 @@ ecl_remote_target (const ecl_cli_t *cli, const ecl_chain_t *chain, size_t *targe
 /* The options below, as the command's own. */
 #define ECL_REMOTE_EFFORT                                                                                 \
    {"workers", 0, "N", "so many at once; 1"},                                                             \
-      {"range-docs", 0, "N", "documents of a range that one worker takes at a time; 100000"},             \
+      {"range-docs", 0, "N", "documents of a range that one worker takes at a time; 250000"},             \
       {"max-errors", 0, "SHARE", "of 1,000 sampled documents, tried first; more: nothing is begun; 0.5"}, \
    {                                                                                                      \
       "throttle-command", 0, "COMMAND", "says wait by its exit status or its first line"                  \

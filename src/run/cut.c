@@ -63,14 +63,15 @@ same_bytes (ecl_arena_t *arena, const ecl_value_t *a, const ecl_value_t *b)
 const ecl_chunk_range_t *
 ecl_cut_ranges (ecl_arena_t *arena, const ecl_value_t *ids, size_t n_ids, int64_t wanted, size_t *n)
 {
-   size_t step = wanted > 1 && (int64_t) n_ids > wanted ? n_ids / (size_t) wanted : 1;
+   size_t parts = wanted > 1 && (int64_t) n_ids >= wanted ? (size_t) wanted : wanted > 1 ? n_ids + 1 : 1;
    ecl_chunk_range_t *ranges = ecl_arena_array (arena, ecl_chunk_range_t, 2 * n_ids + 2);
    ecl_value_t above = ecl_missing ();
    unsigned bounded = 0;
    size_t count = 0;
 
    /* One bound fewer than ranges: what is above the last one is a range, too. */
-   for (size_t i = step - 1; i < n_ids && (int64_t) (i / step) < wanted - 1; i += step) {
+   for (size_t k = 1; k < parts; k++) {
+      size_t i = k * (n_ids + 1) / parts - 1;
       ecl_ids_t bracket = ecl_ids_of (&ids[i]);
 
       if (!can_bound (bracket) || (!ecl_is_missing (&above) && same_bytes (arena, &above, &ids[i]))) {

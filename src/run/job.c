@@ -522,7 +522,7 @@ plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, e
 ecl_start_t
 ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
 {
-   int64_t range_docs = options->range_docs ? options->range_docs : ECL_CUT_DOCUMENTS, documents, found, time, wanted;
+   int64_t range_docs = options->range_docs ? options->range_docs : ECL_JOB_RANGE, documents, found, time, wanted;
    ecl_cut_sample_t sample = {0};
    ecl_start_t start = ECL_START_FAILED;
    bool joined, waits;

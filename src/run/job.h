@@ -15,6 +15,10 @@
 #include "run/throttle.h"
 #include "store/chunks.h"
 
+/* Documents of a range, about. Checkpoints say how far it is, so that the size does not matter to what is lost with a
+ * worker; each range costs two cursors, and where there are several workers there are enough ranges for them anyway. */
+#define ECL_JOB_RANGE 250000
+
 typedef struct {
    ecl_world_t *world;
    const char *database;
@@ -26,7 +30,7 @@ typedef struct {
    const char *mode, *why;
    const bson_t *candidates; /* filter: not at the target */
    ecl_job_settings_t settings;
-   int64_t range_docs;      /* 0: ECL_CUT_DOCUMENTS */
+   int64_t range_docs;      /* 0: ECL_JOB_RANGE */
    uint32_t workers;        /* that are likely to work on it */
    ecl_who_t who;
    int64_t lease_time, lease_skew; /* as in holder.h */

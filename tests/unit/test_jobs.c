@@ -1,10 +1,6 @@
 /* Jobs and their ranges: the commands' shapes, what the answers mean, and that ranges cover every _id there can be. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "fake_world.h"
 
-#include <cmocka.h>
 #include <math.h>
 
 #include "run/cut.h"
@@ -136,6 +132,66 @@ test_cutting (void **state)
    ranges = ecl_cut_ranges (&arena, ids, 12, 1, &n);
    assert_int_equal (n, 1);
    assert_int_equal (ranges[0].types, ECL_IDS_ALL);
+   ecl_arena_cleanup (&arena);
+}
+
+/* However many are wanted of however large a sample: none is much larger than the others. */
+static void
+test_even (void **state)
+{
+   static const int64_t wanted[] = {2, 7, 300, 400, 501, 999, 1000, 5000};
+   ecl_value_t ids[1000];
+   const ecl_chunk_range_t *ranges;
+   ecl_arena_t arena;
+   size_t n;
+
+   (void) state;
+   ecl_arena_init (&arena);
+   for (int i = 0; i < 1000; i++) {
+      ids[i] = ecl_int32 (i);
+   }
+   for (size_t w = 0; w < sizeof wanted / sizeof wanted[0]; w++) {
+      int64_t before = -1, most = 1001 / wanted[w] + 1;
+
+      ranges = ecl_cut_ranges (&arena, ids, 1000, wanted[w], &n);
+      assert_int_equal ((int64_t) n, (wanted[w] < 1000 ? wanted[w] : 1000 + (wanted[w] > 1000)) + 1);
+      for (size_t i = 0; i + 2 < n; i++) {
+         assert_true (ranges[i].upto.u.i64 - before <= most);
+         before = ranges[i].upto.u.i64;
+      }
+      assert_true (1000 - before <= most);
+   }
+   ecl_arena_cleanup (&arena);
+}
+
+/* A sample comes in no order. */
+static void
+test_cut_sorts (void **state)
+{
+   const canned_t script[] = {
+      {"\"$sample\" : { \"size\" : 30 }",
+       "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [{\"_id\": 9}, {\"_id\": 2}, {\"_id\": 30}, {\"_id\": 4}, "
+       "{\"_id\": 7}]}}"},
+      {0},
+   };
+   fake_world_t world = fake_world (script);
+   const ecl_chunk_range_t *ranges;
+   ecl_cut_sample_t sample = {0};
+   ecl_arena_t arena;
+   bson_error_t error;
+   size_t n;
+
+   (void) state;
+   ecl_arena_init (&arena);
+   sample.arena = &arena;
+   assert_true (ecl_cut (&world.world, "shop", "users", 3, &sample, &ranges, &n, &error));
+   fake_done (&world);
+   assert_int_equal (n, 4);
+   assert_int_equal (ranges[0].upto.u.i64, 4);
+   assert_int_equal (ranges[1].above.u.i64, 4);
+   assert_int_equal (ranges[1].upto.u.i64, 9);
+   assert_int_equal (ranges[2].above.u.i64, 9);
+   check_covers (ranges, n);
    ecl_arena_cleanup (&arena);
 }
 
@@ -334,6 +390,8 @@ main (void)
       cmocka_unit_test (test_filters),
       cmocka_unit_test (test_resuming_over_types),
       cmocka_unit_test (test_cutting),
+      cmocka_unit_test (test_even),
+      cmocka_unit_test (test_cut_sorts),
       cmocka_unit_test (test_how_many),
       cmocka_unit_test (test_chunk_records),
       cmocka_unit_test (test_not_a_record),
