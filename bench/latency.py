@@ -2,8 +2,8 @@
 
     latency.py BUILD     with ECLOSE_TEST_URI; BENCH_DOCUMENTS: number of users (60000)
 
-A process of its own reads one user by _id, at random, 200 times a second (by the clock, so that a read that is late does
-not spare the next one), while example 1 is carried from version 1 to 2: not at all, by `eclose backfill` pushed down and
+A process of its own reads one user by _id, at random, over four connections of 25 reads a second each (by the clock, so that
+a read that is late does not spare the next one), while example 1 is carried from version 1 to 2: not at all, by `eclose backfill` pushed down and
 here with the throttle as it is by default, by a bare loop of bulkWrite ReplaceOne by 10,000, and by one bare updateMany.
 In turn, three rounds, each on a collection that was loaded anew. Percentiles are of all rounds' reads together.
 """
@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import pymongo
@@ -26,9 +27,9 @@ from server import MIGRATION, PIPELINE  # noqa: E402
 
 N = int(os.environ.get('BENCH_DOCUMENTS', '60000'))
 ROUNDS = int(os.environ.get('BENCH_ROUNDS', '3'))
-A_SECOND = 200
-QUIET = 10  # seconds, with nothing going on
-LONGEST = 60  # seconds that are measured of each way
+THREADS, A_SECOND = 4, 25
+QUIET = 8  # seconds, with nothing going on
+LONGEST = 30  # seconds that are measured of each way
 DATABASE = f'eclose_bench_latency_{os.getpid()}'
 
 
@@ -40,16 +41,24 @@ def load(users):
 
 def read(uri, end, out):
     """The application. What a read took counts from when it was due."""
-    users = pymongo.MongoClient(uri)[DATABASE].users
-    rng = random.Random(1)
-    for _ in range(20):
-        users.find_one({'_id': rng.randrange(N)})
-    took, due = [], time.perf_counter()
-    while not end.is_set():
-        due += 1 / A_SECOND
-        time.sleep(max(0, due - time.perf_counter()))
-        assert users.find_one({'_id': rng.randrange(N)})
-        took.append(time.perf_counter() - due)
+    client, took = pymongo.MongoClient(uri), []
+
+    def work(number):
+        users, rng = client[DATABASE].users, random.Random(number)
+        for _ in range(10):
+            users.find_one({'_id': rng.randrange(N)})
+        due = time.perf_counter() + number / A_SECOND / THREADS
+        while not end.is_set():
+            due += 1 / A_SECOND
+            time.sleep(max(0, due - time.perf_counter()))
+            assert users.find_one({'_id': rng.randrange(N)})
+            took.append(time.perf_counter() - due)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     out.put(took)
 
 
@@ -121,7 +130,7 @@ def main():
                     rates.setdefault(name, []).append(done / seconds)
         finally:
             client.drop_database(DATABASE)
-    print(f'\nreads of one of {N} users, {A_SECOND} a second, while they are carried from version 1 to 2; {ROUNDS} rounds;'
+    print(f'\nreads of one of {N} users, {THREADS * A_SECOND} a second, while they are carried from version 1 to 2; {ROUNDS} rounds;'
           f' load {os.getloadavg()[2]:.1f} on {os.cpu_count()} cores')
     print(f'{"":36} {"p50 ms":>8} {"p99 ms":>8} {"most ms":>8} {"reads":>7} {"carried a second":>17}')
     for name, took in reads.items():
