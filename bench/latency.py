@@ -1,6 +1,6 @@
 """What an application's reads feel of a migration, on one server in one run.
 
-    latency.py BUILD     with ECLOSE_TEST_URI; BENCH_DOCUMENTS: number of users (60000)
+    latency.py BUILD     with ECLOSE_TEST_URI; BENCH_DOCUMENTS: number of users (60000), BENCH_ROUNDS (3)
 
 A process of its own reads one user by _id, at random, over four connections of 25 reads a second each (by the clock, so that
 a read that is late does not spare the next one), while example 1 is carried from version 1 to 2: not at all, by `eclose backfill` pushed down and
