@@ -149,8 +149,10 @@ def test_replication_lag_slows_it(eclose, db, relay, slowed):
     wait_for(lambda: len(writes(relay, mark)) >= 3)
     during = writes(relay, mark)
     change(relay, LAG, lagging(2))
+    mark = len(relay.commands())
     goes_on(eclose, db, child, slowed, 'lag')
-    print(f'documents a second: {rate(before):.0f} before, {rate(during):.0f} at a lag of 30 s, limit 10')
+    print(f'documents a second: {rate(before):.0f} before, {rate(during):.0f} at a lag of 30 s, limit 10, '
+          f'{rate(writes(relay, mark)):.0f} after')
 
 
 def test_flow_control(eclose, db, relay, slowed):
