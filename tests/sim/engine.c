@@ -280,6 +280,20 @@ engine_matches (const ecl_value_t *filter, const blob_t *document, int64_t now)
    return matched;
 }
 
+bool
+engine_names_one (const ecl_value_t *filter, ecl_value_t *id)
+{
+   *id = ecl_document_get (filter, "_id", 3);
+   if (ecl_is_document (id)) {
+      ecl_field_t first;
+      ecl_iter_t iter;
+
+      ecl_iter_init (&iter, id);
+      return ecl_iter_field (&iter, &first) && first.key[0] != '$';
+   }
+   return !ecl_is_missing (id) && !ecl_is_array (id) && id->type != BSON_TYPE_REGEX;
+}
+
 static blob_t *
 run_plan (const compiled_t *self, const blob_t *document, int64_t now, int32_t *code)
 {

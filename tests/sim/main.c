@@ -1,13 +1,16 @@
 /* The simulator's front: runs seeds of each story, says which did not hold and how many reached each kind of fault;
  * kills at each write in turn; and runs the mutations, each of which must be found. Prints TAP.
  *
- *    sim [--seeds N] [--first SEED] [--story NAME] [--kills] [--mutants]
+ *    sim [--seeds N] [--first SEED] [--story NAME] [--kills] [--mutants] [--jobs N]
  *    sim --seed SEED [--story NAME] [--mutate NAME] [--kill-at N --kill before|after|late]   that one, with all that
  * happens
  */
 #include "sim.h"
 
+#include "parallel.h"
+
 #include <getopt.h>
+#include <sys/resource.h>
 #include <time.h>
 
 /* So many seeds reach each kind of fault. */
@@ -47,13 +50,18 @@ static const struct {
 
 static const char *const kills[N_KILLS] = {"before", "after", "late"};
 
+/* Of this process, and of those that ended. */
 static double
 seconds (void)
 {
    struct timespec t;
 
+   struct rusage ended;
+
    clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &t);
-   return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
+   getrusage (RUSAGE_CHILDREN, &ended);
+   return (double) t.tv_sec + (double) t.tv_nsec / 1e9 + (double) (ended.ru_utime.tv_sec + ended.ru_stime.tv_sec) +
+          (double) (ended.ru_utime.tv_usec + ended.ru_stime.tv_usec) / 1e6;
 }
 
 static const story_t *
@@ -82,85 +90,195 @@ kind_of (const story_t *only)
    return only ? only->kind : RUNS;
 }
 
+/* ---- seeds ---- */
+
+/* So many at once, so that no process has to ask for each. */
+#define PORTION 50
+
+typedef struct {
+   bool begun, good;
+   uint64_t runs, seed; /* of the failure, or the mutation that was found */
+   uint64_t events;
+   unsigned reached[N_FAULTS];
+   sim_options_t options; /* of the failure */
+   char wrong[512];
+} outcome_t;
+
+typedef struct {
+   const story_t *story;
+   uint64_t first, n;
+   mutation_t mutations[N_MUTATIONS];
+} plan_t;
+
 static bool
-run_seeds (uint64_t first, uint64_t n, const story_t *only, mutation_t mutation)
+run_one (const sim_options_t *options, sim_result_t *result, outcome_t *out)
 {
-   unsigned reached[N_FAULTS] = {0};
-   double begin = seconds ();
-   sim_result_t result = {0};
-   bool good = true;
+   out->runs++;
+   result->faults = 0;
+   result->events = 0;
+   out->good = sim_run (options, result);
+   out->events += result->events;
+   for (size_t i = 0; i < N_FAULTS; i++) {
+      out->reached[i] += (unsigned) (result->faults >> i & 1);
+   }
+   if (!out->good) {
+      out->options = *options;
+      memcpy (out->wrong, result->wrong, sizeof out->wrong);
+   }
+   return out->good;
+}
 
-   for (uint64_t seed = first; seed < first + n; seed++) {
-      sim_options_t options = {.story = story_of (seed, only), .seed = seed, .mutation = mutation};
+static bool
+run_portion (void *context, size_t i, void *result)
+{
+   const plan_t *plan = context;
+   outcome_t *out = result;
+   uint64_t from = plan->first + i * PORTION, end = plan->first + plan->n;
+   sim_result_t one = {0};
 
-      result.faults = 0;
-      if (!sim_run (&options, &result)) {
-         say_again (&options, result.wrong);
-         good = false;
-         break;
+   out->begun = out->good = true;
+   for (uint64_t seed = from; seed < from + PORTION && seed < end && out->good; seed++) {
+      sim_options_t options = {.story = story_of (seed, plan->story), .seed = seed};
+
+      (void) run_one (&options, &one, out);
+   }
+   return out->good;
+}
+
+/* All outcomes in one; the first failure is told. */
+static bool
+add_up (outcome_t *outcomes, size_t n, outcome_t *sum)
+{
+   memset (sum, 0, sizeof *sum);
+   sum->good = true;
+   for (size_t i = 0; i < n; i++) {
+      const outcome_t *one = &outcomes[i];
+
+      sum->runs += one->runs;
+      sum->events += one->events;
+      for (size_t k = 0; k < N_FAULTS; k++) {
+         sum->reached[k] += one->reached[k];
       }
-      for (size_t i = 0; i < N_FAULTS; i++) {
-         reached[i] += (unsigned) (result.faults >> i & 1);
+      if (one->begun && !one->good && sum->good) {
+         sum->good = false;
+         say_again (&one->options, one->wrong);
       }
    }
+   parallel_free (outcomes, n, sizeof *outcomes);
+   return sum->good;
+}
+
+static bool
+run_seeds (unsigned jobs, uint64_t first, uint64_t n, const story_t *only)
+{
+   plan_t plan = {.story = only, .first = first, .n = n};
+   size_t portions = (size_t) ((n + PORTION - 1) / PORTION);
+   double begin = seconds ();
+   outcome_t sum;
+   bool good = add_up (parallel_run (jobs, portions, sizeof sum, run_portion, &plan), portions, &sum);
+
    for (size_t i = 0; good && i < N_FAULTS; i++) {
       if (!(faults[i].where & kind_of (only))) {
          continue;
       }
-      printf ("# %7u seeds: %s\n", reached[i], faults[i].text);
-      if (!reached[i] && n >= ENOUGH && (!only || only->kind != RUNS)) {
+      printf ("# %7u seeds: %s\n", sum.reached[i], faults[i].text);
+      if (!sum.reached[i] && n >= ENOUGH && (!only || only->kind != RUNS)) {
          printf ("#    none of the seeds reached it\n");
          good = false;
       }
    }
-   printf ("# %u events in %.1f s of CPU\n", result.events, seconds () - begin);
+   printf ("# %" PRIu64 " events in %.1f s of CPU\n", sum.events, seconds () - begin);
    return good;
 }
 
-/* At each write, before and after it took effect, and such that it takes effect late. */
+/* ---- killed at each write ---- */
+
+/* One seed, and one way: before it took effect, after that, and such that it takes effect late. */
 static bool
-run_kills (const story_t *story)
+run_kill (void *context, size_t i, void *result)
 {
-   uint64_t seeds = story->kills ? story->kills : KILL_SEEDS;
-   unsigned runs = 0;
+   const plan_t *plan = context;
+   outcome_t *out = result;
+   sim_result_t one = {.writes = 1};
 
-   /* In steps of four: with these a story turns its modes. */
-   for (uint64_t seed = 1; seed <= 4 * seeds; seed += 4) {
-      for (int kill = 0; kill < N_KILLS; kill++) {
-         sim_result_t result = {.writes = 1};
+   out->begun = out->good = true;
+   for (unsigned at = 1; at <= one.writes && out->good; at++) {
+      /* In steps of four: with these a story turns its modes. */
+      sim_options_t options = {
+         .story = plan->story, .seed = 1 + 4 * (i / N_KILLS), .kill_at = at, .kill = (kill_t) (i % N_KILLS)};
 
-         for (unsigned at = 1; at <= result.writes; at++) {
-            sim_options_t options = {.story = story, .seed = seed, .kill_at = at, .kill = (kill_t) kill};
-
-            runs++;
-            if (!sim_run (&options, &result)) {
-               say_again (&options, result.wrong);
-               return false;
-            }
-            /* Where it was killed it wrote no more: there may be one more. */
-            result.writes += result.writes == at;
-         }
-      }
+      (void) run_one (&options, &one, out);
+      /* Where it was killed it wrote no more: there may be one more. */
+      one.writes += one.writes == at;
    }
-   printf ("# %u runs\n", runs);
+   return out->good;
+}
+
+static bool
+run_kills (unsigned jobs, const story_t *story)
+{
+   plan_t plan = {.story = story};
+   size_t n = (size_t) (story->kills ? story->kills : KILL_SEEDS) * N_KILLS;
+   outcome_t sum;
+   bool good = add_up (parallel_run (jobs, n, sizeof sum, run_kill, &plan), n, &sum);
+
+   printf ("# %" PRIu64 " runs\n", sum.runs);
+   return good;
+}
+
+/* ---- mutations ---- */
+
+/* Whether the story, or those in turn, are to find it. */
+static bool
+is_for (mutation_t mutation, const story_t *only)
+{
+   return (mutations[mutation].where & kind_of (only)) != 0;
+}
+
+static bool
+run_mutation (void *context, size_t i, void *result)
+{
+   const plan_t *plan = context;
+   outcome_t *out = result;
+   sim_result_t one = {0};
+
+   out->begun = out->good = true;
+   for (uint64_t seed = 1; seed <= MUTANT_SEEDS && out->good; seed++) {
+      sim_options_t options = {
+         .story = story_of (seed, plan->story), .seed = seed, .mutation = plan->mutations[i]};
+
+      (void) run_one (&options, &one, out);
+   }
    return true;
 }
 
-/* Returns whether a seed found it. */
+/* Returns whether all are found; *test counts the tests. */
 static bool
-run_mutant (mutation_t mutation, const story_t *only)
+run_mutations (unsigned jobs, const story_t *only, size_t *test)
 {
-   sim_result_t result = {0};
+   plan_t plan = {.story = only};
+   outcome_t *outcomes;
+   bool all = true;
+   size_t n = 0;
 
-   for (uint64_t seed = 1; seed <= MUTANT_SEEDS; seed++) {
-      sim_options_t options = {.story = story_of (seed, only), .seed = seed, .mutation = mutation};
-
-      if (!sim_run (&options, &result)) {
-         printf ("# found by seed %" PRIu64 " of %s: %s\n", seed, options.story->name, result.wrong);
-         return true;
+   for (int i = 1; i < N_MUTATIONS; i++) {
+      if (is_for ((mutation_t) i, only)) {
+         plan.mutations[n++] = (mutation_t) i;
       }
    }
-   return false;
+   outcomes = parallel_run (jobs, n, sizeof *outcomes, run_mutation, &plan);
+   for (size_t i = 0; i < n; i++) {
+      bool found = outcomes[i].begun && !outcomes[i].good;
+
+      if (found) {
+         printf ("# found by seed %" PRIu64 " of %s: %s\n", outcomes[i].options.seed, outcomes[i].options.story->name,
+                 outcomes[i].wrong);
+      }
+      printf ("%s %zu - found: %s\n", found ? "ok" : "not ok", (*test)++, mutations[plan.mutations[i]].text);
+      all &= found;
+   }
+   parallel_free (outcomes, n, sizeof *outcomes);
+   return all;
 }
 
 /* ---- the command line ---- */
@@ -214,15 +332,8 @@ kill_named (const char *name)
    exit (2);
 }
 
-/* Whether the story, or those in turn, are to find it. */
 static bool
-is_for (mutation_t mutation, const story_t *only)
-{
-   return (mutations[mutation].where & kind_of (only)) != 0;
-}
-
-static bool
-run_all (uint64_t first, uint64_t n, const story_t *only, bool each, bool mutants)
+run_all (unsigned jobs, uint64_t first, uint64_t n, const story_t *only, bool each, bool mutants)
 {
    size_t tests = 1, test = 1, n_kills = !each ? 0 : only ? 1 : N_MIXED;
    bool good, one;
@@ -232,23 +343,16 @@ run_all (uint64_t first, uint64_t n, const story_t *only, bool each, bool mutant
       tests += is_for ((mutation_t) i, only);
    }
    printf ("1..%zu\n", tests);
-   good = run_seeds (first, n, only, MUTATE_NONE);
+   good = run_seeds (jobs, first, n, only);
    printf ("%s %zu - the properties hold in %" PRIu64 " seeds\n", good ? "ok" : "not ok", test++, n);
    for (size_t i = 0; i < n_kills; i++) {
       const story_t *story = only ? only : stories[i];
 
-      one = run_kills (story);
+      one = run_kills (jobs, story);
       printf ("%s %zu - killed at each write: %s\n", one ? "ok" : "not ok", test++, story->name);
       good &= one;
    }
-   for (int i = 1; mutants && i < N_MUTATIONS; i++) {
-      if (is_for ((mutation_t) i, only)) {
-         one = run_mutant ((mutation_t) i, only);
-         printf ("%s %zu - found: %s\n", one ? "ok" : "not ok", test++, mutations[i].text);
-         good &= one;
-      }
-   }
-   return good;
+   return (!mutants || run_mutations (jobs, only, &test)) && good;
 }
 
 int
@@ -259,14 +363,18 @@ main (int argc, char **argv)
       {"seed", required_argument, NULL, 's'},  {"story", required_argument, NULL, 'S'},
       {"mutants", no_argument, NULL, 'm'},     {"mutate", required_argument, NULL, 'M'},
       {"kills", no_argument, NULL, 'k'},       {"kill-at", required_argument, NULL, 'a'},
-      {"kill", required_argument, NULL, 'K'},  {NULL, 0, NULL, 0},
+      {"kill", required_argument, NULL, 'K'},  {"jobs", required_argument, NULL, 'j'},
+      {NULL, 0, NULL, 0},
    };
+   unsigned jobs = parallel_default ();
    uint64_t n = 10000, first = 1;
    sim_options_t options = {.verbose = true};
    bool mutants = false, each = false, single = false, good;
    sim_result_t result = {0};
    int option;
 
+   memory_init ();
+   atexit (sim_cleanup);
    while ((option = getopt_long (argc, argv, "", long_options, NULL)) != -1) {
       switch (option) {
       case 'n':
@@ -294,6 +402,9 @@ main (int argc, char **argv)
       case 'a':
          options.kill_at = (unsigned) number (optarg);
          break;
+      case 'j':
+         jobs = (unsigned) number (optarg);
+         break;
       case 'K':
          options.kill = kill_named (optarg);
          break;
@@ -306,8 +417,7 @@ main (int argc, char **argv)
       good = sim_run (&options, &result);
       printf ("%s\n", good ? "all properties hold" : result.wrong);
    } else {
-      good = run_all (first, n, options.story, each, mutants);
+      good = run_all (jobs, first, n, options.story, each, mutants);
    }
-   sim_cleanup ();
    return !good;
 }

@@ -127,7 +127,7 @@ check_held (process_t *process, const ecl_call_t *call)
 {
    sim_t *sim = process->sim;
 
-   if (!command_writes (call->command, call->txn) || !process->token ||
+   if (!process->token ||
        strcmp (command_target (call->command), ECL_STORE_LEASE) == 0 ||
        ecl_holder_held (&process->runner.holder, sim->now)) {
       return;
@@ -180,7 +180,7 @@ network_send (task_t *task, const ecl_call_t *call, const bson_t *command, int64
                                 .txn = call->txn,
                                 .txn_number = process->txn_number};
    message->sender.effect =
-      !process->app && (process->token || sim->story->program) && writes &&
+      writes && !process->app && (process->token || sim->story->program) &&
       (call->txn == ECL_TXN_COMMIT || (!call->txn && strncmp (command_target (command), "eclose_", 7) != 0));
    if (sim->story->sent && !process->app && !task->heart) {
       message->sender.note = sim->story->sent (process, call);
@@ -196,7 +196,7 @@ network_send (task_t *task, const ecl_call_t *call, const bson_t *command, int64
       message->long_run = true;
    }
    task->message = message;
-   if (!task->heart && !process->app) {
+   if (writes && !task->heart && !process->app) {
       check_held (process, call);
    }
 }
@@ -225,7 +225,8 @@ network_receive (task_t *task, bson_t *reply, bson_error_t *error)
       set_error (error, DRIVER_STREAM, 4);
       return ECL_REPLY_LOST;
    }
-   bson_copy_to (&message->reply, reply);
+   bson_steal (reply, &message->reply);
+   message->has_reply = false;
    message_free (message);
    if (bson_iter_init_find (&iter, reply, "code")) {
       set_error (error, DRIVER_SERVER, (uint32_t) bson_iter_int32 (&iter));
@@ -276,7 +277,7 @@ execute (sim_t *sim, message_t *message)
    if (!server_execute (&sim->server, sim, &message->sender, &message->command, sim->now, lag, &reply, &code,
                         &message->safe)) {
       message->stage = MSG_RUNNING;
-      message->at = sim->now + sim_between (sim, 20, 120);
+      message->at = sim->now + sim_between (sim, 100, 600);
       return;
    }
    /* A commit says itself whether it had one. */

@@ -112,7 +112,7 @@ program_run (process_t *process)
       if (process->dead || good) {
          break;
       }
-      (void) world->wait (world, 300);
+      (void) world->wait (world, sim_between (process->sim, 300, 3000));
    }
    if (!process->dead) {
       process->done = true;

@@ -95,43 +95,49 @@ server_place (server_t *self, const char *name)
    return found;
 }
 
-slot_t *
-server_slot (collection_t *collection, const ecl_value_t *id, bool make)
+size_t
+server_behind (const collection_t *collection, const ecl_value_t *id)
 {
    size_t low = 0, high = collection->n;
-   bson_t key = BSON_INITIALIZER;
-   slot_t *slot;
 
    while (low < high) {
       size_t middle = low + (high - low) / 2;
-      int order = ecl_compare (id, &collection->slots[middle]->id);
 
-      if (order == 0) {
-         bson_destroy (&key);
-         return collection->slots[middle];
-      }
-      if (order < 0) {
+      if (ecl_compare (id, &collection->slots[middle]->id) < 0) {
          high = middle;
       } else {
          low = middle + 1;
       }
    }
+   return low;
+}
+
+slot_t *
+server_slot (collection_t *collection, const ecl_value_t *id, bool make)
+{
+   size_t at = server_behind (collection, id);
+   bson_t key;
+   slot_t *slot;
+
+   if (at > 0 && ecl_compare (id, &collection->slots[at - 1]->id) == 0) {
+      return collection->slots[at - 1];
+   }
    if (!make) {
-      bson_destroy (&key);
       return NULL;
    }
    if (collection->n == collection->cap) {
       collection->cap = 2 * collection->cap + 16;
       collection->slots = bson_realloc (collection->slots, collection->cap * sizeof (slot_t *));
    }
-   memmove (collection->slots + low + 1, collection->slots + low, (collection->n - low) * sizeof (slot_t *));
+   memmove (collection->slots + at + 1, collection->slots + at, (collection->n - at) * sizeof (slot_t *));
    collection->n++;
    slot = bson_malloc0 (sizeof *slot);
    slot->collection = collection;
+   bson_init (&key);
    ecl_append_value (&key, "_id", id);
    slot->key = blob_of (&key);
    slot->id = blob_get (slot->key, "_id");
-   collection->slots[low] = slot;
+   collection->slots[at] = slot;
    return slot;
 }
 

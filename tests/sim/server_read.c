@@ -106,15 +106,28 @@ static bool
 fill_lazy (execution_t *self, cursor_t *cursor, int64_t most, batch_t *batch)
 {
    const collection_t *collection = server_place (self->server, cursor->collection);
-   ecl_value_t filter = blob_value (cursor->filter);
+   ecl_value_t filter = blob_value (cursor->filter), only;
+   size_t at = 0;
 
-   for (size_t i = 0; i < collection->n; i++) {
-      const slot_t *slot = collection->slots[i];
-      const blob_t *document = server_seen (self, slot, cursor->majority);
+   if (engine_names_one (&filter, &only)) {
+      const slot_t *slot = server_slot ((collection_t *) collection, &only, false);
+      const blob_t *document = slot ? server_seen (self, slot, cursor->majority) : NULL;
+
+      if (document && engine_matches (&filter, document, self->clock)) {
+         batch_add (batch, document);
+      }
+      return false;
+   }
+   if (cursor->after) {
       ecl_value_t after = blob_get (cursor->after, "_id");
 
-      if (!document || (cursor->after && ecl_compare (&slot->id, &after) <= 0) ||
-          !engine_matches (&filter, document, self->clock)) {
+      at = server_behind (collection, &after);
+   }
+   for (size_t i = at; i < collection->n; i++) {
+      const slot_t *slot = collection->slots[i];
+      const blob_t *document = server_seen (self, slot, cursor->majority);
+
+      if (!document || !engine_matches (&filter, document, self->clock)) {
          continue;
       }
       if (batch->n == most) {

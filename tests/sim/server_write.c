@@ -26,21 +26,6 @@ flag (const ecl_value_t *document, const char *field)
    return (value.type == BSON_TYPE_BOOL || value.type == BSON_TYPE_INT32) && value.u.i64;
 }
 
-/* {_id: x}, alone or with more, where x is compared as it is. */
-static bool
-names_one (const ecl_value_t *filter, ecl_value_t *id)
-{
-   *id = ecl_document_get (filter, "_id", 3);
-   if (ecl_is_document (id)) {
-      ecl_field_t first;
-      ecl_iter_t iter;
-
-      ecl_iter_init (&iter, id);
-      return ecl_iter_field (&iter, &first) && first.key[0] != '$';
-   }
-   return !ecl_is_missing (id) && !ecl_is_array (id) && id->type != BSON_TYPE_REGEX;
-}
-
 /* What an upsert begins with: what the filter says by equality. */
 static blob_t *
 seed_of (const ecl_value_t *filter)
@@ -152,7 +137,7 @@ run_statement (execution_t *self, const statement_t *statement, outcome_t *out)
    collection_t *collection = self->collection;
    ecl_value_t id;
 
-   if (names_one (&statement->filter, &id)) {
+   if (engine_names_one (&statement->filter, &id)) {
       slot_t *slot = server_slot (collection, &id, false);
       const blob_t *before = slot ? server_seen (self, slot, false) : NULL;
 

@@ -18,7 +18,7 @@
  *    sim.c        one seed: who goes on next               server*.c     the server: documents, commands
  *    network.c    messages, and what becomes of them       engine.c      filters and pipelines, compiled once
  *    world.c      the world of a process                   check.c       properties of lease and changelog
- *    mutate.c     mutations of commands and answers
+ *    mutate.c     mutations of commands and answers         memory.c      of libbson, which this is about
  *    misfortune.c what goes wrong                          story_*.c     data, applications and their properties
  */
 #ifndef ECL_SIM_H
@@ -139,6 +139,10 @@ fiber_ended (const fiber_t *self);
 void
 fiber_destroy (fiber_t *self);
 
+/* Before anything else: memory.c. */
+void
+memory_init (void);
+
 /* ---- documents, and the engine: engine.c ---- */
 
 /* A document that never changes; counted, because many keep it. */
@@ -196,6 +200,10 @@ rows_cleanup (rows_t *self);
 /* Whether a document matches a raw filter. */
 bool
 engine_matches (const ecl_value_t *filter, const blob_t *document, int64_t now);
+
+/* {_id: x}, alone or with more, where x is compared as it is. */
+bool
+engine_names_one (const ecl_value_t *filter, ecl_value_t *id);
 
 /* The document after an update: a pipeline, a replacement, or $set, $unset, $inc and $setOnInsert of top-level fields.
  * NULL where it failed, with the server's code. */
@@ -375,6 +383,10 @@ server_place (server_t *self, const char *name);
 
 slot_t *
 server_slot (collection_t *collection, const ecl_value_t *id, bool make);
+
+/* The first place behind that _id. */
+size_t
+server_behind (const collection_t *collection, const ecl_value_t *id);
 
 const blob_t *
 server_seen (const execution_t *self, const slot_t *slot, bool majority);

@@ -455,6 +455,7 @@ check_plan (sim_t *sim, const uint8_t job[12], int32_t chunks)
 {
    const bson_oid_t oid = {{7}};
    bson_t *ids[40];
+   int in[40] = {0};
    size_t n = 0;
 
    for (int i = 0; i < THINGS; i += i < NUMBERS ? 9 : 2) {
@@ -467,20 +468,20 @@ check_plan (sim_t *sim, const uint8_t job[12], int32_t chunks)
    ids[n++] = BCON_NEW ("_id", BCON_DOUBLE (17.5));
    ids[n++] = BCON_NEW ("_id", BCON_DATE_TIME (5));
    ids[n++] = BCON_NEW ("_id", "{", "a", BCON_INT32 (1), "}");
-   for (size_t i = 0; i < n; i++) {
-      int in = 0;
+   for (int32_t k = 0; k < chunks; k++) {
+      ecl_chunk_row_t row;
 
-      for (int32_t k = 0; k < chunks; k++) {
-         ecl_chunk_row_t row;
-
-         if (!row_of (sim, job, k, &row)) {
-            sim_wrong (sim, "the job begins, and there is no range %d", k);
-            break;
-         }
-         in += is_in_range (sim, &row, ids[i]);
+      if (!row_of (sim, job, k, &row)) {
+         sim_wrong (sim, "the job begins, and there is no range %d", k);
+         break;
       }
-      if (in != 1) {
-         sim_wrong (sim, "an _id is in %d ranges", in);
+      for (size_t i = 0; i < n; i++) {
+         in[i] += is_in_range (sim, &row, ids[i]);
+      }
+   }
+   for (size_t i = 0; i < n; i++) {
+      if (in[i] != 1) {
+         sim_wrong (sim, "an _id is in %d ranges", in[i]);
       }
       bson_destroy (ids[i]);
    }

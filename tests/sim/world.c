@@ -152,8 +152,6 @@ world_run_command (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, 
 {
    task_t *task = task_of (self);
    process_t *process = task->process;
-   bool reads = strcmp (command_target (call->command), ECL_STORE_CHANGELOG) == 0 &&
-                strcmp (command_name (call->command), "find") == 0;
    ecl_reply_t answer;
 
    if (!misfortune_moment (task)) {
@@ -175,7 +173,9 @@ world_run_command (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, 
       bson_destroy (reply);
       goto dead;
    }
-   if (reads && answer == ECL_REPLY_OK && !process->before && process->sim->mutation == MUTATE_REREAD) {
+   if (process->sim->mutation == MUTATE_REREAD && answer == ECL_REPLY_OK && !process->before &&
+       strcmp (command_target (call->command), ECL_STORE_CHANGELOG) == 0 &&
+       strcmp (command_name (call->command), "find") == 0) {
       process->before = bson_copy (reply);
    }
    return answer;
