@@ -22,7 +22,8 @@
 /* Of the systematic kills, with other latencies and applications. */
 #define KILL_SEEDS 8
 
-static const story_t *const stories[] = {&story_steps, &story_categories, &story_webhooks, &story_workers};
+static const story_t *const stories[] = {&story_steps, &story_categories, &story_webhooks, &story_workers,
+                                         &story_throttle};
 
 #define N_STORIES (sizeof stories / sizeof stories[0])
 
@@ -244,8 +245,7 @@ run_mutation (void *context, size_t i, void *result)
 
    out->begun = out->good = true;
    for (uint64_t seed = 1; seed <= MUTANT_SEEDS && out->good; seed++) {
-      sim_options_t options = {
-         .story = story_of (seed, plan->story), .seed = seed, .mutation = plan->mutations[i]};
+      sim_options_t options = {.story = story_of (seed, plan->story), .seed = seed, .mutation = plan->mutations[i]};
 
       (void) run_one (&options, &one, out);
    }
@@ -359,11 +359,16 @@ int
 main (int argc, char **argv)
 {
    static const struct option long_options[] = {
-      {"seeds", required_argument, NULL, 'n'}, {"first", required_argument, NULL, 'f'},
-      {"seed", required_argument, NULL, 's'},  {"story", required_argument, NULL, 'S'},
-      {"mutants", no_argument, NULL, 'm'},     {"mutate", required_argument, NULL, 'M'},
-      {"kills", no_argument, NULL, 'k'},       {"kill-at", required_argument, NULL, 'a'},
-      {"kill", required_argument, NULL, 'K'},  {"jobs", required_argument, NULL, 'j'},
+      {"seeds", required_argument, NULL, 'n'},
+      {"first", required_argument, NULL, 'f'},
+      {"seed", required_argument, NULL, 's'},
+      {"story", required_argument, NULL, 'S'},
+      {"mutants", no_argument, NULL, 'm'},
+      {"mutate", required_argument, NULL, 'M'},
+      {"kills", no_argument, NULL, 'k'},
+      {"kill-at", required_argument, NULL, 'a'},
+      {"kill", required_argument, NULL, 'K'},
+      {"jobs", required_argument, NULL, 'j'},
       {NULL, 0, NULL, 0},
    };
    unsigned jobs = parallel_default ();

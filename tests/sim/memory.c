@@ -137,11 +137,8 @@ take_aligned (size_t alignment, size_t size)
 void
 memory_init (void)
 {
-   static const bson_mem_vtable_t table = {.malloc = take,
-                                           .calloc = take_cleared,
-                                           .realloc = take_more,
-                                           .free = give_back,
-                                           .aligned_alloc = take_aligned};
+   static const bson_mem_vtable_t table = {
+      .malloc = take, .calloc = take_cleared, .realloc = take_more, .free = give_back, .aligned_alloc = take_aligned};
 
    bson_mem_set_vtable (&table);
 }

@@ -8,9 +8,9 @@ void
 misfortune_choose (sim_t *sim)
 {
    /* Each kind of fault in half of the seeds, often or rarely; so that none hides behind another. */
-   static const int often[N_RATES] = {[RATE_LOSS] = 12,    [RATE_LATE] = 12,  [RATE_DIE] = 60,
-                                      [RATE_PAUSE] = 40,   [RATE_SLOW] = 8,   [RATE_FAILOVER] = 5,
-                                      [RATE_MEDDLE] = 8,   [RATE_CURSOR] = 6, [RATE_OUTAGE] = 12};
+   static const int often[N_RATES] = {
+      [RATE_LOSS] = 12,    [RATE_LATE] = 12,  [RATE_DIE] = 60,   [RATE_PAUSE] = 40, [RATE_SLOW] = 8,
+      [RATE_FAILOVER] = 5, [RATE_MEDDLE] = 8, [RATE_CURSOR] = 6, [RATE_OUTAGE] = 12};
 
    for (size_t i = 0; i < N_RATES; i++) {
       sim->rates[i] = sim_chance (sim, 2) ? often[i] * (sim_chance (sim, 2) ? 1 : 4) : 0;

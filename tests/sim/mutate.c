@@ -252,9 +252,10 @@ as_if_renewed (const bson_t *command, bson_t *reply)
    bson_iter_t iter, token, beat, value;
    bson_t *answer;
 
-   BSON_ASSERT (bson_iter_init (&iter, command) && bson_iter_find_descendant (&iter, "query.token", &token) &&
-                bson_iter_init (&iter, command) &&
-                bson_iter_find_descendant (&iter, "update.0.$replaceWith.$cond.1.$mergeObjects.1.beat.$literal", &beat));
+   BSON_ASSERT (
+      bson_iter_init (&iter, command) && bson_iter_find_descendant (&iter, "query.token", &token) &&
+      bson_iter_init (&iter, command) &&
+      bson_iter_find_descendant (&iter, "update.0.$replaceWith.$cond.1.$mergeObjects.1.beat.$literal", &beat));
    if (bson_iter_init (&iter, reply) && bson_iter_find_descendant (&iter, "value.beat", &value) &&
        bson_iter_as_int64 (&value) == bson_iter_as_int64 (&beat)) {
       return;

@@ -127,8 +127,7 @@ check_held (process_t *process, const ecl_call_t *call)
 {
    sim_t *sim = process->sim;
 
-   if (!process->token ||
-       strcmp (command_target (call->command), ECL_STORE_LEASE) == 0 ||
+   if (!process->token || strcmp (command_target (call->command), ECL_STORE_LEASE) == 0 ||
        ecl_holder_held (&process->runner.holder, sim->now)) {
       return;
    }

@@ -112,6 +112,52 @@ server_behind (const collection_t *collection, const ecl_value_t *id)
    return low;
 }
 
+/* What {_id: {$gt: x, …}} leaves of the places from *from to *end. */
+static void
+narrow (const collection_t *collection, const ecl_value_t *bounds, size_t *from, size_t *end)
+{
+   ecl_field_t bound;
+   ecl_iter_t iter;
+
+   if (!ecl_is_document (bounds)) {
+      return;
+   }
+   ecl_iter_init (&iter, bounds);
+   while (ecl_iter_field (&iter, &bound)) {
+      bool above = ecl_key_is (&bound, "$gt") || ecl_key_is (&bound, "$gte");
+      size_t at;
+
+      if (!above && !ecl_key_is (&bound, "$lt") && !ecl_key_is (&bound, "$lte")) {
+         continue;
+      }
+      at = server_behind (collection, &bound.value);
+      if (above) {
+         at -= at > 0; /* which may be it */
+         *from = at > *from ? at : *from;
+      } else {
+         *end = at < *end ? at : *end;
+      }
+   }
+}
+
+void
+server_span (const collection_t *collection, const ecl_value_t *filter, size_t *from, size_t *end)
+{
+   ecl_value_t bounds = ecl_document_get (filter, "_id", 3), and = ecl_document_get (filter, "$and", 4), one;
+   ecl_iter_t iter;
+
+   *from = 0;
+   *end = collection->n;
+   narrow (collection, &bounds, from, end);
+   if (ecl_is_array (&and)) {
+      ecl_iter_init (&iter, &and);
+      while (ecl_iter_item (&iter, &one)) {
+         bounds = ecl_document_get (&one, "_id", 3);
+         narrow (collection, &bounds, from, end);
+      }
+   }
+}
+
 slot_t *
 server_slot (collection_t *collection, const ecl_value_t *id, bool make)
 {

@@ -107,7 +107,7 @@ fill_lazy (execution_t *self, cursor_t *cursor, int64_t most, batch_t *batch)
 {
    const collection_t *collection = server_place (self->server, cursor->collection);
    ecl_value_t filter = blob_value (cursor->filter), only;
-   size_t at = 0;
+   size_t at, end;
 
    if (engine_names_one (&filter, &only)) {
       const slot_t *slot = server_slot ((collection_t *) collection, &only, false);
@@ -118,12 +118,14 @@ fill_lazy (execution_t *self, cursor_t *cursor, int64_t most, batch_t *batch)
       }
       return false;
    }
+   server_span (collection, &filter, &at, &end);
    if (cursor->after) {
       ecl_value_t after = blob_get (cursor->after, "_id");
+      size_t behind = server_behind (collection, &after);
 
-      at = server_behind (collection, &after);
+      at = behind > at ? behind : at;
    }
-   for (size_t i = at; i < collection->n; i++) {
+   for (size_t i = at; i < end; i++) {
       const slot_t *slot = collection->slots[i];
       const blob_t *document = server_seen (self, slot, cursor->majority);
 

@@ -145,7 +145,9 @@ run_statement (execution_t *self, const statement_t *statement, outcome_t *out)
          return change (self, statement, slot, before, out);
       }
    } else {
-      for (size_t i = 0; i < collection->n; i++) {
+      size_t i, end;
+
+      for (server_span (collection, &statement->filter, &i, &end); i < end; i++) {
          slot_t *slot = collection->slots[i];
          const blob_t *before = server_seen (self, slot, false);
 

@@ -388,6 +388,10 @@ server_slot (collection_t *collection, const ecl_value_t *id, bool make);
 size_t
 server_behind (const collection_t *collection, const ecl_value_t *id);
 
+/* From which place to before which the documents are that the filter can match, as far as bounds of _id say. */
+void
+server_span (const collection_t *collection, const ecl_value_t *filter, size_t *from, size_t *end);
+
 const blob_t *
 server_seen (const execution_t *self, const slot_t *slot, bool majority);
 

@@ -1,7 +1,7 @@
 /* The story of workers: several processes work on one job that carries a collection of mixed versions to its target, in
  * small ranges and batches. Applications change documents, add and remove them anywhere between; some documents cannot
- * be carried over, until an application repairs them; and somebody pauses, resumes and cancels the job or sets its rate.
- * The properties are in workers_check.c.
+ * be carried over, until an application repairs them; and somebody pauses, resumes and cancels the job or sets its
+ * rate. The properties are in workers_check.c.
  */
 #include "workers.h"
 
@@ -121,9 +121,9 @@ static void
 see_thing (process_t *self, int thing, int turn)
 {
    bson_t *id = workers_id (thing),
-          *command = BCON_NEW ("update", "things", "updates", "[", "{", "q", BCON_DOCUMENT (id), "u", "[", "{", "$set",
-                               "{", "seen", BCON_INT32 (turn), "}", "}", "]", "}", "]", "writeConcern", "{", "w",
-                               "majority", "}"),
+          *command =
+             BCON_NEW ("update", "things", "updates", "[", "{", "q", BCON_DOCUMENT (id), "u", "[", "{", "$set", "{",
+                       "seen", BCON_INT32 (turn), "}", "}", "]", "}", "]", "writeConcern", "{", "w", "majority", "}"),
           reply;
 
    (void) app_send (self, command, &reply);

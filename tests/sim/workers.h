@@ -48,19 +48,19 @@ typedef struct {
 } mate_t;
 
 typedef struct {
-   uint32_t born[THINGS];    /* which event it was when the document was inserted; 0: it was there */
-   uint32_t touched[THINGS]; /* likewise: when the application changed it last */
+   uint32_t born[THINGS];     /* which event it was when the document was inserted; 0: it was there */
+   uint32_t touched[THINGS];  /* likewise: when the application changed it last */
    uint32_t repaired[THINGS]; /* likewise: when it made one that can be carried over of one that cannot */
-   uint8_t job[12];          /* the live one, or the last */
-   uint32_t started, swept;  /* of the job; likewise */
-   int64_t planned;          /* when its ranges stood */
-   ecl_job_counts_t counts;  /* of the job, as the server and the replies have it */
+   uint8_t job[12];           /* the live one, or the last */
+   uint32_t started, swept;   /* of the job; likewise */
+   int64_t planned;           /* when its ranges stood */
+   ecl_job_counts_t counts;   /* of the job, as the server and the replies have it */
    mate_t mates[MAX_PROCESSES];
    wish_t wish;
    bool ended; /* no application asks for anything any more */
 } data_t;
 
-_Static_assert (sizeof (data_t) <= STORY_DATA_SIZE, "the story's data fit");
+_Static_assert(sizeof (data_t) <= STORY_DATA_SIZE, "the story's data fit");
 
 /* {_id} of a document by its number here; and back. */
 bson_t *

@@ -5,12 +5,11 @@
  *    a collection has one live job, and its ranges hold each _id that there can be once
  *    no two believe that they have the same range; who lost one sends what was on its way and nothing more, and changes
  *    no record that has a larger token; who takes one over goes on behind its checkpoint
- *    a range's checkpoint never goes back, is never long behind (where nothing goes wrong), and all that is before it is
- *    at the target (where nothing goes wrong, the majority has it)
- *    a job ends as done only when every document that was there when its sweep began is at the target, or in quarantine;
- *    what its record counts is then what was done (where nothing goes wrong)
- *    what somebody asks of a job reaches its workers within OBEYS_MS or the batch at hand
- *    at the end every document is at the target but those that cannot be carried over, and those are in quarantine
+ *    a range's checkpoint never goes back, is never long behind (where nothing goes wrong), and all that is before it
+ * is at the target (where nothing goes wrong, the majority has it) a job ends as done only when every document that was
+ * there when its sweep began is at the target, or in quarantine; what its record counts is then what was done (where
+ * nothing goes wrong) what somebody asks of a job reaches its workers within OBEYS_MS or the batch at hand at the end
+ * every document is at the target but those that cannot be carried over, and those are in quarantine
  */
 #include "workers.h"
 
@@ -168,8 +167,8 @@ check_held (process_t *process, claim_t *claim)
    }
    sim_reached (sim, FAULT_CLAIM_LOST);
    if (++claim->late > 1) {
-      sim_wrong (sim, "process %d sent %d statements after its claim of range %d had ended", process->index, claim->late,
-                 claim->n);
+      sim_wrong (sim, "process %d sent %d statements after its claim of range %d had ended", process->index,
+                 claim->late, claim->n);
    }
 }
 
@@ -375,9 +374,10 @@ check_carried (sim_t *sim, const sender_t *sender, const blob_t *before, const b
 
 /* ---- ranges ---- */
 
-/* All documents of a range up to its checkpoint, but those that the application changed since the job began. What the
- * primary has is looked at: the checkpoint stands behind it in the oplog, so it becomes safe no sooner. What another
- * primary has lost the sweep finds. Where nothing goes wrong the majority has it. */
+/* All documents of a range up to its checkpoint, or of one that was gone through, but those that the application
+ * changed since the job began. What the primary has is looked at: the checkpoint stands behind it in the oplog, so it
+ * becomes safe no sooner. What another primary has lost the sweep finds. Where nothing goes wrong the majority has it.
+ */
 static void
 check_checkpoint (sim_t *sim, const ecl_chunk_row_t *row)
 {
@@ -393,10 +393,12 @@ check_checkpoint (sim_t *sim, const ecl_chunk_row_t *row)
       const blob_t *thing = sim->calm ? slot->majority : slot->current;
       int n = workers_thing (&slot->id);
 
-      if (thing && !is_at_target (thing) && !workers_is_poison (thing) && ecl_compare (&slot->id, &row->after) <= 0 &&
+      if (thing && !is_at_target (thing) && !workers_is_poison (thing) &&
+          (row->state != ECL_CHUNK_OPEN || ecl_compare (&slot->id, &row->after) <= 0) &&
           data->born[n] < data->started && data->touched[n] < data->started &&
           engine_matches (&filter, thing, sim->now)) {
-         sim_wrong (sim, "range %d has its checkpoint behind thing %d, which is not at the target", row->n, n);
+         sim_wrong (sim, "range %d %s thing %d, which is not at the target", row->n,
+                    row->state == ECL_CHUNK_OPEN ? "has its checkpoint behind" : "was gone through with", n);
       }
    }
    bson_destroy (&all);
@@ -442,7 +444,8 @@ check_chunk (sim_t *sim, const sender_t *sender, const blob_t *before, const blo
          sim_wrong (sim, "the checkpoint of range %d went back", is.n);
       }
    }
-   if (is.state == ECL_CHUNK_OPEN && !ecl_is_missing (&is.after) && !(sim->faults & lost)) {
+   if ((is.state == ECL_CHUNK_OPEN ? !ecl_is_missing (&is.after) : was.state == ECL_CHUNK_OPEN) &&
+       !(sim->faults & lost)) {
       check_checkpoint (sim, &is);
    }
 }

@@ -1,0 +1,401 @@
+/* The story of the throttle: one worker carries a collection, and after a while the server fares badly, and then well
+ * again. Nothing is by chance but the numbers: a seed has one kind of trouble.
+ *
+ *    slow       writes take some times as long: within two batches the worker rests for a good part of the time
+ *    stuck      very much longer: but for some small batches that find out how it is, nothing is written
+ *    behind     the secondaries are behind; within two batches of the look that shows it the worker rests
+ *    far behind so far that it stops, until that is over
+ *    held back  flow control: likewise as `behind`
+ *    told       a command says wait: no batch begins until it says otherwise
+ *
+ * And each time: before it the worker does not rest, and soon after it it is as fast as before.
+ */
+#include "sim.h"
+
+#include "run/survey.h"
+#include "run/worker.h"
+
+#define THINGS 3000
+#define TARGET 1
+
+/* What a write takes when all is well, in ms, and for each document. */
+#define FIXED 6
+#define EACH 2
+
+/* The trouble begins when so much was carried, and lasts so long. */
+#define BEGINS 900
+#define LASTS 5000
+
+/* Within how many ms of the end of the trouble the worker is as fast as before: where it had stopped for its own
+ * latency, it waits longer and longer before it tries again. */
+#define RECOVERS 4000
+#define RECOVERS_STUCK 20000
+
+typedef enum { SLOW, STUCK, BEHIND, FAR_BEHIND, HELD_BACK, TOLD, N_TROUBLES } trouble_t;
+
+static const char *const trouble_names[] = {"slow", "stuck", "behind", "far behind", "held back", "told"};
+
+/* A write of documents, as the server sees it. */
+typedef struct {
+   int64_t begun, ended;
+   int32_t documents;
+} write_t;
+
+#define MOST_WRITES 600
+
+typedef struct {
+   trouble_t trouble;
+   double factor;       /* how many times as long a write takes */
+   int64_t lag;         /* of the secondaries, in ms */
+   int64_t from, until; /* of the trouble; 0: not yet */
+   int64_t seen;        /* when the worker first heard of it; 0: not yet */
+   int64_t carried;     /* documents */
+   write_t writes[MOST_WRITES];
+   size_t n_writes;
+   bool ended;
+} data_t;
+
+_Static_assert(sizeof (data_t) <= STORY_DATA_SIZE, "the story's data fit");
+
+static ecl_project_t *
+load (void)
+{
+   static const char text[] = "to: 1\nup:\n  - $set: {full: {$concat: [$name, \"!\"]}}\n";
+   ecl_project_options_t options = {.database = DATABASE};
+   ecl_text_source_t source = {.name = "things/0001_full.yaml", .bytes = text, .len = strlen (text)};
+   ecl_project_t *project = ecl_project_new (&options);
+   ecl_diags_t diags;
+
+   ecl_diags_init (&diags);
+   if (!ecl_project_add (project, source.name, &source, &diags) || !ecl_project_link (project, &diags)) {
+      fprintf (stderr, "sim: the migration of the throttle's story cannot be read\n");
+      abort ();
+   }
+   ecl_diags_cleanup (&diags);
+   return project;
+}
+
+static void
+setup (sim_t *sim)
+{
+   data_t *data = sim->data;
+
+   data->trouble = (trouble_t) (sim->seed % N_TROUBLES);
+   data->factor = data->trouble == SLOW ? 3.5 + (double) (sim_random (sim) % 4) / 2 : 12;
+   data->lag = sim_between (sim, 15000, 30000) * (data->trouble == FAR_BEHIND ? 4 : 1);
+   for (int i = 0; i < THINGS; i++) {
+      server_put (&sim->server, "things", blob_of (BCON_NEW ("_id", BCON_INT32 (i), "name", BCON_UTF8 ("x"))));
+   }
+}
+
+static bool
+is_on (const sim_t *sim, trouble_t trouble)
+{
+   const data_t *data = sim->data;
+
+   return data->trouble == trouble && data->from && sim->now >= data->from && sim->now < data->until;
+}
+
+/* ---- the server ---- */
+
+static int64_t
+number (const bson_t *document, const char *field)
+{
+   bson_iter_t iter;
+
+   return bson_iter_init_find (&iter, document, field) && BSON_ITER_HOLDS_NUMBER (&iter) ? bson_iter_as_int64 (&iter)
+                                                                                         : 0;
+}
+
+/* What a write takes until the majority has it: nobody waits who does not ask for that. */
+static int64_t
+takes (sim_t *sim, const sender_t *sender, const bson_t *reply)
+{
+   data_t *data = sim->data;
+   int64_t documents = sender->effect ? number (reply, "nModified") : 0, ms;
+   bool slow = is_on (sim, SLOW) || is_on (sim, STUCK);
+
+   if (!documents) {
+      return 0;
+   }
+   ms = (int64_t) ((FIXED + EACH * (double) documents) * (slow ? data->factor : 1)) + sim_between (sim, 0, 2);
+   data->carried += documents;
+   if (!data->from && data->carried >= BEGINS) {
+      data->from = sim->now + 1;
+      data->until = sim->now + LASTS;
+      sim_log (sim, "the trouble begins: %s", trouble_names[data->trouble]);
+   }
+   if (data->n_writes < MOST_WRITES) {
+      data->writes[data->n_writes++] = (write_t){sim->now, sim->now + ms, (int32_t) documents};
+   }
+   return sender->note ? ms : 0;
+}
+
+/* Whether a write waits for the majority goes along. */
+static int64_t
+sent (process_t *process, const ecl_call_t *call)
+{
+   return process->sim->mutation != MUTATE_EFFECT && command_writes (call->command, call->txn);
+}
+
+static void
+heard (sim_t *sim)
+{
+   data_t *data = sim->data;
+
+   data->seen = data->seen ? data->seen : sim->now;
+}
+
+static bool
+fares (sim_t *sim, const execution_t *run)
+{
+   const data_t *data = sim->data;
+   bool lags = is_on (sim, BEHIND) || is_on (sim, FAR_BEHIND), held = is_on (sim, HELD_BACK);
+   const int64_t now = 1700000000000 + sim->now;
+   bson_t *reply = NULL;
+
+   if (strcmp (run->name, "replSetGetStatus") == 0) {
+      reply = BCON_NEW ("members", "[", "{", "_id", BCON_INT32 (0), "state", BCON_INT32 (1), "optimeDate",
+                        BCON_DATE_TIME (now), "}", "{", "_id", BCON_INT32 (1), "state", BCON_INT32 (2), "optimeDate",
+                        BCON_DATE_TIME (lags ? now - data->lag : now), "}", "]");
+   } else if (strcmp (run->name, "replSetGetConfig") == 0) {
+      reply = BCON_NEW ("config", "{", "members", "[", "]", "}");
+   } else if (strcmp (run->name, "serverStatus") == 0) {
+      reply = BCON_NEW ("flowControl", "{", "isLagged", BCON_BOOL (held), "}");
+   }
+   if (!reply) {
+      return false; /* the oplog is not for everybody */
+   }
+   if (lags || held) {
+      heard (sim);
+   }
+   bson_concat (run->reply, reply);
+   bson_destroy (reply);
+   return true;
+}
+
+/* ---- the worker ---- */
+
+/* --throttle-command, as the process hears it. */
+static bool
+advise (void *context, uint32_t worker, int64_t now, bool *wait)
+{
+   process_t *process = context;
+
+   (void) worker;
+   (void) now;
+   *wait = is_on (process->sim, TOLD);
+   if (*wait) {
+      heard (process->sim);
+   }
+   return true;
+}
+
+static bool
+work (process_t *process, const ecl_site_t *site, bson_error_t *error)
+{
+   sim_t *sim = process->sim;
+   const ecl_chain_t *chain = ecl_project_chain (sim->project, "things");
+   bool client = sim->seed / N_TROUBLES % 2;
+   ecl_watch_t watch = {.context = process, .advise = advise};
+   bson_t candidates;
+   ecl_job_start_t options = {.world = site->world,
+                              .database = DATABASE,
+                              .collection = "things",
+                              .chain = chain,
+                              .target = chain->n_steps,
+                              .to = "1",
+                              .mode = client ? "client" : "pushdown",
+                              .why = "",
+                              .candidates = &candidates,
+                              .settings = {.max_latency = 2},
+                              .range_docs = 2 * THINGS,
+                              .workers = 1,
+                              .who = site->who};
+   ecl_task_t task = {.chain = chain,
+                      .target = chain->n_steps,
+                      .mode = client ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN,
+                      .form = ECL_GUARD_IN_FILTER,
+                      .batch = 16,
+                      .watch = &watch};
+   ecl_worker_state_t state;
+   ecl_start_t start;
+   ecl_job_t job;
+
+   ecl_survey_candidates (chain, chain->n_steps, false, &candidates);
+   start = ecl_job_start (&options, &job, error);
+   bson_destroy (&candidates);
+   if (start == ECL_START_FAILED || start == ECL_START_NOTHING) {
+      return start == ECL_START_NOTHING;
+   }
+   memcpy (task.job, job.id, sizeof task.job);
+   return ecl_worker_run (&task, site, 0, &state, error) == ECL_WORKER_DONE;
+}
+
+static bool
+program (process_t *process)
+{
+   ecl_site_t site = {.world = &process->worker.world,
+                      .project = process->sim->project,
+                      .upgrades = ecl_upgrades_new (process->sim->project),
+                      .database = DATABASE,
+                      .server = {.wire = 21, .pipelines = true, .transactions = true},
+                      .who = {.host = "sim", .pid = process->index}};
+   bson_error_t error = {0};
+   bool good = work (process, &site, &error);
+
+   if (!good && !process->dead) {
+      sim_wrong (process->sim, "the worker failed: %s", error.message);
+   }
+   ecl_upgrades_destroy (site.upgrades);
+   return good;
+}
+
+/* ---- properties ---- */
+
+/* The share of a time in which writes were under way. */
+static double
+busy (const data_t *data, int64_t from, int64_t until)
+{
+   int64_t ms = 0;
+
+   for (size_t i = 0; i < data->n_writes; i++) {
+      int64_t begun = data->writes[i].begun > from ? data->writes[i].begun : from;
+      int64_t ended = data->writes[i].ended < until ? data->writes[i].ended : until;
+
+      ms += ended > begun ? ended - begun : 0;
+   }
+   return until > from ? (double) ms / (double) (until - from) : 0;
+}
+
+/* Documents per second that were begun to be written. */
+static double
+rate (const data_t *data, int64_t from, int64_t until)
+{
+   int64_t documents = 0;
+
+   for (size_t i = 0; i < data->n_writes; i++) {
+      documents += data->writes[i].begun >= from && data->writes[i].begun < until ? data->writes[i].documents : 0;
+   }
+   return until > from ? 1000.0 * (double) documents / (double) (until - from) : 0;
+}
+
+/* When the second write after a time has ended; the end of the trouble where there is none. */
+static int64_t
+behind_two (const data_t *data, int64_t from)
+{
+   int n = 0;
+
+   for (size_t i = 0; i < data->n_writes; i++) {
+      if (data->writes[i].begun >= from && ++n == 2) {
+         return data->writes[i].ended;
+      }
+   }
+   return data->until;
+}
+
+static size_t
+count (const data_t *data, int64_t from, int64_t until)
+{
+   size_t n = 0;
+
+   for (size_t i = 0; i < data->n_writes; i++) {
+      n += data->writes[i].begun > from && data->writes[i].begun < until;
+   }
+   return n;
+}
+
+static void
+check_trouble (sim_t *sim, const data_t *data, double before)
+{
+   bool latency = data->trouble == SLOW || data->trouble == STUCK;
+   int64_t since = latency ? data->from : data->seen, slowed;
+   /* What is calm it finds out for itself, with some room. */
+   double level = data->trouble == SLOW     ? data->factor / 2 * 0.8
+                  : data->trouble == BEHIND ? (double) data->lag / 10000
+                                            : 2;
+   double share;
+
+   if (!since || since > data->from + 2 * ECL_PRESSURE_EVERY) {
+      sim_wrong (sim, "nobody asked how the server fares");
+      return;
+   }
+   slowed = behind_two (data, since);
+   share = busy (data, slowed, data->until);
+   switch (data->trouble) {
+   case SLOW:
+   case BEHIND:
+   case HELD_BACK:
+      if (share > 1.2 / (level * level) + 0.08 || rate (data, slowed, data->until) > 0.6 * before) {
+         sim_wrong (sim,
+                    "%s: from two batches on it writes for %.2f of the time at level %.1f, %.0f documents a second",
+                    trouble_names[data->trouble], share, level, rate (data, slowed, data->until));
+      }
+      break;
+   case STUCK:
+      /* Now and then a small one, at growing distances. */
+      if (count (data, slowed, data->until) > 4) {
+         sim_wrong (sim, "stuck: %zu batches from two batches on", count (data, slowed, data->until));
+      }
+      break;
+   default:
+      if (count (data, since + 1, data->until) > 1) {
+         sim_wrong (sim, "%s: %zu batches while nothing is to be written", trouble_names[data->trouble],
+                    count (data, since + 1, data->until));
+      }
+   }
+}
+
+static void
+end (sim_t *sim)
+{
+   const data_t *data = sim->data;
+   const collection_t *things = server_collection (&sim->server, "things");
+   int64_t calm = data->from - 1000, latest = data->until + (data->trouble == STUCK ? RECOVERS_STUCK : RECOVERS), back;
+   double before;
+
+   for (size_t i = 0; i < things->n; i++) {
+      if (blob_number (things->slots[i]->majority, "schema_version") != TARGET) {
+         sim_wrong (sim, "at the end thing %zu is not at the target", i);
+      }
+   }
+   if (!data->from || data->n_writes == MOST_WRITES) {
+      sim_wrong (sim, "there was no trouble");
+      return;
+   }
+   before = rate (data, calm, data->from);
+   check_trouble (sim, data, before);
+   back = data->until;
+   while (back <= latest && rate (data, back, back + 1000) < 0.7 * before) {
+      back += 100;
+   }
+   sim_log (sim, "%s: %.0f documents a second before, %.0f meanwhile; as fast again after %" PRId64 " ms",
+            trouble_names[data->trouble], before, rate (data, data->from, data->until), back - data->until);
+   if (back > latest) {
+      sim_wrong (sim, "%s: %" PRId64 " ms after the trouble it is not as fast as before", trouble_names[data->trouble],
+                 latest - data->until);
+   }
+}
+
+static void
+wrote (sim_t *sim, const sender_t *sender, const char *collection, const blob_t *before, const blob_t *after)
+{
+   (void) sim;
+   (void) sender;
+   (void) collection;
+   (void) before;
+   (void) after;
+}
+
+const story_t story_throttle = {.name = "throttle",
+                                .kind = PACES,
+                                .smooth = true,
+                                .processes = 1,
+                                .load = load,
+                                .setup = setup,
+                                .program = program,
+                                .sent = sent,
+                                .takes = takes,
+                                .fares = fares,
+                                .wrote = wrote,
+                                .end = end};
