@@ -267,6 +267,7 @@ go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
    self->before = self->state->counts;
    good = ecl_backfill_drive (machine, held, &hooks, &failure);
    result = ecl_backfill_result (machine);
+   tell_throttle (self, machine); /* the last batch counts, too */
    add_up (self, result);
    take_mode (self, result);
    if (good && result->cancelled) {
