@@ -198,6 +198,7 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    const ecl_chain_t *chain = ecl_project_chain (sim->project, "things");
    bool client = sim->seed / N_TROUBLES % 2;
    ecl_watch_t watch = {.context = process, .advise = advise};
+   ecl_connector_t connector = {.context = process};
    bson_t candidates;
    ecl_job_start_t options = {.world = site->world,
                               .database = DATABASE,
@@ -217,7 +218,8 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
                       .mode = client ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN,
                       .form = ECL_GUARD_IN_FILTER,
                       .batch = 16,
-                      .watch = &watch};
+                      .watch = &watch,
+                      .connector = sim->seed / N_TROUBLES / 2 % 2 ? &connector : NULL};
    ecl_worker_state_t state;
    ecl_start_t start;
    ecl_job_t job;
