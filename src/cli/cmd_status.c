@@ -219,6 +219,8 @@ place_name (const ecl_placed_t *placed)
       return "late";
    case ECL_PLACE_CHANGED:
       return "changed";
+   case ECL_PLACE_DOWN:
+      return "reverting";
    case ECL_PLACE_ADOPTED:
       return "adopted";
    case ECL_PLACE_GONE:
@@ -241,7 +243,7 @@ show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
    for (size_t i = 0; i < works.runner.n && good; i++) {
       const ecl_placed_t *placed = &works.runner.list[i];
 
-      *pending += ecl_placed_pending (placed);
+      *pending += ecl_placed_pending (placed) || placed->kind == ECL_PLACE_DOWN;
       applied += placed->kind == ECL_PLACE_APPLIED;
       adopted += placed->kind == ECL_PLACE_ADOPTED;
       if (cli->json) {

@@ -167,6 +167,13 @@ ecl_plan_works (ecl_remote_t *remote, int64_t limit, bool *blocked)
       *blocked = true;
    }
    for (size_t i = 0; i < works.runner.n && good; i++) {
+      if (works.runner.list[i].kind == ECL_PLACE_DOWN) {
+         bson_error_t error;
+
+         ecl_runner_say_down (&works.runner.list[i], &error);
+         ecl_cli_fail (remote->cli, "%s", error.message);
+         *blocked = true;
+      }
       if (ecl_placed_pending (&works.runner.list[i])) {
          good = plan_one (remote, &works.runner.list[i], limit, blocked);
          pending++;

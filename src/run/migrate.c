@@ -40,7 +40,8 @@ ecl_migrate_list (const ecl_project_t *project, const ecl_history_t *history, ec
       } else if (is_applied (placed->record)) {
          placed->kind = placed->record->checksum && strcmp (placed->record->checksum, placed->work->checksum) != 0
                            ? ECL_PLACE_CHANGED
-                           : ECL_PLACE_APPLIED;
+                        : placed->record->down ? ECL_PLACE_DOWN
+                                               : ECL_PLACE_APPLIED;
       } else {
          placed->kind = last && strcmp (placed->name, last->name) < 0 ? ECL_PLACE_LATE : ECL_PLACE_PENDING;
       }

@@ -29,6 +29,7 @@ typedef enum {
    ECL_PLACE_LATE,     /* pending, though one behind it was applied: a merged branch */
    ECL_PLACE_APPLIED,
    ECL_PLACE_CHANGED,  /* applied, and the file is another by now */
+   ECL_PLACE_DOWN,     /* its way down has begun and not ended: neither applied nor pending */
    ECL_PLACE_GONE,     /* recorded, and there is no such file any more: work is NULL */
    ECL_PLACE_ADOPTED,  /* applied by another tool, which has its file: work is NULL */
 } ecl_place_kind_t;

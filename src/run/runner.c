@@ -310,6 +310,13 @@ ecl_runner_say_changed (const ecl_placed_t *placed, bson_error_t *error)
              placed->work->file, placed->name);
 }
 
+void
+ecl_runner_say_down (const ecl_placed_t *placed, bson_error_t *error)
+{
+   ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT, "%s is on its way down: `eclose revert %s` ends that",
+             placed->name, placed->name);
+}
+
 bool
 ecl_runner_unchanged (const ecl_runner_t *self, bson_error_t *error)
 {
@@ -361,21 +368,13 @@ is_chosen (const ecl_choice_t *choice, const ecl_placed_t *placed)
    return ecl_placed_pending (placed) && is_meant (choice, placed);
 }
 
-/* Its way down has begun and not ended. */
-static bool
-is_going_down (const ecl_placed_t *placed)
-{
-   return placed->record && placed->record->down && placed->record->state != ECL_CHANGELOG_REVERTED;
-}
-
 static bool
 refuse_going_down (const ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *error)
 {
    for (size_t i = 0; i < self->n; i++) {
-      if (is_meant (choice, &self->list[i]) && is_going_down (&self->list[i])) {
-         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
-                          "%s is on its way down: `eclose revert %s` ends that", self->list[i].name,
-                          self->list[i].name);
+      if (is_meant (choice, &self->list[i]) && self->list[i].kind == ECL_PLACE_DOWN) {
+         ecl_runner_say_down (&self->list[i], error);
+         return false;
       }
    }
    return true;
@@ -444,7 +443,7 @@ ecl_runner_works (ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *
    }
    for (size_t i = 0; i < self->n; i++) {
       /* Somebody may be at it: then this one waits, or is busy. */
-      n += is_chosen (choice, &self->list[i]) || (is_meant (choice, &self->list[i]) && is_going_down (&self->list[i]));
+      n += is_chosen (choice, &self->list[i]) || (is_meant (choice, &self->list[i]) && self->list[i].kind == ECL_PLACE_DOWN);
    }
    if (!n) {
       return ECL_OUTCOME_DONE;

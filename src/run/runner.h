@@ -87,6 +87,10 @@ ecl_runner_unchanged (const ecl_runner_t *self, bson_error_t *error) ECL_MUST_CH
 void
 ecl_runner_say_changed (const ecl_placed_t *placed, bson_error_t *error);
 
+/* "a is on its way down: …" */
+void
+ecl_runner_say_down (const ecl_placed_t *placed, bson_error_t *error);
+
 /* One migration, one way, under the lease. */
 bool
 ecl_runner_run (ecl_runner_t *self, const ecl_placed_t *placed, bool down, bson_error_t *error) ECL_MUST_CHECK;

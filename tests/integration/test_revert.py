@@ -100,6 +100,9 @@ def test_killed_on_its_way_down_and_run_again(eclose, db, relay, k, lost):
     refused = eclose('up', '--wait', rc=1, env=FAST)
     assert '20260101_a is on its way down: `eclose revert 20260101_a` ends that' in refused.err
     eclose('up', '--only', '20260101_b', rc=0)  # which is not about it
+    status = eclose('status', '--check', rc=3).out
+    assert 'reverting 20260101_a' in status and 'database migrations: 1 of 2 applied' in status
+    assert '20260101_a is on its way down: `eclose revert 20260101_a` ends that' in eclose('plan', rc=1).err
     assert record(db, '20260101_a')['direction'] == 'down'
     eclose('revert', '20260101_a', '--wait', rc=0, env=FAST)
     assert docs(db.back) == [{'_id': i, 'v': i} for i in range(2500)]

@@ -126,10 +126,11 @@ test_list (void **state)
    /* Another tool's names, in whatever order, make nothing late. */
    ecl_changelog_t records[] = {
       {.name = "20250101_old", .state = ECL_CHANGELOG_APPLIED},
+      {.name = "20260101_a", .state = ECL_CHANGELOG_FAILED, .down = true},
       {.name = "20260102_b", .state = ECL_CHANGELOG_FAILED},
       {.name = "20260103_c", .state = ECL_CHANGELOG_APPLIED, .checksum = "another"},
       {.name = "zz.py", .state = ECL_CHANGELOG_APPLIED, .origin = "adopted from x (y: zz.py)"}};
-   static const ecl_place_kind_t expected[] = {ECL_PLACE_GONE,    ECL_PLACE_LATE,    ECL_PLACE_LATE,
+   static const ecl_place_kind_t expected[] = {ECL_PLACE_GONE,    ECL_PLACE_DOWN,    ECL_PLACE_LATE,
                                                ECL_PLACE_CHANGED, ECL_PLACE_PENDING, ECL_PLACE_ADOPTED};
    ecl_history_t history;
    const ecl_placed_t *list;
@@ -140,7 +141,7 @@ test_list (void **state)
    ecl_arena_init (&arena);
    ecl_history_init (&history);
    history.records = records;
-   history.n = 4;
+   history.n = 5;
    list = ecl_migrate_list (project, &history, &arena, &n);
    assert_int_equal (n, 6);
    for (size_t i = 0; i < n; i++) {
