@@ -319,10 +319,19 @@ add_merged (ecl_effect_t *self, const ecl_value_t *expression)
    }
    ecl_iter_init (&iter, &op.value);
    (void) ecl_iter_item (&iter, &item);
+   n = self->n;
    while (ecl_iter_item (&iter, &item)) {
       add_keys (self, &item);
    }
-   return n > 0;
+   /* Where a value is missing the field stays as it was. */
+   for (; n < self->n; n++) {
+      ecl_write_t *write = &self->items[n];
+
+      if (write->gives == ECL_GIVES_UNKNOWN || write->gives == ECL_GIVES_AS) {
+         write->also = write->path;
+      }
+   }
+   return true;
 }
 
 static void

@@ -55,8 +55,29 @@ is_same_input (const look_t *self, const ecl_name_t *path)
           (write->kind == ECL_WRITE_REMOVED && (absent || self->effect->merges))) {
          continue;
       }
-      /* What is below it and was written by now is no longer read from the input. */
-      if (ecl_path_covers (&write->path, path) || !is_written_before (self->effect, &write->path, self->stage)) {
+      /* What is below it and was written by now is no longer read from the input. If it is still to be set, that may
+       * make what is above it. */
+      if (ecl_path_covers (&write->path, path) ||
+          (write->kind == ECL_WRITE_SET ? write->stage >= self->stage
+                                        : !is_written_before (self->effect, &write->path, self->stage))) {
+         return false;
+      }
+   }
+   return true;
+}
+
+/* Whether what a write puts at the path is all that is read there: another "o" that is set later may be a list the
+ * second time, and "$o.x" reads through lists. A write of o itself leaves no such doubt. */
+static bool
+is_all (const look_t *self, const ecl_write_t *write, const ecl_name_t *path)
+{
+   const ecl_name_t *at = write->path.len ? &write->path : path;
+
+   for (size_t i = 0; i < self->effect->n; i++) {
+      const ecl_write_t *above = &self->effect->items[i];
+
+      if (above->kind == ECL_WRITE_SET && above->path.len < at->len && ecl_path_covers (&above->path, at) &&
+          above->stage >= write->stage) {
          return false;
       }
    }
@@ -83,10 +104,12 @@ is_same (void *context, const ecl_name_t *path)
       if (write->kind == ECL_WRITE_KEPT) {
          look_t then = *self;
 
+         /* What is above "o.x" is there only if it was a document, or is made one later. */
          then.stage = write->stage;
-         same = same && (!ecl_path_covers (path, &write->path) || is_same (&then, &write->path));
+         same = same && (!ecl_path_covers (path, &write->path) ||
+                         (!memchr (write->path.str, '.', write->path.len) && is_same (&then, &write->path)));
       } else if (ecl_path_covers (&write->path, path)) {
-         same = write->same;
+         same = write->same && is_all (self, write, path);
       } else if (ecl_path_covers (path, &write->path)) {
          same = same && write->same;
       }
@@ -114,9 +137,10 @@ gives_same (const look_t *look, const ecl_write_t *write)
       }
    }
    with_own.own = &write->path;
-   return !write->also.len && (ecl_expression_fills (&write->expression, &write->path) ||
-                               (ecl_expression_reads (&write->expression, is_same, &with_own) &&
-                                ecl_expression_is_stable (&write->expression, &write->path)));
+   return (!write->also.len || (write->also.len == write->path.len && write->also.str == write->path.str)) &&
+          (ecl_expression_fills (&write->expression, &write->path) ||
+           (ecl_expression_reads (&write->expression, is_same, &with_own) &&
+            ecl_expression_is_stable (&write->expression, &write->path)));
 }
 
 const ecl_write_t *
@@ -134,18 +158,11 @@ ecl_effect_find (ecl_effect_t *self, const ecl_name_t *absent, const char **why)
       look.stage = write->stage;
       write->same = gives_same (&look, write);
    }
+   /* Also where it does not remain: made from something else it may fail. */
    for (size_t i = 0; i < self->n; i++) {
-      const ecl_write_t *write = &self->items[i];
-      bool covered = false;
-
-      for (size_t j = i + 1; j < self->n && !covered && !write->same; j++) {
-         covered = self->items[j].kind != ECL_WRITE_KEPT && self->items[j].stage > write->stage &&
-                   ecl_path_covers (&self->items[j].path, &write->path) &&
-                   !is_kept (self, self->items[j].stage, &write->path);
-      }
-      if (!write->same && !covered) {
+      if (!self->items[i].same) {
          *why = "the new value is made from what the update itself changes";
-         return write;
+         return &self->items[i];
       }
    }
    return NULL;
