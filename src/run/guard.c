@@ -3,6 +3,7 @@
 
 #include "bson/compare.h"
 #include "bson/cursor.h"
+#include "bson/make.h"
 
 /* More comparisons of types than this in one statement say that a transaction is cheaper. */
 #define MAX_TYPE_CHECKS 500u
@@ -15,45 +16,21 @@ typedef struct {
    ecl_value_t *checks; /* expressions that must all be true */
    uint32_t n, cap;
    uint32_t n_types;
-   const char *why;     /* why a statement cannot say it; NULL while it can */
+   const char *why; /* why a statement cannot say it; NULL while it can */
 } guard_t;
 
 /* ---- making BSON ---- */
 
 static ecl_value_t
-text (const char *s)
-{
-   return ecl_string (s, strlen (s));
-}
-
-static ecl_value_t
-object1 (ecl_arena_t *arena, const char *key, ecl_value_t value)
-{
-   ecl_field_t *field = ecl_arena_new (arena, ecl_field_t);
-
-   *field = ecl_field (key, strlen (key), value);
-   return ecl_fields (field, 1);
-}
-
-static ecl_value_t
-array (ecl_arena_t *arena, const ecl_value_t *items, uint32_t n)
-{
-   ecl_value_t *copy = ecl_arena_array (arena, ecl_value_t, n);
-
-   memcpy (copy, items, n * sizeof *items);
-   return ecl_vec (copy, n);
-}
-
-static ecl_value_t
 call2 (ecl_arena_t *arena, const char *op, ecl_value_t a, ecl_value_t b)
 {
-   return object1 (arena, op, array (arena, (ecl_value_t[]){a, b}, 2));
+   return ecl_make_object (arena, op, ecl_make_pair (arena, a, b));
 }
 
 static ecl_value_t
 literal (ecl_arena_t *arena, ecl_value_t value)
 {
-   return object1 (arena, "$literal", value);
+   return ecl_make_object (arena, "$literal", value);
 }
 
 /* ---- fields of the plan ---- */
@@ -102,8 +79,8 @@ check_type (guard_t *self, const char *path, uint8_t type)
       self->why = "more numbers than one statement can compare by type";
       return;
    }
-   add_check (self, call2 (self->arena, "$eq", object1 (self->arena, "$type", text (path)),
-                           text (ecl_type_name (type))));
+   add_check (self, call2 (self->arena, "$eq", ecl_make_object (self->arena, "$type", ecl_make_text (path)),
+                           ecl_make_text (ecl_type_name (type))));
 }
 
 static bool
@@ -161,12 +138,12 @@ check_elements (guard_t *self, const char *path, const ecl_value_t *list)
          self->why = "numbers inside documents or arrays of an array";
          return;
       }
-      types[i] = text (ecl_type_name (items[i].type));
+      types[i] = ecl_make_text (ecl_type_name (items[i].type));
    }
-   map[0] = ecl_field ("input", 5, text (path));
-   map[1] = ecl_field ("in", 2, object1 (self->arena, "$type", text ("$$this")));
-   add_check (self, call2 (self->arena, "$eq", object1 (self->arena, "$map", ecl_fields (map, 2)),
-                           ecl_vec (types, n)));
+   map[0] = ecl_field ("input", 5, ecl_make_text (path));
+   map[1] = ecl_field ("in", 2, ecl_make_object (self->arena, "$type", ecl_make_text ("$$this")));
+   add_check (
+      self, call2 (self->arena, "$eq", ecl_make_object (self->arena, "$map", ecl_fields (map, 2)), ecl_vec (types, n)));
 }
 
 /* The types of what $eq compares only by value, at path and below. */
@@ -216,7 +193,7 @@ check_field (guard_t *self, const char *name, size_t len, const ecl_value_t *v)
       check_type (self, path, ECL_MISSING);
       return;
    }
-   add_check (self, call2 (self->arena, "$eq", text (path), literal (self->arena, *v)));
+   add_check (self, call2 (self->arena, "$eq", ecl_make_text (path), literal (self->arena, *v)));
    check_types (self, path, v);
 }
 
@@ -225,10 +202,10 @@ check_field (guard_t *self, const char *name, size_t len, const ecl_value_t *v)
 typedef struct {
    const ecl_field_t *before, *after;
    uint32_t n_before, n_after;
-   bool *stays;              /* of before: it keeps its place */
-   bool *changed;            /* of before: it stays with another value */
-   uint32_t *partner;        /* of after: its index in before + 1, 0 where it is new */
-   uint32_t kept;            /* the first so many of after keep their place; the rest goes behind */
+   bool *stays;       /* of before: it keeps its place */
+   bool *changed;     /* of before: it stays with another value */
+   uint32_t *partner; /* of after: its index in before + 1, 0 where it is new */
+   uint32_t kept;     /* the first so many of after keep their place; the rest goes behind */
 } edit_t;
 
 static void
@@ -330,7 +307,9 @@ guarded (ecl_arena_t *arena, ecl_guard_form_t form, const ecl_field_t *field, ec
       return value;
    }
    present = ecl_arena_printf (arena, "$%.*s", (int) field->key_len, field->key);
-   return object1 (arena, "$cond", array (arena, (ecl_value_t[]){text ("$" VERDICT), value, text (present)}, 3));
+   return ecl_make_object (
+      arena, "$cond",
+      ecl_make_array (arena, (ecl_value_t[]){ecl_make_text ("$" VERDICT), value, ecl_make_text (present)}, 3));
 }
 
 static ecl_value_t
@@ -342,14 +321,15 @@ removal (ecl_arena_t *arena, ecl_guard_form_t form, const ecl_field_t *removed, 
       for (uint32_t i = 0; i < n; i++) {
          names[i] = ecl_string (removed[i].key, removed[i].key_len);
       }
-      return object1 (arena, "$unset", ecl_vec (names, n));
+      return ecl_make_object (arena, "$unset", ecl_vec (names, n));
    }
    ecl_field_t *fields = ecl_arena_array (arena, ecl_field_t, n);
 
    for (uint32_t i = 0; i < n; i++) {
-      fields[i] = ecl_field (removed[i].key, removed[i].key_len, guarded (arena, form, &removed[i], text ("$$REMOVE")));
+      fields[i] =
+         ecl_field (removed[i].key, removed[i].key_len, guarded (arena, form, &removed[i], ecl_make_text ("$$REMOVE")));
    }
-   return object1 (arena, "$set", ecl_fields (fields, n));
+   return ecl_make_object (arena, "$set", ecl_fields (fields, n));
 }
 
 static ecl_value_t
@@ -369,23 +349,23 @@ build_update (ecl_arena_t *arena, const edit_t *edit, ecl_guard_form_t form, ecl
       const ecl_field_t *field = &edit->after[i];
 
       if (changes (edit, i)) {
-         set[n_set++] = ecl_field (field->key, field->key_len,
-                                   guarded (arena, form, field, literal (arena, field->value)));
+         set[n_set++] =
+            ecl_field (field->key, field->key_len, guarded (arena, form, field, literal (arena, field->value)));
       }
    }
    if (form == ECL_GUARD_IN_PIPELINE) {
-      stages[n_stages++] = object1 (arena, "$set", object1 (arena, VERDICT, verdict));
+      stages[n_stages++] = ecl_make_object (arena, "$set", ecl_make_object (arena, VERDICT, verdict));
    }
    if (n_removed) {
       stages[n_stages++] = removal (arena, form, removed, n_removed);
    }
    if (n_set) {
-      stages[n_stages++] = object1 (arena, "$set", ecl_fields (set, n_set));
+      stages[n_stages++] = ecl_make_object (arena, "$set", ecl_fields (set, n_set));
    }
    if (form == ECL_GUARD_IN_PIPELINE) {
-      stages[n_stages++] = object1 (arena, "$unset", text (VERDICT));
+      stages[n_stages++] = ecl_make_object (arena, "$unset", ecl_make_text (VERDICT));
    }
-   return array (arena, stages, n_stages);
+   return ecl_make_array (arena, stages, n_stages);
 }
 
 ecl_guard_result_t
@@ -410,10 +390,11 @@ ecl_guard_build (ecl_arena_t *arena, const ecl_guard_fields_t *fields, const ecl
    }
    if (fields->whole) {
       /* Not one field more, either. */
-      ecl_value_t size = object1 (arena, "$size", object1 (arena, "$objectToArray", text ("$$ROOT")));
+      ecl_value_t size =
+         ecl_make_object (arena, "$size", ecl_make_object (arena, "$objectToArray", ecl_make_text ("$$ROOT")));
       add_check (&guard, call2 (arena, "$eq", size, ecl_int32 ((int32_t) edit.n_before)));
    }
-   verdict = object1 (arena, "$and", ecl_vec (guard.checks, guard.n));
+   verdict = ecl_make_object (arena, "$and", ecl_vec (guard.checks, guard.n));
    by[0] = ecl_field ("_id", 3, id);
    by[1] = ecl_field ("$expr", 5, verdict);
    plain = ecl_fields (by, form == ECL_GUARD_IN_FILTER ? 2 : 1);

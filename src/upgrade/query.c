@@ -1,49 +1,13 @@
 /* Queries over mixed versions: see query.h. */
 #include "upgrade/query.h"
 
+#include "bson/make.h"
 #include "upgrade/append.h"
 #include "upgrade/pushdown.h"
 #include "upgrade/translate.h"
 
 /* Below the 16 MiB of a command, with room for what stands around it. */
 #define QUERY_MAX (15u * 1024 * 1024)
-
-/* ---- making BSON ---- */
-
-static ecl_value_t
-text (const char *s)
-{
-   return ecl_string (s, strlen (s));
-}
-
-static ecl_value_t
-object1 (ecl_arena_t *arena, const char *key, ecl_value_t value)
-{
-   ecl_field_t *field = ecl_arena_new (arena, ecl_field_t);
-
-   *field = ecl_field (key, strlen (key), value);
-   return ecl_fields (field, 1);
-}
-
-static ecl_value_t
-object2 (ecl_arena_t *arena, const char *a, ecl_value_t a_value, const char *b, ecl_value_t b_value)
-{
-   ecl_field_t *fields = ecl_arena_array (arena, ecl_field_t, 2);
-
-   fields[0] = ecl_field (a, strlen (a), a_value);
-   fields[1] = ecl_field (b, strlen (b), b_value);
-   return ecl_fields (fields, 2);
-}
-
-static ecl_value_t
-pair (ecl_arena_t *arena, ecl_value_t a, ecl_value_t b)
-{
-   ecl_value_t *items = ecl_arena_array (arena, ecl_value_t, 2);
-
-   items[0] = a;
-   items[1] = b;
-   return ecl_vec (items, 2);
-}
 
 /* Stages in the order in which they were added. */
 typedef struct {
@@ -62,7 +26,7 @@ add_stage (stages_t *self, const char *name, ecl_value_t spec)
          ecl_arena_grow (self->arena, self->items, self->cap * sizeof *self->items, cap * sizeof *self->items);
       self->cap = cap;
    }
-   self->items[self->n++] = object1 (self->arena, name, spec);
+   self->items[self->n++] = ecl_make_object (self->arena, name, spec);
 }
 
 static bool
@@ -200,24 +164,28 @@ static void
 add_replace (stages_t *self, const ecl_value_t *expression)
 {
    ecl_arena_t *arena = self->arena;
-   ecl_value_t is_document =
-      object1 (arena, "$eq", pair (arena, object1 (arena, "$type", text ("$$d")), text ("object")));
+   ecl_value_t is_document = ecl_make_object (
+      arena, "$eq",
+      ecl_make_pair (arena, ecl_make_object (arena, "$type", ecl_make_text ("$$d")), ecl_make_text ("object")));
    /* By its names: not all servers tell a missing field of a variable from null. */
-   ecl_value_t names =
-      object1 (arena, "$map",
-               object2 (arena, "input", object1 (arena, "$objectToArray", text ("$$d")), "in", text ("$$this.k")));
-   ecl_value_t has_none = object1 (arena, "$not", object1 (arena, "$in", pair (arena, text ("_id"), names)));
-   ecl_value_t merged =
-      object1 (arena, "$mergeObjects", pair (arena, object1 (arena, "_id", text ("$_id")), text ("$$d")));
+   ecl_value_t names = ecl_make_object (
+      arena, "$map",
+      ecl_make_object2 (arena, "input", ecl_make_object (arena, "$objectToArray", ecl_make_text ("$$d")), "in",
+                        ecl_make_text ("$$this.k")));
+   ecl_value_t has_none = ecl_make_object (
+      arena, "$not", ecl_make_object (arena, "$in", ecl_make_pair (arena, ecl_make_text ("_id"), names)));
+   ecl_value_t merged = ecl_make_object (
+      arena, "$mergeObjects",
+      ecl_make_pair (arena, ecl_make_object (arena, "_id", ecl_make_text ("$_id")), ecl_make_text ("$$d")));
    ecl_value_t *cond = ecl_arena_array (arena, ecl_value_t, 3);
 
-   cond[0] = object1 (arena, "$and", pair (arena, is_document, has_none));
+   cond[0] = ecl_make_object (arena, "$and", ecl_make_pair (arena, is_document, has_none));
    cond[1] = merged;
-   cond[2] = text ("$$d");
+   cond[2] = ecl_make_text ("$$d");
    add_stage (self, "$replaceWith",
-              object1 (arena, "$let",
-                       object2 (arena, "vars", object1 (arena, "d", *expression), "in",
-                                object1 (arena, "$cond", ecl_vec (cond, 3)))));
+              ecl_make_object (arena, "$let",
+                               ecl_make_object2 (arena, "vars", ecl_make_object (arena, "d", *expression), "in",
+                                                 ecl_make_object (arena, "$cond", ecl_vec (cond, 3)))));
 }
 
 /* One stage as an aggregation has to say it. *lost: an earlier one lost the _id, so a later one must not read it. */
@@ -323,7 +291,7 @@ add_branch (stages_t *stages, const ecl_chain_t *chain, size_t from, size_t targ
       add_stage (&branch, "$match", version);
       break;
    case ECL_TRANSLATED_FILTER:
-      add_stage (&branch, "$match", object1 (arena, "$and", pair (arena, translated, version)));
+      add_stage (&branch, "$match", ecl_make_object (arena, "$and", ecl_make_pair (arena, translated, version)));
       break;
    }
    if (!add_way (&branch, chain, from, target, error)) {
@@ -333,7 +301,8 @@ add_branch (stages_t *stages, const ecl_chain_t *chain, size_t from, size_t targ
       add_stage (&branch, "$match", *filter);
    }
    add_stage (stages, "$unionWith",
-              object2 (arena, "coll", text (chain->collection), "pipeline", ecl_vec (branch.items, branch.n)));
+              ecl_make_object2 (arena, "coll", ecl_make_text (chain->collection), "pipeline",
+                                ecl_vec (branch.items, branch.n)));
    return true;
 }
 
@@ -402,7 +371,7 @@ ecl_query_pipeline (const ecl_chain_t *chain, size_t target, const ecl_query_t *
    stages.arena = &arena;
    version = at_version (&arena, chain, target);
    add_stage (&stages, "$match",
-              is_empty (&filter) ? version : object1 (&arena, "$and", pair (&arena, filter, version)));
+              is_empty (&filter) ? version : ecl_make_object (&arena, "$and", ecl_make_pair (&arena, filter, version)));
    ok = check_filter (&filter, error);
    for (size_t i = 0; ok && i <= chain->n_steps; i++) {
       ok = i == target || add_branch (&stages, chain, i, target, &filter, error);

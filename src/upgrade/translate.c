@@ -1,6 +1,7 @@
 /* Translating filters: see translate.h. */
 #include "upgrade/translate.h"
 
+#include "bson/make.h"
 #include "mql/match.h"
 
 /* What stands in a top-level field after the stages so far. Fields that no stage names stand for themselves. */
@@ -156,20 +157,11 @@ follow_way (follow_t *self, const ecl_way_t *way)
 
 /* ---- the filter ---- */
 
-static ecl_value_t
-object1 (ecl_arena_t *arena, const char *key, size_t len, ecl_value_t value)
-{
-   ecl_field_t *field = ecl_arena_new (arena, ecl_field_t);
-
-   *field = ecl_field (key, len, value);
-   return ecl_fields (field, 1);
-}
-
 /* Whether {path: condition} holds for a document in which only that field is; false where that cannot be said. */
 static bool
 decide (ecl_arena_t *arena, const ecl_field_t *condition, uint32_t top, const ecl_value_t *value, bool *holds)
 {
-   ecl_value_t filter = object1 (arena, condition->key, condition->key_len, condition->value), document;
+   ecl_value_t filter = ecl_make_field (arena, condition->key, condition->key_len, condition->value), document;
    ecl_match_t *match;
    ecl_eval_t ev;
    bool ok;
@@ -177,7 +169,7 @@ decide (ecl_arena_t *arena, const ecl_field_t *condition, uint32_t top, const ec
    if (ecl_is_missing (value)) {
       document = ecl_fields (NULL, 0);
    } else {
-      document = object1 (arena, condition->key, top, *value);
+      document = ecl_make_field (arena, condition->key, top, *value);
    }
    if (!ecl_value_to_raw (arena, &filter, &filter, NULL) || !ecl_value_to_raw (arena, &document, &document, NULL)) {
       return false;
@@ -205,7 +197,7 @@ translate_path (const follow_t *self, const ecl_field_t *condition, ecl_value_t 
       char *path = ecl_arena_printf (self->arena, "%.*s%.*s", (int) source.value.len, source.value.u.str,
                                      (int) (condition->key_len - top), condition->key + top);
 
-      *out = object1 (self->arena, path, strlen (path), condition->value);
+      *out = ecl_make_object (self->arena, path, condition->value);
       return ECL_TRANSLATED_FILTER;
    }
    case CONSTANT:
@@ -227,7 +219,7 @@ translate (const follow_t *self, const ecl_value_t *filter, ecl_value_t *out);
 static ecl_translated_t
 list (const follow_t *self, const char *op, const ecl_value_t *items, uint32_t n, ecl_value_t *out)
 {
-   *out = n == 1 ? items[0] : object1 (self->arena, op, strlen (op), ecl_vec (items, n));
+   *out = n == 1 ? items[0] : ecl_make_object (self->arena, op, ecl_vec (items, n));
    return ECL_TRANSLATED_FILTER;
 }
 
