@@ -42,7 +42,7 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 
 #define DEFAULT_BATCH 1000u
 #define MAX_COMMAND (15u * 1024 * 1024) /* of statements; one alone may be larger, up to what the guard makes */
-#define MAX_OVERLAPPED (6u * 1024 * 1024) /* the same, where one is under way while the next is made */
+#define MAX_OVERLAPPED (4u * 1024 * 1024) /* the same, where one is under way while the next is made */
 #define MAX_QUARANTINE (4u * 1024 * 1024)
 #define MAX_ROUNDS 5u     /* of reading a batch's changed documents again, before they are left to the next pass */
 #define MAX_LOADS 50u     /* of a document that looks up others each time that a transaction reads it */

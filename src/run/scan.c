@@ -113,10 +113,13 @@ sample_command (const ecl_scan_t *self, const char *collection, uint32_t batch, 
 }
 
 void
-ecl_scan_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command)
+ecl_scan_command (ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command)
 {
    bson_t child;
 
+   if (self->at == self->n) {
+      forget_batch (self);
+   }
    bson_init (command);
    if (self->opened) {
       BSON_APPEND_INT64 (command, "getMore", self->cursor);

@@ -35,9 +35,10 @@ ecl_scan_start (ecl_scan_t *self, const bson_t *filter, bool ordered);
 void
 ecl_scan_start_pipeline (ecl_scan_t *self, const bson_t *pipeline);
 
-/* The command that brings the next batch: find, or getMore; initialises *command. */
+/* The command that brings the next batch: find, or getMore; initialises *command. A batch that is used up is let go: two
+ * need not be in memory. */
 void
-ecl_scan_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command);
+ecl_scan_command (ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command);
 
 /* Takes the reply to it over: *reply, which bson_new did not make, is an empty document then, for the caller to destroy.
  * False where it was none. */

@@ -4,6 +4,9 @@
 /* Over which the rate is measured. */
 #define RATE_MS 4000
 
+/* Part of a batch's bytes that one of two in memory has. */
+#define OVERLAPPED 3
+
 /* Documents of the first batch that is computed here. */
 #define FIRST_BATCH 8
 
@@ -119,12 +122,12 @@ tell_throttle (worker_t *self, const ecl_backfill_t *machine)
    }
 }
 
-/* Two batches in memory share the bytes of one. As long as it is not known how large documents are, a few of them will
- * tell. */
+/* Two batches in memory have less than one: a statement may hold fields as they were and as they become. As long as it is
+ * not known how large documents are, a few of them will tell. */
 static uint32_t
 size_of (const worker_t *self, const ecl_throttle_advice_t *advice)
 {
-   uint32_t bytes = self->sender ? advice->bytes / 2 : advice->bytes;
+   uint32_t bytes = self->sender ? advice->bytes / OVERLAPPED : advice->bytes;
    double fit = self->average > 0                      ? (double) bytes / self->average
                 : self->state->mode == ECL_MODE_CLIENT ? FIRST_BATCH
                                                        : advice->documents;
