@@ -8,6 +8,7 @@
         relay.delay(50)    # each answer comes so many milliseconds later
         relay.catch(f, 3)  # holds when the third command from now on for which f is true arrives: it does not pass
         relay.caught()     # whether that was so; then cut() loses it, go() lets it pass
+        relay.silence(f)   # from the first command on for which f is true its connection gets no answers, until go()
         relay.edit(f)      # each answer is f(answer); None leaves it as it is. Before anybody connects
         relay.commands()   # [Command(name, collection, document, connection, at)] that the server was sent, in order
 
@@ -88,6 +89,7 @@ class Relay:
         self.log = []
         self.held = self.refusing = self.ended = False
         self.trap, self.left, self.editor = None, 0, None
+        self.silences, self.silent = None, set()
         self.delayed = 0.0
         self.connections = 0
         self.listener = socket.create_server(('127.0.0.1', 0))
@@ -127,7 +129,7 @@ class Relay:
 
     def go(self):
         with self.lock:
-            self.held = False
+            self.held, self.silences, self.silent = False, None, set()
             self.lock.notify_all()
 
     def catch(self, match, k=1):
@@ -137,6 +139,10 @@ class Relay:
     def caught(self):
         with self.lock:
             return self.held and self.trap is None
+
+    def silence(self, match):
+        with self.lock:
+            self.silences = match
 
     def edit(self, function):
         self.editor = function
@@ -183,8 +189,8 @@ class Relay:
                 self.pairs.add(pair)
                 self.connections += 1
                 number = self.connections
-            threading.Thread(target=self._pump, args=(pair, client, server, number), daemon=True).start()
-            threading.Thread(target=self._pump, args=(pair, server, client, None), daemon=True).start()
+            threading.Thread(target=self._pump, args=(pair, client, server, number, True), daemon=True).start()
+            threading.Thread(target=self._pump, args=(pair, server, client, number, False), daemon=True).start()
 
     def _spring(self, command):
         if self.trap and self.trap(command):
@@ -192,18 +198,20 @@ class Relay:
             if not self.left:
                 self.trap, self.held = None, True
 
-    def _pump(self, pair, source, target, number):
+    def _pump(self, pair, source, target, number, asks):
         reader = Reader()
         try:
             while data := source.recv(65536):
                 with self.lock:
-                    self.lock.wait_for(lambda: not self.held)
-                    wait = 0 if number else self.delayed
-                    for raw in reader.feed(data) if number else ():
+                    self.lock.wait_for(lambda: not self.held and (asks or number not in self.silent))
+                    wait = 0 if asks else self.delayed
+                    for raw in reader.feed(data) if asks else ():
                         self.log.append(Command(raw, number))
                         self._spring(self.log[-1])
+                        if self.silences and self.silences(self.log[-1]):
+                            self.silent.add(number)
                     self.lock.wait_for(lambda: not self.held)
-                if self.editor and not number:
+                if self.editor and not asks:
                     data = b''.join(reader.edit(data, self.editor))
                 time.sleep(wait)
                 target.sendall(data)

@@ -263,3 +263,38 @@ def test_a_command_says_wait(eclose, db, tmp_path):
     _, err = child.communicate(timeout=60)
     assert child.returncode == 0, err
     assert at_target(db, 3000)
+
+
+def test_the_next_batch_is_read_while_one_is_written(eclose, db, relay):
+    """On the wire: the answer to the first write is held back until the next batch has been asked for. No second write
+    begins before it, and no checkpoint goes to what it wrote."""
+    things(eclose, db, 3000)
+
+    def is_write(command):
+        return command.name == 'update' and command.collection == 'things'
+
+    def is_checkpoint(command):
+        return command.collection == 'eclose_chunks' and "'after'" in str(command.document.get('update'))
+
+    relay.silence(is_write)
+    child = eclose.start('up', 'things', '--mode', 'client', env={'ECLOSE_URI': relay.uri})
+
+    def since_the_write():
+        sent = relay.commands()
+        at = next((i for i, command in enumerate(sent) if is_write(command)), len(sent))
+        return sent[at:]
+
+    try:
+        meanwhile = wait_for(lambda: [c for c in since_the_write() if c.name == 'getMore' and c.collection == 'things'])
+        sent = since_the_write()
+        assert meanwhile[0].connection != sent[0].connection
+        assert sum(map(is_write, sent)) == 1
+        assert not any(map(is_checkpoint, sent))
+    except AssertionError:
+        print([(c.name, c.collection, c.connection) for c in relay.commands()][-30:])
+        raise
+    finally:
+        relay.go()
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 0, out + err
+    assert at_target(db, 3000)
