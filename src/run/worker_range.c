@@ -122,8 +122,8 @@ tell_throttle (worker_t *self, const ecl_backfill_t *machine)
    }
 }
 
-/* Two batches in memory have less than one: a statement may hold fields as they were and as they become. As long as it is
- * not known how large documents are, a few of them will tell. */
+/* Two batches in memory have less than one: a statement may hold fields as they were and as they become. As long as it
+ * is not known how large documents are, a few of them will tell. */
 static uint32_t
 size_of (const worker_t *self, const ecl_throttle_advice_t *advice)
 {

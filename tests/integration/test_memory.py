@@ -1,4 +1,4 @@
-"""The peak of a worker's memory: bounded by the bytes in flight, whatever the size of the collection or of its documents."""
+"""The peak of a worker's memory: bounded by the bytes in flight, however many or large the documents are."""
 
 import mmap
 import os

@@ -1,0 +1,286 @@
+/* The threads of a crew, for ThreadSanitizer: workers, each with the sender that writes what it computed, on one job.
+ * The simulator's server under a lock stands in for the driver, which is not instrumented. Real threads and real time:
+ * what happens in which order is nobody's choice here. */
+#include "sim.h"
+
+#include "run/crew.h"
+#include "run/survey.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#define DOCUMENTS 600
+#define RANGE_DOCS 60
+#define WORKERS 3
+#define BATCH 8
+#define TARGET 1
+
+/* One connection. */
+typedef struct {
+   ecl_world_t world;
+   process_t *process;
+   unsigned writes; /* of the collection */
+} link_t;
+
+static struct {
+   sim_t sim; /* of which only the server is used */
+   pthread_mutex_t lock;
+   atomic_uint connections, senders, told;
+   unsigned written; /* documents, under the lock */
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static const story_t story = {.name = "threads"};
+
+/* ---- what the server wants of a simulation ---- */
+
+uint64_t
+sim_random (sim_t *self)
+{
+   return self->chance += 0x9E3779B97F4A7C15u;
+}
+
+bool
+sim_chance (sim_t *self, uint64_t of)
+{
+   return sim_random (self) % of == 0;
+}
+
+int64_t
+sim_between (sim_t *self, int64_t low, int64_t high)
+{
+   return low + (int64_t) (sim_random (self) % (uint64_t) (high - low + 1));
+}
+
+void
+sim_log (sim_t *self, const char *format, ...)
+{
+   (void) self;
+   (void) format;
+}
+
+bool
+misfortune_now (sim_t *sim, int rate)
+{
+   (void) sim;
+   (void) rate;
+   return false;
+}
+
+bool
+command_writes (const bson_t *command, ecl_txn_t txn)
+{
+   (void) command;
+   (void) txn;
+   return true;
+}
+
+void
+check_effect (sim_t *sim, const sender_t *sender)
+{
+   (void) sim;
+   (void) sender;
+}
+
+void
+check_write (sim_t *sim, const sender_t *sender, const char *collection, const blob_t *before, const blob_t *after)
+{
+   (void) sim;
+   (void) sender;
+   if (strcmp (collection, "things") == 0) {
+      BSON_ASSERT (before && after && blob_number (before, "schema_version") == 0);
+      BSON_ASSERT (blob_number (after, "b") == blob_number (before, "a") + 1);
+      all.written++;
+   }
+}
+
+/* ---- the world ---- */
+
+static int64_t
+world_now (ecl_world_t *self)
+{
+   struct timespec t;
+
+   (void) self;
+   clock_gettime (CLOCK_MONOTONIC, &t);
+   return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static uint64_t
+world_random (ecl_world_t *self)
+{
+   static atomic_ullong last;
+
+   (void) self;
+   return (atomic_fetch_add (&last, 1) + 1) * 0x9E3779B97F4A7C15u;
+}
+
+static bool
+world_wait (ecl_world_t *self, int64_t ms)
+{
+   struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+   (void) self;
+   nanosleep (&t, NULL);
+   return true;
+}
+
+static bool
+world_cancelled (ecl_world_t *self)
+{
+   (void) self;
+   return false;
+}
+
+static ecl_reply_t
+world_run_command (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, bson_t *reply, bson_error_t *error)
+{
+   link_t *link = (link_t *) self;
+   sender_t sender = {.process = link->process, .left = deadline - world_now (self), .heard = true};
+   bson_iter_t iter;
+   int32_t code;
+   int64_t safe;
+   bool done;
+
+   sender.session[0] = (uint8_t) link->process->index;
+   pthread_mutex_lock (&all.lock);
+   sender.sent = sender.arrived = world_now (self);
+   server_settle (&all.sim.server, sender.sent);
+   done = server_execute (&all.sim.server, &all.sim, &sender, call->command, sender.sent, 1, reply, &code, &safe);
+   pthread_mutex_unlock (&all.lock);
+   BSON_ASSERT (done); /* there are no transactions */
+   link->writes += bson_iter_init_find (&iter, call->command, "update") && BSON_ITER_HOLDS_UTF8 (&iter) &&
+                   strcmp (bson_iter_utf8 (&iter, NULL), "things") == 0;
+   (void) world_wait (self, 2); /* until the majority has it */
+   if (code) {
+      bson_set_error (error, 17, (uint32_t) code, "refused with code %d", code);
+      return ECL_REPLY_REFUSED;
+   }
+   return ECL_REPLY_OK;
+}
+
+static ecl_world_t *
+open_link (void *context, int32_t timeout, bson_error_t *error)
+{
+   link_t *self = bson_malloc0 (sizeof *self);
+   unsigned number = atomic_fetch_add (&all.connections, 1);
+
+   (void) context;
+   (void) timeout;
+   (void) error;
+   BSON_ASSERT (number < MAX_PROCESSES);
+   self->process = &all.sim.processes[number];
+   self->process->index = (int) number;
+   self->world = (ecl_world_t){.now = world_now,
+                               .random = world_random,
+                               .wait = world_wait,
+                               .cancelled = world_cancelled,
+                               .run_command = world_run_command};
+   return &self->world;
+}
+
+static void
+close_link (void *context, ecl_world_t *world)
+{
+   link_t *self = (link_t *) world;
+
+   (void) context;
+   atomic_fetch_add (&all.senders, self->writes > 0);
+   bson_free (self);
+}
+
+/* ---- the job ---- */
+
+static ecl_project_t *
+load (void)
+{
+   static const char text[] = "to: 1\nup:\n  - $set: {b: {$add: [$a, 1]}}\n";
+   ecl_project_options_t options = {.database = DATABASE};
+   ecl_project_t *project = ecl_project_new (&options);
+   ecl_text_source_t source = {.name = "things/0001_b.yaml", .bytes = text, .len = strlen (text)};
+   ecl_diags_t diags;
+
+   ecl_diags_init (&diags);
+   BSON_ASSERT (ecl_project_add (project, source.name, &source, &diags) && ecl_project_link (project, &diags));
+   ecl_diags_cleanup (&diags);
+   return project;
+}
+
+static void
+progress (void *context, const ecl_carry_progress_t *what)
+{
+   (void) context;
+   atomic_fetch_add (&all.told, what->counts.changed > 0);
+}
+
+static void
+work (const ecl_site_t *site, const ecl_connector_t *connector)
+{
+   const ecl_chain_t *chain = ecl_project_chain (site->project, "things");
+   ecl_effort_t effort = {.connector = connector};
+   ecl_worker_state_t state;
+   bson_error_t error = {0};
+   bson_t candidates;
+   ecl_job_t job;
+   ecl_job_start_t options = {.world = site->world,
+                              .database = DATABASE,
+                              .collection = "things",
+                              .chain = chain,
+                              .target = TARGET,
+                              .to = "1",
+                              .mode = "client",
+                              .why = "",
+                              .candidates = &candidates,
+                              .range_docs = RANGE_DOCS,
+                              .workers = WORKERS,
+                              .who = site->who,
+                              .lease_time = ECL_LEASE_TIME,
+                              .lease_skew = ECL_LEASE_SKEW};
+   ecl_task_t task = {.chain = chain,
+                      .target = TARGET,
+                      .mode = ECL_MODE_CLIENT,
+                      .form = ECL_GUARD_IN_PIPELINE,
+                      .lease_time = ECL_LEASE_TIME,
+                      .lease_skew = ECL_LEASE_SKEW,
+                      .batch = BATCH};
+
+   ecl_survey_candidates (chain, TARGET, false, &candidates);
+   BSON_ASSERT (ecl_job_start (&options, &job, &error) == ECL_START_NEW);
+   bson_destroy (&candidates);
+   memcpy (task.job, job.id, sizeof task.job);
+   if (!ecl_crew_run (site, &task, &effort, WORKERS, &job, progress, NULL, &state, &error)) {
+      fprintf (stderr, "%s\n", error.message);
+      abort ();
+   }
+   BSON_ASSERT (state.counts.changed == DOCUMENTS && state.counts.conflicts == 0);
+}
+
+int
+main (void)
+{
+   ecl_connector_t connector = {.connect = open_link, .disconnect = close_link};
+   ecl_project_t *project = load ();
+   ecl_site_t site = {.world = open_link (NULL, 0, NULL),
+                      .project = project,
+                      .upgrades = ecl_upgrades_new (project),
+                      .database = DATABASE,
+                      .server = {.wire = 21, .pipelines = true},
+                      .who = {.host = "here", .pid = 1}};
+
+   all.sim.story = &story;
+   server_init (&all.sim.server);
+   for (int i = 0; i < DOCUMENTS; i++) {
+      server_put (&all.sim.server, "things", blob_of (BCON_NEW ("_id", BCON_INT32 (i), "a", BCON_INT32 (i))));
+   }
+   work (&site, &connector);
+   close_link (NULL, site.world);
+   BSON_ASSERT (all.written == DOCUMENTS && all.told > 0);
+   BSON_ASSERT (all.connections == 2 * WORKERS);
+   printf ("%u connections, of which %u wrote\n", all.connections, all.senders);
+   BSON_ASSERT (all.senders > 0 && all.senders <= WORKERS);
+   ecl_upgrades_destroy (site.upgrades);
+   server_cleanup (&all.sim.server);
+   engine_cleanup ();
+   ecl_project_destroy (project);
+   return 0;
+}
