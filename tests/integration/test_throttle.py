@@ -108,7 +108,7 @@ def goes_on(eclose, db, child, slowed, what):
     mark = len(slowed.relay.commands())
     wait_for(lambda: sum(c.collection == 'eclose_jobs' for c in slowed.relay.commands(mark)) >= 5 or
              child.poll() is not None)  # looked at about once a second
-    backfill(eclose, 'set', 'things', '--max-rate', 'none')
+    eclose('backfill', 'set', 'things', '--max-rate', 'none')  # or it has ended by now
     _, err = child.communicate(timeout=120)
     assert child.returncode == 0, err
     assert db.things.count_documents({'schema_version': 2}) == N
