@@ -335,6 +335,20 @@ charge_rate (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, double be
    self->rate_at = (self->rate_at > began ? self->rate_at : began) + ms;
 }
 
+/* Of the batch before, where this one was begun before that had been waited for, as where two are in flight: so much of
+ * its time is still to be made up for. */
+static double
+unpaid (const ecl_throttle_t *self, double began)
+{
+   double rest = 1 / self->duty - 1, ms;
+
+   if (self->batch_end < 0 || rest <= 0) {
+      return 0;
+   }
+   ms = ((double) self->batch_end - began) / rest + self->batch_ms;
+   return bounded (ms, 0, self->batch_ms);
+}
+
 void
 ecl_throttle_batch (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, int64_t ms, int64_t now)
 {
@@ -371,8 +385,8 @@ ecl_throttle_batch (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, in
       adapt_size (self, documents, bytes, took, cost);
    }
    charge_rate (self, documents, bytes, (double) now - took);
+   self->batch_ms = took + unpaid (self, (double) now - took);
    self->batch_end = now;
-   self->batch_ms = took;
    allowed = judge (self, now);
    if (probing && self->stopped[ECL_SLOW_LATENCY]) {
       self->probe_wait = self->probe_wait * 2 > PROBE_MAX_MS ? PROBE_MAX_MS : self->probe_wait * 2;

@@ -313,6 +313,31 @@ test_lag (void **state)
 }
 
 /* A reading that is old says nothing; and -1 is no lag. */
+/* Two in flight: the second one is begun when the first one is back, and both are waited for. */
+static void
+test_two_in_flight (void **state)
+{
+   ecl_pressure_t pressure = {.lag = 30000, .flow = -1, .oplog_first = -1, .oplog_last = -1};
+   ecl_throttle_t throttle;
+   int64_t now = 100000;
+
+   (void) state;
+   ecl_throttle_init (&throttle, &(ecl_throttle_settings_t){0}, now);
+   ecl_throttle_pressure (&throttle, &pressure, now);
+   assert_int_equal (ecl_throttle_next (&throttle, now).wait, 0);
+   ecl_throttle_batch (&throttle, 100, 0, 20, now += 20);
+   ecl_throttle_batch (&throttle, 100, 0, 30, now += 30);
+   /* A ninth of the time: eight times 50 ms are waited, and then the next one goes. */
+   assert_in_range (ecl_throttle_next (&throttle, now + 390).wait, 1, 20);
+   assert_int_equal (ecl_throttle_next (&throttle, now += 400).wait, 0);
+   /* One that was begun in the middle of the wait takes the other half along. */
+   ecl_throttle_batch (&throttle, 100, 0, 40, now += 40);
+   now += 160;
+   ecl_throttle_batch (&throttle, 100, 0, 40, now += 40);
+   assert_in_range (ecl_throttle_next (&throttle, now + 470).wait, 1, 20);
+   assert_int_equal (ecl_throttle_next (&throttle, now + 480).wait, 0);
+}
+
 static void
 test_stale (void **state)
 {
@@ -519,6 +544,7 @@ main (void)
       cmocka_unit_test (test_creep),
       cmocka_unit_test (test_begins_under_load),
       cmocka_unit_test (test_lag),
+      cmocka_unit_test (test_two_in_flight),
       cmocka_unit_test (test_stale),
       cmocka_unit_test (test_flow),
       cmocka_unit_test (test_oplog),
