@@ -139,6 +139,10 @@ ecl_lint_aggregate (ecl_work_reader_t *reader, const ecl_act_t *act);
 void
 ecl_lint_rows (ecl_work_reader_t *reader, const ecl_act_t *act);
 
+/* What is done one after the other in a step that begins as a whole again: a bulk, or the lines of a `do`. */
+void
+ecl_lint_sequence (ecl_work_reader_t *reader, const ecl_act_t *foreach, const ecl_act_t *acts, size_t n);
+
 /* Whether a pipeline reads that collection by a stage of its own, such as $lookup. */
 bool
 ecl_pipeline_looks_into (const ecl_value_t *pipeline, const ecl_value_t *collection);

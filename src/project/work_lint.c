@@ -214,6 +214,9 @@ lint_repeatable (ecl_work_reader_t *reader, const ecl_act_t *act)
       for (size_t i = 0; i < act->n_acts; i++) {
          lint_repeatable (reader, &act->acts[i]);
       }
+      if (!reader->foreach) {
+         ecl_lint_sequence (reader, NULL, act->acts, act->n_acts);
+      }
       break;
    case ECL_ACT_FOREACH:
       ecl_lint_rows (reader, act);

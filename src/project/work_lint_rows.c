@@ -255,6 +255,98 @@ lint_insert (rows_t *self, const ecl_act_t *line)
    ecl_arena_cleanup (&arena);
 }
 
+/* ---- one after the other ---- */
+
+typedef struct {
+   const ecl_effect_t *writes;
+} later_t;
+
+static bool
+is_left_alone (void *context, const ecl_name_t *path)
+{
+   const later_t *later = context;
+
+   for (size_t i = 0; i < later->writes->n; i++) {
+      if (later->writes->items[i].kind != ECL_WRITE_KEPT && ecl_paths_overlap (&later->writes->items[i].path, path)) {
+         return false;
+      }
+   }
+   return true;
+}
+
+/* Whether the later one changes what the first one reads, by its filter or in its expressions, and leaves its documents
+ * such that the first one finds them again. */
+static bool
+disturbs (const ecl_act_t *foreach, const ecl_act_t *first, const ecl_act_t *later)
+{
+   const ecl_value_t *filter = ecl_act_arg (first, ECL_ARG_FILTER);
+   ecl_effect_t reads, writes;
+   later_t left = {.writes = &writes};
+   ecl_arena_t arena;
+   ecl_name_t from;
+   bool bad = false;
+
+   if (!first->args[ECL_ARG_FILTER].key || first->repeatable || later->repeatable ||
+       !ecl_same_text (ecl_act_arg (first, ECL_ARG_COLLECTION), ecl_act_arg (later, ECL_ARG_COLLECTION))) {
+      return false;
+   }
+   ecl_arena_init (&arena);
+   ecl_effect_init (&reads, &arena, foreach);
+   ecl_effect_init (&writes, &arena, foreach);
+   if (ecl_effect_of (&writes, later)) {
+      (void) ecl_effect_of (&reads, first);
+      bad = ecl_effect_touches (&writes, filter);
+      for (size_t i = 0; i < reads.n && !bad; i++) {
+         bad = !ecl_expression_reads (&reads.items[i].expression, is_left_alone, &left);
+      }
+      bad = bad && ecl_effect_guard (&writes, filter, &from) != ECL_GUARD_HOLDS;
+   }
+   ecl_arena_cleanup (&arena);
+   return bad;
+}
+
+/* Operations of bulks stand for themselves. */
+static size_t
+flatten (const ecl_act_t *acts, size_t n, const ecl_act_t **out)
+{
+   size_t all = 0;
+
+   for (size_t i = 0; i < n; i++) {
+      if (acts[i].kind == ECL_ACT_BULK_WRITE) {
+         all += flatten (acts[i].acts, acts[i].n_acts, out ? out + all : NULL);
+      } else {
+         if (out) {
+            out[all] = &acts[i];
+         }
+         all++;
+      }
+   }
+   return all;
+}
+
+void
+ecl_lint_sequence (ecl_work_reader_t *reader, const ecl_act_t *foreach, const ecl_act_t *acts, size_t n)
+{
+   size_t all = flatten (acts, n, NULL);
+   const ecl_act_t **list = ecl_arena_array (&reader->project->arena, const ecl_act_t *, all + 1);
+
+   (void) flatten (acts, n, list);
+   for (size_t i = 0; i < all; i++) {
+      for (size_t j = i + 1; j < all; j++) {
+         if (disturbs (foreach, list[i], list[j])) {
+            ecl_work_error (
+               reader, list[i]->at,
+               "this cannot be repeated after a crash, it looks at what a later one changes, and both would "
+               "be done again: make them steps of their own, use a transaction, or say `repeatable: "
+               "because …`");
+            break;
+         }
+      }
+   }
+}
+
+/* ---- */
+
 void
 ecl_lint_rows (ecl_work_reader_t *reader, const ecl_act_t *act)
 {
@@ -272,5 +364,8 @@ ecl_lint_rows (ecl_work_reader_t *reader, const ecl_act_t *act)
             "after this the query does not find the row again: after a crash the lines behind it would not "
             "be done for it; put it last, or use transaction: true, or say `repeatable: because …`");
       }
+   }
+   if (!ecl_act_flag (act, ECL_ARG_TRANSACTION)) {
+      ecl_lint_sequence (reader, act, act->acts, act->n_acts);
    }
 }

@@ -22,6 +22,9 @@ typedef struct {
 #define ANOTHER "it would take another document"
 #define AGAIN "inserted twice"
 #define OWN "reads what it writes"
+#define LATER "a later one changes"
+#define BULK(a, b) "bulkWrite: {collection: a, operations: [" a ", " b "]}"
+#define PART(filter, update) "{updateMany: {filter: " filter ", update: " update "}}"
 
 static const case_t operators[] = {
    /* the same each time */
@@ -101,6 +104,16 @@ static const case_t operators[] = {
    /* in a bulk, in a transaction */
    {"bulkWrite: {collection: a, operations: [{updateOne: {filter: {_id: 1}, update: {$inc: {n: 1}}}}]}", TWICE},
    {"transaction: [{updateMany: {collection: a, filter: {}, update: {$inc: {n: 1}}}}]", NULL},
+   /* one after the other, and then both again */
+   {BULK (PART ("{}", "[{$set: {b: $a}}]"), PART ("{}", "{$set: {a: 0}}")), LATER},
+   {BULK (PART ("{}", "{$set: {a: 0}}"), PART ("{}", "[{$set: {b: $a}}]")), NULL},
+   {BULK (PART ("{s: b}", "{$set: {s: c}}"), PART ("{s: a}", "{$set: {s: b}}")), LATER},
+   {BULK (PART ("{s: a}", "{$set: {s: b}}"), PART ("{s: b}", "{$set: {s: c}}")), NULL},
+   {BULK (PART ("{s: a}", "{$set: {x: 1}}"), PART ("{s: a}", "{$set: {s: b}}")), NULL},
+   {BULK ("{deleteMany: {filter: {s: x}}}", PART ("{}", "{$set: {s: x}}")), LATER},
+   {BULK ("{deleteMany: {filter: {s: x}}}", PART ("{s: y}", "{$set: {s: z}}")), NULL},
+   {BULK (PART ("{}", "[{$set: {b: $a}}]"), PART ("{}", "{$set: {a: 0}}")) "\n    repeatable: because a is 0 anyway",
+    NULL},
 };
 
 static const case_t pipelines[] = {
@@ -299,6 +312,19 @@ static const case_t inserts[] = {
    {EACH (", filter: {v: null}, transaction: true", "v: $w",
           "{updateOne: {collection: a, filter: {_id: $$id}, update: {$set: {v: $$v}}}}"),
     "takes the row out of the query"},
+   /* one line after the other, and then both again */
+   {EACH ("", "x: $x",
+          "{updateOne: {collection: b, filter: {_id: $$id}, update: [{$set: {y: $z}}]}}, "
+          "{updateOne: {collection: b, filter: {_id: $$id}, update: {$set: {z: 0}}}}"),
+    LATER},
+   {EACH ("", "x: $x",
+          "{updateOne: {collection: b, filter: {_id: $$id, done: null}, update: [{$set: {y: $z}}]}}, "
+          "{updateOne: {collection: b, filter: {_id: $$id}, update: {$set: {z: 0, done: true}}}}"),
+    NULL},
+   {EACH ("", "x: $x",
+          "{updateOne: {collection: b, filter: {_id: $$id}, update: [{$set: {y: $z}}]}}, "
+          "{updateOne: {collection: c, filter: {_id: $$id}, update: {$set: {z: 0}}}}"),
+    NULL},
    /* the rows of an aggregate */
    {"foreach: {aggregate: a, pipeline: [{$group: {_id: $k, ids: {$push: $_id}}}]}\n"
     "    let: {keep: {$first: $ids}, rest: {$slice: [$ids, 1, 9]}}\n"
