@@ -169,12 +169,18 @@ down: [{validator: {collection: users, filter: {}}}]
 
 # ---- ranges, on the wire ----
 
+def flat(query):
+    parts = query.get('$and') or [query]
+    return {k: v for p in parts for k, v in p.items()}
+
+
 def bounds(statement):
-    """The range of _id that a statement names, and the filter beside it."""
-    parts = statement['q'].get('$and') or [statement['q']]
-    ids = [p['_id'] for p in parts if isinstance(p.get('_id'), dict)]
-    low, high = ([i[k] for i in ids for k in keys if k in i] for keys in (('$gt', '$gte'), ('$lt', '$lte')))
-    return low, high
+    """The first and the last _id of the range that a statement names."""
+    named = flat(statement['q'])['_id']
+    if not isinstance(named, dict):
+        return named, named  # of one document
+    assert set(named) <= {'$gte', '$lte', '$eq'}, named
+    return named.get('$gte', named.get('$eq')), named.get('$lte', named.get('$eq'))
 
 
 @pytest.mark.parametrize('step, name, list_name', [
@@ -197,16 +203,11 @@ def test_many_go_by_ranges_unless_told_otherwise(eclose, db, relay, step, name, 
     assert len(writes) >= 3 and len(statements) == len(writes)
     last = 99
     for statement in statements:
-        (low,), (high,) = bounds(statement)
+        low, high = bounds(statement)
         # Each names both its ends, begins behind the one before it, and holds no more than a part of all.
         assert last < low <= high and high - low < 2000 and {'n': {'$gte': 100}}.items() <= flat(statement['q']).items()
         last = high
     assert last == 2999
-
-
-def flat(query):
-    parts = query.get('$and') or [query]
-    return {k: v for p in parts for k, v in p.items()}
 
 
 # ---- commands ----
