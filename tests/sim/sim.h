@@ -19,7 +19,7 @@
  *    network.c    messages, and what becomes of them       engine.c      filters and pipelines, compiled once
  *    world.c      the world of a process                   check.c       properties of lease and changelog
  *    mutate.c     mutations of commands and answers         memory.c      of libbson, which this is about
- *    misfortune.c what goes wrong                          story_*.c     data, applications and their properties
+ *    misfortune.c what goes wrong                          story*.c      data, applications and their properties
  */
 #ifndef ECL_SIM_H
 #define ECL_SIM_H
@@ -524,6 +524,26 @@ enum {
    RATE_OUTAGE,
    N_RATES
 };
+
+/* ---- what stories share: story.c ---- */
+
+typedef struct {
+   const char *path, *text;
+} story_text_t;
+
+ecl_project_t *
+story_from_folder (const char *folder);
+
+ecl_project_t *
+story_from_texts (const story_text_t *texts, size_t n);
+
+/* What the majority has under that _id. */
+const blob_t *
+story_stored (const sim_t *sim, const char *collection, int64_t id);
+
+/* Where a process works on a job; its upgrades are the caller's to destroy. */
+ecl_site_t
+story_site (process_t *process);
 
 /* Where the process that is to die does: at its n-th write. */
 typedef enum { KILL_BEFORE, KILL_AFTER, KILL_LATE, N_KILLS } kill_t;

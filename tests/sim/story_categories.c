@@ -7,8 +7,6 @@
  */
 #include "sim.h"
 
-#include "project/folder.h"
-
 #define CATEGORIES 12
 #define LABELS 5
 #define POSTS 24
@@ -31,17 +29,7 @@ typedef struct {
 static ecl_project_t *
 load (void)
 {
-   ecl_folder_t folder = {.folder = SIM_EXAMPLES "/merge-categories"};
-   ecl_project_t *project;
-   ecl_diags_t diags;
-
-   ecl_diags_init (&diags);
-   if (!ecl_folder_load (&folder, &project, &diags)) {
-      fprintf (stderr, "sim: %s cannot be read\n", folder.folder);
-      abort ();
-   }
-   ecl_diags_cleanup (&diags);
-   return project;
+   return story_from_folder (SIM_EXAMPLES "/merge-categories");
 }
 
 /* Some labels twice, some three times, one once. */
@@ -116,10 +104,9 @@ category_goes (sim_t *sim, const sender_t *sender, int64_t category)
 {
    const data_t *data = sim->data;
    const collection_t *posts = server_collection (&sim->server, "posts");
-   ecl_value_t id = ecl_int32 ((int32_t) category);
    int64_t looked = data->looked[sender->process->index][category];
 
-   if (!server_get (&sim->server, "category_merges", &id, true)) {
+   if (!story_stored (sim, "category_merges", category)) {
       sim_wrong (sim, "category %" PRId64 " goes, and the majority does not know into which", category);
    }
    for (size_t i = 0; i < posts->n; i++) {
@@ -207,7 +194,7 @@ step_done (sim_t *sim, int migration, int step)
       ecl_value_t id = categories->slots[i]->id;
       int label = label_of (id.u.i64);
 
-      if (category && seen[label] && (step >= 2 || !server_get (&sim->server, "category_merges", &id, true))) {
+      if (category && seen[label] && (step >= 2 || !story_stored (sim, "category_merges", id.u.i64))) {
          sim_wrong (sim, "step %d counts as done, and category %" PRId64 " is one too many", step, id.u.i64);
       }
       seen[label] |= category != NULL;
@@ -227,14 +214,13 @@ end (sim_t *sim)
       while (label_of (first) != i) {
          first++;
       }
-      if (!server_get (&sim->server, "categories", &(ecl_value_t){.type = BSON_TYPE_INT32, .u.i64 = first}, true)) {
+      if (!story_stored (sim, "categories", first)) {
          sim_wrong (sim, "at the end no category has label %d", i);
       }
    }
    for (int i = 0; i < POSTS; i++) {
       const post_t *post = &data->posts[i];
-      ecl_value_t id = ecl_int32 (i), at;
-      const blob_t *stored = server_get (&sim->server, "posts", &id, true);
+      const blob_t *stored = story_stored (sim, "posts", i);
       int64_t category = blob_number (stored, "categoryId");
 
       n += stored != NULL;
@@ -244,8 +230,7 @@ end (sim_t *sim)
       if (!stored || blob_number (stored, "text") != post->text || label_of (category) != post->label) {
          sim_wrong (sim, "at the end post %d is not what the application wrote", i);
       }
-      at = ecl_int32 ((int32_t) category);
-      if (!server_get (&sim->server, "categories", &at, true) && post->written <= data->swept[category]) {
+      if (!story_stored (sim, "categories", category) && post->written <= data->swept[category]) {
          sim_wrong (sim,
                     "at the end post %d has category %" PRId64 ", which is gone, and was there before the last sweep",
                     i, category);

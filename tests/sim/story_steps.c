@@ -1,8 +1,6 @@
 /* The story of steps: one of each kind that must have its effect once, or may have it again, in two migrations. */
 #include "sim.h"
 
-#include "base/diag.h"
-
 #define THINGS 6
 
 static const char first[] =
@@ -26,27 +24,9 @@ static const char second[] =
 static ecl_project_t *
 load (void)
 {
-   static const struct {
-      const char *name, *text;
-   } files[] = {{"20260101T0000_first.yaml", first}, {"20260102T0000_second.yaml", second}};
-   ecl_project_options_t options = {.database = DATABASE};
-   ecl_project_t *project = ecl_project_new (&options);
-   ecl_diags_t diags;
-   bool good = true;
+   static const story_text_t texts[] = {{"20260101T0000_first.yaml", first}, {"20260102T0000_second.yaml", second}};
 
-   ecl_diags_init (&diags);
-   for (size_t i = 0; i < 2; i++) {
-      ecl_text_source_t source = {.name = files[i].name, .bytes = files[i].text, .len = strlen (files[i].text)};
-
-      good = ecl_project_add (project, files[i].name, &source, &diags) && good;
-   }
-   good = ecl_project_link (project, &diags) && good;
-   if (!good) {
-      fprintf (stderr, "sim: the migrations of the steps cannot be read\n");
-      abort ();
-   }
-   ecl_diags_cleanup (&diags);
-   return project;
+   return story_from_texts (texts, sizeof texts / sizeof texts[0]);
 }
 
 static void
@@ -118,7 +98,7 @@ step_done (sim_t *sim, int migration, int step)
       good = blob_number (server_get_text (&sim->server, "effects", "again", true), "times") > 0;
       break;
    case 2:
-      good = server_get (&sim->server, "things", &(ecl_value_t){.type = BSON_TYPE_INT32, .u.i64 = 100}, true) != NULL;
+      good = story_stored (sim, "things", 100) != NULL;
       break;
    case 3:
       for (size_t i = 0; i < things->n; i++) {
@@ -126,7 +106,7 @@ step_done (sim_t *sim, int migration, int step)
       }
       break;
    case 5:
-      good = !server_get (&sim->server, "things", &(ecl_value_t){.type = BSON_TYPE_INT32, .u.i64 = 200}, true);
+      good = !story_stored (sim, "things", 200);
       break;
    default:
       break;
@@ -146,8 +126,7 @@ end (sim_t *sim)
       sim_wrong (sim, "at the end a transaction did not take place once");
    }
    for (int i = 0; i < THINGS; i++) {
-      ecl_value_t id = ecl_int32 (i);
-      const blob_t *thing = server_get (&sim->server, "things", &id, true);
+      const blob_t *thing = story_stored (sim, "things", i);
 
       if (blob_number (thing, "times") != 1 || blob_number (thing, "seen") != data->seen[i]) {
          sim_wrong (sim, "at the end thing %d is not as it should be", i);

@@ -60,19 +60,10 @@ _Static_assert(sizeof (data_t) <= STORY_DATA_SIZE, "the story's data fit");
 static ecl_project_t *
 load (void)
 {
-   static const char text[] = "to: 1\nup:\n  - $set: {full: {$concat: [$name, \"!\"]}}\n";
-   ecl_project_options_t options = {.database = DATABASE};
-   ecl_text_source_t source = {.name = "things/0001_full.yaml", .bytes = text, .len = strlen (text)};
-   ecl_project_t *project = ecl_project_new (&options);
-   ecl_diags_t diags;
+   static const story_text_t text = {"things/0001_full.yaml",
+                                     "to: 1\nup:\n  - $set: {full: {$concat: [$name, \"!\"]}}\n"};
 
-   ecl_diags_init (&diags);
-   if (!ecl_project_add (project, source.name, &source, &diags) || !ecl_project_link (project, &diags)) {
-      fprintf (stderr, "sim: the migration of the throttle's story cannot be read\n");
-      abort ();
-   }
-   ecl_diags_cleanup (&diags);
-   return project;
+   return story_from_texts (&text, 1);
 }
 
 static void
@@ -237,12 +228,7 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
 static bool
 program (process_t *process)
 {
-   ecl_site_t site = {.world = &process->worker.world,
-                      .project = process->sim->project,
-                      .upgrades = ecl_upgrades_new (process->sim->project),
-                      .database = DATABASE,
-                      .server = {.wire = 21, .pipelines = true, .transactions = true},
-                      .who = {.host = "sim", .pid = process->index}};
+   ecl_site_t site = story_site (process);
    bson_error_t error = {0};
    bool good = work (process, &site, &error);
 

@@ -8,8 +8,6 @@
  */
 #include "sim.h"
 
-#include "project/folder.h"
-
 #define CREATORS 5
 #define URLS 8
 
@@ -23,17 +21,7 @@ typedef struct {
 static ecl_project_t *
 load (void)
 {
-   ecl_folder_t folder = {.folder = SIM_EXAMPLES "/webhooks"};
-   ecl_project_t *project;
-   ecl_diags_t diags;
-
-   ecl_diags_init (&diags);
-   if (!ecl_folder_load (&folder, &project, &diags)) {
-      fprintf (stderr, "sim: %s cannot be read\n", folder.folder);
-      abort ();
-   }
-   ecl_diags_cleanup (&diags);
-   return project;
+   return story_from_folder (SIM_EXAMPLES "/webhooks");
 }
 
 /* "https://x/3" */
@@ -276,8 +264,8 @@ end (sim_t *sim)
    const collection_t *webhooks = server_collection (&sim->server, "webhooks");
 
    for (int i = 0; i < CREATORS; i++) {
-      ecl_value_t id = ecl_int32 (i), list, item;
-      const blob_t *creator = server_get (&sim->server, "creators", &id, true);
+      const blob_t *creator = story_stored (sim, "creators", i);
+      ecl_value_t list, item;
 
       list = blob_get (creator, "webhookUrls");
       for (int url = 0; url < URLS; url++) {

@@ -11,9 +11,7 @@
 #define RANGE_DOCS 14
 #define POISON 34 /* and 98, and 162: the chain fails on them */
 
-static const struct {
-   const char *path, *text;
-} files[] = {
+static const story_text_t files[] = {
    {"things/0001_full.yaml", "to: 1\nup:\n  - $set: {full: {$concat: [$name, \"!\"]}}\n  - $unset: name\n"},
    {"things/0002_tag.yaml", "to: 2\nup:\n  - $set: {tag: {$concat: [$full, \"?\"]}}\n"},
 };
@@ -21,23 +19,7 @@ static const struct {
 static ecl_project_t *
 load (void)
 {
-   ecl_project_options_t options = {.database = DATABASE};
-   ecl_project_t *project = ecl_project_new (&options);
-   ecl_diags_t diags;
-   bool good = true;
-
-   ecl_diags_init (&diags);
-   for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-      ecl_text_source_t source = {.name = files[i].path, .bytes = files[i].text, .len = strlen (files[i].text)};
-
-      good = ecl_project_add (project, files[i].path, &source, &diags) && good;
-   }
-   if (!(ecl_project_link (project, &diags) && good)) {
-      fprintf (stderr, "sim: the migrations of the things cannot be read\n");
-      abort ();
-   }
-   ecl_diags_cleanup (&diags);
-   return project;
+   return story_from_texts (files, sizeof files / sizeof files[0]);
 }
 
 bson_t *
@@ -405,12 +387,7 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
 static bool
 program (process_t *process)
 {
-   ecl_site_t site = {.world = &process->worker.world,
-                      .project = process->sim->project,
-                      .upgrades = ecl_upgrades_new (process->sim->project),
-                      .database = DATABASE,
-                      .server = {.wire = 21, .pipelines = true, .transactions = true},
-                      .who = {.host = "sim", .pid = process->index}};
+   ecl_site_t site = story_site (process);
    bson_error_t error = {0};
    bool good = work (process, &site, &error);
 

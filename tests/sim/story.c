@@ -1,0 +1,61 @@
+/* What the stories share: projects from files, documents by their numbers, what a process of a backfill works with. */
+#include "sim.h"
+
+#include "project/folder.h"
+
+ecl_project_t *
+story_from_folder (const char *folder)
+{
+   ecl_folder_t options = {.folder = folder};
+   ecl_project_t *project;
+   ecl_diags_t diags;
+
+   ecl_diags_init (&diags);
+   if (!ecl_folder_load (&options, &project, &diags)) {
+      fprintf (stderr, "sim: %s cannot be read\n", folder);
+      abort ();
+   }
+   ecl_diags_cleanup (&diags);
+   return project;
+}
+
+ecl_project_t *
+story_from_texts (const story_text_t *texts, size_t n)
+{
+   ecl_project_options_t options = {.database = DATABASE};
+   ecl_project_t *project = ecl_project_new (&options);
+   ecl_diags_t diags;
+   bool good = true;
+
+   ecl_diags_init (&diags);
+   for (size_t i = 0; i < n; i++) {
+      ecl_text_source_t source = {.name = texts[i].path, .bytes = texts[i].text, .len = strlen (texts[i].text)};
+
+      good = ecl_project_add (project, texts[i].path, &source, &diags) && good;
+   }
+   if (!(ecl_project_link (project, &diags) && good)) {
+      fprintf (stderr, "sim: %s and those with it cannot be read\n", texts[0].path);
+      abort ();
+   }
+   ecl_diags_cleanup (&diags);
+   return project;
+}
+
+const blob_t *
+story_stored (const sim_t *sim, const char *collection, int64_t id)
+{
+   ecl_value_t key = ecl_int32 ((int32_t) id);
+
+   return server_get (&sim->server, collection, &key, true);
+}
+
+ecl_site_t
+story_site (process_t *process)
+{
+   return (ecl_site_t){.world = &process->worker.world,
+                       .project = process->sim->project,
+                       .upgrades = ecl_upgrades_new (process->sim->project),
+                       .database = DATABASE,
+                       .server = {.wire = 21, .pipelines = true, .transactions = true},
+                       .who = {.host = "sim", .pid = process->index}};
+}
