@@ -9,6 +9,7 @@
 #define STRINGS 10  /* "s0" … "s9" behind them */
 #define THINGS (NUMBERS + STRINGS)
 #define TARGET 2
+#define MOST_RANGES 32
 
 /* In how many ms what somebody asks of a job is to have reached its workers; the batch at hand is ended. */
 #define OBEYS_MS 2000
@@ -48,13 +49,14 @@ typedef struct {
 } mate_t;
 
 typedef struct {
-   uint32_t born[THINGS];     /* which event it was when the document was inserted; 0: it was there */
-   uint32_t touched[THINGS];  /* likewise: when the application changed it last */
-   uint32_t repaired[THINGS]; /* likewise: when it made one that can be carried over of one that cannot */
-   uint8_t job[12];           /* the live one, or the last */
-   uint32_t started, swept;   /* of the job; likewise */
-   int64_t planned;           /* when its ranges stood */
-   ecl_job_counts_t counts;   /* of the job, as the server and the replies have it */
+   uint32_t born[THINGS];        /* which event it was when the document was inserted; 0: it was there */
+   uint32_t touched[THINGS];     /* likewise: when the application changed it last */
+   uint32_t repaired[THINGS];    /* likewise: when it made one that can be carried over of one that cannot */
+   uint8_t job[12];              /* the live one, or the last */
+   uint32_t started, swept;      /* of the job; likewise */
+   int64_t planned;              /* when its ranges stood */
+   ecl_job_counts_t counts;      /* of the job, as the server and the replies have it */
+   int64_t renewed[MOST_RANGES]; /* when each of its ranges was claimed or renewed last */
    mate_t mates[MAX_PROCESSES];
    wish_t wish;
    bool ended; /* no application asks for anything any more */

@@ -1,19 +1,24 @@
-/* What must hold in the story of workers, whatever happens:
+/* What must hold in the story of workers, whatever happens.
  *
- *    each write of a worker makes of the document as it is then just what the chain makes of it: nothing of the
- *    application's is lost; and it is in the range that it had claimed when it sent it
- *    a collection has one live job, and its ranges hold each _id that there can be once
- *    no two believe that they have the same range; who lost one sends what was on its way and nothing more, and changes
- *    no record that has a larger token; who takes one over goes on behind its checkpoint
- *    a range's checkpoint never goes back, is never long behind (where nothing goes wrong), and all that is before it
- * is at the target (where nothing goes wrong, the majority has it) a job ends as done only when every document that was
- * there when its sweep began is at the target, or in quarantine; what its record counts is then what was done (where
- * nothing goes wrong) what somebody asks of a job reaches its workers within OBEYS_MS or the batch at hand at the end
- * every document is at the target but those that cannot be carried over, and those are in quarantine
+ * Documents: each write of a worker makes of the document as it is then just what the chain makes of it, so nothing of the
+ * application's is lost; and it is in the range that the worker had claimed when it sent it. At the end every document
+ * is at the target but those that cannot be carried over, and those are in quarantine.
+ *
+ * Ranges: they hold each _id that there can be once. No two believe that they have the same one, and it is taken from
+ * nobody before his time is over. Who lost one sends what was on its way and nothing more, and changes no record that
+ * has a larger token; who takes one over goes on behind its checkpoint. A checkpoint never goes back; all that is before
+ * it is at the target. Where nothing goes wrong the majority has that, and a checkpoint is never old.
+ *
+ * The job: there is one that lives. It ends as done only when every document that was there when its sweep began is at
+ * the target, or in quarantine; where nothing goes wrong, what its record counts is what was done. What somebody asks
+ * of it reaches its workers within OBEYS_MS, or the batch at hand.
  */
 #include "workers.h"
 
 #include "run/worker.h"
+
+/* Writes that the primary had were lost. */
+#define LOST (UINT64_C (1) << FAULT_ROLLBACK | UINT64_C (1) << FAULT_OUTAGE_LOST)
 
 /* ---- values in commands and replies ---- */
 
@@ -404,15 +409,27 @@ check_checkpoint (sim_t *sim, const ecl_chunk_row_t *row)
    bson_destroy (&all);
 }
 
-/* What it was taken from was over, whoever's clock is asked: see check_alone. Here: nobody with a smaller token. */
+/* Nobody with a smaller token changes it, and it is taken from nobody before its time is over. (Where the last renewal
+ * was rolled back, nobody was told of it.) */
 static void
 check_token (sim_t *sim, const sender_t *sender, const blob_t *before, const blob_t *after, int range)
 {
-   ecl_value_t holder = blob_get (before, "holder");
+   data_t *data = sim->data;
+   ecl_value_t held = blob_get (before, "holder"), holds = blob_get (after, "holder");
+   ecl_value_t expired = blob_get (before, "expires"), expires = blob_get (after, "expires");
    int64_t was = blob_number (before, "token"), is = blob_number (after, "token");
 
-   if (is > was && ecl_is_document (&holder)) {
+   if (is > was && ecl_is_document (&held)) {
       sim_reached (sim, FAULT_CLAIM);
+      if (sim->trusting && !(sim->faults & LOST) && range < MOST_RANGES &&
+          sim->now < data->renewed[range] + LEASE_TIME) {
+         sim_wrong (sim, "process %d took range %d %" PRId64 " ms after it was renewed", sender->process->index, range,
+                    sim->now - data->renewed[range]);
+      }
+   }
+   /* One that came too late leaves the time as it is. */
+   if (ecl_is_document (&holds) && range < MOST_RANGES && !ecl_equal (&expired, &expires)) {
+      data->renewed[range] = sim->now;
    }
    if (sender->note > 0 && was > sender->note) {
       sim_wrong (sim, "process %d with token %" PRId64 " changed range %d, which has token %" PRId64,
@@ -423,7 +440,6 @@ check_token (sim_t *sim, const sender_t *sender, const blob_t *before, const blo
 static void
 check_chunk (sim_t *sim, const sender_t *sender, const blob_t *before, const blob_t *after)
 {
-   const uint64_t lost = UINT64_C (1) << FAULT_ROLLBACK | UINT64_C (1) << FAULT_OUTAGE_LOST;
    ecl_chunk_row_t was, is;
 
    if (!before || !after) {
@@ -445,7 +461,7 @@ check_chunk (sim_t *sim, const sender_t *sender, const blob_t *before, const blo
       }
    }
    if ((is.state == ECL_CHUNK_OPEN ? !ecl_is_missing (&is.after) : was.state == ECL_CHUNK_OPEN) &&
-       !(sim->faults & lost)) {
+       !(sim->faults & LOST)) {
       check_checkpoint (sim, &is);
    }
 }
