@@ -298,8 +298,8 @@ workers_answered (process_t *process, const ecl_call_t *call, int64_t sent, ecl_
    data_t *data = process->sim->data;
    mate_t *mate = &data->mates[process->index];
 
-   if (answer != ECL_REPLY_OK) {
-      return;
+   if (answer != ECL_REPLY_OK || bson_has_field (reply, "writeConcernError")) {
+      return; /* which it takes for none */
    }
    if (is_batch (mate, call->command)) {
       take_batch (process->sim, mate, call->command, reply);
