@@ -55,10 +55,10 @@ look (worker_t *self)
    bool good, found;
 
    good = ecl_job_look (self->world, self->site->database, self->task->job, &job, &found, &ignored);
-   self->looked = self->world->now (self->world);
    if (!good) {
-      return;
+      return; /* what is known is old: before the next batch it is asked again */
    }
+   self->looked = self->world->now (self->world);
    self->answered = self->looked;
    if (!found) {
       self->job.state = ECL_JOB_CANCELLED;
