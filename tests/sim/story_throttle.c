@@ -15,7 +15,7 @@
 #include "run/survey.h"
 #include "run/worker.h"
 
-#define THINGS 3000
+#define THINGS 3600
 #define TARGET 1
 
 /* What a write takes when all is well, in ms, and for each document. */
@@ -23,7 +23,7 @@
 #define EACH 2
 
 /* The trouble begins when so much was carried, and lasts so long. */
-#define BEGINS 900
+#define BEGINS 1500
 #define LASTS 5000
 
 /* Within how many ms of the end of the trouble the worker is as fast as before: where it had stopped for its own
