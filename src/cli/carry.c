@@ -26,6 +26,9 @@ print_json (const ecl_carried_t *carried, const bson_error_t *error)
    BSON_APPEND_INT32 (&line, "passes", carried->passes);
    BSON_APPEND_BOOL (&line, "wrote", carried->wrote);
    BSON_APPEND_INT64 (&line, "ms", carried->ms);
+   if (carried->by_records) {
+      BSON_APPEND_BOOL (&line, "by_records", true);
+   }
    if (!carried->nothing) {
       bson_oid_init_from_data (&oid, carried->job.id);
       bson_oid_to_string (&oid, id);
@@ -51,9 +54,19 @@ print_text (const ecl_carried_t *carried)
    const ecl_job_counts_t *counts = &carried->counts;
    char a[32], b[32], c[32];
 
-   if (carried->nothing) {
+   if (carried->by_records) {
+      printf ("%s: nothing to do, eclose's records say: nobody looked at every document (`eclose backfill start %s` "
+              "does)\n",
+              collection, collection);
+   } else if (carried->nothing) {
       printf ("%s: nothing to do, no document is %s version %s\n", collection,
               carried->what.down ? "above" : "below", to);
+   }
+   if (carried->nothing) {
+      if (counts->quarantined) {
+         printf ("%s: %s document%s in quarantine; " ECL_STORE_QUARANTINE " says why\n", collection,
+                 ecl_progress_count ((uint64_t) counts->quarantined, c), counts->quarantined == 1 ? " is" : "s are");
+      }
       return;
    }
    if (!carried->what.effort || !carried->what.effort->only_start) {

@@ -32,6 +32,7 @@ carry_one (ecl_remote_t *remote, const ecl_chain_t *chain, ecl_mode_t mode)
    if (!ecl_publish (remote->world, remote->database, remote->project, NULL, &error)) {
       return ecl_cli_fail (remote->cli, "%s", error.message);
    }
+   remote->effort.by_records = true;
    return ecl_remote_run (remote, chain, target, false, mode);
 }
 

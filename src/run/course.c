@@ -4,6 +4,7 @@
 #include "run/complete.h"
 #include "run/crew.h"
 #include "run/job.h"
+#include "run/standing.h"
 #include "run/survey.h"
 #include "run/trial.h"
 #include "upgrade/loads.h"
@@ -106,6 +107,33 @@ join (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bs
                               course->chain->collection));
 }
 
+/* Whether the records say that no document is below: the last job went to this very target and is done, or `complete`
+ * recorded a floor that a validator keeps. */
+static bool
+is_finished (const ecl_site_t *site, const ecl_course_t *course, const char *to, bool *finished, int64_t *quarantined,
+             bson_error_t *error)
+{
+   const ecl_chain_t *chain = course->chain;
+   const ecl_job_t *job;
+   ecl_standing_t standing;
+   ecl_arena_t arena;
+   bool good;
+
+   *finished = false;
+   ecl_arena_init (&arena);
+   good = ecl_standing (site->world, site->database, chain, &arena, &standing, error);
+   if (good) {
+      job = &standing.job;
+      *quarantined = standing.quarantined;
+      *finished = standing.has_job && job->state == ECL_JOB_DONE && !job->down && strcmp (job->to, to) == 0;
+   }
+   if (good && !*finished && standing.has_floor) {
+      good = ecl_complete_stays (site->world, &site->server, site->database, chain, course->target, finished, error);
+   }
+   ecl_arena_cleanup (&arena);
+   return good;
+}
+
 /* The job: made, or joined. */
 static bool
 start (const ecl_site_t *site, const ecl_effort_t *effort, const ecl_course_t *course, ecl_carried_t *out,
@@ -131,13 +159,20 @@ start (const ecl_site_t *site, const ecl_effort_t *effort, const ecl_course_t *c
                               .lease_skew = site->lease_skew,
                               .before = try_first,
                               .context = &trial};
+   int64_t quarantined = 0;
    ecl_start_t started;
 
+   if (effort->by_records && !course->down &&
+       !is_finished (site, course, out->to, &options.finished, &quarantined, error)) {
+      return false;
+   }
    ecl_survey_candidates (course->chain, course->target, course->down, &candidates);
    started = ecl_job_start (&options, &out->job, error);
    bson_destroy (&candidates);
    out->joined = started == ECL_START_JOINED;
-   out->nothing = started == ECL_START_NOTHING;
+   out->by_records = started == ECL_START_FINISHED;
+   out->nothing = started == ECL_START_NOTHING || out->by_records;
+   out->counts.quarantined = out->by_records ? quarantined : 0;
    if (out->joined && effort->set &&
        !ecl_job_change (site->world, site->database, out->job.id, &effort->settings, effort->set, error)) {
       return false;

@@ -55,6 +55,7 @@ typedef struct {
    const char *throttle_command; /* says whether to wait; may be NULL */
    bool only_start;              /* makes the job, and leaves the work to others */
    bool only_join;               /* works on the live job there is, whatever its target */
+   bool by_records;              /* up: a collection that records call finished is not gone through again */
 } ecl_effort_t;
 
 /* What is to be done. */
@@ -98,6 +99,7 @@ typedef struct {
    char mode_why[256];
    ecl_job_t job;           /* at the end; none where `nothing` */
    bool nothing;            /* every document was at the target: nothing was written */
+   bool by_records;         /* then: the records say so, and a short look found nothing else; nobody looked at all */
    ecl_job_counts_t counts; /* of the whole job, when it is done; else of what was done here */
    ecl_job_counts_t own;    /* of what was done here */
    int64_t total;           /* documents that there were to go through, about */

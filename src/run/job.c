@@ -16,6 +16,9 @@
 /* How long it is looked whether there is anything to do. Longer, and each range is gone through. */
 #define COUNT_MS 10000
 
+/* The same, where records say that there is not. */
+#define FINISHED_MS 1000
+
 /* Documents up to which they are counted: that takes no longer than to find the first. */
 #define COUNTED 10000
 
@@ -331,7 +334,7 @@ estimate (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
 /* How many are to be carried: all of them counted, or only whether there is one. Where that cannot be said in a short
  * time (none is, or the first lies far behind, and no index is of help), it is -1. */
 static bool
-count (const ecl_job_start_t *options, bool whether, int64_t *n, bson_error_t *error)
+count (const ecl_job_start_t *options, bool whether, int64_t most, int64_t *n, bson_error_t *error)
 {
    bson_t command = BSON_INITIALIZER, reply, pipeline, stage, cursor;
    ecl_world_t *world = options->world;
@@ -354,7 +357,7 @@ count (const ecl_job_start_t *options, bool whether, int64_t *n, bson_error_t *e
    BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
    bson_append_document_end (&command, &cursor);
    ecl_store_read_concern (&command);
-   answer = ecl_insist (world, options->database, &command, world->now (world) + COUNT_MS, NULL, &reply, error);
+   answer = ecl_insist (world, options->database, &command, world->now (world) + most, NULL, &reply, error);
    *n = answer == ECL_REPLY_OK ? first_number (&reply, "cursor.firstBatch.0.n") : -1;
    bson_destroy (&reply);
    bson_destroy (&command);
@@ -541,7 +544,13 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
    ecl_arena_init (&arena);
    sample.arena = &arena;
    if (!waits) {
-      if (!count (options, documents > COUNTED, &found, error)) {
+      bool many = documents > COUNTED;
+
+      if (!count (options, many, many && options->finished ? FINISHED_MS : COUNT_MS, &found, error)) {
+         goto done;
+      }
+      if (found < 0 && many && options->finished) {
+         start = ECL_START_FINISHED;
          goto done;
       }
       if (found == 0) {

@@ -32,6 +32,7 @@ typedef struct {
    ecl_job_settings_t settings;
    int64_t range_docs;      /* 0: ECL_JOB_RANGE */
    uint32_t workers;        /* that are likely to work on it */
+   bool finished;           /* records say that all is done: where a short look finds nothing, they are believed */
    ecl_who_t who;
    int64_t lease_time, lease_skew; /* as in holder.h */
    /* Asked before anything is written for a new job; false: there will be none. What _ids it sees at random it may leave
@@ -44,6 +45,7 @@ typedef enum {
    ECL_START_NEW,
    ECL_START_JOINED,
    ECL_START_NOTHING, /* every document is at the target: nothing was written */
+   ECL_START_FINISHED, /* options->finished, and a short look, which did not come to the end, found nothing */
    ECL_START_FAILED,  /* ECL_ERROR_LEASE: others work on a job to another version */
 } ecl_start_t;
 

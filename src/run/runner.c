@@ -468,6 +468,7 @@ ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t 
    const ecl_runner_listener_t *listener = &self->options.listener;
    ecl_site_t site = site_in (self, ecl_runner_world (self));
    ecl_outcome_t outcome = ECL_OUTCOME_DONE, one;
+   ecl_effort_t effort = self->options.effort;
    const ecl_chain_t *chains;
    bson_error_t why;
    size_t n;
@@ -477,8 +478,9 @@ ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t 
       return outcome_of (false, error);
    }
    chains = ecl_project_chains (site.project, &n);
+   effort.by_records = true;
    for (size_t i = 0; i < n; i++) {
-      ecl_carry_t what = {.chain = &chains[i], .mode = mode, .effort = &self->options.effort};
+      ecl_carry_t what = {.chain = &chains[i], .mode = mode, .effort = &effort};
       ecl_carried_t carried;
 
       if (only && only != &chains[i]) {

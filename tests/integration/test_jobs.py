@@ -299,3 +299,48 @@ def test_the_next_batch_is_read_while_one_is_written(eclose, db, relay):
     out, err = child.communicate(timeout=60)
     assert child.returncode == 0, out + err
     assert at_target(db, 3000)
+@pytest.fixture
+def hasty(relay):
+    """No look at the collection that finds nothing comes to its end, until there is a plan of a job: as where there are
+    500 million documents."""
+    since = [0]
+
+    def edit(answer):
+        cursor = answer.get('cursor', {})
+        planned = any(c.collection == 'eclose_chunks' and c.name == 'insert' for c in relay.commands(since[0]))
+        if str(cursor.get('ns', '')).endswith('.things') and not cursor.get('firstBatch', [1]) and not planned:
+            return {'ok': 0.0, 'code': 50, 'codeName': 'MaxTimeMSExpired', 'errmsg': 'operation exceeded time limit'}
+        return None
+
+    relay.edit(edit)
+    return lambda: since.__setitem__(0, len(relay.commands()))
+
+
+def test_a_start_does_not_scan_what_is_finished(eclose, db, relay, hasty):
+    """The records are believed, where a short look finds nothing; who wants every document looked at says so."""
+    n = 10100
+    things(eclose, db, n)
+    eclose('up', 'things', rc=0)
+    eclose.env['ECLOSE_URI'] = relay.uri
+    hasty()
+    jobs = db.eclose_jobs.count_documents({})
+    for command in (['up'], ['up', 'things']):
+        assert "nothing to do, eclose's records say" in eclose(*command, rc=0).out
+    told = json.loads(eclose('up', 'things', '--format', 'json', rc=0).out)
+    assert (told['by_records'], told['wrote']) == (True, False)
+    db.eclose_quarantine.insert_one({'collection': 'things', 'id': 7})
+    assert '1 document is in quarantine' in eclose('up', 'things', rc=5).out
+    assert db.eclose_quarantine.count_documents({}) == 1
+    assert db.eclose_jobs.count_documents({}) == jobs
+    # A look that finds something is believed before any record.
+    db.things.insert_one({'_id': -1, 'schema_version': 1, 'a': 1})
+    eclose('up', 'things', rc=0)
+    assert db.things.find_one({'_id': -1})['b'] == 2 and db.eclose_jobs.count_documents({}) == jobs + 1
+    # A job that did not come to its end says nothing, and `backfill start` looks at all.
+    hasty()
+    backfill(eclose, 'start', 'things')
+    assert db.eclose_jobs.count_documents({}) == jobs + 2
+    db.eclose_jobs.update_many({}, {'$set': {'state': 'failed'}})
+    hasty()
+    eclose('up', 'things', rc=0)
+    assert db.eclose_jobs.count_documents({}) == jobs + 3
