@@ -96,13 +96,20 @@ effort_of (const ecl_carry_t *what)
    return what->effort ? what->effort : &no_effort;
 }
 
+static ecl_job_lease_t
+lease_of (const ecl_site_t *site)
+{
+   return (ecl_job_lease_t){site->who, site->lease_time, site->lease_skew};
+}
+
 static bool
 join (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bson_error_t *error)
 {
+   const ecl_job_lease_t lease = lease_of (site);
    bool found;
 
    out->joined = true;
-   return ecl_job_latest (site->world, site->database, course->chain->collection, true, &out->job, &found, error) &&
+   return ecl_job_await (site->world, site->database, course->chain->collection, &lease, &out->job, &found, error) &&
           (found || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s: there is no job to work on",
                               course->chain->collection));
 }
@@ -154,9 +161,7 @@ start (const ecl_site_t *site, const ecl_effort_t *effort, const ecl_course_t *c
                               .settings = effort->settings,
                               .range_docs = effort->range_docs,
                               .workers = out->workers,
-                              .who = site->who,
-                              .lease_time = site->lease_time,
-                              .lease_skew = site->lease_skew,
+                              .lease = lease_of (site),
                               .before = try_first,
                               .context = &trial};
    int64_t quarantined = 0;

@@ -13,6 +13,8 @@
 #define PLAN_MS 60000
 #define PLAN_WAIT_MS 180000
 
+#define PLANNER_GONE "whoever made the plan went away"
+
 /* How long it is looked whether there is anything to do. Longer, and each range is gone through. */
 #define COUNT_MS 10000
 
@@ -389,7 +391,7 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
       /* Whoever makes the plan holds the lease; under it, he is gone. */
       *waits = !planned;
       return !planned ||
-             end (options->world, options->database, job, ECL_JOB_FAILED, "whoever made the plan went away", error);
+             end (options->world, options->database, job, ECL_JOB_FAILED, PLANNER_GONE, error);
    }
    if (job->down == options->down && strcmp (job->to, options->to) == 0) {
       *joined = true;
@@ -423,9 +425,9 @@ make_job (const ecl_job_start_t *options, int64_t documents, ecl_job_t *job)
    bson_strncpy (job->to, options->to, sizeof job->to);
    bson_strncpy (job->mode, options->mode, sizeof job->mode);
    bson_strncpy (job->why, options->why, sizeof job->why);
-   bson_strncpy (job->host, options->who.host ? options->who.host : "", sizeof job->host);
-   bson_strncpy (job->user, options->who.user ? options->who.user : "", sizeof job->user);
-   job->pid = options->who.pid;
+   bson_strncpy (job->host, options->lease.who.host ? options->lease.who.host : "", sizeof job->host);
+   bson_strncpy (job->user, options->lease.who.user ? options->lease.who.user : "", sizeof job->user);
+   job->pid = options->lease.who.pid;
    job->settings = options->settings;
    job->documents = documents;
    job->state = ECL_JOB_PLANNING;
@@ -491,25 +493,66 @@ plan (const ecl_job_start_t *options, ecl_holder_t *holder, int64_t documents, i
    return true;
 }
 
+/* The lease of the plan; waits for who holds it. */
+static bool
+acquire (ecl_world_t *world, const char *database, const char *collection, const ecl_job_lease_t *lease,
+         ecl_holder_t *holder, bson_error_t *error)
+{
+   ecl_holder_options_t options = {.database = database,
+                                   .time = lease->time > 0 ? lease->time : PLAN_MS,
+                                   .skew = lease->skew,
+                                   .who = lease->who};
+   char name[300];
+   bool got;
+
+   bson_snprintf (name, sizeof name, "backfill:%s", collection);
+   options.name = name;
+   ecl_holder_init (holder, &options);
+   got = ecl_holder_acquire (holder, world, PLAN_WAIT_MS, NULL, NULL, error) == ECL_ACQUIRED;
+   if (!got) {
+      ecl_holder_cleanup (holder);
+   }
+   return got;
+}
+
+bool
+ecl_job_await (ecl_world_t *world, const char *database, const char *collection, const ecl_job_lease_t *lease,
+               ecl_job_t *job, bool *found, bson_error_t *error)
+{
+   ecl_holder_t holder;
+   bool good;
+
+   if (!ecl_job_latest (world, database, collection, true, job, found, error)) {
+      return false;
+   }
+   if (!*found || job->state != ECL_JOB_PLANNING) {
+      return true;
+   }
+   if (!acquire (world, database, collection, lease, &holder, error)) {
+      return false;
+   }
+   good = ecl_job_latest (world, database, collection, true, job, found, error);
+   if (good && *found && job->state == ECL_JOB_PLANNING) {
+      good = end (world, database, job, ECL_JOB_FAILED, PLANNER_GONE, error) &&
+             ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                       "%s: " PLANNER_GONE " before it was finished; `eclose backfill start %s` makes another", collection,
+                       collection);
+   }
+   ecl_holder_release (&holder, world);
+   ecl_holder_cleanup (&holder);
+   return good;
+}
+
 /* Under the lease, unless somebody else made one meanwhile. */
 static ecl_start_t
 plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, ecl_cut_sample_t *sample, ecl_job_t *job,
             bson_error_t *error)
 {
-   ecl_holder_options_t lease = {.database = options->database,
-                                 .time = options->lease_time > 0 ? options->lease_time : PLAN_MS,
-                                 .skew = options->lease_skew,
-                                 .who = options->who};
    ecl_start_t start = ECL_START_FAILED;
    bool joined, waits;
    ecl_holder_t holder;
-   char name[300];
 
-   bson_snprintf (name, sizeof name, "backfill:%s", options->collection);
-   lease.name = name;
-   ecl_holder_init (&holder, &lease);
-   if (ecl_holder_acquire (&holder, options->world, PLAN_WAIT_MS, NULL, NULL, error) != ECL_ACQUIRED) {
-      ecl_holder_cleanup (&holder);
+   if (!acquire (options->world, options->database, options->collection, &options->lease, &holder, error)) {
       return ECL_START_FAILED;
    }
    if (meet (options, true, job, &joined, &waits, error)) {

@@ -19,6 +19,12 @@
  * worker; each range costs two cursors, and where there are several workers there are enough ranges for them anyway. */
 #define ECL_JOB_RANGE 250000
 
+/* Who asks for the lease under which a plan is made; times as in holder.h. */
+typedef struct {
+   ecl_who_t who;
+   int64_t time, skew;
+} ecl_job_lease_t;
+
 typedef struct {
    ecl_world_t *world;
    const char *database;
@@ -33,8 +39,7 @@ typedef struct {
    int64_t range_docs;      /* 0: ECL_JOB_RANGE */
    uint32_t workers;        /* that are likely to work on it */
    bool finished;           /* records say that all is done: where a short look finds nothing, they are believed */
-   ecl_who_t who;
-   int64_t lease_time, lease_skew; /* as in holder.h */
+   ecl_job_lease_t lease;
    /* Asked before anything is written for a new job; false: there will be none. What _ids it sees at random it may leave
     * in *sample. May be NULL. */
    bool (*before) (void *context, ecl_cut_sample_t *sample, bson_error_t *error);
@@ -62,6 +67,12 @@ ecl_job_look (ecl_world_t *world, const char *database, const uint8_t id[12], ec
 bool
 ecl_job_latest (ecl_world_t *world, const char *database, const char *collection, bool live, ecl_job_t *job, bool *found,
                 bson_error_t *error) ECL_MUST_CHECK;
+
+/* The live one of a collection, once its ranges are made: waits while whoever makes them holds the lease of the plan. *found
+ * is false where there is none; where whoever made the plan is gone, it is ended as failed, and that is an error. */
+bool
+ecl_job_await (ecl_world_t *world, const char *database, const char *collection, const ecl_job_lease_t *lease,
+               ecl_job_t *job, bool *found, bson_error_t *error) ECL_MUST_CHECK;
 
 /* All of them, the latest first, at most limit; each is told. */
 bool

@@ -307,10 +307,12 @@ def hasty(relay):
 
     def edit(answer):
         cursor = answer.get('cursor', {})
-        planned = any(c.collection == 'eclose_chunks' and c.name == 'insert' for c in relay.commands(since[0]))
-        if str(cursor.get('ns', '')).endswith('.things') and not cursor.get('firstBatch', [1]) and not planned:
-            return {'ok': 0.0, 'code': 50, 'codeName': 'MaxTimeMSExpired', 'errmsg': 'operation exceeded time limit'}
-        return None
+        if not str(cursor.get('ns', '')).endswith('.things') or cursor.get('firstBatch', [1]):
+            return None
+        if any(c.collection in ('eclose_jobs', 'eclose_chunks') and c.name in ('insert', 'update')
+               for c in relay.commands(since[0])):
+            return None
+        return {'ok': 0.0, 'code': 50, 'codeName': 'MaxTimeMSExpired', 'errmsg': 'operation exceeded time limit'}
 
     relay.edit(edit)
     return lambda: since.__setitem__(0, len(relay.commands()))
@@ -336,11 +338,51 @@ def test_a_start_does_not_scan_what_is_finished(eclose, db, relay, hasty):
     db.things.insert_one({'_id': -1, 'schema_version': 1, 'a': 1})
     eclose('up', 'things', rc=0)
     assert db.things.find_one({'_id': -1})['b'] == 2 and db.eclose_jobs.count_documents({}) == jobs + 1
-    # A job that did not come to its end says nothing, and `backfill start` looks at all.
+
+
+@pytest.mark.long
+def test_who_asks_for_a_scan_gets_one(eclose, db, relay, hasty):
+    """`backfill start` looks at all, whatever the records say, and a job that did not come to its end says nothing."""
+    things(eclose, db, 10100)
+    eclose('up', 'things', rc=0)
+    eclose.env['ECLOSE_URI'] = relay.uri
     hasty()
+    jobs = db.eclose_jobs.count_documents({})
     backfill(eclose, 'start', 'things')
-    assert db.eclose_jobs.count_documents({}) == jobs + 2
+    assert db.eclose_jobs.count_documents({}) == jobs + 1
     db.eclose_jobs.update_many({}, {'$set': {'state': 'failed'}})
     hasty()
     eclose('up', 'things', rc=0)
-    assert db.eclose_jobs.count_documents({}) == jobs + 3
+    assert db.eclose_jobs.count_documents({}) == jobs + 2
+
+
+PLANNING = {'state': 'planning', 'chunks': 0}
+
+
+def test_work_on_a_job_whose_plan_was_never_finished(eclose, db):
+    """Whoever makes the plan holds a lease: where nobody does, it is said that it will never be finished."""
+    things(eclose, db, 500)
+    backfill(eclose, 'start', 'things', '--detach')
+    db.eclose_jobs.update_one({}, {'$set': PLANNING})
+    assert 'went away before it was finished' in backfill(eclose, 'work', 'things', rc=1).err
+    assert job(db)['state'] == 'failed'
+
+
+def test_work_waits_for_the_plan(eclose, db, relay):
+    """And has as many workers then as it was asked to have."""
+    things(eclose, db, 2000)
+    backfill(eclose, 'start', 'things', '--detach', '--range-docs', 250, '--max-rate', 400)
+    planned = job(db)
+    db.eclose_jobs.update_one({}, {'$set': PLANNING})
+    db.eclose_lease.update_one({'_id': 'backfill:things'}, {'$set': {
+        'holder': {'id': ObjectId(), 'host': 'elsewhere', 'pid': 1}, 'expires': DatetimeMS(2 ** 42)}})
+    child = eclose.start('backfill', 'work', 'things', '--workers', 3, env={'ECLOSE_URI': relay.uri})
+    wait_for(lambda: len([c for c in relay.commands() if c.collection == 'eclose_lease']) > 1)
+    assert db.eclose_lease.find_one({'_id': 'backfill:things'})['holder']['host'] == 'elsewhere'
+    db.eclose_jobs.update_one({}, {'$set': {k: planned[k] for k in PLANNING}})
+    db.eclose_lease.update_one({'_id': 'backfill:things'}, {'$set': {'holder': None}})
+    wait_for(lambda: db.eclose_chunks.count_documents({'holder.pid': child.pid}) == 3)
+    backfill(eclose, 'set', 'things', '--max-rate', 'none')
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 0, out + err
+    assert at_target(db, 2000)
