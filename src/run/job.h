@@ -104,7 +104,9 @@ bool
 ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
               void (*tell) (void *context, const ecl_chunk_row_t *row), void *context, bson_error_t *error) ECL_MUST_CHECK;
 
-/* Every range is done: what is in quarantine without a reason any more goes, and the job ends as done. */
+/* Every range is done: what is in quarantine without a reason any more goes, and the job ends as done. Where records of
+ * ranges are gone it ends as failed, for nobody knows which _ids were not gone through. Where some are said not to be done,
+ * job->state stays: after an election a read can be older than what was seen before it. */
 bool
 ecl_job_finish (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_job_t *job,
                 bson_error_t *error) ECL_MUST_CHECK;

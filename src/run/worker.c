@@ -227,6 +227,9 @@ finish (worker_t *self, bson_error_t *error)
        !ecl_job_finish (self->world, self->site->database, self->task->chain, self->task->target, &job, error)) {
       return false;
    }
+   if (found && ecl_job_is_live (job.state)) {
+      (void) self->world->wait (self->world, IDLE_MS);
+   }
    look (self);
    return true;
 }

@@ -383,6 +383,43 @@ test_progress (void **state)
    bson_destroy (reply);
 }
 
+/* A job of five ranges, at its end: what the records say decides. */
+static ecl_job_state_t
+finish (const canned_t *script)
+{
+   fake_world_t world = fake_world (script);
+   ecl_job_t job = {.state = ECL_JOB_RUNNING, .chunks = 5};
+   bson_error_t error;
+
+   memcpy (job.id, job_id, 12);
+   assert_true (ecl_job_finish (&world.world, "d", NULL, 0, &job, &error));
+   fake_done (&world);
+   return job.state;
+}
+
+#define SUM(a, n, b, m)                                                                                                \
+   "{\"ok\": 1, \"cursor\": {\"firstBatch\": [{\"_id\": \"" a "\", \"n\": " #n "}, {\"_id\": \"" b "\", \"n\": " #m "}]}}"
+
+static void
+test_the_end (void **state)
+{
+   const canned_t done[] = {{"\"aggregate\" : \"eclose_chunks\"", SUM ("done", 5, "open", 0)},
+                            {"{ \"$literal\" : \"done\" }", "{\"ok\": 1, \"n\": 1}"},
+                            {NULL, NULL}};
+   const canned_t gone[] = {{"\"aggregate\" : \"eclose_chunks\"", SUM ("done", 4, "open", 0)},
+                            {"are gone", "{\"ok\": 1, \"n\": 1}"},
+                            {NULL, NULL}};
+   /* A read that is older than what workers saw: nobody ends anything. */
+   const canned_t carried[] = {{"\"aggregate\" : \"eclose_chunks\"", SUM ("done", 3, "carried", 2)}, {NULL, NULL}};
+   const canned_t open[] = {{"\"aggregate\" : \"eclose_chunks\"", SUM ("done", 4, "open", 1)}, {NULL, NULL}};
+
+   (void) state;
+   assert_int_equal (finish (done), ECL_JOB_DONE);
+   assert_int_equal (finish (gone), ECL_JOB_FAILED);
+   assert_int_equal (finish (carried), ECL_JOB_RUNNING);
+   assert_int_equal (finish (open), ECL_JOB_RUNNING);
+}
+
 int
 main (void)
 {
@@ -398,6 +435,7 @@ main (void)
       cmocka_unit_test (test_checkpoint_in_a_renewal),
       cmocka_unit_test (test_job_records),
       cmocka_unit_test (test_progress),
+      cmocka_unit_test (test_the_end),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
