@@ -25,7 +25,8 @@ typedef struct {
    ecl_job_t job;
    stop_t stop;
    int64_t looked;   /* when the job was last read */
-   int64_t answered; /* when the server last gave an answer */
+   int64_t answered; /* when the server last gave an answer that was of use */
+   bool unfit;       /* this process cannot do the work; others may */
    ecl_throttle_t throttle;
    ecl_sender_t *sender; /* NULL: there is none (yet) */
    bool alone;           /* none could be had */

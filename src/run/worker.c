@@ -59,7 +59,9 @@ look (worker_t *self)
       return; /* what is known is old: before the next batch it is asked again */
    }
    self->looked = self->world->now (self->world);
-   self->answered = self->looked;
+   if (!found || job.state != ECL_JOB_PLANNING) {
+      self->answered = self->looked;
+   }
    if (!found) {
       self->job.state = ECL_JOB_CANCELLED;
       self->stop = STOP_OVER;
@@ -256,8 +258,9 @@ step (worker_t *self, bool *fatal, bson_error_t *error)
 
    *fatal = false;
    if (self->job.state != ECL_JOB_RUNNING) {
-      (void) self->world->wait (self->world, IDLE_MS); /* its ranges are being made */
-      return true;
+      /* Nobody works before they are made; for how long nothing else is read, `work` says. */
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT, "%s: the ranges of the job are not made",
+                       self->task->chain->collection);
    }
    make_sender (self);
    if (!claim (self, ECL_CHUNK_OPEN, &any, id, &got, error)) {
@@ -299,6 +302,15 @@ ended (const worker_t *self, bson_error_t *error)
    }
 }
 
+/* Whether it is about who works here, and not about the work: what this user may do (Unauthorized, AuthenticationFailed,
+ * and what Atlas calls both). Others go on with the job. */
+static bool
+is_own (const worker_t *self, const bson_error_t *error)
+{
+   return self->unfit || (error->domain < ECL_DOMAIN_BASE &&
+                          (error->code == 13 || error->code == 18 || error->code == 8000));
+}
+
 static ecl_worker_end_t
 work (worker_t *self, bson_error_t *error)
 {
@@ -324,6 +336,10 @@ work (worker_t *self, bson_error_t *error)
       }
       if (step (self, &fatal, &failure)) {
          self->answered = self->world->now (self->world);
+      } else if (is_own (self, &failure)) {
+         *error = failure;
+         ecl_error_prefix (error, "this process cannot work on the job, which others may go on with");
+         return ECL_WORKER_FAILED;
       } else if (fatal) {
          *error = failure;
          (void) !ecl_job_fail (self->world, self->site->database, &self->job, failure.message, &ignored);

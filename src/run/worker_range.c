@@ -264,6 +264,7 @@ go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
 
    *sweep = false;
    if (!machine) {
+      self->unfit = true; /* its project has no such way */
       return false;
    }
    self->told = 0;

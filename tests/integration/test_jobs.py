@@ -386,3 +386,21 @@ def test_work_waits_for_the_plan(eclose, db, relay):
     out, err = child.communicate(timeout=60)
     assert child.returncode == 0, out + err
     assert at_target(db, 2000)
+
+
+def test_who_may_not_write_ends_alone(eclose, db, server, relay):
+    """What the server refuses to one user says nothing about the migration: others go on."""
+    n = size(server, 4000)
+    things(eclose, db, n)
+    backfill(eclose, 'start', 'things', '--detach', '--mode', 'client', '--range-docs', n // 8, '--max-rate', n // 20)
+    relay.edit(lambda answer: {'ok': 0.0, 'code': 13, 'codeName': 'Unauthorized', 'errmsg': 'not authorized on db'}
+               if any('schema_version' in d for d in answer.get('cursor', {}).get('firstBatch', [])) else None)
+    worker = eclose.start('backfill', 'work', 'things')
+    wait_for(lambda: db.eclose_chunks.count_documents({'holder.pid': worker.pid}))
+    told = eclose('backfill', 'work', 'things', rc=1, env={'ECLOSE_URI': relay.uri})
+    assert 'this process cannot work on the job' in told.err and 'not authorized' in told.err
+    assert job(db)['state'] == 'running' and worker.poll() is None
+    backfill(eclose, 'set', 'things', '--max-rate', 'none')
+    out, err = worker.communicate(timeout=60)
+    assert worker.returncode == 0, out + err
+    assert at_target(db, n) and job(db)['state'] == 'done'
