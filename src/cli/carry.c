@@ -174,8 +174,10 @@ ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carr
 ecl_exit_t
 ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error)
 {
+   bool time_up = error && carried->time_up;
+
    if (!carried->missing) {
-      report_result (self, carried, error ? error->message : NULL);
+      report_result (self, carried, error && !time_up ? error->message : NULL);
    }
    if (self->counting && !error && !self->cli->log_json) {
       *self->progress.note = '\0';
@@ -197,7 +199,9 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
    } else if (carried->began) {
       print_text (carried);
    }
-   if (error) {
+   if (time_up) {
+      ecl_cli_note (self->cli, "%s", error->message);
+   } else if (error) {
       ecl_cli_fail (self->cli, "%s", error->message);
       return error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE ? ECL_EXIT_LEASE : ECL_EXIT_FAILED;
    }

@@ -285,6 +285,8 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
    }
    good = ecl_crew_run (site, &task, effort, out->workers, &out->job, tell, told, &state, error);
    take_result (site, &state, out);
+   out->time_up =
+      !good && state.end == ECL_WORKER_STOPPED && task.until && !site->world->cancelled (site->world);
    out->ms = site->world->now (site->world) - began;
    return good;
 }

@@ -106,6 +106,7 @@ typedef struct {
    int32_t passes;
    uint32_t workers;
    bool wrote, cancelled;
+   bool time_up;            /* cancelled, because the time that it was to last was over */
    int64_t ms;
 } ecl_carried_t;
 

@@ -144,7 +144,7 @@ def test_it_goes_on_where_it_stopped(eclose, db, server, how):
     things(eclose, db, n)
     rate = ('--max-rate', n // 10)
     if how == 'for':
-        assert 'goes on where this one stopped' in backfill(eclose, 'run', 'things', '--for', '2s', *rate, rc=1).err
+        assert 'goes on where this one stopped' in backfill(eclose, 'run', 'things', '--for', '2s', *rate, rc=0).err
     else:
         child = eclose.start('up', 'things', *rate)
         wait_for(lambda: db.eclose_chunks.find_one({'after.id': {'$exists': True}}))
@@ -404,3 +404,15 @@ def test_who_may_not_write_ends_alone(eclose, db, server, relay):
     out, err = worker.communicate(timeout=60)
     assert worker.returncode == 0, out + err
     assert at_target(db, n) and job(db)['state'] == 'done'
+
+
+def test_work_after_the_end(eclose, db):
+    """Whoever starts workers again as long as they fail is to stop then."""
+    things(eclose, db, 100)
+    backfill(eclose, 'start', 'things')
+    for named in ([], ['things']):
+        assert 'is done: there is nothing to work on' in backfill(eclose, 'work', *named, rc=0).err
+    db.eclose_jobs.update_one({}, {'$set': {'state': 'cancelled'}})
+    assert 'was cancelled' in backfill(eclose, 'work', 'things', rc=0).err
+    db.eclose_jobs.update_one({}, {'$set': {'state': 'failed', 'error': 'a reason'}})
+    assert 'a reason' in backfill(eclose, 'work', 'things', rc=1).err
