@@ -13,6 +13,8 @@
 /* Jobs that status lists. */
 #define LISTED 20
 
+#define ENDED "%s: the job ended in the meantime"
+
 typedef struct {
    ecl_cli_t *cli;
    ecl_remote_t *remote;
@@ -184,12 +186,16 @@ ask (call_t *call, ecl_job_wanted_t wanted, const char *done)
    const ecl_remote_t *remote = call->remote;
    bson_error_t error;
    ecl_job_t job;
+   bool took;
 
    if (!find_live (call, &job)) {
       return ECL_EXIT_FAILED;
    }
-   if (!ecl_job_ask (remote->world, remote->database, job.id, wanted, &error)) {
+   if (!ecl_job_ask (remote->world, remote->database, job.id, wanted, &took, &error)) {
       return ecl_cli_fail (call->cli, "%s", error.message);
+   }
+   if (!took) {
+      return ecl_cli_fail (call->cli, ENDED, job.collection);
    }
    ecl_cli_note (call->cli, "%s: %s", job.collection, done);
    return ECL_EXIT_OK;
@@ -220,6 +226,7 @@ do_set (call_t *call)
    const ecl_remote_t *remote = call->remote;
    bson_error_t error;
    ecl_job_t job;
+   bool took;
 
    if (!remote->effort.set) {
       return ecl_cli_usage (call->cli,
@@ -228,9 +235,12 @@ do_set (call_t *call)
    if (!find_live (call, &job)) {
       return ECL_EXIT_FAILED;
    }
-   if (!ecl_job_change (remote->world, remote->database, job.id, &remote->effort.settings, remote->effort.set,
+   if (!ecl_job_change (remote->world, remote->database, job.id, &remote->effort.settings, remote->effort.set, &took,
                         &error)) {
       return ecl_cli_fail (call->cli, "%s", error.message);
+   }
+   if (!took) {
+      return ecl_cli_fail (call->cli, ENDED, job.collection);
    }
    ecl_cli_note (call->cli, "%s: set; its workers take it over within two seconds", job.collection);
    return ECL_EXIT_OK;
@@ -517,7 +527,7 @@ done:
 
 static const ecl_option_t options[] = {
    {"to", 0, "N", "start, run: another target than the end of the chain"},
-   {"down", 0, NULL, "start: the way back to --to"},
+   {"down", 0, NULL, "start, run: the way back to --to"},
    {"mode", 0, "auto|pushdown|client", "start: who computes; auto chooses"},
    {"detach", 0, NULL, "start: make the job, and leave the work to others"},
    {"for", 0, "TIME", "run: ends after 90s, 30m or 2h; the next one goes on there"},

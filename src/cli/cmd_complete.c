@@ -22,7 +22,8 @@ verify (void *context, int64_t *bad)
    check_t *self = context;
 
    ecl_progress_hide (&self->remote->progress);
-   return ecl_remote_verify (self->remote, self->chain, SAMPLE, self->range_docs, bad);
+   /* What it prints as JSON is one document. */
+   return ecl_remote_verify (self->remote, self->chain, SAMPLE, self->range_docs, self->remote->cli->json, bad);
 }
 
 static void

@@ -15,6 +15,7 @@ typedef struct {
    const ecl_chain_t *chain;
    int64_t documents, bad, hybrids;
    bool hybrid; /* the document at hand */
+   bool quiet;
    ecl_progress_t progress;
 } verify_t;
 
@@ -25,8 +26,11 @@ on_problem (void *context, const ecl_verify_problem_t *problem)
 {
    verify_t *self = context;
 
-   ecl_progress_hide (&self->progress);
    self->hybrid = self->hybrid || problem->kind == ECL_VERIFY_HYBRID;
+   if (self->quiet) {
+      return;
+   }
+   ecl_progress_hide (&self->progress);
    if (self->remote->cli->json) {
       bson_t line = BSON_INITIALIZER;
 
@@ -96,9 +100,10 @@ print_sum (const verify_t *self, bool schema)
 }
 
 bool
-ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sample, int64_t range_docs, int64_t *bad)
+ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sample, int64_t range_docs, bool quiet,
+                   int64_t *bad)
 {
-   verify_t self = {.remote = remote, .chain = chain};
+   verify_t self = {.remote = remote, .chain = chain, .quiet = quiet};
    ecl_verifier_t *verifier;
    ecl_tour_t tour;
    bson_error_t error;
@@ -114,9 +119,9 @@ ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sampl
                        (uint64_t) (sample ? sample : tour.documents), remote->world->now (remote->world));
    good = good && look (&self, &tour, verifier, &error);
    ecl_progress_hide (&self.progress);
-   if (good) {
+   if (good && !quiet) {
       print_sum (&self, ecl_verifier_has_schema (verifier));
-   } else {
+   } else if (!good) {
       ecl_cli_fail (remote->cli, "%s: %s", chain->collection, error.message);
    }
    *bad += self.bad;
@@ -147,7 +152,7 @@ run (ecl_cli_t *cli)
    }
    chains = ecl_project_chains (remote.project, &n);
    for (size_t i = 0; i < n; i++) {
-      if ((!only || only == &chains[i]) && !ecl_remote_verify (&remote, &chains[i], sample, range_docs, &bad)) {
+      if ((!only || only == &chains[i]) && !ecl_remote_verify (&remote, &chains[i], sample, range_docs, false, &bad)) {
          goto done;
       }
    }

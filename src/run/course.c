@@ -166,6 +166,7 @@ start (const ecl_site_t *site, const ecl_effort_t *effort, const ecl_course_t *c
                               .context = &trial};
    int64_t quarantined = 0;
    ecl_start_t started;
+   bool took; /* a job that ended meanwhile is one whose end is seen soon */
 
    if (effort->by_records && !course->down &&
        !is_finished (site, course, out->to, &options.finished, &quarantined, error)) {
@@ -179,7 +180,8 @@ start (const ecl_site_t *site, const ecl_effort_t *effort, const ecl_course_t *c
    out->nothing = started == ECL_START_NOTHING || out->by_records;
    out->counts.quarantined = out->by_records ? quarantined : 0;
    if (out->joined && effort->set &&
-       !ecl_job_change (site->world, site->database, out->job.id, &effort->settings, effort->set, error)) {
+       !ecl_job_change (site->world, site->database, out->job.id, &effort->settings, effort->set, &took,
+                        error)) {
       return false;
    }
    return started != ECL_START_FAILED;

@@ -194,24 +194,49 @@ ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
 
 /* ---- changing ---- */
 
+/* Sends what holds for a live job only. *took: there was one. */
+static bool
+tell (ecl_world_t *world, const char *database, bson_t *command, bool *took, bson_error_t *error)
+{
+   bson_iter_t n;
+   bson_t reply;
+   bool good = ecl_job_send (world, database, command, &reply, error);
+
+   *took = good && bson_iter_init_find (&n, &reply, "n") && BSON_ITER_HOLDS_NUMBER (&n) && bson_iter_as_int64 (&n) > 0;
+   bson_destroy (&reply);
+   return good;
+}
+
 bool
-ecl_job_ask (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_wanted_t wanted,
+ecl_job_ask (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_wanted_t wanted, bool *took,
              bson_error_t *error)
 {
    bson_t command;
+   ecl_job_t job;
+   bool found;
 
    ecl_job_want (id, wanted, &command);
-   return ecl_job_send (world, database, &command, NULL, error);
+   if (!tell (world, database, &command, took, error)) {
+      return false;
+   }
+   if (!*took && wanted == ECL_WANTED_CANCELLED) {
+      /* It may have been sent twice, the first answer lost. */
+      if (!ecl_job_look (world, database, id, &job, &found, error)) {
+         return false;
+      }
+      *took = found && job.state == ECL_JOB_CANCELLED;
+   }
+   return true;
 }
 
 bool
 ecl_job_change (ecl_world_t *world, const char *database, const uint8_t id[12], const ecl_job_settings_t *settings,
-                unsigned which, bson_error_t *error)
+                unsigned which, bool *took, bson_error_t *error)
 {
    bson_t command;
 
    ecl_job_set (id, settings, which, &command);
-   return ecl_job_send (world, database, &command, NULL, error);
+   return tell (world, database, &command, took, error);
 }
 
 void

@@ -79,15 +79,15 @@ bool
 ecl_job_list (ecl_world_t *world, const char *database, const char *collection, bool live, int32_t limit,
               void (*tell) (void *context, const ecl_job_t *job), void *context, bson_error_t *error) ECL_MUST_CHECK;
 
-/* Running, paused or cancelled. */
+/* Running, paused or cancelled. *took is false where the job had ended before. */
 bool
-ecl_job_ask (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_wanted_t wanted,
+ecl_job_ask (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_wanted_t wanted, bool *took,
              bson_error_t *error) ECL_MUST_CHECK;
 
-/* Other settings; which: ecl_job_set_t. */
+/* Other settings; which: ecl_job_set_t. *took as above. */
 bool
 ecl_job_change (ecl_world_t *world, const char *database, const uint8_t id[12], const ecl_job_settings_t *settings,
-                unsigned which, bson_error_t *error) ECL_MUST_CHECK;
+                unsigned which, bool *took, bson_error_t *error) ECL_MUST_CHECK;
 
 /* How far it is. */
 bool

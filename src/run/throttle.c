@@ -77,7 +77,10 @@ ecl_throttle_init (ecl_throttle_t *self, const ecl_throttle_settings_t *settings
 void
 ecl_throttle_set (ecl_throttle_t *self, const ecl_throttle_settings_t *settings)
 {
+   uint32_t first = self->settings.first;
+
    take_settings (self, settings);
+   self->settings.first = settings->first ? settings->first : first;
    /* What a slower rate made it wait for need not be waited for any more. */
    self->rate_at = self->batch_end < 0 ? self->rate_at : (double) self->batch_end;
 }

@@ -330,6 +330,9 @@ work (worker_t *self, bson_error_t *error)
       }
       self->state->paused = self->stop == STOP_PAUSED;
       if (self->state->paused) {
+         self->state->rate = 0;
+         self->rate_at = self->world->now (self->world);
+         self->rate_seen = self->state->counts.changed;
          ecl_worker_tell (self);
          (void) self->world->wait (self->world, IDLE_MS);
          continue;

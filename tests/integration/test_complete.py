@@ -18,7 +18,7 @@ STEP3 = 'up:\n  - $set: {b: $a}\ndown:\n  - $unset: b\n'
 
 def complete(eclose, *args, rc=0):
     done = eclose('complete', 'things', *args, '--format', 'json', rc=rc)
-    return json.loads(done.out.splitlines()[-1])
+    return json.loads(done.out)
 
 
 def fill(db, n=50, **fields):

@@ -416,3 +416,15 @@ def test_work_after_the_end(eclose, db):
     assert 'was cancelled' in backfill(eclose, 'work', 'things', rc=0).err
     db.eclose_jobs.update_one({}, {'$set': {'state': 'failed', 'error': 'a reason'}})
     assert 'a reason' in backfill(eclose, 'work', 'things', rc=1).err
+
+
+def test_the_job_ended_before_it_was_told(eclose, db, relay):
+    things(eclose, db, 100)
+    backfill(eclose, 'start', 'things', '--detach')
+    relay.edit(lambda answer: dict(answer, n=0, nModified=0) if 'nModified' in answer else None)
+    env = {'ECLOSE_URI': relay.uri}
+    for told in (['pause'], ['resume'], ['set', '--max-rate', 9]):
+        assert 'ended in the meantime' in eclose('backfill', *told, rc=1, env=env).err
+    # Where that is so because somebody cancelled it, and be it this very command, nothing is wrong.
+    eclose('backfill', 'cancel', rc=0, env=env)
+    assert job(db)['state'] == 'cancelled'

@@ -172,8 +172,9 @@ static bool
 ask (process_t *self, const ecl_job_t *job, ecl_job_wanted_t wanted)
 {
    bson_error_t ignored;
+   bool took;
 
-   while (!self->dead && !ecl_job_ask (&self->worker.world, DATABASE, job->id, wanted, &ignored)) {
+   while (!self->dead && !ecl_job_ask (&self->worker.world, DATABASE, job->id, wanted, &took, &ignored)) {
    }
    return !self->dead;
 }
@@ -183,9 +184,10 @@ set_rate (process_t *self, const ecl_job_t *job, double rate)
 {
    ecl_job_settings_t settings = {.max_documents = rate};
    bson_error_t ignored;
+   bool took;
 
-   while (!self->dead &&
-          !ecl_job_change (&self->worker.world, DATABASE, job->id, &settings, ECL_SET_MAX_RATE, &ignored)) {
+   while (!self->dead && !ecl_job_change (&self->worker.world, DATABASE, job->id, &settings, ECL_SET_MAX_RATE, &took,
+                                          &ignored)) {
    }
    return !self->dead;
 }

@@ -532,6 +532,20 @@ test_parse (void **state)
    }
 }
 
+/* Other settings leave what only the beginning says. */
+static void
+test_set (void **state)
+{
+   ecl_throttle_settings_t settings = {.batch_time = 100};
+   world_t world;
+
+   (void) state;
+   init (&world, &(ecl_throttle_settings_t){.first = 3});
+   ecl_throttle_set (&world.throttle, &settings);
+   assert_int_equal (world.throttle.settings.first, 3);
+   assert_int_equal (world.throttle.settings.batch_time, 100);
+}
+
 int
 main (void)
 {
@@ -552,6 +566,7 @@ main (void)
       cmocka_unit_test (test_rate),
       cmocka_unit_test (test_worst),
       cmocka_unit_test (test_parse),
+      cmocka_unit_test (test_set),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
