@@ -2,6 +2,7 @@
 #include "run/trial.h"
 
 #include "run/convert.h"
+#include "run/lookups.h"
 #include "run/scan.h"
 #include "upgrade/loads.h"
 
@@ -33,8 +34,8 @@ try_one (ecl_converter_t *converter, ecl_arena_t *arena, const ecl_value_t *docu
 }
 
 static bool
-try_all (const ecl_site_t *site, const ecl_course_t *course, ecl_converter_t *converter, ecl_cut_sample_t *sample,
-         outcome_t *out, bson_error_t *error)
+try_all (const ecl_site_t *site, const ecl_course_t *course, ecl_converter_t *converter, ecl_lookups_t *lookups,
+         ecl_cut_sample_t *sample, outcome_t *out, bson_error_t *error)
 {
    const ecl_value_t *document;
    ecl_arena_t arena;
@@ -47,7 +48,8 @@ try_all (const ecl_site_t *site, const ecl_course_t *course, ecl_converter_t *co
    ecl_scan_start (&scan, &all, false);
    scan.sample = ECL_TRIAL_DOCUMENTS;
    while ((good = ecl_scan_next (&scan, site->world, site->database, course->chain->collection, 100, &document,
-                                 error)) &&
+                                 error) &&
+                  (!document || ecl_lookups_ahead (lookups, &scan, site->world, site->database, error))) &&
           document) {
       try_one (converter, &arena, document, out);
       ecl_cut_add (sample, document);
@@ -70,18 +72,22 @@ ecl_trial (const ecl_site_t *site, const ecl_course_t *course, double max_errors
                                     .always_transaction = ecl_facts_transaction (&course->facts)};
    double most = max_errors < 0 ? 0 : max_errors > 0 ? max_errors : ECL_TRIAL_ERRORS;
    ecl_converter_t *converter;
+   ecl_lookups_t *lookups = NULL; /* of a chain that looks others up */
    outcome_t out = {0};
    bool good;
 
-   /* What looks up others would have to be loaded first; its failures are found as they come. */
-   if (most >= 1 || ecl_chain_looks_up (course->chain, course->target, course->down)) {
+   if (most >= 1) {
       return true;
    }
    converter = ecl_converter_new (&options, error);
    if (!converter) {
       return false;
    }
-   good = try_all (site, course, converter, sample, &out, error);
+   if (ecl_chain_looks_up (course->chain, course->target, course->down)) {
+      lookups = ecl_lookups_new (site->upgrades, ecl_converter_upgrader (converter));
+   }
+   good = try_all (site, course, converter, lookups, sample, &out, error);
+   ecl_lookups_destroy (lookups);
    ecl_converter_destroy (converter);
    if (good && out.tried >= ECL_TRIAL_FEWEST && (double) out.failed > most * (double) out.tried) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,

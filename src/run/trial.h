@@ -1,7 +1,8 @@
 /* Trial: a sample of the documents that are to be carried, tried without writing.
  *
  * A migration that is simply wrong fails on nearly every document, and would fill the quarantine with all of them. A
- * thousand at random say so before anything was touched.
+ * thousand at random say so before anything was touched. What they look up in other collections is fetched, as in the run
+ * itself. Nothing is sent to be written: what only the server refuses (a validator, a unique index) is not seen here.
  */
 #ifndef ECL_RUN_TRIAL_H
 #define ECL_RUN_TRIAL_H

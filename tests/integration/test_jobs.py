@@ -428,3 +428,18 @@ def test_the_job_ended_before_it_was_told(eclose, db, relay):
     # Where that is so because somebody cancelled it, and be it this very command, nothing is wrong.
     eclose('backfill', 'cancel', rc=0, env=env)
     assert job(db)['state'] == 'cancelled'
+
+
+def test_a_wrong_migration_with_a_lookup_touches_nothing(eclose, db):
+    """What the sample looks up is fetched for the trial, too."""
+    project(eclose, 'things', ['up:\n  - $lookup: {from: others, localField: a, foreignField: _id, as: o}\n'
+                               '  - $set: {b: {$toInt: {$first: $o.v}}}\n  - $unset: o\n'])
+    db.others.insert_many([{'_id': i, 'v': 'no number' if i else '7'} for i in range(2)])
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'a': 1} for i in range(200)])
+    before = raw(db.things)
+    done = eclose('up', 'things', rc=1)
+    assert '200 of 200' in done.err and 'tried without writing' in done.err and '$toInt' in done.err
+    assert raw(db.things) == before and not db.eclose_jobs.count_documents({})
+    db.things.update_many({}, {'$set': {'a': 0}})
+    eclose('up', 'things', rc=0)
+    assert db.things.count_documents({'b': 7, 'schema_version': 2}) == 200
