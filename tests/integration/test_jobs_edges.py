@@ -1,0 +1,156 @@
+"""Jobs at their edges: starts where all is done, plans that nobody finishes, workers that may not work, and the end."""
+
+import json
+
+import pytest
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+
+from test_backfill import project, raw, size
+from test_jobs import at_target, backfill, job, things, wait_for
+
+
+@pytest.fixture
+def hasty(relay):
+    """No look at the collection that finds nothing comes to its end, until there is a plan of a job: as where there are
+    500 million documents."""
+    since = [0]
+
+    def edit(answer):
+        cursor = answer.get('cursor', {})
+        if not str(cursor.get('ns', '')).endswith('.things') or cursor.get('firstBatch', [1]):
+            return None
+        if any(c.collection in ('eclose_jobs', 'eclose_chunks') and c.name in ('insert', 'update')
+               for c in relay.commands(since[0])):
+            return None
+        return {'ok': 0.0, 'code': 50, 'codeName': 'MaxTimeMSExpired', 'errmsg': 'operation exceeded time limit'}
+
+    relay.edit(edit)
+    return lambda: since.__setitem__(0, len(relay.commands()))
+
+
+def test_a_start_does_not_scan_what_is_finished(eclose, db, relay, hasty):
+    """The records are believed, where a short look finds nothing; who wants every document looked at says so."""
+    n = 10100
+    things(eclose, db, n)
+    eclose('up', 'things', rc=0)
+    eclose.env['ECLOSE_URI'] = relay.uri
+    hasty()
+    jobs = db.eclose_jobs.count_documents({})
+    for command in (['up'], ['up', 'things']):
+        assert "nothing to do, eclose's records say" in eclose(*command, rc=0).out
+    told = json.loads(eclose('up', 'things', '--format', 'json', rc=0).out)
+    assert (told['by_records'], told['wrote']) == (True, False)
+    db.eclose_quarantine.insert_one({'collection': 'things', 'id': 7})
+    assert '1 document is in quarantine' in eclose('up', 'things', rc=5).out
+    assert db.eclose_quarantine.count_documents({}) == 1
+    assert db.eclose_jobs.count_documents({}) == jobs
+    # A look that finds something is believed before any record.
+    db.things.insert_one({'_id': -1, 'schema_version': 1, 'a': 1})
+    eclose('up', 'things', rc=0)
+    assert db.things.find_one({'_id': -1})['b'] == 2 and db.eclose_jobs.count_documents({}) == jobs + 1
+
+
+@pytest.mark.long
+def test_who_asks_for_a_scan_gets_one(eclose, db, relay, hasty):
+    """`backfill start` looks at all, whatever the records say, and a job that did not come to its end says nothing."""
+    things(eclose, db, 10100)
+    eclose('up', 'things', rc=0)
+    eclose.env['ECLOSE_URI'] = relay.uri
+    hasty()
+    jobs = db.eclose_jobs.count_documents({})
+    backfill(eclose, 'start', 'things')
+    assert db.eclose_jobs.count_documents({}) == jobs + 1
+    db.eclose_jobs.update_many({}, {'$set': {'state': 'failed'}})
+    hasty()
+    eclose('up', 'things', rc=0)
+    assert db.eclose_jobs.count_documents({}) == jobs + 2
+
+
+PLANNING = {'state': 'planning', 'chunks': 0}
+
+
+def test_work_on_a_job_whose_plan_was_never_finished(eclose, db):
+    """Whoever makes the plan holds a lease: where nobody does, it is said that it will never be finished."""
+    things(eclose, db, 500)
+    backfill(eclose, 'start', 'things', '--detach')
+    db.eclose_jobs.update_one({}, {'$set': PLANNING})
+    assert 'went away before it was finished' in backfill(eclose, 'work', 'things', rc=1).err
+    assert job(db)['state'] == 'failed'
+
+
+def test_work_waits_for_the_plan(eclose, db, relay):
+    """And has as many workers then as it was asked to have."""
+    things(eclose, db, 2000)
+    backfill(eclose, 'start', 'things', '--detach', '--range-docs', 250, '--max-rate', 400)
+    planned = job(db)
+    db.eclose_jobs.update_one({}, {'$set': PLANNING})
+    db.eclose_lease.update_one({'_id': 'backfill:things'}, {'$set': {
+        'holder': {'id': ObjectId(), 'host': 'elsewhere', 'pid': 1}, 'expires': DatetimeMS(2 ** 42)}})
+    child = eclose.start('backfill', 'work', 'things', '--workers', 3, env={'ECLOSE_URI': relay.uri})
+    wait_for(lambda: len([c for c in relay.commands() if c.collection == 'eclose_lease']) > 1)
+    assert db.eclose_lease.find_one({'_id': 'backfill:things'})['holder']['host'] == 'elsewhere'
+    db.eclose_jobs.update_one({}, {'$set': {k: planned[k] for k in PLANNING}})
+    db.eclose_lease.update_one({'_id': 'backfill:things'}, {'$set': {'holder': None}})
+    wait_for(lambda: db.eclose_chunks.count_documents({'holder.pid': child.pid}) == 3)
+    backfill(eclose, 'set', 'things', '--max-rate', 'none')
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 0, out + err
+    assert at_target(db, 2000)
+
+
+def test_who_may_not_write_ends_alone(eclose, db, server, relay):
+    """What the server refuses to one user says nothing about the migration: others go on."""
+    n = size(server, 4000)
+    things(eclose, db, n)
+    backfill(eclose, 'start', 'things', '--detach', '--mode', 'client', '--range-docs', n // 8, '--max-rate', n // 20)
+    relay.edit(lambda answer: {'ok': 0.0, 'code': 13, 'codeName': 'Unauthorized', 'errmsg': 'not authorized on db'}
+               if any('schema_version' in d for d in answer.get('cursor', {}).get('firstBatch', [])) else None)
+    worker = eclose.start('backfill', 'work', 'things')
+    wait_for(lambda: db.eclose_chunks.count_documents({'holder.pid': worker.pid}))
+    told = eclose('backfill', 'work', 'things', rc=1, env={'ECLOSE_URI': relay.uri})
+    assert 'this process cannot work on the job' in told.err and 'not authorized' in told.err
+    assert job(db)['state'] == 'running' and worker.poll() is None
+    backfill(eclose, 'set', 'things', '--max-rate', 'none')
+    out, err = worker.communicate(timeout=60)
+    assert worker.returncode == 0, out + err
+    assert at_target(db, n) and job(db)['state'] == 'done'
+
+
+def test_work_after_the_end(eclose, db):
+    """Whoever starts workers again as long as they fail is to stop then."""
+    things(eclose, db, 100)
+    backfill(eclose, 'start', 'things')
+    for named in ([], ['things']):
+        assert 'is done: there is nothing to work on' in backfill(eclose, 'work', *named, rc=0).err
+    db.eclose_jobs.update_one({}, {'$set': {'state': 'cancelled'}})
+    assert 'was cancelled' in backfill(eclose, 'work', 'things', rc=0).err
+    db.eclose_jobs.update_one({}, {'$set': {'state': 'failed', 'error': 'a reason'}})
+    assert 'a reason' in backfill(eclose, 'work', 'things', rc=1).err
+
+
+def test_the_job_ended_before_it_was_told(eclose, db, relay):
+    things(eclose, db, 100)
+    backfill(eclose, 'start', 'things', '--detach')
+    relay.edit(lambda answer: dict(answer, n=0, nModified=0) if 'nModified' in answer else None)
+    env = {'ECLOSE_URI': relay.uri}
+    for told in (['pause'], ['resume'], ['set', '--max-rate', 9]):
+        assert 'ended in the meantime' in eclose('backfill', *told, rc=1, env=env).err
+    # Where that is so because somebody cancelled it, and be it this very command, nothing is wrong.
+    eclose('backfill', 'cancel', rc=0, env=env)
+    assert job(db)['state'] == 'cancelled'
+
+
+def test_a_wrong_migration_with_a_lookup_touches_nothing(eclose, db):
+    """What the sample looks up is fetched for the trial, too."""
+    project(eclose, 'things', ['up:\n  - $lookup: {from: others, localField: a, foreignField: _id, as: o}\n'
+                               '  - $set: {b: {$toInt: {$first: $o.v}}}\n  - $unset: o\n'])
+    db.others.insert_many([{'_id': i, 'v': 'no number' if i else '7'} for i in range(2)])
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'a': 1} for i in range(200)])
+    before = raw(db.things)
+    done = eclose('up', 'things', rc=1)
+    assert '200 of 200' in done.err and 'tried without writing' in done.err and '$toInt' in done.err
+    assert raw(db.things) == before and not db.eclose_jobs.count_documents({})
+    db.things.update_many({}, {'$set': {'a': 0}})
+    eclose('up', 'things', rc=0)
+    assert db.things.count_documents({'b': 7, 'schema_version': 2}) == 200
