@@ -96,16 +96,10 @@ effort_of (const ecl_carry_t *what)
    return what->effort ? what->effort : &no_effort;
 }
 
-static ecl_job_lease_t
-lease_of (const ecl_site_t *site)
-{
-   return (ecl_job_lease_t){site->who, site->lease_time, site->lease_skew};
-}
-
 static bool
 join (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bson_error_t *error)
 {
-   const ecl_job_lease_t lease = lease_of (site);
+   const ecl_job_lease_t lease = {site->who, site->lease_time, site->lease_skew};
    bool found;
 
    out->joined = true;
@@ -161,7 +155,9 @@ start (const ecl_site_t *site, const ecl_effort_t *effort, const ecl_course_t *c
                               .settings = effort->settings,
                               .range_docs = effort->range_docs,
                               .workers = out->workers,
-                              .lease = lease_of (site),
+                              .who = site->who,
+                              .lease_time = site->lease_time,
+                              .lease_skew = site->lease_skew,
                               .before = try_first,
                               .context = &trial};
    int64_t quarantined = 0;

@@ -452,9 +452,9 @@ make_job (const ecl_job_start_t *options, int64_t documents, ecl_job_t *job)
    bson_strncpy (job->to, options->to, sizeof job->to);
    bson_strncpy (job->mode, options->mode, sizeof job->mode);
    bson_strncpy (job->why, options->why, sizeof job->why);
-   bson_strncpy (job->host, options->lease.who.host ? options->lease.who.host : "", sizeof job->host);
-   bson_strncpy (job->user, options->lease.who.user ? options->lease.who.user : "", sizeof job->user);
-   job->pid = options->lease.who.pid;
+   bson_strncpy (job->host, options->who.host ? options->who.host : "", sizeof job->host);
+   bson_strncpy (job->user, options->who.user ? options->who.user : "", sizeof job->user);
+   job->pid = options->who.pid;
    job->settings = options->settings;
    job->documents = documents;
    job->state = ECL_JOB_PLANNING;
@@ -575,11 +575,12 @@ static ecl_start_t
 plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, ecl_cut_sample_t *sample, ecl_job_t *job,
             bson_error_t *error)
 {
+   const ecl_job_lease_t lease = {options->who, options->lease_time, options->lease_skew};
    ecl_start_t start = ECL_START_FAILED;
    bool joined, waits;
    ecl_holder_t holder;
 
-   if (!acquire (options->world, options->database, options->collection, &options->lease, &holder, error)) {
+   if (!acquire (options->world, options->database, options->collection, &lease, &holder, error)) {
       return ECL_START_FAILED;
    }
    if (meet (options, true, job, &joined, &waits, error)) {

@@ -39,7 +39,8 @@ typedef struct {
    int64_t range_docs;      /* 0: ECL_JOB_RANGE */
    uint32_t workers;        /* that are likely to work on it */
    bool finished;           /* records say that all is done: where a short look finds nothing, they are believed */
-   ecl_job_lease_t lease;
+   ecl_who_t who;
+   int64_t lease_time, lease_skew; /* as in holder.h */
    /* Asked before anything is written for a new job; false: there will be none. What _ids it sees at random it may leave
     * in *sample. May be NULL. */
    bool (*before) (void *context, ecl_cut_sample_t *sample, bson_error_t *error);

@@ -203,7 +203,7 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
                               .settings = {.max_latency = 2},
                               .range_docs = 2 * THINGS,
                               .workers = 1,
-                              .lease = {.who = site->who}};
+                              .who = site->who};
    ecl_task_t task = {.chain = chain,
                       .target = chain->n_steps,
                       .mode = client ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN,

@@ -349,13 +349,15 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
                               .candidates = &candidates,
                               .range_docs = RANGE_DOCS,
                               .workers = 1,
-                              .lease = {site->who, LEASE_TIME, sim->mutation == MUTATE_WAIT ? 0 : LEASE_SKEW}};
+                              .who = site->who,
+                              .lease_time = LEASE_TIME,
+                              .lease_skew = sim->mutation == MUTATE_WAIT ? 0 : LEASE_SKEW};
    ecl_task_t task = {.chain = chain,
                       .target = chain->n_steps,
                       .mode = mode,
                       .form = sim->seed / 8 % 2 ? ECL_GUARD_IN_FILTER : ECL_GUARD_IN_PIPELINE,
                       .lease_time = LEASE_TIME,
-                      .lease_skew = options.lease.skew,
+                      .lease_skew = options.lease_skew,
                       .batch = 3,
                       .connector = sim->seed / 16 % 4 ? &connector : NULL};
    data_t *data = sim->data;
