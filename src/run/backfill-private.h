@@ -18,6 +18,7 @@
 
 typedef enum {
    ST_PASS,       /* begins one; sends nothing */
+   ST_WINDOW,     /* where the next find of the pass ends */
    ST_READ,       /* the next batch of the reader at hand */
    ST_NEXT,       /* looks what is left of the batch at hand, and what follows; sends nothing */
    ST_PUSH,       /* update statements of ranges */
@@ -50,6 +51,12 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 #define MAX_IDLE_PASSES 4 /* in a row that changed nothing; in the last what still conflicts goes to quarantine */
 #define ENOUGH_PASSES 3   /* that found something, where all of it was carried */
 #define FALL_BACK 3u      /* ranges in a row that failed for no document's fault */
+
+/* _ids that one find of a pass may go over, once one took too long: at first, and those from which on there is no need to
+ * say so; how much fewer after each that took too long. */
+#define WINDOW_FIRST 10000u
+#define WINDOW_MOST 1000000u
+#define WINDOW_LESS 4u
 
 /* A version of the chain, written out for the server. */
 typedef struct {
@@ -103,6 +110,9 @@ struct ecl_backfill_t {
    ecl_arena_t range_arena; /* of options.range */
    bson_t after;            /* {id: …}, or empty */
    bson_t ahead;            /* likewise: where `after` goes once all is answered; empty: nowhere */
+   bson_t end;              /* likewise: of the present window; empty: that of the range */
+   bool windowed;           /* `end` has been asked for */
+   bool brought;            /* the present cursor found something */
 
    bson_t command;          /* that is under way */
    bool has_command;
@@ -229,6 +239,16 @@ ecl_backfill_among (ecl_backfill_t *self, const ecl_value_t *ids, bson_t *filter
 
 void
 ecl_pass_enter (ecl_backfill_t *self);
+
+void
+ecl_window_enter (ecl_backfill_t *self);
+
+void
+ecl_window_reply (ecl_backfill_t *self, const ecl_event_t *event);
+
+/* Whether what failed is a look over too many _ids: then it is done with fewer. */
+bool
+ecl_read_too_long (ecl_backfill_t *self, const ecl_event_t *event);
 
 void
 ecl_read_enter (ecl_backfill_t *self);

@@ -70,6 +70,8 @@ ecl_backfill_new (const ecl_backfill_options_t *options, bson_error_t *error)
    }
    bson_init (&self->after);
    bson_init (&self->ahead);
+   bson_init (&self->end);
+   self->result.window = options->window;
    ecl_append_value (&self->after, "id", &options->after);
    self->options.after = ecl_missing ();
    make_candidates (options, &self->candidates);
@@ -117,6 +119,7 @@ ecl_backfill_destroy (ecl_backfill_t *self)
    }
    bson_destroy (&self->after);
    bson_destroy (&self->ahead);
+   bson_destroy (&self->end);
    ecl_arena_cleanup (&self->range_arena);
    for (int i = 0; i < 2; i++) {
       bson_destroy (&self->computed[i].command);
@@ -182,6 +185,12 @@ ecl_backfill_after (const ecl_backfill_t *self)
    ecl_value_t root = ecl_raw_document (bson_get_data (&self->after), self->after.len);
 
    return ecl_document_get (&root, "id", 2);
+}
+
+uint32_t
+ecl_backfill_narrower (uint32_t window)
+{
+   return !window ? WINDOW_FIRST : window > WINDOW_LESS ? window / WINDOW_LESS : 1;
 }
 
 const ecl_backfill_result_t *
@@ -351,6 +360,7 @@ typedef struct {
 
 static const handler_t handlers[ST_N] = {
    [ST_PASS] = {ecl_pass_enter, NULL},
+   [ST_WINDOW] = {ecl_window_enter, ecl_window_reply, .takes_all = true},
    [ST_READ] = {ecl_read_enter, ecl_read_reply, .takes_all = true},
    [ST_NEXT] = {ecl_next_enter, NULL},
    [ST_PUSH] = {ecl_push_enter, ecl_push_reply, .writes = true, .majority = true, .takes_all = true},
@@ -424,7 +434,7 @@ static void
 take_failure (ecl_backfill_t *self, const ecl_event_t *event)
 {
    const handler_t *handler = &handlers[self->state];
-   bool reads = self->state == ST_READ || self->state == ST_LOAD;
+   bool reads = self->state == ST_READ || self->state == ST_LOAD || self->state == ST_WINDOW;
    int32_t code = event->error ? (int32_t) event->error->code : 0;
    /* A cursor that is gone (CursorNotFound, QueryPlanKilled, CursorKilled) is opened anew. */
    bool lost = event->kind == ECL_EVENT_LOST || ecl_backfill_transient (code) ||
@@ -439,6 +449,9 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
       if (self->flying) {
          ecl_backfill_await (self, ST_END);
       }
+      return;
+   }
+   if (ecl_read_too_long (self, event)) {
       return;
    }
    if (self->late && lost) {
@@ -533,6 +546,14 @@ land (ecl_backfill_t *self, const ecl_event_t *event)
       bson_init_static (&self->command, bson_get_data (&self->answered->command), self->answered->command.len);
 }
 
+static int64_t
+timeout (const ecl_backfill_t *self)
+{
+   bool looks = self->state == ST_WINDOW || (self->state == ST_READ && self->level == READ_PASS);
+
+   return looks && self->options.read_time ? self->options.read_time : ECL_WORLD_TIMEOUT;
+}
+
 void
 ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, ecl_action_t *action)
 {
@@ -577,7 +598,7 @@ ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, 
          self->sent_at = now;
          action->kind = ECL_ACTION_COMMAND;
          action->command = (ecl_call_t){self->options.database, &self->command, txn_of (self->state)};
-         action->timeout = ECL_WORLD_TIMEOUT;
+         action->timeout = timeout (self);
          return;
       }
       if (self->begins || self->awaits) {

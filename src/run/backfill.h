@@ -11,7 +11,9 @@
  *                                       DONE    (see the result)
  *
  * The range is gone through in passes. A pass is one long cursor over the documents that are not at the target, in
- * batches whose size may be another each time:
+ * batches whose size may be another each time. Where few are left, that one finds nothing for a long time, and a find that
+ * is cut off in the middle has found out nothing: after the first such the pass goes by windows of so many _ids, each with
+ * a cursor of its own and done for good when that is at its end.
  *
  *    pushdown   the batch holds _ids and versions; they are cut into ranges, and each range gets one updateMany per
  *               stored version. A range on which the server fails is done again in client mode. First pass only.
@@ -67,6 +69,8 @@ typedef struct {
    ecl_value_t after;      /* only what comes behind it in the range; missing: all of it. Copied */
    bool once;              /* one pass */
    bool overlap;           /* BEGIN and AWAIT are used */
+   int64_t read_time;      /* ms that a find or a getMore of a pass may take; 0: as long as any command */
+   uint32_t window;        /* _ids that a find may go over; 0: all, as long as none takes too long */
 } ecl_backfill_options_t;
 
 typedef enum { ECL_EVENT_START, ECL_EVENT_REPLY, ECL_EVENT_REFUSED, ECL_EVENT_LOST, ECL_EVENT_WOKE } ecl_event_kind_t;
@@ -102,6 +106,8 @@ typedef struct {
    ecl_job_counts_t counts;
    int32_t passes;
    bool wrote;           /* any write was sent */
+   bool progress;        /* a batch or a window was done */
+   uint32_t window;      /* as in the options; what turned out to be right */
 } ecl_backfill_result_t;
 
 typedef struct ecl_backfill_t ecl_backfill_t;
@@ -145,6 +151,10 @@ ecl_backfill_after (const ecl_backfill_t *self);
 /* now in ms, of a clock that does not go back. */
 void
 ecl_backfill_step (ecl_backfill_t *self, const ecl_event_t *event, int64_t now, ecl_action_t *action);
+
+/* Less than a window that took too long; 0: there was none. */
+uint32_t
+ecl_backfill_narrower (uint32_t window);
 
 const ecl_backfill_result_t *
 ecl_backfill_result (const ecl_backfill_t *self);

@@ -5,18 +5,35 @@
 
 /* ---- passes ---- */
 
+/* What is done, or under way: if that comes to nothing, its documents are among those that are read again. */
+static ecl_value_t
+behind (const ecl_backfill_t *self)
+{
+   const bson_t *last = bson_empty (&self->ahead) ? &self->after : &self->ahead;
+   ecl_value_t root = ecl_raw_document (bson_get_data (last), last->len);
+
+   return ecl_document_get (&root, "id", 2);
+}
+
+/* Of the window; missing: that of the range. */
+static ecl_value_t
+end_of (const ecl_backfill_t *self)
+{
+   ecl_value_t root = ecl_raw_document (bson_get_data (&self->end), self->end.len);
+
+   return ecl_document_get (&root, "id", 2);
+}
+
 /* Begins to read, or goes on behind what is done. */
 static void
 start_reading (ecl_backfill_t *self)
 {
    ecl_scan_t *reader = &self->readers[READ_PASS];
-   /* What is under way is not read again: if it comes to nothing, its documents are among those that are. */
-   const bson_t *last = bson_empty (&self->ahead) ? &self->after : &self->ahead;
-   ecl_value_t root = ecl_raw_document (bson_get_data (last), last->len), after = ecl_document_get (&root, "id", 2);
+   ecl_value_t after = behind (self), end = end_of (self);
    bson_t range, filter, and;
    int64_t seen = reader->seen;
 
-   ecl_chunk_filter (&self->options.range, &after, &range);
+   ecl_chunk_filter (&self->options.range, &after, &end, &range);
    if (bson_empty (&range)) {
       ecl_scan_start (reader, &self->candidates, true);
    } else {
@@ -30,10 +47,18 @@ start_reading (ecl_backfill_t *self)
    }
    bson_destroy (&range);
    reader->seen = seen;
+   self->brought = false;
    if (self->pushing) {
       reader->fields[0] = "_id";
       reader->fields[1] = self->options.chain->version_field;
    }
+}
+
+static void
+forget_window (ecl_backfill_t *self)
+{
+   bson_reinit (&self->end);
+   self->windowed = false;
 }
 
 void
@@ -52,6 +77,7 @@ ecl_pass_enter (ecl_backfill_t *self)
    bson_reinit (&self->again);
    self->n_txn = self->txn_at = 0;
    self->readers[READ_PASS].seen = 0;
+   forget_window (self);
    start_reading (self);
    self->state = ST_READ;
 }
@@ -92,6 +118,110 @@ end_pass (ecl_backfill_t *self)
    next_pass (self);
 }
 
+/* ---- windows ---- */
+
+/* The last of so many _ids behind what is done, whatever their documents are: the server looks at the index alone. */
+void
+ecl_window_enter (ecl_backfill_t *self)
+{
+   ecl_value_t after = behind (self), none = ecl_missing ();
+   bson_t filter, child;
+
+   ecl_chunk_filter (&self->options.range, &after, &none, &filter);
+   bson_init (&self->command);
+   self->has_command = true;
+   BSON_APPEND_UTF8 (&self->command, "find", self->collection);
+   BSON_APPEND_DOCUMENT (&self->command, "filter", &filter);
+   BSON_APPEND_DOCUMENT_BEGIN (&self->command, "projection", &child);
+   BSON_APPEND_INT32 (&child, "_id", 1);
+   bson_append_document_end (&self->command, &child);
+   BSON_APPEND_DOCUMENT_BEGIN (&self->command, "sort", &child);
+   BSON_APPEND_INT32 (&child, "_id", 1);
+   bson_append_document_end (&self->command, &child);
+   BSON_APPEND_DOCUMENT_BEGIN (&self->command, "hint", &child);
+   BSON_APPEND_INT32 (&child, "_id", 1);
+   bson_append_document_end (&self->command, &child);
+   BSON_APPEND_INT64 (&self->command, "skip", (int64_t) self->result.window - 1);
+   BSON_APPEND_INT64 (&self->command, "limit", 1);
+   BSON_APPEND_BOOL (&self->command, "singleBatch", true);
+   bson_destroy (&filter);
+}
+
+void
+ecl_window_reply (ecl_backfill_t *self, const ecl_event_t *event)
+{
+   ecl_scan_t *reader = &self->readers[READ_PASS];
+   bson_error_t error;
+   ecl_value_t id;
+
+   self->between = false; /* that may have taken long */
+   self->state = ST_READ;
+   if (event->kind != ECL_EVENT_REPLY) {
+      return;
+   }
+   if (!ecl_scan_take (reader, event->reply, &error)) {
+      ecl_backfill_fail (self, &error);
+      return;
+   }
+   bson_reinit (&self->end);
+   self->windowed = true;
+   id = reader->n ? ecl_document_get (&reader->items[0], "_id", 3) : ecl_missing ();
+   reader->seen -= reader->n;
+   if (!ecl_is_missing (&id) && ecl_ids_of (&id) != ECL_IDS_OTHER) { /* those are read from the beginning each time */
+      ecl_append_value (&self->end, "id", &id);
+   }
+   start_reading (self);
+}
+
+/* Fewer _ids, where one found nothing before its time was over. One that had found something goes on behind it. */
+bool
+ecl_read_too_long (ecl_backfill_t *self, const ecl_event_t *event)
+{
+   bool looks = self->state == ST_WINDOW ||
+                (self->state == ST_READ && self->level == READ_PASS && ecl_is_missing (&self->options.only));
+   uint32_t code = event->error ? event->error->code : 0;
+
+   /* MaxTimeMSExpired, ExceededTimeLimit */
+   if (!looks || event->kind != ECL_EVENT_REFUSED || (code != 50 && code != 262) || self->result.window == 1) {
+      return false;
+   }
+   if (!self->brought || self->state == ST_WINDOW) {
+      self->result.window = ecl_backfill_narrower (self->result.window);
+      forget_window (self);
+   }
+   start_reading (self);
+   self->between = false; /* much time has gone by */
+   self->state = ST_READ;
+   return true;
+}
+
+/* More of them, where all of it took little of its time. */
+static void
+widen (ecl_backfill_t *self)
+{
+   int64_t limit = self->options.read_time ? self->options.read_time : ECL_WORLD_TIMEOUT;
+
+   if (self->result.window && self->now - self->sent_at < limit / 4) {
+      self->result.window = self->result.window < WINDOW_MOST ? 2 * self->result.window : 0;
+   }
+}
+
+/* All of the window is done: on with the next. False where it was the last. */
+static bool
+next_window (ecl_backfill_t *self)
+{
+   if (bson_empty (&self->end)) {
+      return false;
+   }
+   bson_reinit (&self->after);
+   bson_concat (&self->after, &self->end);
+   self->result.progress = true;
+   forget_window (self);
+   start_reading (self);
+   self->state = ST_READ;
+   return true;
+}
+
 /* ---- reading ---- */
 
 /* All that is left: records, and cursors. */
@@ -112,6 +242,10 @@ ecl_read_enter (ecl_backfill_t *self)
    }
    if (self->cancel && self->level == READ_PASS) {
       end_early (self);
+      return;
+   }
+   if (self->level == READ_PASS && self->result.window && !self->windowed && !self->readers[READ_PASS].opened) {
+      self->state = ST_WINDOW;
       return;
    }
    ecl_scan_command (&self->readers[self->level], self->collection, self->options.batch, &self->command);
@@ -138,11 +272,13 @@ ecl_read_reply (ecl_backfill_t *self, const ecl_event_t *event)
 {
    ecl_scan_t *reader = &self->readers[self->level];
    bson_error_t error;
+   bool first = !reader->opened;
 
    if (event->kind != ECL_EVENT_REPLY) {
       /* A cursor that went away: what it had not brought is read by a new one. */
       if (self->level == READ_PASS) {
          start_reading (self);
+         self->between = false;
       } else {
          ecl_scan_restart (reader);
       }
@@ -156,6 +292,10 @@ ecl_read_reply (ecl_backfill_t *self, const ecl_event_t *event)
    ecl_load_batch (self);
    if (self->level == READ_PASS) {
       begin_batch (self, reader);
+      self->brought = self->brought || reader->n;
+      if (first && !reader->cursor && self->windowed) {
+         widen (self);
+      }
    }
    if (self->level == READ_PASS && self->pushing) {
       ecl_push_start (self);
@@ -199,6 +339,7 @@ end_batch (ecl_backfill_t *self, const ecl_scan_t *reader)
       bson_reinit (&self->ahead);
       ecl_append_value (&self->ahead, "id", &id);
       ecl_backfill_promote (self);
+      self->result.progress = true;
    }
    self->batch_through[self->batch % 2] = true;
    if (!self->flying || self->flying->batch != self->batch) {
@@ -242,6 +383,8 @@ ecl_next_enter (ecl_backfill_t *self)
       read_again (self);
    } else if (reader->at < reader->n) {
       self->state = self->lookups ? ST_LOAD : ST_WORK;
+   } else if (self->level == READ_PASS && !reader->opened) {
+      self->state = ST_READ; /* what was under way was answered before the cursor is opened again */
    } else if (reader->cursor) {
       if (self->level == READ_PASS) {
          end_batch (self, reader);
@@ -265,7 +408,9 @@ ecl_next_enter (ecl_backfill_t *self)
       self->state = ST_QUARANTINE;
    } else {
       end_batch (self, reader);
-      end_pass (self);
+      if (!next_window (self)) {
+         end_pass (self);
+      }
    }
 }
 

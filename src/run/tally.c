@@ -147,7 +147,7 @@ count_part (tally_t *self, const part_t *part, bson_error_t *error)
    said_t said = SAID;
    bson_t range;
 
-   ecl_chunk_filter (&part->range, &none, &range);
+   ecl_chunk_filter (&part->range, &none, &none, &range);
    for (size_t i = 0; i < self->options->n_filters && said == SAID; i++) {
       bson_t command, reply;
 
@@ -173,7 +173,7 @@ find_behind (tally_t *self, const ecl_chunk_range_t *range, int64_t skip, ecl_va
    said_t said;
 
    *id = ecl_missing ();
-   ecl_chunk_filter (range, &none, &filter);
+   ecl_chunk_filter (range, &none, &none, &filter);
    BSON_APPEND_UTF8 (&command, "find", self->options->collection);
    BSON_APPEND_DOCUMENT (&command, "filter", &filter);
    bson_destroy (&filter);

@@ -52,7 +52,7 @@ go_on (ecl_tour_t *self)
       self->scan.sample = self->sample < self->draw ? self->sample : self->draw;
       self->sample -= self->scan.sample;
    } else if (self->at < self->n) {
-      ecl_chunk_filter (&self->ranges[self->at++], &none, &filter);
+      ecl_chunk_filter (&self->ranges[self->at++], &none, &none, &filter);
       ecl_scan_start (&self->scan, &filter, true);
    } else {
       return false;
@@ -65,6 +65,7 @@ go_on (ecl_tour_t *self)
 static void
 open_again (ecl_tour_t *self)
 {
+   ecl_value_t none = ecl_missing ();
    bson_t filter;
 
    if (self->scan.sample) {
@@ -74,7 +75,7 @@ open_again (ecl_tour_t *self)
       self->scan.opened = self->scan.sample <= 0; /* it had given all */
       return;
    }
-   ecl_chunk_filter (&self->ranges[self->at - 1], &self->after, &filter);
+   ecl_chunk_filter (&self->ranges[self->at - 1], &self->after, &none, &filter);
    ecl_scan_start (&self->scan, &filter, true);
    bson_destroy (&filter);
 }

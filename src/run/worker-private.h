@@ -33,6 +33,9 @@ typedef struct {
    ecl_pressure_reader_t pressure;
    uint32_t told;  /* number of the last batch of the range at hand that the throttle was told of */
    double average; /* bytes of a document; 0: not known */
+   uint32_t window;  /* _ids that one find goes over; as in backfill.h */
+   int64_t progressed; /* when anything last went on, or was not meant to */
+   bson_error_t stuck; /* why a range stopped since; code 0: none did */
 
    /* the claim */
    ecl_holder_t holder;
@@ -46,6 +49,10 @@ typedef struct {
    int64_t rate_at;
    int64_t rate_seen;
 } worker_t;
+
+/* Without any answer of the server's, or without any range going on, before it gives up, in ms. */
+#define PATIENCE_MS 180000
+
 /* ---- worker.c ---- */
 
 void

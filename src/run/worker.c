@@ -4,9 +4,6 @@
 /* Between two looks for a range, where all of them are held by others, or the job is paused. */
 #define IDLE_MS 300
 
-/* Without any answer of the server's, before it gives up. */
-#define PATIENCE_MS 180000
-
 /* Ranges that are looked at to choose one. */
 #define CANDIDATES 200
 
@@ -277,6 +274,7 @@ step (worker_t *self, bool *fatal, bson_error_t *error)
    }
    self->state->idle = !got;
    if (!got) {
+      self->progressed = self->world->now (self->world); /* others' claims are theirs */
       ecl_worker_tell (self);
       (void) self->world->wait (self->world, IDLE_MS);
       return true;
@@ -311,6 +309,21 @@ is_own (const worker_t *self, const bson_error_t *error)
                           (error->code == 13 || error->code == 18 || error->code == 8000));
 }
 
+/* The server answers, and even so nothing goes on. */
+static bool
+is_stuck (const worker_t *self, bson_error_t *error)
+{
+   int64_t since = self->answered - self->progressed;
+
+   if (!self->stuck.code || since <= PATIENCE_MS) {
+      return false;
+   }
+   ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER,
+             "%s: no range has gone on for %lld seconds: %s; the same command goes on where this one stopped",
+             self->task->chain->collection, (long long) (since / 1000), self->stuck.message);
+   return true;
+}
+
 static ecl_worker_end_t
 work (worker_t *self, bson_error_t *error)
 {
@@ -333,12 +346,16 @@ work (worker_t *self, bson_error_t *error)
          self->state->rate = 0;
          self->rate_at = self->world->now (self->world);
          self->rate_seen = self->state->counts.changed;
+         self->progressed = self->world->now (self->world);
          ecl_worker_tell (self);
          (void) self->world->wait (self->world, IDLE_MS);
          continue;
       }
       if (step (self, &fatal, &failure)) {
          self->answered = self->world->now (self->world);
+         if (is_stuck (self, error)) {
+            return ECL_WORKER_FAILED;
+         }
       } else if (is_own (self, &failure)) {
          *error = failure;
          ecl_error_prefix (error, "this process cannot work on the job, which others may go on with");
@@ -369,7 +386,7 @@ ecl_worker_run (const ecl_task_t *task, const ecl_site_t *site, uint32_t number,
    state->lag = -1;
    ecl_job_throttle (&self.job.settings, &settings); /* what a job that sets nothing means, too */
    settings.first = task->batch;
-   self.answered = self.rate_at = now;
+   self.answered = self.progressed = self.rate_at = now;
    ecl_throttle_init (&self.throttle, &settings, now);
    ecl_pressure_init (&self.pressure, say_pressure, &self);
    bson_init (&self.reply);

@@ -10,6 +10,23 @@
 /* Documents of the first batch that is computed here. */
 #define FIRST_BATCH 8
 
+/* The longest that one look for documents may take, in ms: between two of them the claim is renewed, and it is asked
+ * whether the job was paused. */
+#define READ_MS 10000
+
+static int64_t
+shorter (int64_t a, int64_t b)
+{
+   return a < b ? a : b;
+}
+
+/* A third of the claim's time. */
+static int64_t
+interval (const worker_t *self)
+{
+   return ecl_holder_interval (&self->holder);
+}
+
 /* ---- checkpoints ---- */
 
 /* What the range's record is to say now. */
@@ -150,7 +167,8 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
          return true;
       }
       now = self->world->now (self->world);
-      if (now - self->checkpointed >= ECL_WORKER_EVERY && !checkpoint (self, machine, error)) {
+      if (now - self->checkpointed >= shorter (ECL_WORKER_EVERY, interval (self)) &&
+          !checkpoint (self, machine, error)) {
          return false;
       }
       read_inputs (self);
@@ -178,6 +196,7 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
          return true;
       }
       (void) self->world->wait (self->world, advice.wait);
+      self->progressed = self->world->now (self->world);
    }
 }
 
@@ -209,7 +228,9 @@ make_machine (worker_t *self, bson_error_t *error)
                                      .range = self->row.range,
                                      .after = sweep ? ecl_missing () : self->row.after,
                                      .once = !sweep,
-                                     .overlap = self->sender != NULL};
+                                     .overlap = self->sender != NULL,
+                                     .read_time = shorter (READ_MS, 2 * interval (self)),
+                                     .window = self->window};
 
    memcpy (options.job, task->job, sizeof options.job);
    return ecl_backfill_new (&options, error);
@@ -230,6 +251,22 @@ static bool
 is_lease_error (const bson_error_t *error)
 {
    return error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE;
+}
+
+/* What is to be learned from a range that was not gone through to its end. */
+static void
+take_stop (worker_t *self, const ecl_backfill_result_t *result, const bson_error_t *why)
+{
+   if (result->progress) {
+      self->progressed = self->world->now (self->world);
+   }
+   if (!result->progress && is_lease_error (why) && result->window == self->window) {
+      /* One look took as long as the claim lasts: a server may not keep to the time that it is given. */
+      self->window = ecl_backfill_narrower (self->window);
+   } else {
+      self->window = result->window;
+   }
+   self->stuck = *why;
 }
 
 static void
@@ -291,7 +328,10 @@ go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
       }
    }
    if (good) {
-      self->answered = self->world->now (self->world);
+      self->answered = self->progressed = self->world->now (self->world);
+      self->window = result->window;
+   } else {
+      take_stop (self, result, &failure);
    }
    if (fatal) {
       *error = failure;

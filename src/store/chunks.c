@@ -78,8 +78,9 @@ ecl_ids_of (const ecl_value_t *id)
    }
 }
 
+/* {_id: {operator: value}}; and {_id: {$gt: …, $lte: …}}, of which either may be missing. */
 static void
-append_branch (bson_t *list, uint32_t *n, const char *operator, const ecl_value_t * value)
+append_branch (bson_t *list, uint32_t *n, const char *operator, const ecl_value_t *value, const ecl_value_t *upto)
 {
    char buffer[16];
    const char *key;
@@ -89,6 +90,7 @@ append_branch (bson_t *list, uint32_t *n, const char *operator, const ecl_value_
    BSON_APPEND_DOCUMENT_BEGIN (list, key, &branch);
    BSON_APPEND_DOCUMENT_BEGIN (&branch, "_id", &id);
    ecl_append_value (&id, operator, value);
+   ecl_append_value (&id, "$lte", upto);
    bson_append_document_end (&branch, &id);
    bson_append_document_end (list, &branch);
 }
@@ -124,12 +126,27 @@ behind (unsigned types, ecl_ids_t bracket)
    return types & ~(((unsigned) bracket << 1) - 1);
 }
 
+/* The same in front of it. */
+static unsigned
+before (unsigned types, ecl_ids_t bracket)
+{
+   return types & ((unsigned) bracket - 1);
+}
+
+/* Brackets of several types, which no comparison takes together, or of one value. */
+static bool
+has_order (ecl_ids_t bracket)
+{
+   return bracket != ECL_IDS_NULL && bracket != ECL_IDS_OTHER && bracket != ECL_IDS_NAN && bracket != ECL_IDS_MINKEY &&
+          bracket != ECL_IDS_MAXKEY;
+}
+
 void
-ecl_chunk_filter (const ecl_chunk_range_t *range, const ecl_value_t *after, bson_t *filter)
+ecl_chunk_filter (const ecl_chunk_range_t *range, const ecl_value_t *after, const ecl_value_t *end, bson_t *filter)
 {
    bool bounded = !ecl_is_missing (&range->above) || !ecl_is_missing (&range->upto);
-   unsigned types = range->types;
-   ecl_value_t nan = ecl_double ((double) NAN);
+   unsigned types = range->types, all;
+   ecl_value_t nan = ecl_double ((double) NAN), none = ecl_missing ();
    bson_t list, id;
    uint32_t n = 0;
 
@@ -138,34 +155,46 @@ ecl_chunk_filter (const ecl_chunk_range_t *range, const ecl_value_t *after, bson
       BSON_APPEND_DOCUMENT_BEGIN (filter, "_id", &id);
       /* No comparison matches more than its own bracket. */
       ecl_append_value (&id, "$gt", ecl_is_missing (after) ? &range->above : after);
-      ecl_append_value (&id, "$lte", &range->upto);
+      ecl_append_value (&id, "$lte", ecl_is_missing (end) ? &range->upto : end);
       bson_append_document_end (filter, &id);
       return;
    }
-   if (types == ECL_IDS_ALL && ecl_is_missing (after)) {
+   if (types == ECL_IDS_ALL && ecl_is_missing (after) && ecl_is_missing (end)) {
       return;
    }
    BSON_APPEND_ARRAY_BEGIN (filter, "$or", &list);
    if (!ecl_is_missing (after)) {
       ecl_ids_t bracket = ecl_ids_of (after);
+      bool same = !ecl_is_missing (end) && ecl_ids_of (end) == bracket;
 
       types = behind (types, bracket);
       if (bracket == ECL_IDS_NULL || bracket == ECL_IDS_OTHER) {
          types |= range->types & bracket; /* these have several types in them: again from the beginning */
-      } else if (bracket != ECL_IDS_NAN && bracket != ECL_IDS_MINKEY && bracket != ECL_IDS_MAXKEY) {
-         append_branch (&list, &n, "$gt", after);
+      } else if (has_order (bracket)) {
+         append_branch (&list, &n, "$gt", after, same ? end : &none);
+      }
+   }
+   if (!ecl_is_missing (end)) {
+      ecl_ids_t bracket = ecl_ids_of (end);
+
+      all = types;
+      types = before (types, bracket);
+      if (!has_order (bracket)) {
+         types |= all & bracket;
+      } else if (all & bracket) {
+         append_branch (&list, &n, "$lte", end, &none);
       }
    }
    if ((types & ECL_IDS_NAN) && !(types & ECL_IDS_NUMBER)) {
-      append_branch (&list, &n, "$eq", &nan);
+      append_branch (&list, &n, "$eq", &nan, &none);
    }
    if (types & ~(unsigned) ECL_IDS_NAN) {
       append_types (&list, &n, types & ~(unsigned) ECL_IDS_NAN);
    }
    if (n == 0) {
-      ecl_value_t none = ecl_vec (NULL, 0);
+      ecl_value_t empty = ecl_vec (NULL, 0);
 
-      append_branch (&list, &n, "$in", &none);
+      append_branch (&list, &n, "$in", &empty, &none);
    }
    bson_append_array_end (filter, &list);
 }

@@ -91,9 +91,10 @@ typedef struct {
 void
 ecl_chunk_id (const uint8_t job[12], int32_t n, char id[ECL_CHUNK_ID]);
 
-/* The filter for the documents of a range behind `after` (missing: all of it); {} for all there are. */
+/* The filter for the documents of a range behind `after` (missing: from its beginning) and up to `end` (missing: to its
+ * end), two _ids that the server gave from it; {} for all there are. Of a type that cannot be a bound it names all. */
 void
-ecl_chunk_filter (const ecl_chunk_range_t *range, const ecl_value_t *after, bson_t *filter);
+ecl_chunk_filter (const ecl_chunk_range_t *range, const ecl_value_t *after, const ecl_value_t *end, bson_t *filter);
 
 /* ---- commands; each initialises *command ---- */
 

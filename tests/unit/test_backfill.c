@@ -305,6 +305,82 @@ test_no_permission_ends_it (void **state)
    assert_string_equal (result.error.message, "users: refused as told");
 }
 
+#define BOUND(n)                                                                                                       \
+   "\"find\" : \"users\", \"filter\" : {  }, \"projection\" : { \"_id\" : 1 }, \"sort\" : { \"_id\" : 1 }, \"hint\" : { "    \
+   "\"_id\" : 1 }, \"skip\" : " #n ", \"limit\" : 1"
+
+/* A find that comes to no end: fewer _ids at a time, each time until one does; what was looked at once is done. */
+static void
+test_windows (void **state)
+{
+   const canned_t script[] = {
+      {"\"find\" : \"users\"", "REFUSED 50"},
+      {BOUND (9999), DOCS ("{\"_id\": 700}")},
+      {"{ \"_id\" : { \"$lte\" : 700 } }", "REFUSED 50"},
+      {BOUND (2499), DOCS ("{\"_id\": 300}")},
+      {"{ \"_id\" : { \"$lte\" : 300 } }", DOCS (USER (7, 1))},
+      {"\"update\" : \"users\"", OK},
+      /* It took no time: twice as many. */
+      {"\"skip\" : 4999", "LOST"},
+      {"\"skip\" : 4999", DOCS ("{\"_id\": \"b\"}")},
+      {"{ \"_id\" : { \"$gt\" : 300 } }, { \"_id\" : { \"$lte\" : \"b\" } }", "LOST"},
+      {"{ \"_id\" : { \"$gt\" : 300 } }, { \"_id\" : { \"$lte\" : \"b\" } }", DOCS ()},
+      {"{ \"$gt\" : \"b\" } }", DOCS ()},
+      {"{ \"_id\" : { \"$gt\" : \"b\" } }", DOCS ()},
+      /* The next pass, from the beginning. */
+      {BOUND (19999), DOCS ()},
+      {"\"find\" : \"users\"", DOCS ()},
+      {0},
+   };
+   ecl_backfill_result_t result;
+
+   (void) state;
+   run_script (ECL_MODE_CLIENT, true, script, true, &result);
+   assert_int_equal (result.counts.changed, 1);
+   assert_int_equal (result.passes, 2);
+}
+
+/* What a cursor had found before its time was over counts: it goes on behind that, and there is no need of windows. */
+static void
+test_cursor_out_of_time (void **state)
+{
+   const canned_t script[] = {
+      {"\"find\" : \"users\"", "{\"ok\": 1, \"cursor\": {\"id\": 5, \"firstBatch\": [" USER (7, 1) "]}}"},
+      {"\"update\" : \"users\"", OK},
+      {"\"getMore\" : 5", "REFUSED 50"},
+      {"{ \"_id\" : { \"$gt\" : 7 } }", DOCS ()},
+      PASS_END,
+      {0},
+   };
+   ecl_backfill_result_t result;
+
+   (void) state;
+   run_script (ECL_MODE_CLIENT, true, script, true, &result);
+   assert_int_equal (result.window, 0);
+   assert_int_equal (result.counts.changed, 1);
+}
+
+#define TOO_LONG {"\"find\" : \"users\"", "REFUSED 50"}
+#define TOO_LONG_AND_ONE_MORE TOO_LONG, {"\"skip\"", DOCS ("{\"_id\": 7}")}
+
+/* A server that cannot even look at one document in the time that it is given: an error, in the end. */
+static void
+test_no_window_is_small_enough (void **state)
+{
+   const canned_t script[] = {
+      TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE,
+      TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE,
+      TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG,
+      {0},
+   };
+   ecl_backfill_result_t result;
+
+   (void) state;
+   run_script (ECL_MODE_CLIENT, true, script, false, &result);
+   assert_true (result.lost);
+   assert_false (result.progress);
+}
+
 static void
 test_ranges (void **state)
 {
@@ -339,6 +415,9 @@ main (void)
       cmocka_unit_test (test_one_by_one),
       cmocka_unit_test (test_transactions),
       cmocka_unit_test (test_no_permission_ends_it),
+      cmocka_unit_test (test_windows),
+      cmocka_unit_test (test_cursor_out_of_time),
+      cmocka_unit_test (test_no_window_is_small_enough),
       cmocka_unit_test (test_ranges),
    };
 

@@ -38,9 +38,20 @@ static void
 check_filter (unsigned types, ecl_value_t above, ecl_value_t upto, ecl_value_t after, const char *text)
 {
    ecl_chunk_range_t range = {types, above, upto};
+   ecl_value_t none = ecl_missing ();
    bson_t filter;
 
-   ecl_chunk_filter (&range, &after, &filter);
+   ecl_chunk_filter (&range, &after, &none, &filter);
+   check_is (&filter, text);
+}
+
+static void
+check_end (unsigned types, ecl_value_t after, ecl_value_t end, const char *text)
+{
+   ecl_chunk_range_t range = {types, ecl_missing (), ecl_missing ()};
+   bson_t filter;
+
+   ecl_chunk_filter (&range, &after, &end, &filter);
    check_is (&filter, text);
 }
 
@@ -77,6 +88,34 @@ test_resuming_over_types (void **state)
                  "{ \"$or\" : [ { \"_id\" : { \"$type\" : [ \"null\", \"undefined\", \"bool\" ] } } ] }");
    check_filter (ECL_IDS_MAXKEY, none, none, (ecl_value_t){.type = BSON_TYPE_MAXKEY},
                  "{ \"$or\" : [ { \"_id\" : { \"$in\" : [  ] } } ] }");
+}
+
+/* Up to an _id of a range of many types: what of its own type is not behind it, and the types that sort before it. */
+static void
+test_ending_over_types (void **state)
+{
+   ecl_value_t none = ecl_missing (), nan = ecl_double ((double) NAN), two = ecl_int32 (2), nine = ecl_int32 (9);
+   ecl_chunk_range_t numbers = {ECL_IDS_NUMBER, ecl_int32 (1), ecl_int32 (50)};
+   bson_t filter;
+
+   (void) state;
+   ecl_chunk_filter (&numbers, &none, &nine, &filter);
+   check_is (&filter, "{ \"_id\" : { \"$gt\" : 1, \"$lte\" : 9 } }");
+   ecl_chunk_filter (&numbers, &two, &nine, &filter);
+   check_is (&filter, "{ \"_id\" : { \"$gt\" : 2, \"$lte\" : 9 } }");
+   check_end (ECL_IDS_NULL | ECL_IDS_NAN | ECL_IDS_NUMBER | ECL_IDS_OID, none, nine,
+              "{ \"$or\" : [ { \"_id\" : { \"$lte\" : 9 } }, { \"_id\" : { \"$eq\" : { \"$numberDouble\" : \"NaN\" } } }, { "
+              "\"_id\" : { \"$type\" : [ \"null\", \"undefined\" ] } } ] }");
+   check_end (ECL_IDS_ALL, two, nine, "{ \"$or\" : [ { \"_id\" : { \"$gt\" : 2, \"$lte\" : 9 } } ] }");
+   check_end (ECL_IDS_ALL, two, ecl_date (5),
+              "{ \"$or\" : [ { \"_id\" : { \"$gt\" : 2 } }, { \"_id\" : { \"$lte\" : { \"$date\" : "
+              "\"1970-01-01T00:00:00.005Z\" } } }, { \"_id\" : { \"$type\" : [ \"string\", \"symbol\", \"object\", "
+              "\"binData\", \"objectId\", \"bool\" ] } } ] }");
+   check_end (ECL_IDS_NULL | ECL_IDS_NAN | ECL_IDS_NUMBER, none, nan,
+              "{ \"$or\" : [ { \"_id\" : { \"$eq\" : { \"$numberDouble\" : \"NaN\" } } }, { \"_id\" : { \"$type\" : [ "
+              "\"null\", \"undefined\" ] } } ] }");
+   check_end (ECL_IDS_NULL | ECL_IDS_NUMBER, none, ecl_null (),
+              "{ \"$or\" : [ { \"_id\" : { \"$type\" : [ \"null\", \"undefined\" ] } } ] }");
 }
 
 /* ---- cutting ---- */
@@ -426,6 +465,7 @@ main (void)
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_filters),
       cmocka_unit_test (test_resuming_over_types),
+      cmocka_unit_test (test_ending_over_types),
       cmocka_unit_test (test_cutting),
       cmocka_unit_test (test_even),
       cmocka_unit_test (test_cut_sorts),
