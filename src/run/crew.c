@@ -88,6 +88,8 @@ show (crew_t *self, const ecl_worker_state_t *first)
       progress.paused = progress.paused || state->paused;
    }
    pthread_mutex_unlock (&self->lock);
+   /* Of ranges that others had gone through a sweep may only take away. */
+   progress.counts.quarantined = progress.counts.quarantined > 0 ? progress.counts.quarantined : 0;
    if (now - self->summed >= SUM_MS &&
        ecl_job_sum (self->site->world, self->site->database, self->job.id, &sum, &ignored)) {
       self->summed = now;
@@ -222,6 +224,7 @@ add_up (crew_t *self, ecl_worker_state_t *out, bson_error_t *error)
          worst = mate;
       }
    }
+   out->counts.quarantined = out->counts.quarantined > 0 ? out->counts.quarantined : 0;
    out->end = worst->state.end;
    /* Where one saw it done it is: another one may have lost its connection on the way. */
    for (uint32_t i = 0; i < self->n; i++) {

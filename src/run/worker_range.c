@@ -90,6 +90,13 @@ add_up (worker_t *self, const ecl_backfill_result_t *result)
 
    self->state->counts = self->before;
    ecl_job_add_counts (&self->state->counts, &result->counts);
+   if (self->phase == ECL_CHUNK_CARRIED) {
+      /* The sweep meets again what was set aside before. Only at its end does it know that some of that is well now. */
+      bool through = result->ended && !result->failed && !result->cancelled;
+      int64_t more = result->counts.quarantined - self->row.counts.quarantined;
+
+      self->state->counts.quarantined = self->before.quarantined + (more > 0 || through ? more : 0);
+   }
    self->state->wrote = self->state->wrote || result->wrote;
    if (result->passes > self->state->passes) {
       self->state->passes = result->passes;
