@@ -586,7 +586,7 @@ check_job (sim_t *sim, const blob_t *before, const blob_t *after)
    if (is_live (after) && !is_live (before)) {
       check_only (sim, &id);
    }
-   if (!before) {
+   if (!before && is_live (after)) { /* one that comes too late is none */
       data->started = sim->events;
       data->swept = 0;
       data->counts = (ecl_job_counts_t){0};
