@@ -125,7 +125,8 @@ nothing_to_work_on (const call_t *call)
       return ECL_EXIT_OK;
    }
    if (found) {
-      return ecl_cli_fail (call->cli, "%s: there is no job to work on, the last one failed: %s", job.collection, job.error);
+      return ecl_cli_fail (call->cli, "%s: there is no job to work on, the last one failed: %s", job.collection,
+                           job.error);
    }
    return ecl_cli_fail (call->cli, "there is no job%s%s", collection ? " on " : "", collection ? collection : "");
 }

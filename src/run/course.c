@@ -176,8 +176,7 @@ start (const ecl_site_t *site, const ecl_effort_t *effort, const ecl_course_t *c
    out->nothing = started == ECL_START_NOTHING || out->by_records;
    out->counts.quarantined = out->by_records ? quarantined : 0;
    if (out->joined && effort->set &&
-       !ecl_job_change (site->world, site->database, out->job.id, &effort->settings, effort->set, &took,
-                        error)) {
+       !ecl_job_change (site->world, site->database, out->job.id, &effort->settings, effort->set, &took, error)) {
       return false;
    }
    return started != ECL_START_FAILED;
@@ -283,8 +282,7 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
    }
    good = ecl_crew_run (site, &task, effort, out->workers, &out->job, tell, told, &state, error);
    take_result (site, &state, out);
-   out->time_up =
-      !good && state.end == ECL_WORKER_STOPPED && task.until && !site->world->cancelled (site->world);
+   out->time_up = !good && state.end == ECL_WORKER_STOPPED && task.until && !site->world->cancelled (site->world);
    out->ms = site->world->now (site->world) - began;
    return good;
 }

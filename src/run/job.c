@@ -417,8 +417,7 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
    if (job->state == ECL_JOB_PLANNING) {
       /* Whoever makes the plan holds the lease; under it, he is gone. */
       *waits = !planned;
-      return !planned ||
-             end (options->world, options->database, job, ECL_JOB_FAILED, PLANNER_GONE, error);
+      return !planned || end (options->world, options->database, job, ECL_JOB_FAILED, PLANNER_GONE, error);
    }
    if (job->down == options->down && strcmp (job->to, options->to) == 0) {
       *joined = true;
@@ -525,10 +524,8 @@ static bool
 acquire (ecl_world_t *world, const char *database, const char *collection, const ecl_job_lease_t *lease,
          ecl_holder_t *holder, bson_error_t *error)
 {
-   ecl_holder_options_t options = {.database = database,
-                                   .time = lease->time > 0 ? lease->time : PLAN_MS,
-                                   .skew = lease->skew,
-                                   .who = lease->who};
+   ecl_holder_options_t options = {
+      .database = database, .time = lease->time > 0 ? lease->time : PLAN_MS, .skew = lease->skew, .who = lease->who};
    char name[300];
    bool got;
 
@@ -562,8 +559,8 @@ ecl_job_await (ecl_world_t *world, const char *database, const char *collection,
    if (good && *found && job->state == ECL_JOB_PLANNING) {
       good = end (world, database, job, ECL_JOB_FAILED, PLANNER_GONE, error) &&
              ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
-                       "%s: " PLANNER_GONE " before it was finished; `eclose backfill start %s` makes another", collection,
-                       collection);
+                       "%s: " PLANNER_GONE " before it was finished; `eclose backfill start %s` makes another",
+                       collection, collection);
    }
    ecl_holder_release (&holder, world);
    ecl_holder_cleanup (&holder);

@@ -47,10 +47,10 @@ try_all (const ecl_site_t *site, const ecl_course_t *course, ecl_converter_t *co
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &all, false);
    scan.sample = ECL_TRIAL_DOCUMENTS;
-   while ((good = ecl_scan_next (&scan, site->world, site->database, course->chain->collection, 100, &document,
-                                 error) &&
-                  (!document || ecl_lookups_ahead (lookups, &scan, site->world, site->database, error))) &&
-          document) {
+   while (
+      (good = ecl_scan_next (&scan, site->world, site->database, course->chain->collection, 100, &document, error) &&
+              (!document || ecl_lookups_ahead (lookups, &scan, site->world, site->database, error))) &&
+      document) {
       try_one (converter, &arena, document, out);
       ecl_cut_add (sample, document);
    }

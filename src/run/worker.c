@@ -300,13 +300,13 @@ ended (const worker_t *self, bson_error_t *error)
    }
 }
 
-/* Whether it is about who works here, and not about the work: what this user may do (Unauthorized, AuthenticationFailed,
- * and what Atlas calls both). Others go on with the job. */
+/* Whether it is about who works here, and not about the work: what this user may do (Unauthorized,
+ * AuthenticationFailed, and what Atlas calls both). Others go on with the job. */
 static bool
 is_own (const worker_t *self, const bson_error_t *error)
 {
-   return self->unfit || (error->domain < ECL_DOMAIN_BASE &&
-                          (error->code == 13 || error->code == 18 || error->code == 8000));
+   return self->unfit ||
+          (error->domain < ECL_DOMAIN_BASE && (error->code == 13 || error->code == 18 || error->code == 8000));
 }
 
 /* The server answers, and even so nothing goes on. */
