@@ -50,14 +50,17 @@ look (worker_t *self)
    bson_error_t ignored;
    ecl_job_t job;
    bool good, found;
+   int64_t asked;
 
+   /* What is answered may be as old as the question: a process may have been stopped between. */
+   asked = self->world->now (self->world);
    good = ecl_job_look (self->world, self->site->database, self->task->job, &job, &found, &ignored);
    if (!good) {
       return; /* what is known is old: before the next batch it is asked again */
    }
-   self->looked = self->world->now (self->world);
+   self->looked = asked;
    if (!found || job.state != ECL_JOB_PLANNING) {
-      self->answered = self->looked;
+      self->answered = self->world->now (self->world);
    }
    if (!found) {
       self->job.state = ECL_JOB_CANCELLED;
