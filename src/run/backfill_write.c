@@ -29,6 +29,7 @@ quarantine (ecl_backfill_t *self, const ecl_converted_t *converted)
       .line = converted->line,
       .column = converted->column,
       .job = self->options.job,
+      .sweep = !self->options.once,
    };
 
    if (!self->quarantining) {

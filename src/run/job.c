@@ -253,19 +253,19 @@ ecl_job_throttle (const ecl_job_settings_t *settings, ecl_throttle_settings_t *o
 /* Removes records of documents that were carried over since they were written. */
 static bool
 forget (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, bool down, int64_t before,
-        bson_error_t *error)
+        const uint8_t *job, bson_error_t *error)
 {
    bson_iter_t iter, first;
    bson_t command, reply;
    bool good, stale;
 
-   ecl_quarantine_stale (chain, target, down, before, &command);
+   ecl_quarantine_stale (chain, target, down, before, job, &command);
    good = ecl_job_send (world, database, &command, &reply, error);
    stale =
       good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0._id", &first);
    bson_destroy (&reply);
    if (stale) {
-      ecl_quarantine_forget (chain, target, down, before, &command);
+      ecl_quarantine_forget (chain, target, down, before, job, &command);
       good = ecl_job_send (world, database, &command, NULL, error);
    }
    return good;
@@ -309,7 +309,7 @@ ecl_job_finish (ecl_world_t *world, const char *database, const ecl_chain_t *cha
    if (sum.n[ECL_CHUNK_DONE] != job->chunks) {
       return true;
    }
-   return (!job->swept || forget (world, database, chain, target, job->down, job->swept, error)) &&
+   return (!job->swept || forget (world, database, chain, target, job->down, job->swept, job->id, error)) &&
           end_with (world, database, job, &sum, ECL_JOB_DONE, "", error);
 }
 
@@ -622,7 +622,8 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
          goto done;
       }
       if (found == 0) {
-         if (forget (options->world, options->database, options->chain, options->target, options->down, time, error)) {
+         if (forget (options->world, options->database, options->chain, options->target, options->down, time, NULL,
+                     error)) {
             start = ECL_START_NOTHING;
          }
          goto done;

@@ -59,6 +59,7 @@ append_set (bson_t *set, const ecl_quarantined_t *record)
    bson_append_document_end (set, &error);
    BSON_APPEND_UTF8 (set, "when", "$$NOW");
    BSON_APPEND_OID (set, "job", &job);
+   BSON_APPEND_BOOL (set, "sweep", record->sweep);
 }
 
 void
@@ -117,17 +118,27 @@ ecl_quarantine_count (const char *collection, bson_t *command)
 }
 
 static void
-append_stale (bson_t *query, const ecl_chain_t *chain, size_t target, bool down, int64_t before)
+append_stale (bson_t *query, const ecl_chain_t *chain, size_t target, bool down, int64_t before, const uint8_t *job)
 {
    size_t first = down ? 0 : target + 1, last = down ? target : chain->n_steps + 1;
    char text[ECL_VERSION_TEXT], buffer[16];
-   bson_t when, to, list;
+   bson_t when, to, list, one;
+   bson_oid_t oid;
    const char *key;
 
    BSON_APPEND_UTF8 (query, "collection", chain->collection);
    BSON_APPEND_DOCUMENT_BEGIN (query, "when", &when);
    BSON_APPEND_DATE_TIME (&when, "$lt", before);
    bson_append_document_end (query, &when);
+   if (job) {
+      bson_oid_init_from_data (&oid, job);
+      BSON_APPEND_ARRAY_BEGIN (query, "$nor", &list);
+      BSON_APPEND_DOCUMENT_BEGIN (&list, "0", &one);
+      BSON_APPEND_OID (&one, "job", &oid);
+      BSON_APPEND_BOOL (&one, "sweep", true);
+      bson_append_document_end (&list, &one);
+      bson_append_array_end (query, &list);
+   }
    if (first == last) {
       return;
    }
@@ -142,14 +153,15 @@ append_stale (bson_t *query, const ecl_chain_t *chain, size_t target, bool down,
 }
 
 void
-ecl_quarantine_stale (const ecl_chain_t *chain, size_t target, bool down, int64_t before, bson_t *command)
+ecl_quarantine_stale (const ecl_chain_t *chain, size_t target, bool down, int64_t before, const uint8_t *job,
+                      bson_t *command)
 {
    bson_t filter;
 
    bson_init (command);
    BSON_APPEND_UTF8 (command, "find", ECL_STORE_QUARANTINE);
    BSON_APPEND_DOCUMENT_BEGIN (command, "filter", &filter);
-   append_stale (&filter, chain, target, down, before);
+   append_stale (&filter, chain, target, down, before, job);
    bson_append_document_end (command, &filter);
    BSON_APPEND_INT32 (command, "limit", 1);
    BSON_APPEND_BOOL (command, "singleBatch", true);
@@ -157,11 +169,12 @@ ecl_quarantine_stale (const ecl_chain_t *chain, size_t target, bool down, int64_
 }
 
 void
-ecl_quarantine_forget (const ecl_chain_t *chain, size_t target, bool down, int64_t before, bson_t *command)
+ecl_quarantine_forget (const ecl_chain_t *chain, size_t target, bool down, int64_t before, const uint8_t *job,
+                       bson_t *command)
 {
    bson_t filter = BSON_INITIALIZER;
 
-   append_stale (&filter, chain, target, down, before);
+   append_stale (&filter, chain, target, down, before, job);
    ecl_quarantine_drop (&filter, command);
    bson_destroy (&filter);
 }

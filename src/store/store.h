@@ -43,6 +43,7 @@ typedef struct {
    const char *file;      /* "" where unknown */
    uint32_t line, column;
    const uint8_t *job;    /* 12 bytes */
+   bool sweep;            /* met by the sweep of that job */
 } ecl_quarantined_t;
 
 /* An update command over as many records as are appended; begin, append, end. */
@@ -68,13 +69,16 @@ ecl_quarantine_count (const char *collection, bson_t *command);
 
 /* Finds one record of a collection from before a time of the server's: a pass that began then, and saw every document
  * that is not at its target, did not write it again. Records of a run that went further than this target (up or down) say
- * nothing about it, and stay. */
+ * nothing about it, and stay. So do those that the sweep of this job (12 bytes; NULL: there is none) wrote, whatever the
+ * clocks of two primaries say. */
 void
-ecl_quarantine_stale (const ecl_chain_t *chain, size_t target, bool down, int64_t before, bson_t *command);
+ecl_quarantine_stale (const ecl_chain_t *chain, size_t target, bool down, int64_t before, const uint8_t *job,
+                      bson_t *command);
 
 /* Removes those records. */
 void
-ecl_quarantine_forget (const ecl_chain_t *chain, size_t target, bool down, int64_t before, bson_t *command);
+ecl_quarantine_forget (const ecl_chain_t *chain, size_t target, bool down, int64_t before, const uint8_t *job,
+                       bson_t *command);
 
 /* ---- what `eclose quarantine` asks ---- */
 
