@@ -112,10 +112,16 @@ bool
 ecl_job_finish (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_job_t *job,
                 bson_error_t *error) ECL_MUST_CHECK;
 
-/* Ends it as failed. */
+/* Ends it, in that state and with that message, whatever its ranges say. */
 bool
-ecl_job_fail (ecl_world_t *world, const char *database, ecl_job_t *job, const char *message, bson_error_t *error)
-   ECL_MUST_CHECK;
+ecl_job_close (ecl_world_t *world, const char *database, ecl_job_t *job, ecl_job_state_t state, const char *message,
+               bson_error_t *error) ECL_MUST_CHECK;
+
+/* Removes quarantine records of documents that were carried over since they were written, before that time of the
+ * server's; what this job's own sweep wrote (may be NULL) stays. */
+bool
+ecl_job_forget (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, bool down,
+                int64_t before, const uint8_t *job, bson_error_t *error) ECL_MUST_CHECK;
 
 /* Settings as the throttle wants them. */
 void

@@ -365,7 +365,8 @@ work (worker_t *self, bson_error_t *error)
          return ECL_WORKER_FAILED;
       } else if (fatal) {
          *error = failure;
-         (void) !ecl_job_fail (self->world, self->site->database, &self->job, failure.message, &ignored);
+         (void) !ecl_job_close (self->world, self->site->database, &self->job, ECL_JOB_FAILED, failure.message,
+                                &ignored);
          return ECL_WORKER_FAILED;
       } else if (self->world->now (self->world) - self->answered > PATIENCE_MS) {
          *error = failure;

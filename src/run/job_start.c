@@ -1,0 +1,342 @@
+/* How a job begins: is there anything to do, does one live already, and the plan of its ranges: see job.h. */
+#include "run/job.h"
+
+#include "run/insist.h"
+#include "store/store.h"
+
+/* The lease under which a plan is made, and how long one waits for it. A plan takes a sample and some inserts. */
+#define PLAN_MS 60000
+#define PLAN_WAIT_MS 180000
+
+#define PLANNER_GONE "whoever made the plan went away"
+
+/* How long it is looked whether there is anything to do. Longer, and each range is gone through. */
+#define COUNT_MS 10000
+
+/* The same, where records say that there is not. */
+#define FINISHED_MS 1000
+
+/* Documents up to which they are counted: that takes no longer than to find the first. */
+#define COUNTED 10000
+
+/* Ranges that one command writes. */
+#define INSERTED 500
+
+static int64_t
+first_number (const bson_t *reply, const char *path)
+{
+   bson_iter_t iter, found;
+
+   return bson_iter_init (&iter, reply) && bson_iter_find_descendant (&iter, path, &found) &&
+                (BSON_ITER_HOLDS_NUMBER (&found) || BSON_ITER_HOLDS_DATE_TIME (&found))
+             ? (BSON_ITER_HOLDS_NUMBER (&found) ? bson_iter_as_int64 (&found) : bson_iter_date_time (&found))
+             : 0;
+}
+
+/* The server's clock. */
+static bool
+server_time (const ecl_job_start_t *options, int64_t *time, bson_error_t *error)
+{
+   bson_t command = BSON_INITIALIZER, reply;
+   bool good;
+
+   BSON_APPEND_INT32 (&command, "hello", 1);
+   good = ecl_job_send (options->world, options->database, &command, &reply, error);
+   *time = good ? first_number (&reply, "localTime") : 0;
+   bson_destroy (&reply);
+   return good;
+}
+
+/* All documents, as the server keeps the number: about, and at once. */
+static bool
+estimate (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
+{
+   bson_t command = BSON_INITIALIZER, reply;
+   bool good;
+
+   BSON_APPEND_UTF8 (&command, "count", options->collection);
+   good = ecl_job_send (options->world, options->database, &command, &reply, error);
+   *n = good ? first_number (&reply, "n") : 0;
+   bson_destroy (&reply);
+   return good;
+}
+
+/* How many are to be carried: all of them counted, or only whether there is one. Where that cannot be said in a short
+ * time (none is, or the first lies far behind, and no index is of help), it is -1. */
+static bool
+count (const ecl_job_start_t *options, bool whether, int64_t most, int64_t *n, bson_error_t *error)
+{
+   bson_t command = BSON_INITIALIZER, reply, pipeline, stage, cursor;
+   ecl_world_t *world = options->world;
+   ecl_reply_t answer;
+
+   BSON_APPEND_UTF8 (&command, "aggregate", options->collection);
+   BSON_APPEND_ARRAY_BEGIN (&command, "pipeline", &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+   BSON_APPEND_DOCUMENT (&stage, "$match", options->candidates);
+   bson_append_document_end (&pipeline, &stage);
+   if (whether) {
+      BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
+      BSON_APPEND_INT32 (&stage, "$limit", 1);
+      bson_append_document_end (&pipeline, &stage);
+   }
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, whether ? "2" : "1", &stage);
+   BSON_APPEND_UTF8 (&stage, "$count", "n");
+   bson_append_document_end (&pipeline, &stage);
+   bson_append_array_end (&command, &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
+   bson_append_document_end (&command, &cursor);
+   ecl_store_read_concern (&command);
+   answer = ecl_insist (world, options->database, &command, world->now (world) + most, NULL, &reply, error);
+   *n = answer == ECL_REPLY_OK ? first_number (&reply, "cursor.firstBatch.0.n") : -1;
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   return answer != ECL_REPLY_REFUSED;
+}
+
+static void
+count_living (void *context, const ecl_chunk_row_t *row)
+{
+   *(int *) context += row->left > 0;
+}
+
+/* A live job, if there is one. *joined: it is ours to work on; else there is none any more. */
+static bool
+meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined, bool *waits, bson_error_t *error)
+{
+   bson_error_t ignored;
+   bool found;
+   int living = 0;
+
+   *joined = *waits = false;
+   if (!ecl_job_latest (options->world, options->database, options->collection, true, job, &found, error)) {
+      return false;
+   }
+   if (!found) {
+      return true;
+   }
+   if (job->state == ECL_JOB_PLANNING) {
+      /* Whoever makes the plan holds the lease; under it, he is gone. */
+      *waits = !planned;
+      return !planned || ecl_job_close (options->world, options->database, job, ECL_JOB_FAILED, PLANNER_GONE, error);
+   }
+   if (job->down == options->down && strcmp (job->to, options->to) == 0) {
+      *joined = true;
+      return true;
+   }
+   if (!ecl_job_held (options->world, options->database, job->id, count_living, &living, error)) {
+      return false;
+   }
+   if (living) {
+      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
+                       "%s: %d range%s of a job %s to version %s are being worked on; it can be ended with `eclose "
+                       "backfill cancel %s`",
+                       job->collection, living, living == 1 ? "" : "s", job->down ? "down" : "up", job->to,
+                       job->collection);
+   }
+   ecl_fail (&ignored, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "given up for a job to version %s", options->to);
+   return ecl_job_close (options->world, options->database, job, ECL_JOB_CANCELLED, ignored.message, error);
+}
+
+static void
+make_job (const ecl_job_start_t *options, int64_t documents, ecl_job_t *job)
+{
+   memset (job, 0, sizeof *job);
+   for (int i = 0; i < 12; i += 4) {
+      uint32_t bits = (uint32_t) options->world->random (options->world);
+
+      memcpy (job->id + i, &bits, sizeof bits);
+   }
+   job->down = options->down;
+   bson_strncpy (job->collection, options->collection, sizeof job->collection);
+   bson_strncpy (job->to, options->to, sizeof job->to);
+   bson_strncpy (job->mode, options->mode, sizeof job->mode);
+   bson_strncpy (job->why, options->why, sizeof job->why);
+   bson_strncpy (job->host, options->who.host ? options->who.host : "", sizeof job->host);
+   bson_strncpy (job->user, options->who.user ? options->who.user : "", sizeof job->user);
+   job->pid = options->who.pid;
+   job->settings = options->settings;
+   job->documents = documents;
+   job->state = ECL_JOB_PLANNING;
+}
+
+/* The ranges of jobs before it, which nobody reads any more. */
+static void
+remove_old (void *context, const ecl_job_t *old)
+{
+   const ecl_job_start_t *options = context;
+   bson_error_t ignored;
+   bson_t command;
+   bool good;
+
+   if (!ecl_job_is_live (old->state)) {
+      ecl_chunks_remove (old->id, &command);
+      good = ecl_job_send (options->world, options->database, &command, NULL, &ignored);
+      (void) good; /* they are in nobody's way */
+   }
+}
+
+static bool
+plan (const ecl_job_start_t *options, ecl_holder_t *holder, int64_t documents, int64_t wanted, ecl_cut_sample_t *sample,
+      ecl_job_t *job, bson_error_t *error)
+{
+   ecl_world_t *world = options->world;
+   const ecl_chunk_range_t *ranges;
+   ecl_held_world_t held;
+   bson_t command;
+   size_t n;
+   bool good;
+
+   if (!ecl_job_list (world, options->database, options->collection, false, 3, remove_old, (void *) (uintptr_t) options,
+                      error)) {
+      return false;
+   }
+   make_job (options, documents, job);
+   ecl_job_put (job, holder->seen.expires, &command);
+   if (!ecl_job_send (world, options->database, &command, NULL, error)) {
+      return false;
+   }
+   good = ecl_cut (ecl_held_world_init (&held, world, holder), options->database, options->collection, wanted, sample,
+                   &ranges, &n, error);
+   for (size_t at = 0; good && at < n; at += INSERTED) {
+      size_t some = n - at < INSERTED ? n - at : INSERTED;
+
+      ecl_chunks_insert (job->id, ranges + at, (int32_t) at, (int32_t) some, documents / (int64_t) n, &command);
+      good = ecl_job_send (world, options->database, &command, NULL, error) &&
+             (n <= INSERTED || ecl_holder_renew (holder, world, error));
+   }
+   if (!good) {
+      return false;
+   }
+   if (!ecl_holder_held (holder, world->now (world))) {
+      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the plan for %s took too long", options->collection);
+   }
+   job->chunks = (int32_t) n;
+   ecl_job_planned (job, &command);
+   if (!ecl_job_send (world, options->database, &command, NULL, error)) {
+      return false;
+   }
+   job->state = ECL_JOB_RUNNING;
+   return true;
+}
+
+/* The lease of the plan; waits for who holds it. */
+static bool
+acquire (ecl_world_t *world, const char *database, const char *collection, const ecl_job_lease_t *lease,
+         ecl_holder_t *holder, bson_error_t *error)
+{
+   ecl_holder_options_t options = {
+      .database = database, .time = lease->time > 0 ? lease->time : PLAN_MS, .skew = lease->skew, .who = lease->who};
+   char name[300];
+   bool got;
+
+   bson_snprintf (name, sizeof name, "backfill:%s", collection);
+   options.name = name;
+   ecl_holder_init (holder, &options);
+   got = ecl_holder_acquire (holder, world, PLAN_WAIT_MS, NULL, NULL, error) == ECL_ACQUIRED;
+   if (!got) {
+      ecl_holder_cleanup (holder);
+   }
+   return got;
+}
+
+bool
+ecl_job_await (ecl_world_t *world, const char *database, const char *collection, const ecl_job_lease_t *lease,
+               ecl_job_t *job, bool *found, bson_error_t *error)
+{
+   ecl_holder_t holder;
+   bool good;
+
+   if (!ecl_job_latest (world, database, collection, true, job, found, error)) {
+      return false;
+   }
+   if (!*found || job->state != ECL_JOB_PLANNING) {
+      return true;
+   }
+   if (!acquire (world, database, collection, lease, &holder, error)) {
+      return false;
+   }
+   good = ecl_job_latest (world, database, collection, true, job, found, error);
+   if (good && *found && job->state == ECL_JOB_PLANNING) {
+      good = ecl_job_close (world, database, job, ECL_JOB_FAILED, PLANNER_GONE, error) &&
+             ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                       "%s: " PLANNER_GONE " before it was finished; `eclose backfill start %s` makes another",
+                       collection, collection);
+   }
+   ecl_holder_release (&holder, world);
+   ecl_holder_cleanup (&holder);
+   return good;
+}
+
+/* Under the lease, unless somebody else made one meanwhile. */
+static ecl_start_t
+plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, ecl_cut_sample_t *sample, ecl_job_t *job,
+            bson_error_t *error)
+{
+   const ecl_job_lease_t lease = {options->who, options->lease_time, options->lease_skew};
+   ecl_start_t start = ECL_START_FAILED;
+   bool joined, waits;
+   ecl_holder_t holder;
+
+   if (!acquire (options->world, options->database, options->collection, &lease, &holder, error)) {
+      return ECL_START_FAILED;
+   }
+   if (meet (options, true, job, &joined, &waits, error)) {
+      start = joined                                                           ? ECL_START_JOINED
+              : plan (options, &holder, documents, wanted, sample, job, error) ? ECL_START_NEW
+                                                                               : ECL_START_FAILED;
+   }
+   ecl_holder_release (&holder, options->world);
+   ecl_holder_cleanup (&holder);
+   return start;
+}
+
+ecl_start_t
+ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
+{
+   int64_t range_docs = options->range_docs ? options->range_docs : ECL_JOB_RANGE, documents, found, time, wanted;
+   ecl_cut_sample_t sample = {0};
+   ecl_start_t start = ECL_START_FAILED;
+   bool joined, waits;
+   ecl_arena_t arena;
+
+   if (!meet (options, false, job, &joined, &waits, error)) {
+      return ECL_START_FAILED;
+   }
+   if (joined) {
+      return ECL_START_JOINED;
+   }
+   if (!server_time (options, &time, error) || !estimate (options, &documents, error)) {
+      return ECL_START_FAILED;
+   }
+   wanted = ecl_cut_count (documents, range_docs, options->workers);
+   ecl_arena_init (&arena);
+   sample.arena = &arena;
+   if (!waits) {
+      bool many = documents > COUNTED;
+
+      if (!count (options, many, many && options->finished ? FINISHED_MS : COUNT_MS, &found, error)) {
+         goto done;
+      }
+      if (found < 0 && many && options->finished) {
+         start = ECL_START_FINISHED;
+         goto done;
+      }
+      if (found == 0) {
+         if (ecl_job_forget (options->world, options->database, options->chain, options->target, options->down, time,
+                             NULL, error)) {
+            start = ECL_START_NOTHING;
+         }
+         goto done;
+      }
+      documents = documents > COUNTED || found < 0 ? documents : found;
+      if (options->before && !options->before (options->context, &sample, error)) {
+         goto done;
+      }
+   }
+   start = plan_alone (options, documents, wanted, &sample, job, error);
+
+done:
+   ecl_arena_cleanup (&arena);
+   return start;
+}
