@@ -85,7 +85,7 @@ rename_thing (process_t *self, int thing, int turn)
 {
    bson_t *id = workers_id (thing), *command, reply;
    bson_iter_t iter;
-   char name[8];
+   char name[16];
 
    snprintf (name, sizeof name, "n%d", turn);
    BSON_ASSERT (bson_iter_init_find (&iter, id, "_id"));
