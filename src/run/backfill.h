@@ -68,6 +68,7 @@ typedef struct {
    ecl_chunk_range_t range; /* of _id; all zeros: every document there is. Copied */
    ecl_value_t after;      /* only what comes behind it in the range; missing: all of it. Copied */
    bool once;              /* one pass */
+   bool sizes;             /* the server is asked how large the documents are of which only _ids are read */
    bool overlap;           /* BEGIN and AWAIT are used */
    int64_t read_time;      /* ms that a find or a getMore of a pass may take; 0: as long as any command */
    uint32_t window;        /* _ids that a find may go over; 0: all, as long as none takes too long */
@@ -135,7 +136,7 @@ ecl_backfill_settle (ecl_backfill_t *self);
 typedef struct {
    uint32_t number; /* from 1 on; 0: there is none */
    uint32_t documents;
-   uint64_t bytes;  /* as they were read: whole documents in client mode, else _ids and versions */
+   uint64_t bytes;  /* as they were read: whole documents in client mode or with `sizes`, else _ids and versions */
    bool wrote;
    bool whole;      /* bytes are those of the documents */
    int64_t ms;      /* that its writes took, each from when it was sent until the majority had it */

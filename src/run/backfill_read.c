@@ -51,6 +51,7 @@ start_reading (ecl_backfill_t *self)
    if (self->pushing) {
       reader->fields[0] = "_id";
       reader->fields[1] = self->options.chain->version_field;
+      reader->sizes = self->options.sizes;
    }
 }
 
@@ -91,17 +92,16 @@ next_pass (ecl_backfill_t *self)
    if (self->idle_passes >= MAX_IDLE_PASSES) {
       ecl_fail (&error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
                 "%s: %d passes in a row could write none of the %lld documents that are not at the target",
-                self->collection, self->idle_passes,
-                (long long) (self->readers[READ_PASS].seen - self->pass_failed));
+                self->collection, self->idle_passes, (long long) (self->readers[READ_PASS].seen - self->pass_failed));
       ecl_backfill_fail (self, &error);
       return;
    }
    self->state = ST_PASS;
 }
 
-/* The pass is through: another one, unless it found nothing but what cannot be carried over. Where an application goes on
- * inserting at an older version each pass finds some. What was there when one began is at the target even so, if all of it
- * was carried at the first try: that is what is promised, and more of them only chase the application. */
+/* The pass is through: another one, unless it found nothing but what cannot be carried over. Where an application goes
+ * on inserting at an older version each pass finds some. What was there when one began is at the target even so, if all
+ * of it was carried at the first try: that is what is promised, and more of them only chase the application. */
 static void
 end_pass (ecl_backfill_t *self)
 {
@@ -252,15 +252,28 @@ ecl_read_enter (ecl_backfill_t *self)
    self->has_command = true;
 }
 
+static uint64_t
+size_of (const ecl_backfill_t *self, const ecl_value_t *item)
+{
+   ecl_value_t size;
+
+   if (!self->pushing || !self->options.sizes) {
+      return item->len;
+   }
+   size = ecl_document_get (item, ECL_SCAN_SIZE, sizeof ECL_SCAN_SIZE - 1);
+   return (size.type == BSON_TYPE_INT32 || size.type == BSON_TYPE_INT64) && size.u.i64 > 0 ? (uint64_t) size.u.i64 : 0;
+}
+
 static void
 begin_batch (ecl_backfill_t *self, const ecl_scan_t *reader)
 {
    uint32_t number = ++self->batch;
    ecl_backfill_batch_t *batch = &self->batches[number % 2];
 
-   *batch = (ecl_backfill_batch_t){.number = number, .documents = reader->n, .whole = !self->pushing};
+   *batch =
+      (ecl_backfill_batch_t){.number = number, .documents = reader->n, .whole = !self->pushing || self->options.sizes};
    for (uint32_t i = 0; i < reader->n; i++) {
-      batch->bytes += reader->items[i].len;
+      batch->bytes += size_of (self, &reader->items[i]);
    }
    self->batch_through[number % 2] = false;
    self->between = false;

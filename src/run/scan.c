@@ -50,6 +50,7 @@ ecl_scan_start (ecl_scan_t *self, const bson_t *filter, bool ordered)
    self->majority = false;
    self->sample = 0;
    self->fields[0] = self->fields[1] = NULL;
+   self->sizes = false;
    self->seen = 0;
    ecl_scan_restart (self);
 }
@@ -141,6 +142,13 @@ ecl_scan_command (ecl_scan_t *self, const char *collection, uint32_t batch, bson
       BSON_APPEND_DOCUMENT_BEGIN (command, "projection", &child);
       for (size_t i = 0; i < 2 && self->fields[i]; i++) {
          BSON_APPEND_INT32 (&child, self->fields[i], 1);
+      }
+      if (self->sizes) {
+         bson_t size;
+
+         BSON_APPEND_DOCUMENT_BEGIN (&child, ECL_SCAN_SIZE, &size);
+         BSON_APPEND_UTF8 (&size, "$bsonSize", "$$ROOT");
+         bson_append_document_end (&child, &size);
       }
       bson_append_document_end (command, &child);
    }

@@ -5,9 +5,12 @@
 #include "bson/value.h"
 #include "run/world.h"
 
+#define ECL_SCAN_SIZE "__eclose_size"
+
 typedef struct {
    bson_t filter;         /* a document; what is read */
    const char *fields[2]; /* only these (and nothing else); NULL: whole documents */
+   bool sizes;            /* and, with those, ECL_SCAN_SIZE: how large the whole document is */
    int64_t sample;        /* so many at random, of those; 0: all */
    bson_t *pipeline;      /* in place of filter and fields; NULL: none */
    bool majority;         /* reads what the majority has, also where it is not ordered */

@@ -235,6 +235,7 @@ make_machine (worker_t *self, bson_error_t *error)
                                      .range = self->row.range,
                                      .after = sweep ? ecl_missing () : self->row.after,
                                      .once = !sweep,
+                                     .sizes = self->job.settings.max_bytes > 0,
                                      .overlap = self->sender != NULL,
                                      .read_time = shorter (READ_MS, 2 * interval (self)),
                                      .window = self->window};

@@ -15,8 +15,10 @@
 #define USER(id, k) "{\"_id\": " #id ", \"a\": \"x\", \"k\": " #k ", \"schema_version\": 1}"
 #define PASS_END {"\"find\" : \"users\"", DOCS ()}
 
+/* last: of one pass, in which the server is asked for sizes; may be NULL. */
 static void
-run_script (ecl_mode_t mode, bool transactions, const canned_t *script, bool good, ecl_backfill_result_t *result)
+run_sizes (ecl_mode_t mode, bool transactions, const canned_t *script, bool good, ecl_backfill_result_t *result,
+           ecl_backfill_batch_t *last)
 {
    const file_t files[] = {{"users/0002_step.yaml", STEP}, {0}};
    ecl_project_t *project = load_good (CONFIG, files);
@@ -27,7 +29,9 @@ run_script (ecl_mode_t mode, bool transactions, const canned_t *script, bool goo
                                      .target = 1,
                                      .mode = mode,
                                      .form = ECL_GUARD_IN_PIPELINE,
-                                     .transactions = transactions};
+                                     .transactions = transactions,
+                                     .once = last != NULL,
+                                     .sizes = last != NULL};
    fake_world_t world = fake_world (script);
    ecl_backfill_t *backfill;
    bson_error_t error = {0};
@@ -39,10 +43,19 @@ run_script (ecl_mode_t mode, bool transactions, const canned_t *script, bool goo
    }
    fake_done (&world);
    *result = *ecl_backfill_result (backfill);
+   if (last) {
+      *last = *ecl_backfill_last (backfill);
+   }
    assert_true (result->ended);
    ecl_backfill_destroy (backfill);
    ecl_upgrades_destroy (upgrades);
    ecl_project_destroy (project);
+}
+
+static void
+run_script (ecl_mode_t mode, bool transactions, const canned_t *script, bool good, ecl_backfill_result_t *result)
+{
+   run_sizes (mode, transactions, script, good, result, NULL);
 }
 
 static void
@@ -183,6 +196,27 @@ test_majority_that_never_comes (void **state)
    assert_true (result.lost); /* worth another try, from the last checkpoint */
    assert_string_equal (result.error.message,
                         "users: the majority did not have a write in time: waiting for replication timed out");
+}
+
+/* A rate in bytes holds where the server works, too: it is asked how large the documents are. */
+static void
+test_sizes_of_documents_that_are_not_read (void **state)
+{
+   const canned_t script[] = {
+      {"\"__eclose_size\" : { \"$bsonSize\" : \"$$ROOT\" }",
+       DOCS ("{\"_id\": 1, \"schema_version\": 1, \"__eclose_size\": 500}, "
+             "{\"_id\": 2, \"schema_version\": 1, \"__eclose_size\": {\"$numberLong\": \"700\"}}")},
+      {"\"multi\" : true", "{\"ok\": 1, \"n\": 2, \"nModified\": 2}"},
+      {0},
+   };
+   ecl_backfill_batch_t last;
+   ecl_backfill_result_t result;
+
+   (void) state;
+   run_sizes (ECL_MODE_PUSHDOWN, true, script, true, &result, &last);
+   assert_true (last.whole);
+   assert_int_equal (last.bytes, 1200);
+   assert_int_equal (last.documents, 2);
 }
 
 static void
@@ -411,6 +445,7 @@ main (void)
       cmocka_unit_test (test_lost_write_is_read_again),
       cmocka_unit_test (test_majority_is_waited_for),
       cmocka_unit_test (test_majority_that_never_comes),
+      cmocka_unit_test (test_sizes_of_documents_that_are_not_read),
       cmocka_unit_test (test_failed_range_is_done_here),
       cmocka_unit_test (test_one_by_one),
       cmocka_unit_test (test_transactions),
