@@ -293,6 +293,7 @@ ecl_chunks_find (const uint8_t job[12], ecl_chunk_state_t state, int32_t limit, 
    BSON_APPEND_UTF8 (&filter, "state", state_names[state]);
    bson_append_document_end (command, &filter);
    BSON_APPEND_DOCUMENT_BEGIN (command, "sort", &sort);
+   BSON_APPEND_INT32 (&sort, "holder.id", 1); /* null before any */
    BSON_APPEND_INT32 (&sort, "_id", 1);
    bson_append_document_end (command, &sort);
    BSON_APPEND_INT32 (command, "limit", limit);

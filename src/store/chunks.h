@@ -103,7 +103,8 @@ void
 ecl_chunks_insert (const uint8_t job[12], const ecl_chunk_range_t *ranges, int32_t first, int32_t n, int64_t documents,
                    bson_t *command);
 
-/* Those in a state, by n, at most limit. */
+/* Those in a state, at most limit: first those that nobody holds, by n, so that none of them is behind those that many
+ * workers hold. */
 void
 ecl_chunks_find (const uint8_t job[12], ecl_chunk_state_t state, int32_t limit, bson_t *command);
 

@@ -273,7 +273,7 @@ test_chunk_records (void **state)
    bson_destroy (&command);
    ecl_chunks_find (job_id, ECL_CHUNK_CARRIED, 7, &command);
    check_has (&command, "\"filter\" : { \"_id\" : { \"$gte\" : \"" HEX "/\", \"$lt\" : \"" HEX "0\" }, \"state\" : "
-                        "\"carried\" }");
+                        "\"carried\" }, \"sort\" : { \"holder.id\" : 1, \"_id\" : 1 }");
    check_has (&command, "\"readConcern\" : { \"level\" : \"majority\" }");
    bson_destroy (&command);
    ecl_chunk_fields (&progress, &fields);
