@@ -1,6 +1,7 @@
 /* The backfill's life, step and drive: see backfill.h and backfill-private.h. */
 #include "run/backfill-private.h"
 
+#include "run/insist.h"
 #include "run/survey.h"
 #include "bson/value.h"
 #include "upgrade/append.h"
@@ -231,19 +232,7 @@ ecl_backfill_fail (ecl_backfill_t *self, const bson_error_t *error)
 bool
 ecl_backfill_transient (int32_t code)
 {
-   /* HostUnreachable, HostNotFound, LockTimeout, MaxTimeMSExpired, NetworkTimeout, ShutdownInProgress, WriteConflict,
-    * LockBusy, PrimarySteppedDown, ExceededTimeLimit, NetworkInterfaceExceededTimeLimit, SocketException,
-    * NotWritablePrimary, InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
-    * NotPrimaryOrSecondary, StaleConfig, WriteConcernFailed (of a commit: what it wrote is read again) */
-   static const int32_t codes[] = {6,   7,    24,    50,    89,    91,    112,   46,    189,   262,
-                                   202, 9001, 10107, 11600, 11601, 11602, 13435, 13436, 13388, 64};
-
-   for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
-      if (codes[i] == code) {
-         return true;
-      }
-   }
-   return false;
+   return code > 0 && ecl_insist_passing ((uint32_t) code);
 }
 
 bool

@@ -13,18 +13,22 @@ ecl_insist_passing (uint32_t code)
    static const uint32_t codes[] = {
       6,     /* HostUnreachable */
       7,     /* HostNotFound */
+      24,    /* LockTimeout */
+      46,    /* LockBusy */
       50,    /* MaxTimeMSExpired */
       64,    /* WriteConcernFailed: the majority did not have it in time */
       89,    /* NetworkTimeout */
       91,    /* ShutdownInProgress */
       112,   /* WriteConflict */
       189,   /* PrimarySteppedDown */
+      202,   /* NetworkInterfaceExceededTimeLimit */
       262,   /* ExceededTimeLimit */
       9001,  /* SocketException */
       10107, /* NotWritablePrimary */
       11600, /* InterruptedAtShutdown */
       11601, /* Interrupted */
       11602, /* InterruptedDueToReplStateChange */
+      13388, /* StaleConfig */
       13435, /* NotPrimaryNoSecondaryOk */
       13436, /* NotPrimaryOrSecondary */
    };

@@ -1,6 +1,8 @@
 /* How the server fares: see pressure.h. */
 #include "run/pressure.h"
 
+#include "run/insist.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -37,20 +39,6 @@ close_input (ecl_pressure_reader_t *self, ecl_ask_t ask, const char *why)
    }
 }
 
-/* Refusals that say nothing about what may be asked: the server is going, or has another primary. */
-static bool
-is_passing (uint32_t code)
-{
-   static const uint32_t codes[] = {50, 91, 189, 262, 10107, 11600, 11601, 11602, 13435, 13436};
-
-   for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
-      if (codes[i] == code) {
-         return true;
-      }
-   }
-   return false;
-}
-
 /* Sends it; false where there is no answer to look at. reply is always initialised. */
 static bool
 ask (ecl_pressure_reader_t *self, ecl_world_t *world, ecl_ask_t which, const char *database, const bson_t *command,
@@ -63,7 +51,7 @@ ask (ecl_pressure_reader_t *self, ecl_world_t *world, ecl_ask_t which, const cha
    case ECL_REPLY_OK:
       return true;
    case ECL_REPLY_REFUSED:
-      if (!is_passing (error.code)) {
+      if (!ecl_insist_passing (error.code)) {
          close_input (self, which, error.message);
       }
       return false;
