@@ -118,7 +118,8 @@ def test_connections_are_cut_while_documents_are_carried(eclose, db, relay, mode
 def test_up_does_not_look_at_latency_unless_asked_to(eclose, db, relay):
     """Somebody waits for it; a job may be slowed by that."""
     users(eclose, db, 9000)
-    child = eclose.start('up', '--mode', 'client', env={'ECLOSE_URI': relay.uri})
+    # Short batches: however fast the machine is, there are many.
+    child = eclose.start('up', '--mode', 'client', '--batch-time', 10, env={'ECLOSE_URI': relay.uri})
     for k, ms in (0, 0), (25, 150), (35, 0):
         wait_for(lambda k=k: len(data_writes(relay.commands())) > k)
         assert child.poll() is None

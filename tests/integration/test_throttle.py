@@ -9,7 +9,7 @@ import pytest
 
 from test_jobs import backfill, things, wait_for
 
-N = 6000
+N = 12000
 LAG = 'replSetGetStatus'
 
 
@@ -81,7 +81,7 @@ def slowed(eclose, db, relay):
 
     def start(*args):
         child = eclose.start('backfill', 'start', 'things', '--mode', 'client', '--range-docs', N,
-                             '--max-rate', N // 10, *args, env={'ECLOSE_URI': relay.uri})
+                             '--max-rate', N // 20, *args, env={'ECLOSE_URI': relay.uri})
         wait_for(lambda: len(writes(relay)) >= 10)
         return child
 
