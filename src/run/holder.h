@@ -76,7 +76,8 @@ ecl_holder_cleanup (ecl_holder_t *self);
 
 /* Asks for it, for so many milliseconds (0: once; negative: without end) while somebody else holds it. waiting, where
  * given, is told when it begins to wait, and each time that the lease has changed hands. The sessions of the world are
- * recorded. Once granted, the sessions of the holder before it, where it did not let go, have been ended. */
+ * recorded. Once granted, the sessions of the holder before it, where it did not let go, have been ended; those of one whose
+ * lease has expired already before, where a transaction of theirs keeps the document from being written. */
 ecl_acquire_t
 ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
                     void (*waiting) (void *context, const ecl_lease_t *lease), void *context, bson_error_t *error)
