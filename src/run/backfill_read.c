@@ -1,6 +1,7 @@
 /* The backfill's states that read, begin and end: see backfill.h and backfill-private.h. */
 #include "run/backfill-private.h"
 
+#include "run/insist.h"
 #include "upgrade/append.h"
 
 /* ---- passes ---- */
@@ -181,8 +182,7 @@ ecl_read_too_long (ecl_backfill_t *self, const ecl_event_t *event)
                 (self->state == ST_READ && self->level == READ_PASS && ecl_is_missing (&self->options.only));
    uint32_t code = event->error ? event->error->code : 0;
 
-   /* MaxTimeMSExpired, ExceededTimeLimit */
-   if (!looks || event->kind != ECL_EVENT_REFUSED || (code != 50 && code != 262) || self->result.window == 1) {
+   if (!looks || event->kind != ECL_EVENT_REFUSED || !ecl_insist_late (code) || self->result.window == 1) {
       return false;
    }
    if (!self->brought || self->state == ST_WINDOW) {

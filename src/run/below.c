@@ -168,32 +168,18 @@ static bool
 by_index (const ecl_site_t *site, const ecl_chain_t *chain, const ecl_index_t *index, const bson_t *filter,
           ecl_below_t *out)
 {
-   bson_t command = BSON_INITIALIZER, pipeline, stage, cursor, reply;
+   bson_t command, reply;
    ecl_call_t call = {.database = site->database, .command = &command};
-   bson_iter_t iter, found;
    bson_error_t ignored;
    bool good;
 
-   BSON_APPEND_UTF8 (&command, "aggregate", chain->collection);
-   BSON_APPEND_ARRAY_BEGIN (&command, "pipeline", &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
-   BSON_APPEND_DOCUMENT (&stage, "$match", filter);
-   bson_append_document_end (&pipeline, &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
-   BSON_APPEND_INT64 (&stage, "$limit", ECL_BELOW_ENOUGH);
-   bson_append_document_end (&pipeline, &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "2", &stage);
-   BSON_APPEND_UTF8 (&stage, "$count", "n");
-   bson_append_document_end (&pipeline, &stage);
-   bson_append_array_end (&command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
-   bson_append_document_end (&command, &cursor);
+   ecl_store_count (chain->collection, filter, ECL_BELOW_ENOUGH, &command);
    BSON_APPEND_UTF8 (&command, "hint", index->name);
    ecl_store_read_concern (&command);
    good = site->world->run_command (site->world, &call, site->world->now (site->world) + ECL_TALLY_MS, &reply,
                                     &ignored) == ECL_REPLY_OK;
-   if (good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0.n", &found)) {
-      out->n = bson_iter_as_int64 (&found);
+   if (good) {
+      out->n = ecl_reply_number (&reply, "cursor.firstBatch.0.n");
       out->at_least = out->n >= ECL_BELOW_ENOUGH;
    }
    bson_destroy (&reply);

@@ -278,18 +278,6 @@ ecl_complete_stays (ecl_world_t *world, const ecl_server_t *server, const char *
    return good;
 }
 
-static bool
-count_quarantined (const ecl_site_t *site, const ecl_chain_t *chain, int64_t *n, bson_error_t *error)
-{
-   bson_t filter = BSON_INITIALIZER;
-   bool good;
-
-   BSON_APPEND_UTF8 (&filter, "collection", chain->collection);
-   good = ecl_survey_count (site->world, site->database, ECL_STORE_QUARANTINE, &filter, n, error);
-   bson_destroy (&filter);
-   return good;
-}
-
 bool
 ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl_completed_t *out, bson_error_t *error)
 {
@@ -314,7 +302,7 @@ ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl
       out->strict = is_strict_already (chain, options->target, &facts);
    }
    good = good && ecl_below_count (site, &facts, chain, options->target, &how, &below, error) &&
-          count_quarantined (site, chain, &out->quarantined, error);
+          ecl_survey_quarantined (site->world, site->database, chain->collection, &out->quarantined, error);
    if (good) {
       out->below = below.n;
       out->at_least = out->at_least || below.at_least;

@@ -41,6 +41,12 @@ ecl_insist_passing (uint32_t code)
    return false;
 }
 
+bool
+ecl_insist_late (uint32_t code)
+{
+   return code == 50 /* MaxTimeMSExpired */ || code == 262 /* ExceededTimeLimit */;
+}
+
 /* DuplicateKey: of two that inserted the same record of eclose's own at once one gets this, and its next try finds the
  * record. Those have no unique key but their _id. Of anybody else's collection it is an answer like any. */
 static bool

@@ -20,4 +20,8 @@ ecl_insist (ecl_world_t *world, const char *database, const bson_t *command, int
 bool
 ecl_insist_passing (uint32_t code);
 
+/* Whether it says that the command's time is over: the server's own limit, or a router's. */
+bool
+ecl_insist_late (uint32_t code);
+
 #endif

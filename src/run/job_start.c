@@ -22,17 +22,6 @@
 /* Ranges that one command writes. */
 #define INSERTED 500
 
-static int64_t
-first_number (const bson_t *reply, const char *path)
-{
-   bson_iter_t iter, found;
-
-   return bson_iter_init (&iter, reply) && bson_iter_find_descendant (&iter, path, &found) &&
-                (BSON_ITER_HOLDS_NUMBER (&found) || BSON_ITER_HOLDS_DATE_TIME (&found))
-             ? (BSON_ITER_HOLDS_NUMBER (&found) ? bson_iter_as_int64 (&found) : bson_iter_date_time (&found))
-             : 0;
-}
-
 /* The server's clock. */
 static bool
 server_time (const ecl_job_start_t *options, int64_t *time, bson_error_t *error)
@@ -42,7 +31,7 @@ server_time (const ecl_job_start_t *options, int64_t *time, bson_error_t *error)
 
    BSON_APPEND_INT32 (&command, "hello", 1);
    good = ecl_job_send (options->world, options->database, &command, &reply, error);
-   *time = good ? first_number (&reply, "localTime") : 0;
+   *time = good ? ecl_reply_number (&reply, "localTime") : 0;
    bson_destroy (&reply);
    return good;
 }
@@ -56,7 +45,7 @@ estimate (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
 
    BSON_APPEND_UTF8 (&command, "count", options->collection);
    good = ecl_job_send (options->world, options->database, &command, &reply, error);
-   *n = good ? first_number (&reply, "n") : 0;
+   *n = good ? ecl_reply_number (&reply, "n") : 0;
    bson_destroy (&reply);
    return good;
 }
@@ -66,29 +55,14 @@ estimate (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
 static bool
 count (const ecl_job_start_t *options, bool whether, int64_t most, int64_t *n, bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, reply, pipeline, stage, cursor;
    ecl_world_t *world = options->world;
+   bson_t command, reply;
    ecl_reply_t answer;
 
-   BSON_APPEND_UTF8 (&command, "aggregate", options->collection);
-   BSON_APPEND_ARRAY_BEGIN (&command, "pipeline", &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
-   BSON_APPEND_DOCUMENT (&stage, "$match", options->candidates);
-   bson_append_document_end (&pipeline, &stage);
-   if (whether) {
-      BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
-      BSON_APPEND_INT32 (&stage, "$limit", 1);
-      bson_append_document_end (&pipeline, &stage);
-   }
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, whether ? "2" : "1", &stage);
-   BSON_APPEND_UTF8 (&stage, "$count", "n");
-   bson_append_document_end (&pipeline, &stage);
-   bson_append_array_end (&command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
-   bson_append_document_end (&command, &cursor);
+   ecl_store_count (options->collection, options->candidates, whether ? 1 : 0, &command);
    ecl_store_read_concern (&command);
    answer = ecl_insist (world, options->database, &command, world->now (world) + most, NULL, &reply, error);
-   *n = answer == ECL_REPLY_OK ? first_number (&reply, "cursor.firstBatch.0.n") : -1;
+   *n = answer == ECL_REPLY_OK ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : -1;
    bson_destroy (&reply);
    bson_destroy (&command);
    return answer != ECL_REPLY_REFUSED;

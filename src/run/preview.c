@@ -70,16 +70,6 @@ ecl_preview_ask (ecl_previewer_t *self, const bson_t *command, bson_t *reply, co
    return ECL_GONE;
 }
 
-static int64_t
-number_at (const bson_t *reply, const char *path)
-{
-   bson_iter_t iter, at;
-
-   return bson_iter_init (&iter, reply) && bson_iter_find_descendant (&iter, path, &at) && BSON_ITER_HOLDS_NUMBER (&at)
-             ? bson_iter_as_int64 (&at)
-             : 0;
-}
-
 static bool
 is_empty (const ecl_value_t *document)
 {
@@ -133,7 +123,7 @@ ecl_preview_count_pipeline (ecl_previewer_t *self, const char *collection, const
    BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
    bson_append_document_end (&command, &cursor);
    result = ecl_preview_ask (self, &command, &reply, why);
-   *n = result == ECL_COUNTED ? number_at (&reply, "cursor.firstBatch.0.n") : ECL_PREVIEW_TOO_SLOW;
+   *n = result == ECL_COUNTED ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : ECL_PREVIEW_TOO_SLOW;
    bson_destroy (&reply);
    bson_destroy (&command);
    return result;
@@ -151,7 +141,7 @@ ecl_preview_count (ecl_previewer_t *self, const char *collection, const ecl_valu
    }
    BSON_APPEND_UTF8 (&command, "count", collection);
    result = ecl_preview_ask (self, &command, &reply, why);
-   *n = result == ECL_COUNTED ? number_at (&reply, "n") : ECL_PREVIEW_TOO_SLOW;
+   *n = result == ECL_COUNTED ? ecl_reply_number (&reply, "n") : ECL_PREVIEW_TOO_SLOW;
    bson_destroy (&reply);
    bson_destroy (&command);
    return result;

@@ -2,23 +2,7 @@
 #include "run/standing.h"
 
 #include "run/complete.h"
-
-static bool
-ask_number (ecl_world_t *world, const char *database, const bson_t *command, const char *path, int64_t *n,
-            bson_error_t *error)
-{
-   bson_iter_t iter, found;
-   bson_t reply;
-   bool good = ecl_world_call (world, database, command, &reply, error);
-
-   *n = 0;
-   if (good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, path, &found) &&
-       BSON_ITER_HOLDS_NUMBER (&found)) {
-      *n = bson_iter_as_int64 (&found);
-   }
-   bson_destroy (&reply);
-   return good;
-}
+#include "run/survey.h"
 
 static bool
 ask_job (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_standing_t *out, bson_error_t *error)
@@ -42,19 +26,14 @@ bool
 ecl_standing (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_arena_t *arena,
               ecl_standing_t *out, bson_error_t *error)
 {
-   bson_t estimate = BSON_INITIALIZER, quarantine;
    bool good, known;
    size_t index;
 
    memset (out, 0, sizeof *out);
-   BSON_APPEND_UTF8 (&estimate, "count", chain->collection);
-   ecl_quarantine_count (chain->collection, &quarantine);
-   good = ask_number (world, database, &estimate, "n", &out->estimate, error) &&
+   good = ecl_survey_estimate (world, database, chain->collection, &out->estimate, error) &&
           ask_job (world, database, chain, out, error) &&
           ecl_complete_floor (world, database, chain, arena, &known, &index, &out->floor, error) &&
-          ask_number (world, database, &quarantine, "cursor.firstBatch.0.n", &out->quarantined, error);
+          ecl_survey_quarantined (world, database, chain->collection, &out->quarantined, error);
    out->has_floor = out->floor.floor;
-   bson_destroy (&quarantine);
-   bson_destroy (&estimate);
    return good;
 }

@@ -1,6 +1,7 @@
 /* Counting documents per version: see survey.h. */
 #include "run/survey.h"
 
+#include "run/insist.h"
 #include "store/store.h"
 #include "upgrade/pushdown.h"
 
@@ -23,75 +24,33 @@ ecl_survey_candidates (const ecl_chain_t *chain, size_t target, bool down, bson_
    bson_append_array_end (filter, &list);
 }
 
-/* What a server says when a command's time is over: its own limit, and a router's. */
-#define MAX_TIME_EXPIRED 50
-#define EXCEEDED_TIME_LIMIT 262
-
-/* True with *late where the time was not enough; without late (NULL) that is an error as any other. */
-static bool
-ask (ecl_world_t *world, const char *database, const bson_t *command, int64_t deadline, bool *late, bson_t *reply,
-     bson_error_t *error)
+bool
+ecl_survey_estimate (ecl_world_t *world, const char *database, const char *collection, int64_t *n, bson_error_t *error)
 {
-   bson_error_t why = {0};
-   ecl_reply_t result = world->run_command (world, &(ecl_call_t){.database = database, .command = command}, deadline,
-                                            reply, &why);
-
-   if (late) {
-      *late = (result == ECL_REPLY_REFUSED && (why.code == MAX_TIME_EXPIRED || why.code == EXCEEDED_TIME_LIMIT)) ||
-              (result == ECL_REPLY_LOST && world->now (world) >= deadline);
-   }
-   if (result != ECL_REPLY_OK && !(late && *late)) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "%s", why.message);
-   }
-   return true;
-}
-
-static bool
-count (ecl_world_t *world, const char *database, const bson_t *command, int64_t deadline, bool *late, int64_t *n,
-       bson_error_t *error)
-{
-   bson_iter_t iter, found;
-   bson_t reply;
-   bool good = ask (world, database, command, deadline, late, &reply, error);
-
-   *n = 0;
-   if (good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0.n", &found) &&
-       BSON_ITER_HOLDS_NUMBER (&found)) {
-      *n = bson_iter_as_int64 (&found);
-   }
-   bson_destroy (&reply);
-   return good;
-}
-
-static bool
-count_filter (ecl_world_t *world, const char *database, const char *collection, const bson_t *filter, int64_t deadline,
-              bool *late, int64_t *n, bson_error_t *error)
-{
-   bson_t command = BSON_INITIALIZER, pipeline, stage, cursor;
+   bson_t command = BSON_INITIALIZER, reply;
    bool good;
 
-   BSON_APPEND_UTF8 (&command, "aggregate", collection);
-   BSON_APPEND_ARRAY_BEGIN (&command, "pipeline", &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
-   BSON_APPEND_DOCUMENT (&stage, "$match", filter);
-   bson_append_document_end (&pipeline, &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
-   BSON_APPEND_UTF8 (&stage, "$count", "n");
-   bson_append_document_end (&pipeline, &stage);
-   bson_append_array_end (&command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
-   bson_append_document_end (&command, &cursor);
-   ecl_store_read_concern (&command);
-   good = count (world, database, &command, deadline, late, n, error);
+   BSON_APPEND_UTF8 (&command, "count", collection);
+   good = ecl_world_call (world, database, &command, &reply, error);
+   *n = good ? ecl_reply_number (&reply, "n") : 0;
+   bson_destroy (&reply);
    bson_destroy (&command);
    return good;
 }
 
 bool
-ecl_survey_count (ecl_world_t *world, const char *database, const char *collection, const bson_t *filter, int64_t *n,
-                  bson_error_t *error)
+ecl_survey_quarantined (ecl_world_t *world, const char *database, const char *collection, int64_t *n,
+                        bson_error_t *error)
 {
-   return count_filter (world, database, collection, filter, world->now (world) + ECL_WORLD_TIMEOUT, NULL, n, error);
+   bson_t command, reply;
+   bool good;
+
+   ecl_quarantine_count (collection, &command);
+   good = ecl_world_call (world, database, &command, &reply, error);
+   *n = good ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : 0;
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   return good;
 }
 
 bool
@@ -99,7 +58,7 @@ ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *
                    const ecl_survey_options_t *options, ecl_arena_t *arena, ecl_survey_t *out, bson_error_t *error)
 {
    size_t n = chain->n_steps + 2; /* the last one: at none of the versions */
-   bson_t **filters = ecl_arena_array (arena, bson_t *, n), command;
+   bson_t **filters = ecl_arena_array (arena, bson_t *, n);
    ecl_tally_options_t tally = {.database = database,
                                 .collection = chain->collection,
                                 .filters = (const bson_t *const *) filters,
@@ -139,12 +98,7 @@ ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *
    if (end != ECL_TALLY_ALL) {
       return out->late;
    }
-   ecl_quarantine_count (chain->collection, &command);
-   if (!count (world, database, &command, world->now (world) + ECL_WORLD_TIMEOUT, NULL, &out->quarantined, error)) {
-      end = ECL_TALLY_FAILED;
-   }
-   bson_destroy (&command);
-   return end == ECL_TALLY_ALL;
+   return ecl_survey_quarantined (world, database, chain->collection, &out->quarantined, error);
 }
 
 bool
@@ -159,8 +113,10 @@ ecl_survey_any (ecl_world_t *world, const char *database, const ecl_chain_t *cha
                 bool *any, bool *late, bson_error_t *error)
 {
    bson_t command = BSON_INITIALIZER, nor, list, filter, fields, reply;
+   ecl_call_t call = {.database = database, .command = &command};
    bson_iter_t iter, found;
-   bool good;
+   bson_error_t why = {0};
+   ecl_reply_t answer;
 
    BSON_APPEND_UTF8 (&command, "find", chain->collection);
    ecl_pushdown_filter (chain, target, &filter);
@@ -176,10 +132,12 @@ ecl_survey_any (ecl_world_t *world, const char *database, const ecl_chain_t *cha
    BSON_APPEND_INT32 (&command, "limit", 1);
    BSON_APPEND_BOOL (&command, "singleBatch", true);
    ecl_store_read_concern (&command);
-   good = ask (world, database, &command, deadline, late, &reply, error);
-   *any = good && !*late && bson_iter_init (&iter, &reply) &&
+   answer = world->run_command (world, &call, deadline, &reply, &why);
+   *late = (answer == ECL_REPLY_REFUSED && ecl_insist_late (why.code)) ||
+           (answer == ECL_REPLY_LOST && world->now (world) >= deadline);
+   *any = answer == ECL_REPLY_OK && bson_iter_init (&iter, &reply) &&
           bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &found);
    bson_destroy (&reply);
    bson_destroy (&command);
-   return good;
+   return answer == ECL_REPLY_OK || *late || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "%s", why.message);
 }

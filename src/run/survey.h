@@ -41,10 +41,15 @@ bool
 ecl_survey_any (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
                 bool *any, bool *late, bson_error_t *error) ECL_MUST_CHECK;
 
-/* How many documents of a small collection match, of what the majority has, by one command. */
+/* All documents of a collection, as the server keeps the number: about, and at once. */
 bool
-ecl_survey_count (ecl_world_t *world, const char *database, const char *collection, const bson_t *filter, int64_t *n,
-                  bson_error_t *error) ECL_MUST_CHECK;
+ecl_survey_estimate (ecl_world_t *world, const char *database, const char *collection, int64_t *n,
+                     bson_error_t *error) ECL_MUST_CHECK;
+
+/* Documents of a collection in quarantine. */
+bool
+ecl_survey_quarantined (ecl_world_t *world, const char *database, const char *collection, int64_t *n,
+                        bson_error_t *error) ECL_MUST_CHECK;
 
 /* The filter for documents that are to be carried to the target: at none of the versions on its far side. What no rule
  * gives a version to is among them. filter is initialised here; the caller destroys it. */

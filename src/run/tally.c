@@ -5,10 +5,6 @@
 #include "run/insist.h"
 #include "store/store.h"
 
-/* What a server says when a command's time is over: its own limit, and a router's. */
-#define MAX_TIME_EXPIRED 50
-#define EXCEEDED_TIME_LIMIT 262
-
 /* Without an answer of the server's, before it gives up; and between two tries. */
 #define PATIENCE_MS 180000
 #define PAUSE_MS 300
@@ -70,7 +66,7 @@ ask (tally_t *self, const bson_t *command, bson_t *reply, bson_error_t *error)
          return SAID;
       }
       now = world->now (world);
-      if ((answer == ECL_REPLY_REFUSED && (why.code == MAX_TIME_EXPIRED || why.code == EXCEEDED_TIME_LIMIT)) ||
+      if ((answer == ECL_REPLY_REFUSED && ecl_insist_late (why.code)) ||
           (answer == ECL_REPLY_LOST && now >= deadline)) {
          return LATE;
       }
@@ -101,42 +97,19 @@ append_hint (const tally_t *self, bson_t *command)
 static void
 count_command (const tally_t *self, const bson_t *range, const bson_t *filter, bson_t *command)
 {
-   bson_t pipeline, stage, match, both, cursor;
+   bson_t both = BSON_INITIALIZER, list;
 
-   bson_init (command);
-   BSON_APPEND_UTF8 (command, "aggregate", self->options->collection);
-   BSON_APPEND_ARRAY_BEGIN (command, "pipeline", &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
-   if (bson_empty (range)) {
-      BSON_APPEND_DOCUMENT (&stage, "$match", filter);
-   } else {
-      BSON_APPEND_DOCUMENT_BEGIN (&stage, "$match", &match);
-      BSON_APPEND_ARRAY_BEGIN (&match, "$and", &both);
-      BSON_APPEND_DOCUMENT (&both, "0", range);
-      BSON_APPEND_DOCUMENT (&both, "1", filter);
-      bson_append_array_end (&match, &both);
-      bson_append_document_end (&stage, &match);
+   if (!bson_empty (range)) {
+      BSON_APPEND_ARRAY_BEGIN (&both, "$and", &list);
+      BSON_APPEND_DOCUMENT (&list, "0", range);
+      BSON_APPEND_DOCUMENT (&list, "1", filter);
+      bson_append_array_end (&both, &list);
+      filter = &both;
    }
-   bson_append_document_end (&pipeline, &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
-   BSON_APPEND_UTF8 (&stage, "$count", "n");
-   bson_append_document_end (&pipeline, &stage);
-   bson_append_array_end (command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
-   bson_append_document_end (command, &cursor);
+   ecl_store_count (self->options->collection, filter, 0, command);
    append_hint (self, command);
    ecl_store_read_concern (command);
-}
-
-static int64_t
-number_at (const bson_t *reply, const char *path)
-{
-   bson_iter_t iter, found;
-
-   return bson_iter_init (&iter, reply) && bson_iter_find_descendant (&iter, path, &found) &&
-                BSON_ITER_HOLDS_NUMBER (&found)
-             ? bson_iter_as_int64 (&found)
-             : 0;
+   bson_destroy (&both);
 }
 
 /* Into of_part: nothing counts until all of the part is counted. */
@@ -153,7 +126,7 @@ count_part (tally_t *self, const part_t *part, bson_error_t *error)
 
       count_command (self, &range, self->options->filters[i], &command);
       said = ask (self, &command, &reply, error);
-      self->of_part[i] = said == SAID ? number_at (&reply, "cursor.firstBatch.0.n") : 0;
+      self->of_part[i] = said == SAID ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : 0;
       bson_destroy (&reply);
       bson_destroy (&command);
    }
@@ -275,7 +248,7 @@ begin (tally_t *self, bson_error_t *error)
    /* As the server keeps the number: at once. */
    BSON_APPEND_UTF8 (&command, "count", options->collection);
    said = ask (self, &command, &reply, error);
-   self->total = said == SAID ? number_at (&reply, "n") : 0;
+   self->total = said == SAID ? ecl_reply_number (&reply, "n") : 0;
    bson_destroy (&reply);
    bson_destroy (&command);
    if (said != SAID) {

@@ -3,6 +3,7 @@
 
 #include "run/cut.h"
 #include "run/insist.h"
+#include "run/survey.h"
 
 #define BATCH 500
 
@@ -20,23 +21,6 @@ is_gone (uint32_t code)
 /* Without an answer of the server's, before it gives up; and between two tries. */
 #define PATIENCE_MS 180000
 #define PAUSE_MS 300
-
-static bool
-ask_number (ecl_tour_t *self, bson_error_t *error)
-{
-   bson_t command = BSON_INITIALIZER, reply;
-   bson_iter_t iter;
-   bool good;
-
-   BSON_APPEND_UTF8 (&command, "count", self->collection);
-   good = ecl_world_call (self->world, self->database, &command, &reply, error);
-   if (good && bson_iter_init_find (&iter, &reply, "n") && BSON_ITER_HOLDS_NUMBER (&iter)) {
-      self->documents = bson_iter_as_int64 (&iter);
-   }
-   bson_destroy (&reply);
-   bson_destroy (&command);
-   return good;
-}
 
 /* The next range, or the next draw. False where there is none. */
 static bool
@@ -97,7 +81,7 @@ ecl_tour_init (ecl_tour_t *self, ecl_world_t *world, const char *database, const
    ecl_arena_init (&self->arena);
    ecl_arena_init (&self->last);
    ecl_scan_init (&self->scan);
-   if (!ask_number (self, error)) {
+   if (!ecl_survey_estimate (world, database, collection, &self->documents, error)) {
       return false;
    }
    self->draw = sample > DRAW && self->documents / PICKED > DRAW ? DRAW : sample;

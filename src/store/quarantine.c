@@ -98,23 +98,12 @@ ecl_quarantine_end (ecl_quarantine_writer_t *self)
 void
 ecl_quarantine_count (const char *collection, bson_t *command)
 {
-   bson_t pipeline, stage, match, cursor;
+   bson_t filter = BSON_INITIALIZER;
 
-   bson_init (command);
-   BSON_APPEND_UTF8 (command, "aggregate", ECL_STORE_QUARANTINE);
-   BSON_APPEND_ARRAY_BEGIN (command, "pipeline", &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$match", &match);
-   BSON_APPEND_UTF8 (&match, "collection", collection);
-   bson_append_document_end (&stage, &match);
-   bson_append_document_end (&pipeline, &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
-   BSON_APPEND_UTF8 (&stage, "$count", "n");
-   bson_append_document_end (&pipeline, &stage);
-   bson_append_array_end (command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
-   bson_append_document_end (command, &cursor);
+   BSON_APPEND_UTF8 (&filter, "collection", collection);
+   ecl_store_count (ECL_STORE_QUARANTINE, &filter, 0, command);
    ecl_store_read_concern (command);
+   bson_destroy (&filter);
 }
 
 static void

@@ -22,3 +22,27 @@ ecl_store_read_concern (bson_t *command)
    BSON_APPEND_UTF8 (&concern, "level", "majority");
    bson_append_document_end (command, &concern);
 }
+
+void
+ecl_store_count (const char *collection, const bson_t *filter, int64_t limit, bson_t *command)
+{
+   bson_t pipeline, stage, cursor;
+
+   bson_init (command);
+   BSON_APPEND_UTF8 (command, "aggregate", collection);
+   BSON_APPEND_ARRAY_BEGIN (command, "pipeline", &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+   BSON_APPEND_DOCUMENT (&stage, "$match", filter);
+   bson_append_document_end (&pipeline, &stage);
+   if (limit) {
+      BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
+      BSON_APPEND_INT64 (&stage, "$limit", limit);
+      bson_append_document_end (&pipeline, &stage);
+   }
+   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, limit ? "2" : "1", &stage);
+   BSON_APPEND_UTF8 (&stage, "$count", "n");
+   bson_append_document_end (&pipeline, &stage);
+   bson_append_array_end (command, &pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
+   bson_append_document_end (command, &cursor);
+}

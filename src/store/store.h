@@ -30,6 +30,11 @@ ecl_store_write_concern (bson_t *command);
 void
 ecl_store_read_concern (bson_t *command);
 
+/* The aggregate that counts what matches, up to a limit (0: none): the reply has it as cursor.firstBatch.0.n, and nothing
+ * there for none. Initialises *command; a hint and the read concern are for the caller to append. */
+void
+ecl_store_count (const char *collection, const bson_t *filter, int64_t limit, bson_t *command);
+
 /* ---- quarantine ---- */
 
 typedef struct {
