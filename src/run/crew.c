@@ -1,11 +1,11 @@
 /* Several workers in one process: see crew.h. */
 #include "run/crew.h"
 
+#include "base/thread.h"
 #include "run/adviser.h"
 #include "run/place.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 
 /* How often others' part of the work is asked for. */
@@ -188,13 +188,7 @@ run_mate (void *context)
 static void
 start_mate (mate_t *self)
 {
-   sigset_t all, before;
-
-   /* Signals are for the first thread. */
-   sigfillset (&all);
-   pthread_sigmask (SIG_SETMASK, &all, &before);
-   self->started = pthread_create (&self->thread, NULL, run_mate, self) == 0;
-   pthread_sigmask (SIG_SETMASK, &before, NULL);
+   self->started = ecl_thread_start (&self->thread, run_mate, self) == 0;
 }
 
 /* What all of them did. A worker that failed weighs more than one that was stopped, and that more than one that saw the

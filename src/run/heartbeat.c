@@ -1,8 +1,9 @@
 /* The thread that renews a lease: see heartbeat.h. */
 #include "run/heartbeat.h"
 
+#include "base/thread.h"
+
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 struct ecl_heartbeat_t {
@@ -56,7 +57,6 @@ ecl_heartbeat_start (const ecl_connector_t *connector, ecl_holder_t *holder, bso
 {
    ecl_heartbeat_t *self = bson_malloc0 (sizeof *self);
    pthread_condattr_t clock;
-   sigset_t all, before;
    int failed;
 
    self->connector = *connector;
@@ -72,11 +72,7 @@ ecl_heartbeat_start (const ecl_connector_t *connector, ecl_holder_t *holder, bso
    pthread_condattr_setclock (&clock, CLOCK_MONOTONIC);
    pthread_cond_init (&self->wake, &clock);
    pthread_condattr_destroy (&clock);
-   /* Signals are for the threads of the program. */
-   sigfillset (&all);
-   pthread_sigmask (SIG_SETMASK, &all, &before);
-   failed = pthread_create (&self->thread, NULL, beat, self);
-   pthread_sigmask (SIG_SETMASK, &before, NULL);
+   failed = ecl_thread_start (&self->thread, beat, self);
    if (failed) {
       ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "no thread for the lease's heartbeat: %s", strerror (failed));
       self->holder = NULL;

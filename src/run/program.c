@@ -1,6 +1,7 @@
 /* Running an executable under a lease: see program.h. */
 #include "run/program.h"
 
+#include "base/thread.h"
 #include "mql/coerce.h"
 #include "mql/regex.h"
 #include "store/changelog.h"
@@ -419,14 +420,8 @@ finish (running_t *self)
 static bool
 start_herald (running_t *self, bson_error_t *error)
 {
-   sigset_t all, before;
-   int failed;
+   int failed = ecl_thread_start (&self->herald, tell_until, self);
 
-   /* Signals are for the threads of the program that we are in. */
-   sigfillset (&all);
-   pthread_sigmask (SIG_SETMASK, &all, &before);
-   failed = pthread_create (&self->herald, NULL, tell_until, self);
-   pthread_sigmask (SIG_SETMASK, &before, NULL);
    return !failed || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s: no thread: %s", self->program->file,
                                strerror (failed));
 }

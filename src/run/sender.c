@@ -1,8 +1,9 @@
 /* The thread that carries a command: see sender.h. */
 #include "run/sender.h"
 
+#include "base/thread.h"
+
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 typedef enum {
@@ -70,7 +71,6 @@ ecl_sender_t *
 ecl_sender_start (const ecl_connector_t *connector, bson_error_t *error)
 {
    ecl_sender_t *self = BSON_ALIGNED_ALLOC0 (ecl_sender_t);
-   sigset_t all, before;
    int failed;
 
    self->connector = *connector;
@@ -81,11 +81,7 @@ ecl_sender_start (const ecl_connector_t *connector, bson_error_t *error)
    }
    pthread_mutex_init (&self->lock, NULL);
    pthread_cond_init (&self->changed, NULL);
-   /* Signals are for the threads of the program. */
-   sigfillset (&all);
-   pthread_sigmask (SIG_SETMASK, &all, &before);
-   failed = pthread_create (&self->thread, NULL, carry, self);
-   pthread_sigmask (SIG_SETMASK, &before, NULL);
+   failed = ecl_thread_start (&self->thread, carry, self);
    self->started = !failed;
    if (failed) {
       ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "no thread for a second connection: %s", strerror (failed));
