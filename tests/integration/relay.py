@@ -10,6 +10,7 @@
         relay.caught()     # whether that was so; then cut() loses it, go() lets it pass
         relay.silence(f)   # from the first command on for which f is true its connection gets no answers, until go()
         relay.edit(f)      # each answer is f(answer); None leaves it as it is. Before anybody connects
+        relay.change(f)    # the same with f(command, answer): the Command that is answered
         relay.commands()   # [Command(name, collection, document, connection, at)] that the server was sent, in order
 
 Threads, two for each connection: what it does to one is done to all at once. Not for measuring.
@@ -63,17 +64,20 @@ class Reader:
             yield kind, message
 
     def feed(self, data):
+        """The number of each command, and its document."""
         for kind, message in self.messages(data):
             # Flags, then sections; the body is the one of kind 0, and ours comes first.
             if kind == OP_MSG and message[20] == 0:
                 size = struct.unpack_from('<i', message, 21)[0]
-                yield message[21:21 + size]
+                yield struct.unpack_from('<i', message, 4)[0], message[21:21 + size]
 
     def edit(self, data, function):
+        """function is given the number of the command that is answered, and the answer."""
         for kind, message in self.messages(data):
             at = 21 if kind == OP_MSG and message[20] == 0 else 36 if kind == OP_REPLY else 0
             size = struct.unpack_from('<i', message, at)[0] if at else 0
-            changed = function(bson.decode(message[at:at + size])) if at else None
+            number = struct.unpack_from('<i', message, 8)[0]
+            changed = function(number, bson.decode(message[at:at + size])) if at else None
             if changed is not None:
                 rest = message[4:at] + bson.encode(changed) + message[at + size:]
                 message = struct.pack('<i', 4 + len(rest)) + rest
@@ -145,6 +149,9 @@ class Relay:
             self.silences = match
 
     def edit(self, function):
+        self.change(lambda _, answer: function(answer))
+
+    def change(self, function):
         self.editor = function
 
     def delay(self, ms):
@@ -189,8 +196,9 @@ class Relay:
                 self.pairs.add(pair)
                 self.connections += 1
                 number = self.connections
-            threading.Thread(target=self._pump, args=(pair, client, server, number, True), daemon=True).start()
-            threading.Thread(target=self._pump, args=(pair, server, client, number, False), daemon=True).start()
+            sent = {}
+            threading.Thread(target=self._pump, args=(pair, client, server, number, sent), daemon=True).start()
+            threading.Thread(target=self._pump, args=(pair, server, client, number, sent, False), daemon=True).start()
 
     def _spring(self, command):
         if self.trap and self.trap(command):
@@ -198,21 +206,24 @@ class Relay:
             if not self.left:
                 self.trap, self.held = None, True
 
-    def _pump(self, pair, source, target, number, asks):
+    def _pump(self, pair, source, target, number, sent, asks=True):
+        """sent: the connection's last command, by its number."""
         reader = Reader()
         try:
             while data := source.recv(65536):
                 with self.lock:
                     self.lock.wait_for(lambda: not self.held and (asks or number not in self.silent))
                     wait = 0 if asks else self.delayed
-                    for raw in reader.feed(data) if asks else ():
+                    for request, raw in reader.feed(data) if asks else ():
                         self.log.append(Command(raw, number))
+                        sent.clear()
+                        sent[request] = self.log[-1]
                         self._spring(self.log[-1])
                         if self.silences and self.silences(self.log[-1]):
                             self.silent.add(number)
                     self.lock.wait_for(lambda: not self.held)
                 if self.editor and not asks:
-                    data = b''.join(reader.edit(data, self.editor))
+                    data = b''.join(reader.edit(data, lambda to, answer: self.editor(sent.get(to), answer)))
                 time.sleep(wait)
                 target.sendall(data)
         except OSError:

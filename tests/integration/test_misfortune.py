@@ -2,7 +2,9 @@
 
 import os
 import signal
+import threading
 
+import pymongo
 import pytest
 from test_works import FAST, docs, program, record, wait_for, write
 
@@ -113,6 +115,74 @@ def test_connections_are_cut_while_documents_are_carried(eclose, db, relay, mode
     ends(eclose, child)
     users_are_there(db)
     assert db.eclose_quarantine.count_documents({}) == 0
+
+
+def ids_of(command):
+    """The first and the last _id of a batch."""
+    queries = [s['q'] for s in command.document['updates']]
+    if '$and' in queries[0]:
+        ranges = [q['$and'][0]['_id'] for q in queries]
+        return min(r['$gte'] for r in ranges), max(r['$lte'] for r in ranges)
+    ids = [q['_id'] for q in queries]
+    return min(ids), max(ids)
+
+
+@pytest.mark.parametrize('mode', ['pushdown', 'client'])
+@pytest.mark.parametrize(('code', 'name', 'lost'), [(64, 'WriteConcernFailed', False),
+                                                    (91, 'ShutdownInProgress', True)])
+def test_what_the_majority_does_not_have_is_not_done(eclose, db, relay, mode, code, name, lost):
+    """The server did a batch, and says that it has not reached the majority: the same is sent until it has. No
+    checkpoint stands behind it, for another primary may not have it; then it is done again, and the rest is not."""
+    n = 4000
+    folder = os.path.join(eclose.folder, 'migrations', 'users')
+    os.makedirs(folder)
+    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
+        f.write('version_field: v\n')
+    with open(os.path.join(folder, '0001_m.yaml'), 'w', encoding='utf-8') as f:
+        f.write('to: 1\nup: [{$set: {n: {$add: [$n, 1]}}}]\n')
+    db.users.insert_many([{'_id': i, 'n': i} for i in range(n)])
+    late = threading.Event()
+
+    def is_batch(command):
+        return command is not None and command.name == 'update' and command.collection == 'users'
+
+    def answer(command, reply):
+        if late.is_set() and is_batch(command):
+            return dict(reply, writeConcernError={'code': code, 'codeName': name, 'errmsg': 'the majority is late'})
+        return None
+
+    def batches(since=0):
+        return list(filter(is_batch, relay.commands(since)))
+
+    relay.change(answer)
+    # Some seconds long on any machine: there are others before it, and behind it.
+    child = eclose.start('backfill', 'start', 'users', '--mode', mode, '--batch-time', 20, '--max-rate', 400,
+                         '--max-latency', 1000, env={'ECLOSE_URI': relay.uri})
+    wait_for(lambda: batches() and db.eclose_chunks.find_one({'after.id': {'$exists': True}}))
+    late.set()
+    mark = len(relay.commands())
+    wait_for(lambda: len(batches(mark)) >= 4)
+    last = batches(mark)[-1].document
+    again = [c.document['updates'] for c in batches(mark)][-3:]
+    assert again == [last['updates']] * 3 and last['writeConcern']['w'] == 'majority'
+    first, end = ids_of(batches(mark)[-1])
+    assert 0 < end < n - 1 and db.users.count_documents({'_id': {'$gte': first, '$lte': end}, 'v': 1}) == end - first + 1
+    chunk = db.eclose_chunks.find_one()
+    assert chunk['state'] == 'open' and chunk['after']['id'] < first
+    assert db.eclose_jobs.find_one()['state'] == 'running' and child.poll() is None
+    if lost:
+        # Another primary, which does not have them; and the application writes one anew there.
+        db.users.bulk_write([pymongo.ReplaceOne({'_id': i}, {'_id': i, 'n': i}) for i in range(first, end + 1)])
+        db.users.update_one({'_id': end}, {'$set': {'seen': True}})
+    late.clear()
+    eclose('backfill', 'set', 'users', '--max-rate', 'none', rc=0)
+    out, err = child.communicate(timeout=100)
+    assert child.returncode == 0, (out, err)
+    wrong = [d for d in db.users.find() if (d['n'], d['v']) != (d['_id'] + 1, 1)]
+    assert not wrong and db.users.count_documents({'seen': True}) == lost
+    counts = db.eclose_jobs.find_one()['counts']
+    assert db.eclose_jobs.find_one()['state'] == 'done' and db.eclose_quarantine.count_documents({}) == 0
+    assert n <= counts['changed'] <= n + (end - first + 1) * lost, counts
 
 
 def test_up_does_not_look_at_latency_unless_asked_to(eclose, db, relay):
