@@ -5,7 +5,7 @@
 #include "run/pace.h"
 #include "run/program.h"
 #include "run/publish.h"
-#include "run/scan.h"
+#include "run/tour.h"
 #include "run/verify.h"
 
 /* ---- what a migration needs that is no command ---- */
@@ -97,36 +97,34 @@ static bool
 verify (void *context, ecl_world_t *world, const ecl_chain_t *chain, bson_error_t *error)
 {
    ecl_runner_t *self = context;
+   const char *database = self->options.site.database;
    const ecl_value_t *document;
-   bson_t all = BSON_INITIALIZER;
    int64_t bad = 0, seen = 0;
    ecl_verifier_t *verifier;
    found_t found = {""};
-   ecl_scan_t scan;
+   ecl_tour_t tour;
    bool good;
 
    verifier = ecl_verifier_new (self->options.site.upgrades, chain, on_problem, &found, error);
    if (!verifier) {
-      bson_destroy (&all);
       return false;
    }
-   ecl_scan_init (&scan);
-   ecl_scan_start (&scan, &all, false);
-   while ((good = ecl_scan_next (&scan, world, self->options.site.database, chain->collection, 500, &document, error) &&
-                  (!document || ecl_verifier_ahead (verifier, &scan, world, self->options.site.database, error))) &&
+   good = ecl_tour_init (&tour, world, database, chain->collection, 0, 0, error);
+   while (good && (good = ecl_tour_next (&tour, &document, error) &&
+                          (!document || ecl_verifier_ahead (verifier, &tour.scan, world, database, error))) &&
           document) {
       seen++;
       bad += !ecl_verifier_run (verifier, document);
    }
-   ecl_scan_cleanup (&scan);
+   ecl_tour_cleanup (&tour);
    ecl_verifier_destroy (verifier);
-   bson_destroy (&all);
-   if (good && bad) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
-                       "%" PRId64 " of %" PRId64 " documents of %s are not as they should be; the first: %s", bad, seen,
-                       chain->collection, found.first);
+   if (!good) {
+      blame_lease (self, error);
+      return false;
    }
-   return good;
+   return !bad || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                            "%" PRId64 " of %" PRId64 " documents of %s are not as they should be; the first: %s", bad,
+                            seen, chain->collection, found.first);
 }
 
 /* What a running program is told about. */

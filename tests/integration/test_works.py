@@ -17,6 +17,7 @@ import pytest
 from bson import Int64, ObjectId
 
 from conftest import ROOT
+from test_jobs import wait_for
 
 EXAMPLES = os.path.join(ROOT, 'examples')
 FAST = {'ECLOSE_LEASE_TIME': '1500', 'ECLOSE_MAX_CLOCK_SKEW': '300'}
@@ -376,6 +377,36 @@ up:
         db.users.insert_one({'_id': 'bad', 'n': 1})
 
 
+def test_a_step_that_verifies_goes_on_where_its_cursor_is_lost(eclose, db, relay):
+    """By ranges of _id, from what the majority has, and no document is left out or looked at twice."""
+    os.makedirs(os.path.join(eclose.folder, 'migrations', 'users'))
+    with open(os.path.join(eclose.folder, 'migrations', 'users', '0001_n.yaml'), 'w', encoding='utf-8') as f:
+        f.write('to: 1\nup: [{$set: {m: $n}}]\nschema: {required: [m]}\n')
+    db.users.insert_many([{'_id': i, 'v': 1, 'm': i} for i in range(1700)])
+    db.users.insert_many([{'_id': 'bad', 'v': 1}, {'_id': 'worse', 'v': 1}])
+    write(eclose.folder, a='up: [{verify: {collection: users}}]\n')
+
+    def reads(command):
+        return command.name in ('find', 'getMore') and command.collection == 'users'
+
+    for k in (2, 3):
+        db.eclose_changelog.delete_many({})
+        before = len(relay.commands())
+        relay.catch(reads, k)
+        child = eclose.start('up', env={'ECLOSE_URI': relay.uri})
+        wait_for(lambda: relay.caught() or child.poll() is not None)
+        relay.cut()
+        relay.go()
+        out, err = child.communicate(timeout=60)
+        assert child.returncode == 1, out + err
+        assert '2 of 1702 documents of users are not as they should be' in err
+        finds = [c.document for c in relay.commands(before) if c.name == 'find' and reads(c)]
+        assert len(finds) == 2 and all(f['sort'] == {'_id': 1} for f in finds)
+        assert all(f['readConcern'] == {'level': 'majority'} for f in finds)
+    db.users.delete_many({'_id': {'$in': ['bad', 'worse']}})
+    eclose('up', rc=0)
+
+
 # ---- programs ----
 
 SCRIPT = '''#!/bin/sh
@@ -438,16 +469,6 @@ def test_the_end_of_long_output_is_kept(eclose, db):
     eclose('up', rc=0)
     output = record(db, '20260101_long')['output']
     assert output.endswith('99999\n100000\n') and 60000 < len(output) <= 65536
-
-
-def wait_for(what, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError('it did not come to be')
 
 
 # ---- the stories ----
