@@ -121,31 +121,14 @@ end_pass (ecl_backfill_t *self)
 
 /* ---- windows ---- */
 
-/* The last of so many _ids behind what is done, whatever their documents are: the server looks at the index alone. */
+/* The last of so many _ids behind what is done. */
 void
 ecl_window_enter (ecl_backfill_t *self)
 {
-   ecl_value_t after = behind (self), none = ecl_missing ();
-   bson_t filter, child;
+   ecl_value_t after = behind (self);
 
-   ecl_chunk_filter (&self->options.range, &after, &none, &filter);
-   bson_init (&self->command);
+   ecl_chunk_find_nth (&self->options.range, &after, self->collection, (int64_t) self->result.window, &self->command);
    self->has_command = true;
-   BSON_APPEND_UTF8 (&self->command, "find", self->collection);
-   BSON_APPEND_DOCUMENT (&self->command, "filter", &filter);
-   BSON_APPEND_DOCUMENT_BEGIN (&self->command, "projection", &child);
-   BSON_APPEND_INT32 (&child, "_id", 1);
-   bson_append_document_end (&self->command, &child);
-   BSON_APPEND_DOCUMENT_BEGIN (&self->command, "sort", &child);
-   BSON_APPEND_INT32 (&child, "_id", 1);
-   bson_append_document_end (&self->command, &child);
-   BSON_APPEND_DOCUMENT_BEGIN (&self->command, "hint", &child);
-   BSON_APPEND_INT32 (&child, "_id", 1);
-   bson_append_document_end (&self->command, &child);
-   BSON_APPEND_INT64 (&self->command, "skip", (int64_t) self->result.window - 1);
-   BSON_APPEND_INT64 (&self->command, "limit", 1);
-   BSON_APPEND_BOOL (&self->command, "singleBatch", true);
-   bson_destroy (&filter);
 }
 
 void

@@ -140,26 +140,13 @@ count_part (tally_t *self, const part_t *part, bson_error_t *error)
 static said_t
 find_behind (tally_t *self, const ecl_chunk_range_t *range, int64_t skip, ecl_value_t *id, bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, child, filter, reply;
    ecl_value_t none = ecl_missing ();
    bson_iter_t iter, found;
+   bson_t command, reply;
    said_t said;
 
    *id = ecl_missing ();
-   ecl_chunk_filter (range, &none, &none, &filter);
-   BSON_APPEND_UTF8 (&command, "find", self->options->collection);
-   BSON_APPEND_DOCUMENT (&command, "filter", &filter);
-   bson_destroy (&filter);
-   BSON_APPEND_DOCUMENT_BEGIN (&command, "projection", &child);
-   BSON_APPEND_INT32 (&child, "_id", 1);
-   bson_append_document_end (&command, &child);
-   BSON_APPEND_DOCUMENT_BEGIN (&command, "sort", &child);
-   BSON_APPEND_INT32 (&child, "_id", 1);
-   bson_append_document_end (&command, &child);
-   append_hint (self, &command);
-   BSON_APPEND_INT64 (&command, "skip", skip);
-   BSON_APPEND_INT32 (&command, "limit", 1);
-   BSON_APPEND_BOOL (&command, "singleBatch", true);
+   ecl_chunk_find_nth (range, &none, self->options->collection, skip + 1, &command);
    ecl_store_read_concern (&command);
    said = ask (self, &command, &reply, error);
    if (said == SAID && bson_iter_init (&iter, &reply) &&

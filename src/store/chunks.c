@@ -199,6 +199,29 @@ ecl_chunk_filter (const ecl_chunk_range_t *range, const ecl_value_t *after, cons
    bson_append_array_end (filter, &list);
 }
 
+void
+ecl_chunk_find_nth (const ecl_chunk_range_t *range, const ecl_value_t *after, const char *collection, int64_t n,
+                    bson_t *command)
+{
+   static const char *const by_id[] = {"projection", "sort", "hint"};
+   ecl_value_t none = ecl_missing ();
+   bson_t filter, child;
+
+   ecl_chunk_filter (range, after, &none, &filter);
+   bson_init (command);
+   BSON_APPEND_UTF8 (command, "find", collection);
+   BSON_APPEND_DOCUMENT (command, "filter", &filter);
+   for (size_t i = 0; i < sizeof by_id / sizeof *by_id; i++) {
+      BSON_APPEND_DOCUMENT_BEGIN (command, by_id[i], &child);
+      BSON_APPEND_INT32 (&child, "_id", 1);
+      bson_append_document_end (command, &child);
+   }
+   BSON_APPEND_INT64 (command, "skip", n - 1);
+   BSON_APPEND_INT64 (command, "limit", 1);
+   BSON_APPEND_BOOL (command, "singleBatch", true);
+   bson_destroy (&filter);
+}
+
 /* ---- commands ---- */
 
 void

@@ -98,6 +98,12 @@ ecl_chunk_filter (const ecl_chunk_range_t *range, const ecl_value_t *after, cons
 
 /* ---- commands; each initialises *command ---- */
 
+/* The find for the n-th next _id of a range, from 1, behind `after` (missing: from its beginning), whatever its document
+ * is: the server looks at the index alone. What it is read from is for the caller to append. */
+void
+ecl_chunk_find_nth (const ecl_chunk_range_t *range, const ecl_value_t *after, const char *collection, int64_t n,
+                    bson_t *command);
+
 /* Makes records first … first + n - 1, open; records that are there already stay. */
 void
 ecl_chunks_insert (const uint8_t job[12], const ecl_chunk_range_t *ranges, int32_t first, int32_t n, int64_t documents,
