@@ -137,12 +137,6 @@ ecl_holder_describe (const ecl_lease_t *lease, char *text, size_t size)
 
 /* ---- acquire ---- */
 
-static int64_t
-shorter (int64_t a, int64_t b)
-{
-   return a < b ? a : b;
-}
-
 /* One question, for at most so many milliseconds. Not OK where the server gave no answer to it. */
 static ecl_reply_t
 ask (ecl_holder_t *self, ecl_world_t *world, int64_t limit, int64_t *asked, bson_error_t *error)
@@ -292,7 +286,7 @@ ecl_acquire_t
 ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
                     void (*waiting) (void *context, const ecl_lease_t *lease), void *context, bson_error_t *error)
 {
-   int64_t start = world->now (world), asked, told = 0, limit = shorter (ASK_FIRST_MS, self->key.time / 2);
+   int64_t start = world->now (world), asked, told = 0, limit = BSON_MIN (ASK_FIRST_MS, self->key.time / 2);
    char text[512];
 
    begin (self, world);
@@ -311,7 +305,7 @@ ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
             return ECL_ACQUIRE_FAILED;
          }
          unblock (self, world);
-         limit = shorter (4 * limit, self->key.time);
+         limit = BSON_MIN (4 * limit, self->key.time);
          continue;
       }
       if (mine (self)) {

@@ -14,12 +14,6 @@
  * whether the job was paused. */
 #define READ_MS 10000
 
-static int64_t
-shorter (int64_t a, int64_t b)
-{
-   return a < b ? a : b;
-}
-
 /* A third of the claim's time. */
 static int64_t
 interval (const worker_t *self)
@@ -174,7 +168,7 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
          return true;
       }
       now = self->world->now (self->world);
-      if (now - self->checkpointed >= shorter (ECL_WORKER_EVERY, interval (self)) &&
+      if (now - self->checkpointed >= BSON_MIN (ECL_WORKER_EVERY, interval (self)) &&
           !checkpoint (self, machine, error)) {
          return false;
       }
@@ -237,7 +231,7 @@ make_machine (worker_t *self, bson_error_t *error)
                                      .once = !sweep,
                                      .sizes = self->job.settings.max_bytes > 0,
                                      .overlap = self->sender != NULL,
-                                     .read_time = shorter (READ_MS, 2 * interval (self)),
+                                     .read_time = BSON_MIN (READ_MS, 2 * interval (self)),
                                      .window = self->window};
 
    memcpy (options.job, task->job, sizeof options.job);
