@@ -188,10 +188,6 @@ ecl_backfill_update_open (const ecl_backfill_t *self, bool concern, bson_t *comm
 void
 ecl_backfill_update_end (ecl_backfill_t *self, bson_t *statements);
 
-/* Codes of the server's that will go away. */
-bool
-ecl_backfill_transient (int32_t code);
-
 /* Codes that no document is at fault of and that no waiting heals. */
 bool
 ecl_backfill_hopeless (int32_t code);

@@ -230,12 +230,6 @@ ecl_backfill_fail (ecl_backfill_t *self, const bson_error_t *error)
 }
 
 bool
-ecl_backfill_transient (int32_t code)
-{
-   return code > 0 && ecl_insist_passing ((uint32_t) code);
-}
-
-bool
 ecl_backfill_hopeless (int32_t code)
 {
    /* Unauthorized, AuthenticationFailed, CommandNotFound, InvalidNamespace, CommandNotSupportedOnView, AtlasError */
@@ -426,7 +420,7 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
    bool reads = self->state == ST_READ || self->state == ST_LOAD || self->state == ST_WINDOW;
    int32_t code = event->error ? (int32_t) event->error->code : 0;
    /* A cursor that is gone (CursorNotFound, QueryPlanKilled, CursorKilled) is opened anew. */
-   bool lost = event->kind == ECL_EVENT_LOST || ecl_backfill_transient (code) ||
+   bool lost = event->kind == ECL_EVENT_LOST || ecl_insist_passing ((uint32_t) code) ||
                (reads && (code == 43 || code == 175 || code == 237));
    ecl_event_t told = {lost ? ECL_EVENT_LOST : ECL_EVENT_REFUSED, event->reply, event->error};
    bson_error_t error;

@@ -1,6 +1,7 @@
 /* A batch computed here: guarded statements, quarantine, transactions. See backfill.h. */
 #include "run/backfill-private.h"
 
+#include "run/insist.h"
 #include "upgrade/append.h"
 
 static ecl_scan_t *
@@ -110,7 +111,7 @@ ecl_quarantine_reply (ecl_backfill_t *self, const ecl_event_t *event)
    /* Two runs that write the same new record at once: one of them finds it there already. */
    if (ecl_backfill_errors (event->reply, &errors)) {
       while (ecl_backfill_next_error (&errors, &index, &code, &message)) {
-         if (code != 11000 && !ecl_backfill_transient (code)) {
+         if (code != 11000 && !ecl_insist_passing ((uint32_t) code)) {
             ecl_fail (&error, ECL_DOMAIN_STORE, ECL_ERROR_SERVER, ECL_STORE_QUARANTINE ": %s", message);
             ecl_backfill_fail (self, &error);
             return;
@@ -285,7 +286,7 @@ statement_failed (ecl_backfill_t *self, uint32_t i, int32_t code, const char *me
    ecl_value_t id = id_at (self->answered, i);
 
    self->answered->failed[i] = true;
-   if (ecl_backfill_transient (code)) {
+   if (ecl_insist_passing ((uint32_t) code)) {
       ecl_backfill_again (self, &id);
    } else {
       quarantine_refused (self, &id, &self->answered->versions[i], code, message);
@@ -502,7 +503,7 @@ reply_txn_write (ecl_backfill_t *self, const bson_t *reply)
    bson_iter_t errors;
 
    if (ecl_backfill_errors (reply, &errors) && ecl_backfill_next_error (&errors, &index, &code, &message)) {
-      if (ecl_backfill_transient (code)) {
+      if (ecl_insist_passing ((uint32_t) code)) {
          txn_conflict (self, code, message);
       } else {
          txn_refused (self, code, message);
