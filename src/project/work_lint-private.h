@@ -157,6 +157,13 @@ ecl_text_is (const ecl_value_t *value, const char *text)
    return ecl_is_string (value) && value->len == strlen (text) && memcmp (value->u.str, text, value->len) == 0;
 }
 
+/* The whole document, as an expression. */
+static inline bool
+ecl_is_root (const ecl_value_t *value)
+{
+   return ecl_text_is (value, "$$ROOT") || ecl_text_is (value, "$$CURRENT");
+}
+
 static inline bool
 ecl_same_text (const ecl_value_t *a, const ecl_value_t *b)
 {

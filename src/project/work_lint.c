@@ -119,7 +119,7 @@ has_key (const ecl_act_t *foreach, const ecl_value_t *value)
    if (ecl_work_is_let (foreach, value, &let)) {
       value = &let->spec.value;
       if (!ecl_is_document (value)) {
-         return ecl_text_is (value, "$$ROOT") || ecl_text_is (value, "$$CURRENT");
+         return ecl_is_root (value);
       }
       map = ecl_document_get (value, "$map", 4);
       if (ecl_is_document (&map)) {

@@ -273,12 +273,6 @@ add_project (ecl_effect_t *self, const ecl_value_t *spec, const uint8_t *at)
    add_fields (self, spec, &top, true);
 }
 
-static bool
-is_root (const ecl_value_t *value)
-{
-   return ecl_text_is (value, "$$ROOT") || ecl_text_is (value, "$$CURRENT");
-}
-
 /* The keys of an object that is made: each is a field as a whole. */
 static void
 add_keys (ecl_effect_t *self, const ecl_value_t *object)
@@ -313,7 +307,7 @@ add_merged (ecl_effect_t *self, const ecl_value_t *expression)
    }
    ecl_iter_init (&iter, &op.value);
    for (; ecl_iter_item (&iter, &item); n++) {
-      if (n == 0 ? !is_root (&item) : !ecl_is_document (&item) || ecl_is_operator (&item)) {
+      if (n == 0 ? !ecl_is_root (&item) : !ecl_is_document (&item) || ecl_is_operator (&item)) {
          return false;
       }
    }

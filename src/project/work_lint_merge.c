@@ -61,12 +61,6 @@ ecl_pipeline_looks_into (const ecl_value_t *pipeline, const ecl_value_t *collect
 /* ---- what it inserts ---- */
 
 static bool
-is_root (const ecl_value_t *value)
-{
-   return ecl_text_is (value, "$$ROOT") || ecl_text_is (value, "$$CURRENT");
-}
-
-static bool
 lists_id (const ecl_value_t *names)
 {
    ecl_value_t name;
@@ -91,7 +85,7 @@ root_has_id (const ecl_value_t *root, bool had)
    ecl_value_t item;
    ecl_iter_t iter;
 
-   if (is_root (root)) {
+   if (ecl_is_root (root)) {
       return had;
    }
    if (ecl_is_document (root) && !ecl_is_operator (root)) {

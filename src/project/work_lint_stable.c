@@ -36,12 +36,6 @@ read_of (const ecl_value_t *text, ecl_name_t *path)
    return false;
 }
 
-static bool
-is_root (const ecl_value_t *value)
-{
-   return ecl_text_is (value, "$$ROOT") || ecl_text_is (value, "$$CURRENT");
-}
-
 /* $getField: "name", or {field, input} */
 static bool
 reads_field (const ecl_value_t *spec, read_fn fn, void *context)
@@ -57,7 +51,7 @@ reads_field (const ecl_value_t *spec, read_fn fn, void *context)
          input = ecl_missing ();
       }
    }
-   if (input.type != ECL_MISSING && !is_root (&input)) {
+   if (input.type != ECL_MISSING && !ecl_is_root (&input)) {
       return ecl_expression_reads (&input, fn, context) && ecl_expression_reads (&field, fn, context);
    }
    if (ecl_is_string (&field) && field.len && field.u.str[0] != '$' && !memchr (field.u.str, '.', field.len)) {
