@@ -156,7 +156,7 @@ run (ecl_cli_t *cli)
    check_t check;
 
    if (!read_validator (cli, &options.validator) ||
-       !ecl_cli_number (cli, "range-docs", 1, 1000000000, 0, &options.range_docs)) {
+       !ecl_remote_range_docs (cli, &options.range_docs)) {
       return ECL_EXIT_USAGE;
    }
    if (options.replace && options.validator == ECL_VALIDATOR_NONE) {

@@ -354,7 +354,7 @@ run (ecl_cli_t *cli)
    size_t n;
 
    if (!ecl_cli_number (cli, "count-time", 1, ECL_REMOTE_COUNT_TIME_MAX, COUNT_TIME, &self.seconds) ||
-       !ecl_cli_number (cli, "range-docs", 1, 1000000000, 0, &self.range_docs)) {
+       !ecl_remote_range_docs (cli, &self.range_docs)) {
       return ECL_EXIT_USAGE;
    }
    ecl_arena_init (&arena);

@@ -140,7 +140,7 @@ run (ecl_cli_t *cli)
    size_t n;
 
    if (!ecl_cli_number (cli, "sample", 1, INT32_MAX, SAMPLE, &sample) ||
-       !ecl_cli_number (cli, "range-docs", 1, 1000000000, 0, &range_docs)) {
+       !ecl_remote_range_docs (cli, &range_docs)) {
       return ECL_EXIT_USAGE;
    }
    if (ecl_cli_flag (cli, "all") && ecl_cli_flag (cli, "sample")) {

@@ -253,6 +253,12 @@ ecl_remote_settings (const ecl_cli_t *cli, ecl_job_settings_t *settings, unsigne
 }
 
 bool
+ecl_remote_range_docs (const ecl_cli_t *cli, int64_t *range_docs)
+{
+   return ecl_cli_number (cli, "range-docs", 1, 1000000000, 0, range_docs);
+}
+
+bool
 ecl_remote_effort (ecl_remote_t *self, const ecl_cli_t *cli)
 {
    ecl_effort_t *effort = &self->effort;
@@ -260,7 +266,7 @@ ecl_remote_effort (ecl_remote_t *self, const ecl_cli_t *cli)
    bool given;
 
    if (!ecl_cli_number (cli, "workers", 1, 256, 0, &workers) ||
-       !ecl_cli_number (cli, "range-docs", 1, 1000000000, 0, &effort->range_docs) ||
+       !ecl_remote_range_docs (cli, &effort->range_docs) ||
        !read_double (cli, "max-errors", 0, 1, &effort->max_errors, &given) ||
        !ecl_remote_settings (cli, &effort->settings, &effort->set)) {
       return false;

@@ -97,6 +97,10 @@ ecl_remote_run (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, boo
       "range-docs", 0, "N", "documents that one command looks at; 100000" \
    }
 
+/* What --range-docs says, of these commands and of ECL_REMOTE_EFFORT; 0 where it says nothing. False after a message. */
+bool
+ecl_remote_range_docs (const ecl_cli_t *cli, int64_t *range_docs) ECL_MUST_CHECK;
+
 /* Documents at random (0: all), read as a reader of the chain's end would, with what is wrong said (quiet: only counted);
  * *bad is added to. False after a message. */
 bool
