@@ -78,7 +78,7 @@ count_living (void *context, const ecl_chunk_row_t *row)
 static bool
 meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined, bool *waits, bson_error_t *error)
 {
-   bson_error_t ignored;
+   char why[128];
    bool found;
    int living = 0;
 
@@ -108,8 +108,8 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
                        job->collection, living, living == 1 ? "" : "s", job->down ? "down" : "up", job->to,
                        job->collection);
    }
-   ecl_fail (&ignored, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "given up for a job to version %s", options->to);
-   return ecl_job_close (options->world, options->database, job, ECL_JOB_CANCELLED, ignored.message, error);
+   bson_snprintf (why, sizeof why, "given up for a job to version %s", options->to);
+   return ecl_job_close (options->world, options->database, job, ECL_JOB_CANCELLED, why, error);
 }
 
 static void
@@ -303,7 +303,7 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
          }
          goto done;
       }
-      documents = documents > COUNTED || found < 0 ? documents : found;
+      documents = many || found < 0 ? documents : found;
       if (options->before && !options->before (options->context, &sample, error)) {
          goto done;
       }

@@ -196,19 +196,20 @@ static void
 append_state (bson_t *set, const ecl_job_t *job, int64_t until)
 {
    const char *state = state_names[job->state];
-   bson_t *late;
+   bson_t *in_time, *late;
 
    if (!until) {
       append_text (set, "state", state);
       return;
    }
-   late = BCON_NEW ("state", "{", "$cond", "[", "{", "$lt", "[", "{", "$toLong", BCON_UTF8 ("$$NOW"), "}",
-                    BCON_INT64 (until), "]", "}", BCON_UTF8 (state), BCON_UTF8 (state_names[ECL_JOB_FAILED]), "]", "}",
-                    "error", "{", "$cond", "[", "{", "$lt", "[", "{", "$toLong", BCON_UTF8 ("$$NOW"), "}",
-                    BCON_INT64 (until), "]", "}", BCON_UTF8 ("$$REMOVE"),
+   in_time = BCON_NEW ("$lt", "[", "{", "$toLong", BCON_UTF8 ("$$NOW"), "}", BCON_INT64 (until), "]");
+   late = BCON_NEW ("state", "{", "$cond", "[", BCON_DOCUMENT (in_time), BCON_UTF8 (state),
+                    BCON_UTF8 (state_names[ECL_JOB_FAILED]), "]", "}", "error", "{", "$cond", "[",
+                    BCON_DOCUMENT (in_time), BCON_UTF8 ("$$REMOVE"),
                     BCON_UTF8 ("whoever was to make the plan had lost its lease"), "]", "}");
    bson_concat (set, late);
    bson_destroy (late);
+   bson_destroy (in_time);
 }
 
 void
