@@ -4,39 +4,15 @@
 """
 
 import json
-import random
+import os
 import statistics
 import sys
 import time
 
 import bson
 
-FIRST = ['Ariel', 'Kim', 'Robin Jean', 'Maria', 'Bo', 'Ida Sofie']
-LAST = ['Whiteaker', 'Lund', "O'Neill", 'Garcia', 'Li', 'Andersen']
-
-
-def user(i, random_=random.Random(42)):
-    """The users of bench/engine.c: about 340 bytes, 15 fields."""
-    import datetime
-    day = datetime.datetime(2023, 11, 14, tzinfo=datetime.timezone.utc)
-    return {
-        '_id': i, 'login': f'user{i:07}', 'schema_version': 1,
-        'name': f'{random_.choice(FIRST)} {random_.choice(LAST)}', 'phone': f'+457{random_.randrange(10**7):07}',
-        'last_update': day, 'created': day, 'email': f'user{i:07}@example.com', 'active': i % 3 != 0,
-        'logins': random_.randrange(1000), 'score': random_.randrange(1000) / 7, 'locale': 'da-DK',
-        'timezone': 'Europe/Copenhagen', 'quota': bson.Int64(1 << 33), 'plan': 'standard',
-    }
-
-
-def upgrade(doc):
-    name = (doc.pop('name', None) or '').strip(' ')
-    phone = doc.pop('phone', None)
-    last = name.split(' ')[-1]
-    doc['last_name'] = last
-    doc['first_name'] = name[:len(name) - len(last)].strip(' ')
-    doc['contacts'] = [{'type': 'phone', 'value': phone}] if phone is not None else []
-    doc['schema_version'] = 2
-    return doc
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from users import upgrade, user  # noqa: E402
 
 
 def main():

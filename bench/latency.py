@@ -22,8 +22,7 @@ import pymongo
 from pymongo.write_concern import WriteConcern
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from decode import upgrade, user  # noqa: E402
-from server import MIGRATION, PIPELINE  # noqa: E402
+from users import PIPELINE, load, python_loop, put_project  # noqa: E402
 
 N = int(os.environ.get('BENCH_DOCUMENTS', '60000'))
 ROUNDS = int(os.environ.get('BENCH_ROUNDS', '3'))
@@ -31,12 +30,6 @@ THREADS, A_SECOND = 4, 25
 QUIET = 8  # seconds, with nothing going on
 LONGEST = 30  # seconds that are measured of each way
 DATABASE = f'eclose_bench_latency_{os.getpid()}'
-
-
-def load(users):
-    users.drop()
-    for start in range(0, N, 10000):
-        users.insert_many([user(i) for i in range(start, min(start + 10000, N))], ordered=False)
 
 
 def read(uri, end, out):
@@ -70,17 +63,6 @@ def backfill(build, project, uri, mode):
                    env={**os.environ, 'ECLOSE_URI': uri, 'ECLOSE_DATABASE': DATABASE}, timeout=600)
 
 
-def loop(users):
-    batch = []
-    for doc in users.find({'schema_version': 1}, batch_size=10000):
-        batch.append(pymongo.ReplaceOne({'_id': doc['_id']}, upgrade(doc)))
-        if len(batch) == 10000:
-            users.bulk_write(batch, ordered=False)
-            batch = []
-    if batch:
-        users.bulk_write(batch, ordered=False)
-
-
 def measure(uri, way):
     """What reads took while it ran, and for how long it did."""
     end, out = multiprocessing.Event(), multiprocessing.Queue()
@@ -107,23 +89,19 @@ def main():
     users = client[DATABASE].get_collection('users', write_concern=WriteConcern(w='majority', j=True))
     reads, rates = {}, {}
     with tempfile.TemporaryDirectory() as project:
-        os.makedirs(os.path.join(project, 'migrations', 'users'))
-        with open(os.path.join(project, 'migrations', 'users', '0002_split_name.yaml'), 'w', encoding='utf-8') as f:
-            f.write(MIGRATION)
-        with open(os.path.join(project, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-            f.write('collections:\n  users: {unversioned: 1}\n')
+        put_project(project)
         ways = {
             'nothing': lambda: time.sleep(QUIET),
             'eclose backfill, pushed down': lambda: backfill(build, project, uri, 'pushdown'),
             'eclose backfill, here': lambda: backfill(build, project, uri, 'client'),
-            'Python loop of bulkWrite by 10,000': lambda: loop(users),
+            'Python loop of bulkWrite by 10,000': lambda: python_loop(users),
             'one bare updateMany': lambda: users.update_many({'schema_version': 1}, PIPELINE),
         }
         try:
             for _ in range(ROUNDS):
                 for name, way in ways.items():
                     client.drop_database(DATABASE)
-                    load(users)
+                    load(users, N)
                     took, seconds = measure(uri, way)
                     done = users.count_documents({'schema_version': 2})
                     reads.setdefault(name, []).extend(took)

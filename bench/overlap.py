@@ -17,20 +17,13 @@ import time
 import pymongo
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from decode import user  # noqa: E402
-from server import MIGRATION  # noqa: E402
 from slow import Slow  # noqa: E402
+from users import load, put_project  # noqa: E402
 
 N = int(os.environ.get('BENCH_DOCUMENTS', '20000'))
 DELAY = int(os.environ.get('BENCH_DELAY', '20'))
 ROUNDS = 3
 DATABASE = f'eclose_bench_{os.getpid()}'
-
-
-def load(users):
-    users.drop()
-    for start in range(0, N, 10000):
-        users.insert_many([user(i) for i in range(start, min(start + 10000, N))], ordered=False)
 
 
 def carry(build, project, uri):
@@ -48,15 +41,11 @@ def main():
     client = pymongo.MongoClient(uri)
     found = {build: [] for build in sys.argv[1:]}
     with tempfile.TemporaryDirectory() as project:
-        os.makedirs(os.path.join(project, 'migrations', 'users'))
-        with open(os.path.join(project, 'migrations', 'users', '0002_split_name.yaml'), 'w', encoding='utf-8') as f:
-            f.write(MIGRATION)
-        with open(os.path.join(project, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-            f.write('collections:\n  users: {unversioned: 1}\n')
+        put_project(project)
         try:
             for _ in range(ROUNDS):
                 for build, rounds in found.items():
-                    load(client[DATABASE].users)
+                    load(client[DATABASE].users, N)
                     rounds.append(carry(build, project, uri))
         finally:
             client.drop_database(DATABASE)

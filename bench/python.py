@@ -16,7 +16,7 @@ import pymongo
 from mongoengine import BooleanField, DateTimeField, DictField, FloatField, IntField, ListField, LongField, StringField
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from decode import upgrade, user  # noqa: E402
+from users import upgrade, user  # noqa: E402
 
 import eclose  # noqa: E402
 from eclose.mongoengine import EvolvingDocument  # noqa: E402

@@ -15,8 +15,7 @@ import time
 import pymongo
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from decode import user  # noqa: E402
-from server import MIGRATION  # noqa: E402
+from users import load, put_project  # noqa: E402
 
 SIZES = [int(n) for n in os.environ.get('BENCH_SIZES', '10000,30000,100000,300000,1000000').split(',')]
 MODES = ('pushdown', 'client')
@@ -41,12 +40,6 @@ def eclose(build, project, uri, mode, collection):
     if child.returncode:
         sys.exit(f'eclose up {collection} --mode {mode} ended with status {child.returncode}')
     return time.perf_counter() - start, peak / 1024
-
-
-def load(collection, n):
-    collection.drop()
-    for start in range(0, n, 10000):
-        collection.insert_many([user(i) for i in range(start, min(start + 10000, n))], ordered=False)
 
 
 def load_large(collection):
@@ -96,12 +89,7 @@ def main():
     db = client[DATABASE]
     figures = {}
     with tempfile.TemporaryDirectory() as project:
-        for name, text in (('users', MIGRATION), ('large', RENAME)):
-            os.makedirs(os.path.join(project, 'migrations', name))
-            with open(os.path.join(project, 'migrations', name, '0002_step.yaml'), 'w', encoding='utf-8') as f:
-                f.write(text)
-        with open(os.path.join(project, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-            f.write('collections:\n  users: {unversioned: 1}\n  large: {unversioned: 1}\n')
+        put_project(project, large=RENAME)
         print(f'{"":24} {"pushed down":>24} {"here":>24}')
         print(f'{"documents":24}' + f' {"µs a document":>14} {"peak MiB":>9}' * 2)
         try:

@@ -23,37 +23,14 @@ import pymongo
 from pymongo.write_concern import WriteConcern
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from decode import upgrade, user  # noqa: E402
 from status import peer  # noqa: E402
+from users import PIPELINE, load, python_loop, put_project  # noqa: E402
 
 N = int(os.environ.get('BENCH_DOCUMENTS', '200000'))
 ROUNDS = int(os.environ.get('BENCH_ROUNDS', '3'))
 WAYS = [word for word in os.environ.get('BENCH_WAYS', '').split(',') if word]
 CONNECTIONS = 1  # of `eclose up`, here
 DATABASE = f'eclose_bench_{os.getpid()}'
-
-MIGRATION = '''to: 2
-description: name becomes first_name and last_name; phone becomes contacts
-up:
-  - $set: {name: {$trim: {input: {$ifNull: [$name, ""]}}}}
-  - $set: {last_name: {$last: {$split: [$name, " "]}}}
-  - $set:
-      first_name: {$trim: {input: {$substrCP: [$name, 0, {$subtract: [{$strLenCP: $name}, {$strLenCP: $last_name}]}]}}}
-      contacts: {$cond: [{$gt: [$phone, null]}, [{type: phone, value: $phone}], []]}
-  - $unset: [name, phone]
-'''
-
-PIPELINE = [
-    {'$set': {'name': {'$trim': {'input': {'$ifNull': ['$name', '']}}}}},
-    {'$set': {'last_name': {'$last': {'$split': ['$name', ' ']}}}},
-    {'$set': {
-        'first_name': {'$trim': {'input': {'$substrCP': [
-            '$name', 0, {'$subtract': [{'$strLenCP': '$name'}, {'$strLenCP': '$last_name'}]}]}}},
-        'contacts': {'$cond': [{'$gt': ['$phone', None]}, [{'type': 'phone', 'value': '$phone'}], []]}}},
-    {'$unset': ['name', 'phone']},
-    {'$set': {'schema_version': 2}},
-]
-
 
 THEIR_CONFIG = '''module.exports = {{ mongodb: {{ url: {uri!r}, databaseName: {database!r},
   options: {{ writeConcern: {{ w: 'majority' }} }} }}, migrationsDir: {folder!r},
@@ -98,12 +75,6 @@ THEIR_PIPELINE = '''module.exports = {{
 '''
 
 
-def load(users):
-    users.drop()
-    for start in range(0, N, 10000):
-        users.insert_many([user(i) for i in range(start, min(start + 10000, N))], ordered=False)
-
-
 def eclose(build, project, uri, mode):
     binary = os.path.join(build, 'src', 'cli', 'eclose')
     subprocess.run([binary, 'up', 'users', '--mode', mode], cwd=project, check=True, stdout=subprocess.DEVNULL,
@@ -145,17 +116,6 @@ def finished_in_c(build, project, uri):
     return float(done.stdout)
 
 
-def python_loop(users):
-    batch = []
-    for doc in users.find({'schema_version': 1}, batch_size=10000):
-        batch.append(pymongo.ReplaceOne({'_id': doc['_id']}, upgrade(doc)))
-        if len(batch) == 10000:
-            users.bulk_write(batch, ordered=False)
-            batch = []
-    if batch:
-        users.bulk_write(batch, ordered=False)
-
-
 BASES = {'one bare updateMany': 'of updateMany', 'C program, finished documents by bulkWrite': 'of the C program',
          'Python loop of bulkWrite ReplaceOne by 10,000': 'of the loop'}
 
@@ -177,11 +137,7 @@ def main():
     users = client[DATABASE].get_collection('users', write_concern=WriteConcern(w='majority'))
     times = {}
     with tempfile.TemporaryDirectory() as project:
-        os.makedirs(os.path.join(project, 'migrations', 'users'))
-        with open(os.path.join(project, 'migrations', 'users', '0002_split_name.yaml'), 'w', encoding='utf-8') as f:
-            f.write(MIGRATION)
-        with open(os.path.join(project, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-            f.write('collections:\n  users: {unversioned: 1}\n')
+        put_project(project)
         # Those that are compared stand side by side: the machine is another one from minute to minute.
         ways = {
             'eclose up, pushed down': lambda: eclose(build, project, uri, 'pushdown'),
@@ -196,7 +152,7 @@ def main():
         try:
             for _ in range(ROUNDS):
                 for name, way in ways.items():
-                    load(users)
+                    load(users, N)
                     start = time.perf_counter()
                     said = way()
                     times.setdefault(name, []).append(said or time.perf_counter() - start)
