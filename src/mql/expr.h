@@ -264,7 +264,7 @@ ecl_number_to_int32 (const ecl_value_t *v, int32_t *out);
 double
 ecl_number_to_double (const ecl_value_t *v);
 
-/* Text of a value for a message: relaxed, cut at about 100 bytes; in ev->arena. */
+/* Text of a value for a message: relaxed, cut at about 100 bytes; in the arena. Of most types only the name. */
 const char *
 ecl_value_text (ecl_arena_t *arena, const ecl_value_t *v);
 

@@ -75,6 +75,14 @@ ecl_value_text (ecl_arena_t *arena, const ecl_value_t *v)
       bson_decimal128_to_string (&decimal, text);
       return ecl_arena_printf (arena, "%s", text);
    }
+   case BSON_TYPE_OID: {
+      char text[25];
+      bson_oid_t oid;
+
+      bson_oid_init_from_data (&oid, v->u.raw);
+      bson_oid_to_string (&oid, text);
+      return ecl_arena_printf (arena, "ObjectId(\"%s\")", text);
+   }
    default:
       return ecl_type_name (v->type);
    }
