@@ -214,10 +214,19 @@ on_progress (void *context, const ecl_carry_t *what, const ecl_carry_progress_t 
    ecl_remote_progress (context, what, progress);
 }
 
+static void
+on_note (void *context, const char *message)
+{
+   ecl_remote_t *self = context;
+
+   ecl_cli_note (self->cli, "%s", message);
+}
+
 ecl_exit_t
 ecl_remote_run (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted)
 {
-   ecl_carry_t what = {.chain = chain, .target = target, .down = down, .mode = wanted, .effort = &self->effort};
+   ecl_carry_t what = {
+      .chain = chain, .target = target, .down = down, .mode = wanted, .effort = &self->effort, .note = on_note};
    ecl_site_t site = ecl_remote_site (self);
    ecl_carried_t carried;
    bson_error_t error;

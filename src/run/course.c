@@ -74,18 +74,10 @@ ecl_course_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target
 
 /* ---- going it ---- */
 
-typedef struct {
-   const ecl_site_t *site;
-   const ecl_course_t *course;
-   double max_errors;
-} try_t;
-
 static bool
 try_first (void *context, ecl_cut_sample_t *sample, bson_error_t *error)
 {
-   const try_t *self = context;
-
-   return ecl_trial (self->site, self->course, self->max_errors, sample, error);
+   return ecl_trial (context, sample, error);
 }
 
 static const ecl_effort_t no_effort = {0};
@@ -135,12 +127,18 @@ is_finished (const ecl_site_t *site, const ecl_course_t *course, const char *to,
    return good;
 }
 
+typedef struct {
+   ecl_carry_fn progress;
+   void *context;
+   const ecl_carry_t *what;
+} told_t;
+
 /* The job: made, or joined. */
 static bool
-start (const ecl_site_t *site, const ecl_effort_t *effort, const ecl_course_t *course, ecl_carried_t *out,
-       bson_error_t *error)
+start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, ecl_carried_t *out, bson_error_t *error)
 {
-   try_t trial = {site, course, effort->max_errors};
+   const ecl_effort_t *effort = effort_of (told->what);
+   ecl_trial_t trial = {site, course, effort->max_errors, told->what->note, told->context};
    bson_t candidates;
    ecl_job_start_t options = {.world = site->world,
                               .chain = course->chain,
@@ -227,12 +225,6 @@ take_over (ecl_carried_t *out, ecl_task_t *task, bson_error_t *error)
    return true;
 }
 
-typedef struct {
-   ecl_carry_fn progress;
-   void *context;
-   const ecl_carry_t *what;
-} told_t;
-
 static void
 tell (void *context, const ecl_carry_progress_t *progress)
 {
@@ -263,7 +255,7 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
    out->workers = effort->workers ? effort->workers : 1;
    if (!ecl_server_guard_form (site->world, &site->server, site->database, course->chain->collection, &task.form,
                                error) ||
-       !(effort->only_join ? join (site, course, out, error) : start (site, effort, course, out, error))) {
+       !(effort->only_join ? join (site, course, out, error) : start (site, course, told, out, error))) {
       return false;
    }
    out->began = true;

@@ -58,6 +58,9 @@ typedef struct {
    bool by_records;              /* up: a collection that records call finished is not gone through again */
 } ecl_effort_t;
 
+/* What is to be known of a collection and stops nothing: one line. */
+typedef void (*ecl_carry_note_fn) (void *context, const char *message);
+
 /* What is to be done. */
 typedef struct {
    const ecl_chain_t *chain;
@@ -65,6 +68,7 @@ typedef struct {
    bool down;
    ecl_mode_t mode;            /* wanted */
    const ecl_effort_t *effort; /* may be NULL */
+   ecl_carry_note_fn note;     /* with the context of progress; may be NULL */
 } ecl_carry_t;
 
 /* How far it is, with what others do. */

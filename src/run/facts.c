@@ -98,17 +98,15 @@ ask_collection (ecl_world_t *world, const char *database, const char *collection
    return good;
 }
 
-/* Not a sparse, partial or hidden one, nor one of texts, places or hashes. */
+/* Not a partial one, nor one of texts, places or hashes. */
 static bool
-is_whole (const ecl_value_t *row, const ecl_value_t *keys)
+is_exact (const ecl_value_t *row, const ecl_value_t *keys)
 {
-   ecl_value_t sparse = get (row, "sparse"), partial = get (row, "partialFilterExpression"),
-               hidden = get (row, "hidden"), collation = get (row, "collation");
+   ecl_value_t partial = get (row, "partialFilterExpression"), collation = get (row, "collation");
    ecl_field_t field;
    ecl_iter_t iter;
 
-   if (keys->type != BSON_TYPE_DOCUMENT || ecl_truthy (&sparse) || ecl_truthy (&hidden) || !ecl_is_missing (&partial) ||
-       !ecl_is_missing (&collation)) {
+   if (keys->type != BSON_TYPE_DOCUMENT || !ecl_is_missing (&partial) || !ecl_is_missing (&collation)) {
       return false;
    }
    ecl_iter_init (&iter, keys);
@@ -123,12 +121,14 @@ is_whole (const ecl_value_t *row, const ecl_value_t *keys)
 static void
 read_index (const ecl_value_t *row, ecl_arena_t *arena, ecl_index_t *out)
 {
-   ecl_value_t unique = get (row, "unique");
+   ecl_value_t unique = get (row, "unique"), sparse = get (row, "sparse"), hidden = get (row, "hidden");
 
    out->name = text_or (arena, get (row, "name"), "");
    out->keys = document_or_missing (get (row, "key"));
    out->unique = ecl_truthy (&unique);
-   out->whole = is_whole (row, &out->keys);
+   out->sparse = ecl_truthy (&sparse);
+   out->exact = is_exact (row, &out->keys);
+   out->whole = out->exact && !out->sparse && !ecl_truthy (&hidden);
 }
 
 static bool
@@ -354,7 +354,7 @@ ecl_facts_obstacles (const ecl_facts_t *facts, const ecl_plan_t *const *plans, s
            "documents when others grow");
    }
    if (facts->validator.type == BSON_TYPE_DOCUMENT) {
-      bool warns = strcmp (facts->action, "warn") == 0 || strcmp (facts->level, "off") == 0;
+      bool warns = !ecl_facts_validates (facts);
 
       add (&list, warns ? ECL_OBSTACLE_NOTE : ECL_OBSTACLE_SOME, "validator",
            ecl_arena_printf (arena, "it has a validator (level %s, action %s)%s", facts->level, facts->action,
@@ -382,6 +382,13 @@ ecl_facts_obstacles (const ecl_facts_t *facts, const ecl_plan_t *const *plans, s
    }
    *n = list.n;
    return list.items;
+}
+
+bool
+ecl_facts_validates (const ecl_facts_t *facts)
+{
+   return facts->validator.type == BSON_TYPE_DOCUMENT && strcmp (facts->action, "warn") != 0 &&
+          strcmp (facts->level, "off") != 0;
 }
 
 const char *

@@ -15,7 +15,9 @@ typedef struct {
    const char *name;
    ecl_value_t keys; /* {path: 1, …} */
    bool unique;
-   bool whole; /* an ordinary one that has an entry for each document, and may be used: not sparse, partial, hidden */
+   bool sparse;
+   bool exact; /* of plain keys, compared byte by byte: not partial, without a collation, not of texts, places or hashes */
+   bool whole; /* that, and it has an entry for each document, and may be used: not sparse, not hidden */
 } ecl_index_t;
 
 typedef struct {
@@ -53,6 +55,10 @@ typedef struct {
 const ecl_obstacle_t *
 ecl_facts_obstacles (const ecl_facts_t *facts, const ecl_plan_t *const *plans, size_t n_plans, ecl_arena_t *arena,
                      size_t *n);
+
+/* Whether the server refuses what breaks the collection's validator: there is one, and it does more than to warn. */
+bool
+ecl_facts_validates (const ecl_facts_t *facts);
 
 /* Why every document of the collection has to go through a transaction in client mode; NULL where a guarded statement
  * will do. Static storage. */

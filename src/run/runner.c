@@ -58,8 +58,9 @@ carry (void *context, ecl_world_t *world, const ecl_chain_t *chain, size_t targe
 {
    ecl_runner_t *self = context;
    ecl_effort_t effort = {0};
-   ecl_carry_t what = {.chain = chain, .target = target, .down = down, .mode = mode, .effort = &effort};
    const ecl_runner_listener_t *listener = &self->options.listener;
+   ecl_carry_t what = {
+      .chain = chain, .target = target, .down = down, .mode = mode, .effort = &effort, .note = listener->note};
    ecl_site_t site = site_in (self, world);
    ecl_carried_t carried;
    bool good;
@@ -478,7 +479,7 @@ ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t 
    chains = ecl_project_chains (site.project, &n);
    effort.by_records = true;
    for (size_t i = 0; i < n; i++) {
-      ecl_carry_t what = {.chain = &chains[i], .mode = mode, .effort = &effort};
+      ecl_carry_t what = {.chain = &chains[i], .mode = mode, .effort = &effort, .note = listener->note};
       ecl_carried_t carried;
 
       if (only && only != &chains[i]) {

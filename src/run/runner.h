@@ -22,7 +22,7 @@ typedef struct {
    void (*waiting) (void *context, const ecl_lease_t *lease); /* for somebody else's run to end */
    void (*late) (void *context, const ecl_placed_t *placed);  /* one behind it is applied already; it runs */
    void (*step) (void *context, const ecl_migrate_event_t *event);
-   void (*note) (void *context, const char *message);         /* what keeps writes waiting */
+   void (*note) (void *context, const char *message); /* what keeps writes waiting, what could not be judged */
    void (*output) (void *context, const char *bytes, size_t n); /* of a program, as it comes */
    void (*ran) (void *context, const ecl_placed_t *placed, bool down, int64_t ms);
    ecl_carry_fn progress;
