@@ -1,5 +1,5 @@
-/* The story of workers: what its two files share. story_workers.c is what is there and who does what, workers_check.c
- * the properties. */
+/* The story of workers: what its files share. story_workers.c is what is there and who does what, workers_check.c and
+ * workers_server.c the properties, by what workers say and by what the server has. */
 #ifndef ECL_SIM_WORKERS_H
 #define ECL_SIM_WORKERS_H
 
@@ -75,7 +75,11 @@ workers_thing (const ecl_value_t *id);
 bool
 workers_is_poison (const blob_t *document);
 
-/* ---- workers_check.c: see story_t ---- */
+/* The record of a range. */
+bool
+workers_row (const blob_t *document, ecl_chunk_row_t *out);
+
+/* ---- workers_check.c, workers_server.c: see story_t ---- */
 
 int64_t
 workers_sent (process_t *process, const ecl_call_t *call);
