@@ -2,14 +2,6 @@
  * size. One thread, and never given back. Under ASan it stays as it is, so that nothing hides what it looks for. */
 #include "sim.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAVE_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAVE_ASAN 1
-#endif
-#endif
-
 #ifndef HAVE_ASAN
 
 /* Sizes are powers of two, from 32 bytes; above, it is malloc's. */

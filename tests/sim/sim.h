@@ -18,6 +18,7 @@
  *    sim.c        one seed: who goes on next               server*.c     the server: documents, commands
  *    network.c    messages, and what becomes of them       engine.c      filters and pipelines, compiled once
  *    world.c      the world of a process                   check.c       properties of lease and changelog
+ *    chance.c     chance, out of the seed                  fiber.c       fibers
  *    mutate.c     mutations of commands and answers         memory.c      of libbson, which this is about
  *    misfortune.c what goes wrong                          story*.c      data, applications and their properties
  */
@@ -32,6 +33,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define HAVE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAVE_ASAN 1
+#endif
+#endif
 
 /* ---- what can go wrong, and what is done wrong on purpose ---- */
 

@@ -89,21 +89,12 @@ is_on (const sim_t *sim, trouble_t trouble)
 
 /* ---- the server ---- */
 
-static int64_t
-number (const bson_t *document, const char *field)
-{
-   bson_iter_t iter;
-
-   return bson_iter_init_find (&iter, document, field) && BSON_ITER_HOLDS_NUMBER (&iter) ? bson_iter_as_int64 (&iter)
-                                                                                         : 0;
-}
-
 /* What a write takes until the majority has it: nobody waits who does not ask for that. */
 static int64_t
 takes (sim_t *sim, const sender_t *sender, const bson_t *reply)
 {
    data_t *data = sim->data;
-   int64_t documents = sender->effect ? number (reply, "nModified") : 0, ms;
+   int64_t documents = sender->effect ? ecl_reply_number (reply, "nModified") : 0, ms;
    bool slow = is_on (sim, SLOW) || is_on (sim, STUCK);
 
    if (!documents) {

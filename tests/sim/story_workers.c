@@ -80,10 +80,22 @@ setup (sim_t *sim)
 
 /* ---- the application: of the first version ---- */
 
+/* Whatever comes of it. Takes both. */
+static void
+send_about (process_t *self, bson_t *id, bson_t *command)
+{
+   bson_t reply;
+
+   (void) app_send (self, command, &reply);
+   bson_destroy (&reply);
+   bson_destroy (command);
+   bson_destroy (id);
+}
+
 static void
 rename_thing (process_t *self, int thing, int turn)
 {
-   bson_t *id = workers_id (thing), *command, reply;
+   bson_t *id = workers_id (thing), *command;
    bson_iter_t iter;
    char name[16];
 
@@ -92,10 +104,7 @@ rename_thing (process_t *self, int thing, int turn)
    command = BCON_NEW ("update", "things", "updates", "[", "{", "q", "{", "_id", BCON_ITER (&iter), "name", "{",
                        "$exists", BCON_BOOL (true), "}", "}", "u", "[", "{", "$set", "{", "name", BCON_UTF8 (name), "}",
                        "}", "]", "}", "]", "writeConcern", "{", "w", "majority", "}");
-   (void) app_send (self, command, &reply);
-   bson_destroy (&reply);
-   bson_destroy (command);
-   bson_destroy (id);
+   send_about (self, id, command);
 }
 
 /* A field that no migration knows, where the document is there. */
@@ -105,13 +114,9 @@ see_thing (process_t *self, int thing, int turn)
    bson_t *id = workers_id (thing),
           *command =
              BCON_NEW ("update", "things", "updates", "[", "{", "q", BCON_DOCUMENT (id), "u", "[", "{", "$set", "{",
-                       "seen", BCON_INT32 (turn), "}", "}", "]", "}", "]", "writeConcern", "{", "w", "majority", "}"),
-          reply;
+                       "seen", BCON_INT32 (turn), "}", "}", "]", "}", "]", "writeConcern", "{", "w", "majority", "}");
 
-   (void) app_send (self, command, &reply);
-   bson_destroy (&reply);
-   bson_destroy (command);
-   bson_destroy (id);
+   send_about (self, id, command);
 }
 
 static void
@@ -119,13 +124,9 @@ remove_thing (process_t *self, int thing)
 {
    bson_t *id = workers_id (thing),
           *command = BCON_NEW ("delete", "things", "deletes", "[", "{", "q", BCON_DOCUMENT (id), "limit",
-                               BCON_INT32 (1), "}", "]", "writeConcern", "{", "w", "majority", "}"),
-          reply;
+                               BCON_INT32 (1), "}", "]", "writeConcern", "{", "w", "majority", "}");
 
-   (void) app_send (self, command, &reply);
-   bson_destroy (&reply);
-   bson_destroy (command);
-   bson_destroy (id);
+   send_about (self, id, command);
 }
 
 static void

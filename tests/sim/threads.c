@@ -34,24 +34,6 @@ static const story_t story = {.name = "threads"};
 
 /* ---- what the server wants of a simulation ---- */
 
-uint64_t
-sim_random (sim_t *self)
-{
-   return self->chance += 0x9E3779B97F4A7C15u;
-}
-
-bool
-sim_chance (sim_t *self, uint64_t of)
-{
-   return sim_random (self) % of == 0;
-}
-
-int64_t
-sim_between (sim_t *self, int64_t low, int64_t high)
-{
-   return low + (int64_t) (sim_random (self) % (uint64_t) (high - low + 1));
-}
-
 void
 sim_log (sim_t *self, const char *format, ...)
 {
