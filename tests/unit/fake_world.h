@@ -12,6 +12,9 @@
 
 #include "run/world.h"
 
+/* The reply that holds all that there is. */
+#define DOCS(...) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [" __VA_ARGS__ "]}}"
+
 typedef struct {
    const char *expect; /* a part of the command, as relaxed Extended JSON */
    const char *reply;  /* JSON; "LOST"; or "REFUSED <code>" */

@@ -1,4 +1,4 @@
-/* What the tests of src/project and src/upgrade share: a project in memory. */
+/* What the tests of src/project and src/upgrade share: a project in memory, and documents. */
 #ifndef PROJECT_CHECK_H
 #define PROJECT_CHECK_H
 
@@ -64,6 +64,23 @@ load_good (const char *config, const file_t *files)
    ecl_buf_cleanup (&out);
    ecl_diags_cleanup (&diags);
    return project;
+}
+
+/* A document from JSON; the caller cleans the text up. */
+static inline ecl_text_t
+document (const char *json)
+{
+   ecl_text_source_t source = {.name = "document", .bytes = json, .len = strlen (json)};
+   ecl_diags_t diags;
+   ecl_text_t text;
+
+   ecl_text_init (&text);
+   ecl_diags_init (&diags);
+   if (!ecl_text_read_any (&text, &source, ECL_TEXT_DUPLICATES, &diags)) {
+      fail_msg ("%s: %s", json, diags.items[0].message);
+   }
+   ecl_diags_cleanup (&diags);
+   return text;
 }
 
 #endif

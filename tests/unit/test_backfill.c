@@ -1,61 +1,19 @@
 /* The backfill against canned replies: passes, conflicts, lost replies, ranges that fail, transactions. */
-#include "fake_world.h"
-#include "project_check.h"
+#include "backfill_check.h"
 
 #include <math.h>
 
-#include "run/backfill.h"
 #include "run/range.h"
 
-#define CONFIG "database: shop\ncollections: {users: {unversioned: 1}}\n"
-#define STEP "to: 2\ndescription: d\nup:\n  - $set: {b: {$toUpper: $a}, n: {$add: [$k, 1]}}\n"
-
 #define OK "{\"ok\": 1, \"n\": 1, \"nModified\": 1}"
-#define DOCS(...) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [" __VA_ARGS__ "]}}"
-#define USER(id, k) "{\"_id\": " #id ", \"a\": \"x\", \"k\": " #k ", \"schema_version\": 1}"
 #define PASS_END {"\"find\" : \"users\"", DOCS ()}
-
-/* last: of one pass, in which the server is asked for sizes; may be NULL. */
-static void
-run_sizes (ecl_mode_t mode, bool transactions, const canned_t *script, bool good, ecl_backfill_result_t *result,
-           ecl_backfill_batch_t *last)
-{
-   const file_t files[] = {{"users/0002_step.yaml", STEP}, {0}};
-   ecl_project_t *project = load_good (CONFIG, files);
-   ecl_upgrades_t *upgrades = ecl_upgrades_new (project);
-   ecl_backfill_options_t options = {.database = "shop",
-                                     .chain = ecl_project_chain (project, "users"),
-                                     .upgrades = upgrades,
-                                     .target = 1,
-                                     .mode = mode,
-                                     .form = ECL_GUARD_IN_PIPELINE,
-                                     .transactions = transactions,
-                                     .once = last != NULL,
-                                     .sizes = last != NULL};
-   fake_world_t world = fake_world (script);
-   ecl_backfill_t *backfill;
-   bson_error_t error = {0};
-
-   backfill = ecl_backfill_new (&options, &error);
-   assert_non_null (backfill);
-   if (ecl_backfill_drive (backfill, &world.world, NULL, &error) != good) {
-      fail_msg ("%s", error.message);
-   }
-   fake_done (&world);
-   *result = *ecl_backfill_result (backfill);
-   if (last) {
-      *last = *ecl_backfill_last (backfill);
-   }
-   assert_true (result->ended);
-   ecl_backfill_destroy (backfill);
-   ecl_upgrades_destroy (upgrades);
-   ecl_project_destroy (project);
-}
 
 static void
 run_script (ecl_mode_t mode, bool transactions, const canned_t *script, bool good, ecl_backfill_result_t *result)
 {
-   run_sizes (mode, transactions, script, good, result, NULL);
+   fake_world_t world = fake_world (script);
+
+   run_users ((ecl_backfill_options_t){.mode = mode, .transactions = transactions}, &world, NULL, good, result, NULL);
 }
 
 static void
@@ -209,11 +167,14 @@ test_sizes_of_documents_that_are_not_read (void **state)
       {"\"multi\" : true", "{\"ok\": 1, \"n\": 2, \"nModified\": 2}"},
       {0},
    };
+   ecl_backfill_options_t options = {.mode = ECL_MODE_PUSHDOWN, .transactions = true, .once = true, .sizes = true};
    ecl_backfill_batch_t last;
    ecl_backfill_result_t result;
+   fake_world_t world;
 
    (void) state;
-   run_sizes (ECL_MODE_PUSHDOWN, true, script, true, &result, &last);
+   world = fake_world (script);
+   run_users (options, &world, NULL, true, &result, &last);
    assert_true (last.whole);
    assert_int_equal (last.bytes, 1200);
    assert_int_equal (last.documents, 2);

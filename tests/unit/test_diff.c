@@ -3,20 +3,6 @@
 
 #include "upgrade/diff.h"
 
-static ecl_text_t
-document (const char *json)
-{
-   ecl_text_source_t source = {.name = "document", .bytes = json, .len = strlen (json)};
-   ecl_diags_t diags;
-   ecl_text_t text;
-
-   ecl_text_init (&text);
-   ecl_diags_init (&diags);
-   assert_true (ecl_text_read_any (&text, &source, ECL_TEXT_DUPLICATES, &diags));
-   ecl_diags_cleanup (&diags);
-   return text;
-}
-
 static void
 check (const char *a, const char *b, ecl_diff_flags_t flags, const char *expected)
 {

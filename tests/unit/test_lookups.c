@@ -1,8 +1,6 @@
 /* What batches look up: one query for each collection and field, lost and repeated, in parts where it is too much. */
-#include "fake_world.h"
-#include "project_check.h"
+#include "backfill_check.h"
 
-#include "run/backfill.h"
 #include "run/lookups.h"
 
 #define CONFIG "database: shop\nunversioned: 0\n"
@@ -16,7 +14,6 @@
 #define MAKERS "to: 1\nup: [{$lookup: {from: makers, localField: maker, foreignField: _id, as: maker}}]\n"
 
 #define OK "{\"ok\": 1, \"n\": 1, \"nModified\": 1}"
-#define DOCS(...) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [" __VA_ARGS__ "]}}"
 
 typedef struct {
    ecl_project_t *project;
@@ -376,29 +373,10 @@ static void
 run_script (const canned_t *script, bool good, ecl_backfill_result_t *result)
 {
    const file_t files[] = {{"devices/0001_a.yaml", DEVICES}, {"products/0001_b.yaml", PRODUCTS}, {0}};
-   ecl_project_t *project = load_good (CONFIG, files);
-   ecl_upgrades_t *upgrades = ecl_upgrades_new (project);
-   ecl_backfill_options_t options = {.database = "shop",
-                                     .chain = ecl_project_chain (project, "devices"),
-                                     .upgrades = upgrades,
-                                     .target = 1,
-                                     .mode = ECL_MODE_CLIENT,
-                                     .form = ECL_GUARD_IN_PIPELINE,
-                                     .transactions = true};
+   ecl_backfill_options_t options = {.mode = ECL_MODE_CLIENT, .transactions = true};
    fake_world_t world = fake_world (script);
-   ecl_backfill_t *backfill;
-   bson_error_t error = {0};
 
-   backfill = ecl_backfill_new (&options, &error);
-   assert_non_null (backfill);
-   if (ecl_backfill_drive (backfill, &world.world, NULL, &error) != good) {
-      fail_msg ("%s", error.message);
-   }
-   fake_done (&world);
-   *result = *ecl_backfill_result (backfill);
-   ecl_backfill_destroy (backfill);
-   ecl_upgrades_destroy (upgrades);
-   ecl_project_destroy (project);
+   run_backfill (CONFIG, files, "devices", options, &world, NULL, good, result, NULL);
 }
 
 #define PASS_END {"\"find\" : \"devices\"", DOCS ()}

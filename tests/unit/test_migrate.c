@@ -5,7 +5,6 @@
 #include "run/migrate-private.h"
 
 #define OK "{\"ok\": 1, \"n\": 1}"
-#define DOCS(...) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [" __VA_ARGS__ "]}}"
 
 static size_t
 one_session (ecl_world_t *self, uint8_t (*ids)[16], size_t max)

@@ -1,18 +1,10 @@
 /* The backfill with a write under way while the next batch is read and computed, against canned replies. The sender is
  * one of the test's own: the server answers as soon as a command is begun, or as late as when the answer is awaited. */
-#include "fake_world.h"
-#include "project_check.h"
-
-#include "run/backfill.h"
-
-#define CONFIG "database: shop\ncollections: {users: {unversioned: 1}}\n"
-#define STEP "to: 2\ndescription: d\nup:\n  - $set: {b: {$toUpper: $a}, n: {$add: [$k, 1]}}\n"
+#include "backfill_check.h"
 
 #define OK(n) "{\"ok\": 1, \"n\": " #n ", \"nModified\": " #n "}"
 #define FIRST(...) "{\"ok\": 1, \"cursor\": {\"id\": 7, \"firstBatch\": [" __VA_ARGS__ "]}}"
 #define NEXT(id, ...) "{\"ok\": 1, \"cursor\": {\"id\": " #id ", \"nextBatch\": [" __VA_ARGS__ "]}}"
-#define DOCS(...) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [" __VA_ARGS__ "]}}"
-#define USER(id, k) "{\"_id\": " #id ", \"a\": \"x\", \"k\": " #k ", \"schema_version\": 1}"
 
 #define FIND(...) {"{ \"find\" : \"users\"", FIRST (__VA_ARGS__)}
 #define MORE(id, ...) {"{ \"getMore\" :", NEXT (id, __VA_ARGS__)}
@@ -128,38 +120,17 @@ static void
 run_script (bool early, const canned_t *script, watch_t *watch, bool good, unsigned begun,
             ecl_backfill_result_t *result)
 {
-   const file_t files[] = {{"users/0002_step.yaml", STEP}, {0}};
-   ecl_project_t *project = load_good (CONFIG, files);
-   ecl_upgrades_t *upgrades = ecl_upgrades_new (project);
-   ecl_backfill_options_t options = {.database = "shop",
-                                     .chain = ecl_project_chain (project, "users"),
-                                     .upgrades = upgrades,
-                                     .target = 1,
-                                     .mode = ECL_MODE_CLIENT,
-                                     .form = ECL_GUARD_IN_PIPELINE,
-                                     .once = true,
-                                     .overlap = true};
    fake_world_t world = fake_world (script);
    ecl_sender_t sender = {.world = &world, .early = early};
    ecl_backfill_hooks_t hooks = {.context = watch, .sender = &sender, .between = between};
-   bson_error_t error = {0};
-   ecl_backfill_t *backfill = ecl_backfill_new (&options, &error);
+   ecl_backfill_options_t options = {.mode = ECL_MODE_CLIENT, .once = true, .overlap = true};
 
-   assert_non_null (backfill);
-   if (ecl_backfill_drive (backfill, &world.world, &hooks, &error) != good) {
-      fail_msg ("%s", error.message);
-   }
-   fake_done (&world);
+   run_users (options, &world, &hooks, good, result, NULL);
    assert_null (sender.call.database); /* nothing is left under way */
    assert_int_equal (sender.begun, begun);
    if (watch->after) {
       assert_string_equal (watch->seen, watch->after);
    }
-   *result = *ecl_backfill_result (backfill);
-   assert_true (result->ended);
-   ecl_backfill_destroy (backfill);
-   ecl_upgrades_destroy (upgrades);
-   ecl_project_destroy (project);
 }
 
 /* The next batch is asked for before the answer to the write is there; the checkpoint waits for the answer. */

@@ -25,6 +25,15 @@ say (void *context, const char *message)
    snprintf (said->last, sizeof said->last, "%s", message);
 }
 
+/* In a run that has lasted for a while. */
+static void
+begin (ecl_pressure_reader_t *reader, fake_world_t *world, const canned_t *script, said_t *said)
+{
+   *world = fake_world (script);
+   ecl_pressure_init (reader, say, said);
+   reader->oplog_due = 1;
+}
+
 static void
 test_replica_set (void **state)
 {
@@ -50,9 +59,7 @@ test_replica_set (void **state)
    said_t said = {0};
 
    (void) state;
-   world = fake_world (script);
-   ecl_pressure_init (&reader, say, &said);
-   reader.oplog_due = 1; /* the run has lasted for a while */
+   begin (&reader, &world, script, &said);
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    /* The member that is delayed on purpose, and the one that is down, do not count. */
    assert_int_equal (pressure.lag, 3000);
@@ -94,9 +101,7 @@ test_not_allowed (void **state)
    said_t said = {0};
 
    (void) state;
-   world = fake_world (script);
-   ecl_pressure_init (&reader, say, &said);
-   reader.oplog_due = 1; /* the run has lasted for a while */
+   begin (&reader, &world, script, &said);
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    assert_int_equal (pressure.lag, 12000);
    assert_int_equal (pressure.flow, -1);
@@ -128,9 +133,7 @@ test_nothing (void **state)
    said_t said = {0};
 
    (void) state;
-   world = fake_world (script);
-   ecl_pressure_init (&reader, say, &said);
-   reader.oplog_due = 1; /* the run has lasted for a while */
+   begin (&reader, &world, script, &said);
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    assert_int_equal (pressure.lag, -1);
    assert_int_equal (pressure.flow, -1);
@@ -161,9 +164,7 @@ test_stepping_down (void **state)
    said_t said = {0};
 
    (void) state;
-   world = fake_world (script);
-   ecl_pressure_init (&reader, say, &said);
-   reader.oplog_due = 1; /* the run has lasted for a while */
+   begin (&reader, &world, script, &said);
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    assert_int_equal (pressure.lag, -1);
    world.now += 1000;

@@ -7,7 +7,6 @@
 
 #define CONFIG "database: shop\ncollections: {users: {unversioned: 1}}\n"
 #define OK "{\"ok\": 1, \"n\": 1}"
-#define DOCS(...) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [" __VA_ARGS__ "]}}"
 #define READ "\"find\" : \"eclose_catalog\""
 
 /* Publishes a project with a step to 2 and returns how many were written; -1 where it failed. */

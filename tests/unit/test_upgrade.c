@@ -11,23 +11,6 @@
       __VA_ARGS__, {0}                                                                                                 \
    }
 
-/* A document from JSON; the caller cleans the text up. */
-static ecl_text_t
-document (const char *json)
-{
-   ecl_text_source_t source = {.name = "document", .bytes = json, .len = strlen (json)};
-   ecl_diags_t diags;
-   ecl_text_t text;
-
-   ecl_text_init (&text);
-   ecl_diags_init (&diags);
-   if (!ecl_text_read_any (&text, &source, ECL_TEXT_DUPLICATES, &diags)) {
-      fail_msg ("%s: %s", json, diags.items[0].message);
-   }
-   ecl_diags_cleanup (&diags);
-   return text;
-}
-
 static char *
 show (const uint8_t *doc, size_t len)
 {
