@@ -108,25 +108,18 @@ do_start (call_t *call)
 
 /* No job lives: the last one was ended as it should be, and whoever starts workers again and again may stop; or not. */
 static ecl_exit_t
-nothing_to_work_on (const call_t *call)
+nothing_to_work_on (const call_t *call, const ecl_job_t *last)
 {
-   const ecl_remote_t *remote = call->remote;
    const char *collection = call->chain ? call->chain->collection : NULL;
-   bson_error_t error;
-   ecl_job_t job;
-   bool found;
 
-   if (!ecl_job_latest (remote->world, remote->database, collection, false, &job, &found, &error)) {
-      return ecl_cli_fail (call->cli, "%s", error.message);
-   }
-   if (found && (job.state == ECL_JOB_DONE || job.state == ECL_JOB_CANCELLED)) {
-      ecl_cli_note (call->cli, "%s: the last job %s: there is nothing to work on", job.collection,
-                    job.state == ECL_JOB_DONE ? "is done" : "was cancelled");
+   if (last && (last->state == ECL_JOB_DONE || last->state == ECL_JOB_CANCELLED)) {
+      ecl_cli_note (call->cli, "%s: the last job %s: there is nothing to work on", last->collection,
+                    last->state == ECL_JOB_DONE ? "is done" : "was cancelled");
       return ECL_EXIT_OK;
    }
-   if (found) {
-      return ecl_cli_fail (call->cli, "%s: there is no job to work on, the last one failed: %s", job.collection,
-                           job.error);
+   if (last) {
+      return ecl_cli_fail (call->cli, "%s: there is no job to work on, the last one failed: %s", last->collection,
+                           last->error);
    }
    return ecl_cli_fail (call->cli, "there is no job%s%s", collection ? " on " : "", collection ? collection : "");
 }
@@ -144,11 +137,12 @@ do_work (call_t *call)
    if (ecl_cli_flag (call->cli, "to")) {
       return ecl_cli_usage (call->cli, "the job says where to; --to is for `start`");
    }
-   if (!ecl_job_latest (remote->world, remote->database, collection, true, &job, &found, &error)) {
+   if (!ecl_job_latest (remote->world, remote->database, collection, true, &job, &found, &error) ||
+       (!found && !ecl_job_latest (remote->world, remote->database, collection, false, &job, &found, &error))) {
       return ecl_cli_fail (call->cli, "%s", error.message);
    }
-   if (!found) {
-      return nothing_to_work_on (call);
+   if (!found || !(ecl_job_is_live (job.state) || ecl_job_is_given_up (&job))) {
+      return nothing_to_work_on (call, found ? &job : NULL);
    }
    if (!call->chain) {
       call->chain = ecl_project_chain (call->remote->project, job.collection);

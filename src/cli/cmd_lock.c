@@ -83,7 +83,7 @@ run_unlock (ecl_cli_t *cli)
    }
    if (ecl_remote_open (&remote, cli)) {
       init_holder (&holder, &remote);
-      if (!ecl_holder_break (&holder, remote.world, &broken, &was, &error)) {
+      if (!ecl_holder_break (&holder, remote.world, 0, &broken, &was, &error)) {
          ecl_cli_fail (cli, "%s", error.message);
       } else if (broken) {
          ecl_holder_describe (&was, text, sizeof text);

@@ -92,12 +92,16 @@ static bool
 join (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bson_error_t *error)
 {
    const ecl_job_lease_t lease = {site->who, site->lease_time, site->lease_skew};
+   const char *collection = course->chain->collection;
    bool found;
 
    out->joined = true;
-   return ecl_job_await (site->world, site->database, course->chain->collection, &lease, &out->job, &found, error) &&
-          (found || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s: there is no job to work on",
-                              course->chain->collection));
+   if (!ecl_job_await (site->world, site->database, collection, &lease, &out->job, &found, error) ||
+       /* Others may have planned it and brought it to its end meanwhile: that is what there is to say. */
+       (!found && !ecl_job_latest (site->world, site->database, collection, false, &out->job, &found, error))) {
+      return false;
+   }
+   return found || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s: there is no job to work on", collection);
 }
 
 /* Whether the records say that no document is below: the last job went to this very target and is done, or `complete`

@@ -448,7 +448,8 @@ ecl_holder_look (ecl_holder_t *self, ecl_world_t *world, bool *found, ecl_lease_
 }
 
 bool
-ecl_holder_break (ecl_holder_t *self, ecl_world_t *world, bool *broken, ecl_lease_t *was, bson_error_t *error)
+ecl_holder_break (ecl_holder_t *self, ecl_world_t *world, int64_t token, bool *broken, ecl_lease_t *was,
+                  bson_error_t *error)
 {
    ecl_lease_t now;
    bson_t command;
@@ -458,7 +459,7 @@ ecl_holder_break (ecl_holder_t *self, ecl_world_t *world, bool *broken, ecl_leas
    if (!ecl_holder_look (self, world, &found, was, error)) {
       return false;
    }
-   if (!found || !was->held) {
+   if (!found || !was->held || (token && was->token != token)) {
       return true;
    }
    ecl_lease_break (&self->key, was->token, &command);
@@ -528,8 +529,15 @@ held_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadline
    ecl_world_t *beneath = held_world (self)->beneath;
    ecl_holder_t *holder = held_world (self)->holder;
    int64_t now = beneath->now (beneath), left = ecl_holder_left (holder, now);
+   bson_error_t ignored;
    ecl_reply_t answer;
 
+   if (held_world (self)->renews && left > 0 && left <= 2 * ecl_holder_interval (holder)) {
+      bool still = ecl_holder_renew (holder, beneath, &ignored);
+
+      now = beneath->now (beneath);
+      left = still ? ecl_holder_left (holder, now) : 0;
+   }
    /* Giving up a transaction is always right. */
    if (left <= 0 && command->txn != ECL_TXN_ABORT) {
       bson_init (reply);

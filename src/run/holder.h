@@ -141,11 +141,11 @@ bool
 ecl_holder_look (ecl_holder_t *self, ecl_world_t *world, bool *found, ecl_lease_t *lease, bson_error_t *error)
    ECL_MUST_CHECK;
 
-/* Takes it from whoever holds it. *was is whose it was; *broken is false where nobody held it (or it changed hands
- * between). Their sessions are ended when the lease is next taken. */
+/* Takes it from whoever holds it, or from who holds it with that token (0: any). *was is whose it was; *broken is false
+ * where nobody held it (or it changed hands between). Their sessions are ended when the lease is next taken. */
 bool
-ecl_holder_break (ecl_holder_t *self, ecl_world_t *world, bool *broken, ecl_lease_t *was, bson_error_t *error)
-   ECL_MUST_CHECK;
+ecl_holder_break (ecl_holder_t *self, ecl_world_t *world, int64_t token, bool *broken, ecl_lease_t *was,
+                  bson_error_t *error) ECL_MUST_CHECK;
 
 /* "host, process 12, user x, release y, since …": for messages. */
 void
@@ -160,6 +160,7 @@ typedef struct {
    ecl_world_t world;
    ecl_world_t *beneath;
    ecl_holder_t *holder;
+   bool renews; /* before a command, where a third of its time is over: for work of many short commands in one thread */
 } ecl_held_world_t;
 
 ecl_world_t *

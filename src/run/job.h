@@ -69,8 +69,13 @@ bool
 ecl_job_latest (ecl_world_t *world, const char *database, const char *collection, bool live, ecl_job_t *job, bool *found,
                 bson_error_t *error) ECL_MUST_CHECK;
 
+/* Whether it failed because whoever made its plan went away: who comes to work makes another. */
+bool
+ecl_job_is_given_up (const ecl_job_t *job);
+
 /* The live one of a collection, once its ranges are made: waits while whoever makes them holds the lease of the plan. *found
- * is false where there is none; where whoever made the plan is gone, it is ended as failed, and that is an error. */
+ * is false where there is none. Where whoever made the plan is gone, that job is ended as failed, and a new one like it
+ * is planned. */
 bool
 ecl_job_await (ecl_world_t *world, const char *database, const char *collection, const ecl_job_lease_t *lease,
                ecl_job_t *job, bool *found, bson_error_t *error) ECL_MUST_CHECK;

@@ -2,11 +2,14 @@
 #include "run/job.h"
 
 #include "run/insist.h"
+#include "run/place.h"
 #include "store/store.h"
 
-/* The lease under which a plan is made, and how long one waits for it. A plan takes a sample and some inserts. */
-#define PLAN_MS 60000
+/* How long one waits for the lease under which a plan is made, and how often one looks meanwhile whether its holder is
+ * dead. A plan takes a sample and some inserts, between which the lease is renewed: it need not last as long as they
+ * do. */
 #define PLAN_WAIT_MS 180000
+#define PLAN_LOOK_MS 1000
 
 #define PLANNER_GONE "whoever made the plan went away"
 
@@ -74,25 +77,46 @@ count_living (void *context, const ecl_chunk_row_t *row)
    *(int *) context += row->left > 0;
 }
 
+/* Under the lease of the plan: the live job, once none is in planning, for whoever makes a plan holds the lease, so
+ * they are gone. *gone is the last of those, where *any. */
+static bool
+bury (ecl_world_t *world, const char *database, const char *collection, ecl_job_t *job, bool *found, ecl_job_t *gone,
+      bool *any, bson_error_t *error)
+{
+   *any = false;
+   while (ecl_job_latest (world, database, collection, true, job, found, error)) {
+      if (!*found || job->state != ECL_JOB_PLANNING) {
+         return true;
+      }
+      *gone = *job;
+      *any = true;
+      if (!ecl_job_close (world, database, job, ECL_JOB_FAILED, PLANNER_GONE, error)) {
+         break;
+      }
+   }
+   return false;
+}
+
 /* A live job, if there is one. *joined: it is ours to work on; else there is none any more. */
 static bool
 meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined, bool *waits, bson_error_t *error)
 {
    char why[128];
-   bool found;
+   ecl_job_t gone;
+   bool found, any;
    int living = 0;
 
    *joined = *waits = false;
-   if (!ecl_job_latest (options->world, options->database, options->collection, true, job, &found, error)) {
+   if (planned ? !bury (options->world, options->database, options->collection, job, &found, &gone, &any, error)
+               : !ecl_job_latest (options->world, options->database, options->collection, true, job, &found, error)) {
       return false;
    }
    if (!found) {
       return true;
    }
    if (job->state == ECL_JOB_PLANNING) {
-      /* Whoever makes the plan holds the lease; under it, he is gone. */
-      *waits = !planned;
-      return !planned || ecl_job_close (options->world, options->database, job, ECL_JOB_FAILED, PLANNER_GONE, error);
+      *waits = true;
+      return true;
    }
    if (job->down == options->down && strcmp (job->to, options->to) == 0) {
       *joined = true;
@@ -112,106 +136,160 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
    return ecl_job_close (options->world, options->database, job, ECL_JOB_CANCELLED, why, error);
 }
 
+/* A new one, by whom; as long as it is planned its ranges are those that are wanted, so that others can go on with the
+ * plan. */
 static void
-make_job (const ecl_job_start_t *options, int64_t documents, ecl_job_t *job)
+begin_job (ecl_world_t *world, const ecl_who_t *who, int64_t wanted, ecl_job_t *job)
 {
-   memset (job, 0, sizeof *job);
    for (int i = 0; i < 12; i += 4) {
-      uint32_t bits = (uint32_t) options->world->random (options->world);
+      uint32_t bits = (uint32_t) world->random (world);
 
       memcpy (job->id + i, &bits, sizeof bits);
    }
+   bson_strncpy (job->host, who->host ? who->host : "", sizeof job->host);
+   bson_strncpy (job->user, who->user ? who->user : "", sizeof job->user);
+   job->pid = who->pid;
+   job->state = ECL_JOB_PLANNING;
+   job->chunks = (int32_t) wanted;
+}
+
+static void
+make_job (const ecl_job_start_t *options, int64_t documents, int64_t wanted, ecl_job_t *job)
+{
+   memset (job, 0, sizeof *job);
+   begin_job (options->world, &options->who, wanted, job);
    job->down = options->down;
    bson_strncpy (job->collection, options->collection, sizeof job->collection);
    bson_strncpy (job->to, options->to, sizeof job->to);
    bson_strncpy (job->mode, options->mode, sizeof job->mode);
    bson_strncpy (job->why, options->why, sizeof job->why);
-   bson_strncpy (job->host, options->who.host ? options->who.host : "", sizeof job->host);
-   bson_strncpy (job->user, options->who.user ? options->who.user : "", sizeof job->user);
-   job->pid = options->who.pid;
    job->settings = options->settings;
    job->documents = documents;
-   job->state = ECL_JOB_PLANNING;
 }
+
+typedef struct {
+   ecl_world_t *world;
+   const char *database;
+} place_t;
 
 /* The ranges of jobs before it, which nobody reads any more. */
 static void
 remove_old (void *context, const ecl_job_t *old)
 {
-   const ecl_job_start_t *options = context;
+   const place_t *place = context;
    bson_error_t ignored;
    bson_t command;
    bool good;
 
    if (!ecl_job_is_live (old->state)) {
       ecl_chunks_remove (old->id, &command);
-      good = ecl_job_send (options->world, options->database, &command, NULL, &ignored);
+      good = ecl_job_send (place->world, place->database, &command, NULL, &ignored);
       (void) good; /* they are in nobody's way */
    }
 }
 
+/* The ranges of a job that was made, which runs then. The lease is renewed on the way. */
 static bool
-plan (const ecl_job_start_t *options, ecl_holder_t *holder, int64_t documents, int64_t wanted, ecl_cut_sample_t *sample,
-      ecl_job_t *job, bson_error_t *error)
+plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_cut_sample_t *sample, ecl_job_t *job,
+      bson_error_t *error)
 {
-   ecl_world_t *world = options->world;
    const ecl_chunk_range_t *ranges;
    ecl_held_world_t held;
+   ecl_world_t *world = ecl_held_world_init (&held, beneath, holder);
+   place_t place = {world, database};
    bson_t command;
    size_t n;
    bool good;
 
-   if (!ecl_job_list (world, options->database, options->collection, false, 3, remove_old, (void *) (uintptr_t) options,
-                      error)) {
-      return false;
-   }
-   make_job (options, documents, job);
+   held.renews = true;
    ecl_job_put (job, holder->seen.expires, &command);
-   if (!ecl_job_send (world, options->database, &command, NULL, error)) {
+   if (!ecl_job_send (world, database, &command, NULL, error) ||
+       !ecl_job_list (world, database, job->collection, false, 4, remove_old, &place, error)) {
       return false;
    }
-   good = ecl_cut (ecl_held_world_init (&held, world, holder), options->database, options->collection, wanted, sample,
-                   &ranges, &n, error);
+   good = ecl_cut (world, database, job->collection, job->chunks, sample, &ranges, &n, error);
    for (size_t at = 0; good && at < n; at += INSERTED) {
       size_t some = n - at < INSERTED ? n - at : INSERTED;
 
-      ecl_chunks_insert (job->id, ranges + at, (int32_t) at, (int32_t) some, documents / (int64_t) n, &command);
-      good = ecl_job_send (world, options->database, &command, NULL, error) &&
-             (n <= INSERTED || ecl_holder_renew (holder, world, error));
+      ecl_chunks_insert (job->id, ranges + at, (int32_t) at, (int32_t) some, job->documents / (int64_t) n, &command);
+      good = ecl_job_send (world, database, &command, NULL, error);
    }
    if (!good) {
       return false;
    }
-   if (!ecl_holder_held (holder, world->now (world))) {
-      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the plan for %s took too long", options->collection);
-   }
    job->chunks = (int32_t) n;
    ecl_job_planned (job, &command);
-   if (!ecl_job_send (world, options->database, &command, NULL, error)) {
+   if (!ecl_job_send (world, database, &command, NULL, error)) {
       return false;
    }
    job->state = ECL_JOB_RUNNING;
    return true;
 }
 
-/* The lease of the plan; waits for who holds it. */
+/* The lease of the plan; waits for who holds it, unless he is known to be dead. */
 static bool
 acquire (ecl_world_t *world, const char *database, const char *collection, const ecl_job_lease_t *lease,
          ecl_holder_t *holder, bson_error_t *error)
 {
-   ecl_holder_options_t options = {
-      .database = database, .time = lease->time > 0 ? lease->time : PLAN_MS, .skew = lease->skew, .who = lease->who};
+   ecl_holder_options_t options = {.database = database, .time = lease->time, .skew = lease->skew, .who = lease->who};
+   const char *here = lease->who.place ? lease->who.place : "";
+   int64_t end = world->now (world) + PLAN_WAIT_MS, wait = 0;
+   ecl_acquire_t answer;
+   ecl_lease_t was;
    char name[300];
-   bool got;
+   bool broken;
 
    bson_snprintf (name, sizeof name, "backfill:%s", collection);
    options.name = name;
    ecl_holder_init (holder, &options);
-   got = ecl_holder_acquire (holder, world, PLAN_WAIT_MS, NULL, NULL, error) == ECL_ACQUIRED;
-   if (!got) {
+   while ((answer = ecl_holder_acquire (holder, world, wait, NULL, NULL, error)) == ECL_ACQUIRE_BUSY &&
+          world->now (world) < end) {
+      wait = PLAN_LOOK_MS;
+      if (ecl_place_is_dead (here, holder->seen.place, holder->seen.pid) &&
+          !ecl_holder_break (holder, world, holder->seen.token, &broken, &was, error)) {
+         break;
+      }
+   }
+   if (answer != ECL_ACQUIRED) {
       ecl_holder_cleanup (holder);
    }
-   return got;
+   return answer == ECL_ACQUIRED;
+}
+
+/* A job that others were to plan, as a new one: what they may have sent yet makes ranges of theirs only. */
+static bool
+plan_again (ecl_world_t *world, const char *database, const ecl_who_t *who, const ecl_job_t *gone, ecl_holder_t *holder,
+            ecl_job_t *job, bson_error_t *error)
+{
+   ecl_cut_sample_t sample = {0};
+   ecl_arena_t arena;
+   bool good;
+
+   *job = *gone;
+   *job->error = '\0';
+   begin_job (world, who, gone->chunks > 0 ? gone->chunks : 1, job);
+   ecl_arena_init (&arena);
+   sample.arena = &arena;
+   good = plan (world, database, holder, &sample, job, error);
+   ecl_arena_cleanup (&arena);
+   return good;
+}
+
+bool
+ecl_job_is_given_up (const ecl_job_t *job)
+{
+   return job->state == ECL_JOB_FAILED && strcmp (job->error, PLANNER_GONE) == 0;
+}
+
+/* Of the jobs that ended: *any, where the last one has no successor yet. */
+static bool
+given_up (ecl_world_t *world, const char *database, const char *collection, ecl_job_t *gone, bool *any,
+          bson_error_t *error)
+{
+   bool good = ecl_job_latest (world, database, collection, false, gone, any, error);
+
+   *any = good && *any && ecl_job_is_given_up (gone);
+   return good;
 }
 
 bool
@@ -219,23 +297,23 @@ ecl_job_await (ecl_world_t *world, const char *database, const char *collection,
                ecl_job_t *job, bool *found, bson_error_t *error)
 {
    ecl_holder_t holder;
-   bool good;
+   ecl_job_t gone;
+   bool good, any = false;
 
-   if (!ecl_job_latest (world, database, collection, true, job, found, error)) {
+   if (!ecl_job_latest (world, database, collection, true, job, found, error) ||
+       (!*found && !given_up (world, database, collection, &gone, &any, error))) {
       return false;
    }
-   if (!*found || job->state != ECL_JOB_PLANNING) {
+   if (*found ? job->state != ECL_JOB_PLANNING : !any) {
       return true;
    }
    if (!acquire (world, database, collection, lease, &holder, error)) {
       return false;
    }
-   good = ecl_job_latest (world, database, collection, true, job, found, error);
-   if (good && *found && job->state == ECL_JOB_PLANNING) {
-      good = ecl_job_close (world, database, job, ECL_JOB_FAILED, PLANNER_GONE, error) &&
-             ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
-                       "%s: " PLANNER_GONE " before it was finished; `eclose backfill start %s` makes another",
-                       collection, collection);
+   good = bury (world, database, collection, job, found, &gone, &any, error) &&
+          (*found || any || given_up (world, database, collection, &gone, &any, error));
+   if (good && !*found && any) {
+      good = *found = plan_again (world, database, &lease->who, &gone, &holder, job, error);
    }
    ecl_holder_release (&holder, world);
    ecl_holder_cleanup (&holder);
@@ -256,9 +334,12 @@ plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, e
       return ECL_START_FAILED;
    }
    if (meet (options, true, job, &joined, &waits, error)) {
-      start = joined                                                           ? ECL_START_JOINED
-              : plan (options, &holder, documents, wanted, sample, job, error) ? ECL_START_NEW
-                                                                               : ECL_START_FAILED;
+      if (!joined) {
+         make_job (options, documents, wanted, job);
+      }
+      start = joined                                                                  ? ECL_START_JOINED
+              : plan (options->world, options->database, &holder, sample, job, error) ? ECL_START_NEW
+                                                                                      : ECL_START_FAILED;
    }
    ecl_holder_release (&holder, options->world);
    ecl_holder_cleanup (&holder);

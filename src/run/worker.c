@@ -125,6 +125,7 @@ typedef struct {
    char (*ids)[ECL_CHUNK_ID]; /* free ones first, from the beginning; held ones from the end */
    uint32_t n_free, n_held;
    bool dead; /* the first of ids is held by one who is known to be dead */
+   int64_t token; /* his */
 } choice_t;
 
 static bool
@@ -146,6 +147,7 @@ take_row (choice_t *self, const bson_t *document, bson_error_t *error)
    self->dead = watch && watch->dead && *row.place && watch->dead (watch->context, row.place, row.pid);
    if (self->dead) {
       memcpy (self->ids[0], row.id, ECL_CHUNK_ID);
+      self->token = row.token;
    } else {
       memcpy (self->ids[CANDIDATES - ++self->n_held], row.id, ECL_CHUNK_ID);
    }
@@ -197,7 +199,7 @@ claim (worker_t *self, ecl_chunk_state_t phase, bool *any, char id[ECL_CHUNK_ID]
               ECL_CHUNK_ID);
       init_holder (self, id);
       if (choice.dead) {
-         good = ecl_holder_break (&self->holder, self->world, &broken, &was, error);
+         good = ecl_holder_break (&self->holder, self->world, choice.token, &broken, &was, error);
       }
       if (good) {
          ecl_acquire_t answer = ecl_holder_acquire (&self->holder, self->world, 0, NULL, NULL, error);

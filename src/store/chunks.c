@@ -509,6 +509,7 @@ read_holder (const bson_t *document, ecl_chunk_row_t *out)
       return;
    }
    out->held = true;
+   out->token = read_number (document, "token");
    out->pid = read_number (&holder, "pid");
    if (bson_iter_init_find (&host, &holder, "place") && BSON_ITER_HOLDS_UTF8 (&host)) {
       bson_strncpy (out->place, bson_iter_utf8 (&host, NULL), sizeof out->place);

@@ -73,6 +73,7 @@ typedef struct {
    double rate;
    char slowed[96]; /* "" where nothing does */
    bool held;       /* somebody is named in it */
+   int64_t token;
    int64_t left;    /* ms that the claim lasts, by the server's clock; only in answers to ecl_chunks_held */
    char host[256], place[96];
    int64_t pid;

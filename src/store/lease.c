@@ -327,6 +327,7 @@ read_holder (const bson_iter_t *at, ecl_lease_t *out)
    read_text (&holder, "host", out->host, sizeof out->host);
    read_text (&holder, "user", out->user, sizeof out->user);
    read_text (&holder, "release", out->release, sizeof out->release);
+   read_text (&holder, "place", out->place, sizeof out->place);
    out->pid = read_number (&holder, "pid");
 }
 

@@ -54,7 +54,7 @@ typedef struct {
    bool held; /* somebody is named in it; it may have expired */
    int64_t token;
    uint8_t id[12];
-   char host[256], user[64], release[64];
+   char host[256], user[64], release[64], place[96];
    int64_t pid;
    int64_t granted, renewed, expires; /* the server's time */
    int64_t beat;

@@ -1,6 +1,7 @@
 """Jobs at their edges: starts where all is done, plans that nobody finishes, workers that may not work, and the end."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from bson import ObjectId
@@ -70,13 +71,54 @@ def test_who_asks_for_a_scan_gets_one(eclose, db, relay, hasty):
 PLANNING = {'state': 'planning', 'chunks': 0}
 
 
+def planned_anew(db, first):
+    """That job was given up, and one like it is done."""
+    old, new = db.eclose_jobs.find_one({'_id': first['_id']}), job(db)
+    assert old['state'] == 'failed' and 'whoever made the plan went away' in old['error']
+    same = ['kind', 'collection', 'to', 'mode', 'settings', 'wanted']
+    assert new['state'] == 'done' and [new[k] for k in same] == [first[k] for k in same]
+    return new
+
+
 def test_work_on_a_job_whose_plan_was_never_finished(eclose, db):
-    """Whoever makes the plan holds a lease: where nobody does, it is said that it will never be finished."""
+    """Whoever makes the plan holds a lease: where nobody does, who comes to work makes it anew."""
     things(eclose, db, 500)
-    backfill(eclose, 'start', 'things', '--detach')
+    backfill(eclose, 'start', 'things', '--detach', '--mode', 'client', '--batch-time', 7)
     db.eclose_jobs.update_one({}, {'$set': PLANNING})
-    assert 'went away before it was finished' in backfill(eclose, 'work', 'things', rc=1).err
-    assert job(db)['state'] == 'failed'
+    first = job(db)
+    backfill(eclose, 'work', 'things')
+    assert first['settings']['batch_time'] == 7
+    assert planned_anew(db, first)['_id'] != first['_id'] and at_target(db, 500)
+
+
+@pytest.mark.parametrize('where', ['here', 'elsewhere'])
+def test_whoever_makes_the_plan_is_killed(eclose, db, relay, where):
+    """Others wait for the end of its lease, which is as long as any; on its own machine they see that it is dead."""
+    things(eclose, db, 3000)
+    # Here the lease would outlast this test.
+    times = {'ECLOSE_LEASE_TIME': '1000' if where == 'elsewhere' else '600000', 'ECLOSE_MAX_CLOCK_SKEW': '500'}
+    relay.catch(lambda c: c.collection == 'eclose_chunks' and c.name == 'update')
+    child = eclose.start('backfill', 'start', 'things', '--range-docs', 300, '--mode', 'client',
+                         env={'ECLOSE_URI': relay.uri, **(times if where == 'here' else {})})
+    wait_for(relay.caught)
+    child.kill()
+    child.wait(timeout=30)
+    relay.cut()
+    first, lease = job(db), db.eclose_lease.find_one({'_id': 'backfill:things'})
+    assert first['state'] == 'planning' and first['chunks'] == 10
+    assert lease['holder']['pid'] == child.pid
+    if where == 'elsewhere':
+        assert (lease['expires'] - lease['renewed']).total_seconds() == 30
+        db.eclose_lease.update_one({'_id': lease['_id']}, {'$set': {
+            'holder.place': 'another machine', 'expires': lease['renewed'] + timedelta(seconds=2)}})
+    workers = [eclose.start('backfill', 'work', 'things', env=times) for _ in range(2)]
+    for worker in workers:
+        out, err = worker.communicate(timeout=90)
+        assert worker.returncode == 0, out + err
+    assert db.eclose_lease.find_one({'_id': lease['_id']})['token'] > lease['token']
+    new = planned_anew(db, first)
+    assert at_target(db, 3000) and db.eclose_jobs.count_documents({}) == 2
+    assert db.eclose_chunks.count_documents({'job': new['_id']}) == new['chunks'] >= 10
 
 
 def test_work_waits_for_the_plan(eclose, db, relay):

@@ -72,6 +72,9 @@ check_write (sim_t *sim, const sender_t *sender, const char *collection, const b
       check_changelog (sim, sender, before, after);
    } else if (strcmp (collection, ECL_STORE_LEASE) == 0) {
       check_lease (sim, sender, before, after);
+      if (sender->process) {
+         sim->story->wrote (sim, sender, collection, before, after);
+      }
    } else {
       if (sim->verbose) {
          ecl_value_t id = blob_get (after ? after : before, "_id");

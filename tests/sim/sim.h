@@ -78,6 +78,7 @@ enum { RUNS = 1, WORKS = 2, PACES = 4 };
    X (FAULT_CLAIM, WORKS, "range taken over from a worker that was gone")                              \
    X (FAULT_CLAIM_LOST, WORKS, "worker that found its claim lost")                                     \
    X (FAULT_JOINED, WORKS, "job that several began at once, and one planned")                          \
+   X (FAULT_PLANNER, WORKS, "plan taken over from one that was gone")                                  \
    X (FAULT_STOPPED, WORKS, "job paused and resumed by somebody else")                                 \
    X (FAULT_CANCELLED, WORKS, "job cancelled by somebody else")                                        \
    X (FAULT_RATE, WORKS, "rate of a job set by somebody else")                                         \

@@ -364,13 +364,18 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    data_t *data = sim->data;
    mate_t *mate = &data->mates[process->index];
    int64_t began = sim->now;
+   const ecl_job_lease_t lease = {site->who, LEASE_TIME, options.lease_skew};
    ecl_worker_state_t state;
    ecl_start_t start;
    ecl_job_t job;
-   bool good;
+   bool good, found = false;
 
+   /* Every second one comes to work on what there is, as `eclose backfill work` does. */
+   if (process->index % 2 && !ecl_job_await (site->world, DATABASE, "things", &lease, &job, &found, error)) {
+      return false;
+   }
    ecl_survey_candidates (chain, chain->n_steps, false, &candidates);
-   start = ecl_job_start (&options, &job, error);
+   start = found ? ECL_START_JOINED : ecl_job_start (&options, &job, error);
    bson_destroy (&candidates);
    if (start == ECL_START_FAILED || start == ECL_START_NOTHING) {
       return start == ECL_START_NOTHING;

@@ -18,6 +18,10 @@
  * between take at worst. */
 #define CHECKPOINT_MS 3500
 
+/* Where nothing else goes wrong, one that waits for the lease of the plan has it so long after its holder's time, and
+ * the skew: it asks about three times a second, and the server's clock is another one. */
+#define PLAN_TAKEN_MS 2000
+
 /* A worker's claim, as its owner sees it. */
 typedef struct {
    uint8_t job[12];
@@ -46,6 +50,7 @@ typedef struct {
    bool reading;     /* its last question for a batch had no answer: it asks again */
    int64_t begun;    /* when it began its last batch */
    int64_t measured; /* documents of batches, since the wish for a rate must have reached it */
+   int64_t waits;    /* since when it has asked for the lease of the plan; 0: it does not */
 } mate_t;
 
 typedef struct {
@@ -55,6 +60,7 @@ typedef struct {
    uint8_t job[12];              /* the live one, or the last */
    uint32_t started, swept;      /* of the job; likewise */
    int64_t planned;              /* when its ranges stood */
+   int64_t planning;             /* when the lease of the plan was granted or renewed last */
    ecl_job_counts_t counts;      /* of the job, as the server and the replies have it */
    int64_t renewed[MOST_RANGES]; /* when each of its ranges was claimed or renewed last */
    mate_t mates[MAX_PROCESSES];

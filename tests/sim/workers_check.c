@@ -123,6 +123,9 @@ workers_sent (process_t *process, const ecl_call_t *call)
    int64_t note = -1;
    bson_iter_t at;
 
+   if (is_on (call->command, "findAndModify", ECL_STORE_LEASE) && !mate->waits) {
+      mate->waits = process->sim->now;
+   }
    if (is_on (call->command, "update", "things")) {
       check_held (process, &mate->claim);
       return mate->claim.n;

@@ -8,8 +8,9 @@
  * one changes no record that has a larger token. A checkpoint never goes back; all that is before it is at the target.
  * Where nothing goes wrong the majority has that.
  *
- * The job: there is one that lives. It ends as done only when every document that was there when its sweep began is at
- * the target, or in quarantine; where nothing goes wrong, what its record counts is what was done.
+ * The job: there is one that lives. Where whoever plans it dies, the next one has the lease as soon as its time is over.
+ * It ends as done only when every document that was there when its sweep began is at the target, or in quarantine; where
+ * nothing goes wrong, what its record counts is what was done.
  */
 #include "workers.h"
 
@@ -219,6 +220,39 @@ check_chunk (sim_t *sim, const sender_t *sender, const blob_t *before, const blo
 
 /* ---- the job ---- */
 
+/* The lease under which a job is planned: taken from nobody before his time is over, and where somebody waits for it
+ * not long after that. */
+static void
+check_plan_lease (sim_t *sim, const sender_t *sender, const blob_t *before, const blob_t *after)
+{
+   data_t *data = sim->data;
+   mate_t *mate = &data->mates[sender->process->index];
+   ecl_value_t held = blob_get (before, "holder"), holds = blob_get (after, "holder");
+   ecl_value_t expired = blob_get (before, "expires"), expires = blob_get (after, "expires");
+   bool taken = before && after && blob_number (after, "token") > blob_number (before, "token");
+   int64_t end = data->planning + LEASE_TIME;
+
+   if (taken && ecl_is_document (&held)) {
+      sim_log (sim, "    the plan is taken over by process %d", sender->process->index);
+      sim_reached (sim, FAULT_PLANNER);
+      if (sim->trusting && !(sim->faults & LOST) && sim->now < end) {
+         sim_wrong (sim, "process %d took the lease of the plan %" PRId64 " ms before its holder's time was over",
+                    sender->process->index, end - sim->now);
+      }
+      end = end + LEASE_SKEW > mate->waits ? end + LEASE_SKEW : mate->waits;
+      if (sim->calm && mate->waits && sim->now > end + PLAN_TAKEN_MS) {
+         sim_wrong (sim, "process %d got the lease of the plan %" PRId64 " ms after its holder's time was over",
+                    sender->process->index, sim->now - end);
+      }
+   }
+   if (taken || !before) {
+      mate->waits = 0;
+   }
+   if (ecl_is_document (&holds) && !ecl_equal (&expired, &expires)) {
+      data->planning = sim->now;
+   }
+}
+
 /* Each _id that there can be is in one range. */
 static void
 check_plan (sim_t *sim, const uint8_t job[12], int32_t chunks)
@@ -398,6 +432,8 @@ workers_wrote (sim_t *sim, const sender_t *sender, const char *collection, const
       }
    } else if (strcmp (collection, ECL_STORE_CHUNKS) == 0) {
       check_chunk (sim, sender, before, after);
+   } else if (strcmp (collection, ECL_STORE_LEASE) == 0) {
+      check_plan_lease (sim, sender, before, after);
    } else if (strcmp (collection, ECL_STORE_JOBS) == 0) {
       check_job (sim, before, after);
    } else if (strcmp (collection, ECL_STORE_QUARANTINE) == 0 && after) {
