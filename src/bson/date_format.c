@@ -1,6 +1,8 @@
 /* Reading a date by a format, and checking formats. */
 #include "bson/date_text-private.h"
 
+#include "base/ascii.h"
+
 #include <string.h>
 
 bool
@@ -46,10 +48,10 @@ zone_minutes (ecl_date_text_t *date, const char **p, const char *end)
       return false;
    }
    ++*p;
-   if (*p < end && **p >= '0' && **p <= '9') {
+   if (*p < end && ecl_is_digit (**p)) {
       minutes = ecl_date_text_number (p, end, 9, NULL);
    }
-   if (minutes > 1000000 || (*p < end && **p >= '0' && **p <= '9')) {
+   if (minutes > 1000000 || (*p < end && ecl_is_digit (**p))) {
       return false;
    }
    date->has_zone = true;
@@ -121,7 +123,7 @@ read_specifier (fields_t *fields, char specifier, const char **p, const char *en
       return fields->iso_day >= 1 && fields->iso_day <= 7;
    case 'b':
    case 'B':
-      while (*p < end && ((**p >= 'a' && **p <= 'z') || (**p >= 'A' && **p <= 'Z'))) {
+      while (*p < end && ecl_is_letter (**p)) {
          ++*p;
       }
       date->month = ecl_month_from_name (word, (size_t) (*p - word));

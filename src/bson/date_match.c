@@ -5,6 +5,7 @@
  * and a time. */
 #include "bson/date_match-private.h"
 
+#include "base/ascii.h"
 #include "bson/date_parse.h"
 
 #include <string.h>
@@ -124,18 +125,6 @@ at (const ecl_span_t *text, const char *p)
 }
 
 static bool
-is_digit (char c)
-{
-   return c >= '0' && c <= '9';
-}
-
-static bool
-is_letter (char c)
-{
-   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool
 between (char c, char low, char high)
 {
    return c >= low && c <= high;
@@ -199,7 +188,7 @@ month_here (const ecl_span_t *text, const char *p, bool full, bool roman)
    size_t n = 0, best = 0;
    bool capitals = true, is_roman = true;
 
-   while (n < 10 && is_letter (at (text, p + n))) {
+   while (n < 10 && ecl_is_letter (at (text, p + n))) {
       capitals &= strchr ("IVX", p[n]) != NULL;
       is_roman &= strchr ("IVXivx", p[n]) != NULL;
       n++;
@@ -215,7 +204,7 @@ digits_here (const ecl_span_t *text, const char *p, size_t most)
 {
    size_t n = 0;
 
-   while (n < most && is_digit (at (text, p + n))) {
+   while (n < most && ecl_is_digit (at (text, p + n))) {
       n++;
    }
    return n;
@@ -248,13 +237,13 @@ correction_here (const ecl_span_t *text, const char *p)
    for (size_t n = 1; n <= 2; n++) {
       const char *r = q + n;
 
-      if (!is_digit (at (text, q)) || (n == 2 && !((between (*q, '0', '1') && is_digit (at (text, q + 1))) ||
-                                                   (*q == '2' && between (at (text, q + 1), '0', '4'))))) {
+      if (!ecl_is_digit (at (text, q)) || (n == 2 && !((between (*q, '0', '1') && ecl_is_digit (at (text, q + 1))) ||
+                                                       (*q == '2' && between (at (text, q + 1), '0', '4'))))) {
          break;
       }
       r += at (text, r) == ':';
-      if (is_digit (at (text, r))) {
-         r += between (*r, '0', '5') && is_digit (at (text, r + 1)) ? 2 : 1;
+      if (ecl_is_digit (at (text, r))) {
+         r += between (*r, '0', '5') && ecl_is_digit (at (text, r + 1)) ? 2 : 1;
       }
       best = (size_t) (r - p) > best ? (size_t) (r - p) : best;
    }
@@ -267,7 +256,7 @@ zone_here (const ecl_span_t *text, const char *p)
    const char *q = p + (at (text, p) == '(');
    size_t n = 0, best = 0;
 
-   while (n < 6 && is_letter (at (text, q + n))) {
+   while (n < 6 && ecl_is_letter (at (text, q + n))) {
       n++;
    }
    if (n) {
@@ -280,9 +269,9 @@ zone_here (const ecl_span_t *text, const char *p)
       while (between (at (text, q), 'a', 'z')) {
          q++;
       }
-      while ((at (text, q) == '_' || at (text, q) == '/' || at (text, q) == '-') && is_letter (at (text, q + 1))) {
+      while ((at (text, q) == '_' || at (text, q) == '/' || at (text, q) == '-') && ecl_is_letter (at (text, q + 1))) {
          q++;
-         while (is_letter (at (text, q))) {
+         while (ecl_is_letter (at (text, q))) {
             q++;
          }
          best = (size_t) (q - p) > best ? (size_t) (q - p) : best;
@@ -339,23 +328,24 @@ match_element (const ecl_span_t *text, char element, const char *p, size_t lengt
       FOUND (digits_here (text, p, 4));
       break;
    case '2':
-      SET (is_digit (c) && is_digit (d), 2);
+      SET (ecl_is_digit (c) && ecl_is_digit (d), 2);
       break;
    case 'X': /* year, five digits and more */
       n = digits_here (text, p, 19);
       SET (n >= 5, n);
       break;
    case 'M': /* month, two digits */
-      SET ((c == '0' && is_digit (d)) || (c == '1' && between (d, '0', '2')), 2);
+      SET ((c == '0' && ecl_is_digit (d)) || (c == '1' && between (d, '0', '2')), 2);
       break;
    case 'm':
-      SET (is_digit (c), (c == '0' && is_digit (d)) || (c == '1' && between (d, '0', '2')) ? 2 : 1);
+      SET (ecl_is_digit (c), (c == '0' && ecl_is_digit (d)) || (c == '1' && between (d, '0', '2')) ? 2 : 1);
       break;
    case 'D': /* day, two digits */
-      SET ((between (c, '0', '2') && is_digit (d)) || (c == '3' && between (d, '0', '1')), 2);
+      SET ((between (c, '0', '2') && ecl_is_digit (d)) || (c == '3' && between (d, '0', '1')), 2);
       break;
    case 'd': /* day, with or without st, nd, rd, th */
-      SET (is_digit (c), (between (c, '0', '2') && is_digit (d)) || (c == '3' && between (d, '0', '1')) ? 2 : 1);
+      SET (ecl_is_digit (c),
+           (between (c, '0', '2') && ecl_is_digit (d)) || (c == '3' && between (d, '0', '1')) ? 2 : 1);
       if (length[0] != NONE) {
          static const char *const suffixes[] = {"st", "nd", "rd", "th"};
 
@@ -367,11 +357,11 @@ match_element (const ecl_span_t *text, char element, const char *p, size_t lengt
       }
       break;
    case 'H': /* hour of 24, two digits */
-      SET ((between (c, '0', '1') && is_digit (d)) || (c == '2' && between (d, '0', '4')), 2);
+      SET ((between (c, '0', '1') && ecl_is_digit (d)) || (c == '2' && between (d, '0', '4')), 2);
       break;
    case 'h': /* hour of 24 */
-      SET (is_digit (c), 1);
-      if ((between (c, '0', '1') && is_digit (d)) || (c == '2' && between (d, '0', '4'))) {
+      SET (ecl_is_digit (c), 1);
+      if ((between (c, '0', '1') && ecl_is_digit (d)) || (c == '2' && between (d, '0', '4'))) {
          length[1] = 2;
       }
       break;
@@ -383,19 +373,19 @@ match_element (const ecl_span_t *text, char element, const char *p, size_t lengt
       }
       break;
    case 'I': /* minute, two digits */
-      SET (between (c, '0', '5') && is_digit (d), 2);
+      SET (between (c, '0', '5') && ecl_is_digit (d), 2);
       break;
    case 'i':
-      SET (is_digit (c), between (c, '0', '5') && is_digit (d) ? 2 : 1);
+      SET (ecl_is_digit (c), between (c, '0', '5') && ecl_is_digit (d) ? 2 : 1);
       break;
    case 'S': /* second, two digits; 60 too */
-      SET ((between (c, '0', '5') && is_digit (d)) || (c == '6' && d == '0'), 2);
+      SET ((between (c, '0', '5') && ecl_is_digit (d)) || (c == '6' && d == '0'), 2);
       break;
    case 's':
-      SET (is_digit (c), (between (c, '0', '5') && is_digit (d)) || (c == '6' && d == '0') ? 2 : 1);
+      SET (ecl_is_digit (c), (between (c, '0', '5') && ecl_is_digit (d)) || (c == '6' && d == '0') ? 2 : 1);
       break;
    case 'f': /* fraction of a second */
-      SET (c == '.' && is_digit (d), 1 + digits_here (text, p + 1, SIZE_MAX));
+      SET (c == '.' && ecl_is_digit (d), 1 + digits_here (text, p + 1, SIZE_MAX));
       break;
    case 'n': /* digits */
       FOUND (digits_here (text, p, SIZE_MAX));
@@ -411,7 +401,7 @@ match_element (const ecl_span_t *text, char element, const char *p, size_t lengt
       }
       break;
    case 'w': /* week of year */
-      SET ((c == '0' && between (d, '1', '9')) || (between (c, '1', '4') && is_digit (d)) ||
+      SET ((c == '0' && between (d, '1', '9')) || (between (c, '1', '4') && ecl_is_digit (d)) ||
               (c == '5' && between (d, '0', '3')),
            2);
       break;

@@ -1,22 +1,11 @@
 /* Reading a date from text without a format: what each token says (date_match.c finds them), and the whole.
  *
  * The common ISO forms take a short way before any of it. */
+#include "base/ascii.h"
 #include "bson/date_match-private.h"
 #include "bson/date_text-private.h"
 
 #include <string.h>
-
-static bool
-is_digit (char c)
-{
-   return c >= '0' && c <= '9';
-}
-
-static bool
-is_letter (char c)
-{
-   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 
 /* ---- what a token says ---- */
 
@@ -95,11 +84,11 @@ month_name (const char **p, const char *end)
 {
    const char *word;
 
-   while (*p < end && !is_letter (**p)) {
+   while (*p < end && !ecl_is_letter (**p)) {
       ++*p;
    }
    word = *p;
-   while (*p < end && is_letter (**p)) {
+   while (*p < end && ecl_is_letter (**p)) {
       ++*p;
    }
    return ecl_month_from_name (word, (size_t) (*p - word));
@@ -112,7 +101,7 @@ signed_number (const char **p, const char *end, uint32_t max)
    bool negative = false;
    int64_t n;
 
-   while (*p < end && !is_digit (**p)) {
+   while (*p < end && !ecl_is_digit (**p)) {
       negative ^= **p == '-';
       ++*p;
    }
@@ -127,7 +116,7 @@ fraction (const char **p, const char *end)
    int64_t n = 0, scale = 100000;
 
    ++*p;
-   while (*p < end && is_digit (**p)) {
+   while (*p < end && ecl_is_digit (**p)) {
       n += (**p - '0') * scale;
       scale /= 10;
       ++*p;
@@ -141,7 +130,7 @@ read_time (reader_t *self, const char **p, const char *end)
 {
    self->date.hour = number (p, end, 2);
    self->date.minute = number (p, end, 2);
-   if (*p < end && (**p == ':' || **p == '.' || is_digit (**p))) {
+   if (*p < end && (**p == ':' || **p == '.' || ecl_is_digit (**p))) {
       self->date.second = number (p, end, 2);
       if (*p < end && **p == '.') {
          self->date.micros = fraction (p, end);
@@ -225,10 +214,10 @@ relative_text (reader_t *self, const char *p, const char *end)
    } else {
       amount = ecl_date_match_ordinal (&text, p);
    }
-   while (unit < end && is_letter (*unit)) {
+   while (unit < end && ecl_is_letter (*unit)) {
       unit++;
    }
-   while (unit < end && !is_letter (*unit) && !(*unit & 0x80)) {
+   while (unit < end && !ecl_is_letter (*unit) && !(*unit & 0x80)) {
       unit++;
    }
    return add_unit (self, amount, unit, end, behavior);
@@ -503,7 +492,7 @@ static bool
 two (const char *p, int32_t most, int32_t *out)
 {
    *out = (p[0] - '0') * 10 + (p[1] - '0');
-   return is_digit (p[0]) && is_digit (p[1]) && *out <= most;
+   return ecl_is_digit (p[0]) && ecl_is_digit (p[1]) && *out <= most;
 }
 
 /* YYYY-MM-DD, with [T ]hh:mm:ss, a fraction and Z or nothing: what nearly all texts are. */
@@ -529,10 +518,10 @@ read_iso (const char *p, size_t len, bool utc, int64_t *ms)
          return false;
       }
       p += 9;
-      if (end - p > 1 && *p == '.' && is_digit (p[1])) {
+      if (end - p > 1 && *p == '.' && ecl_is_digit (p[1])) {
          int32_t scale = 100;
 
-         for (p++; p < end && is_digit (*p); p++, scale /= 10) {
+         for (p++; p < end && ecl_is_digit (*p); p++, scale /= 10) {
             civil.millisecond += (*p - '0') * scale;
          }
       }

@@ -1,6 +1,8 @@
 /* What the two readers of dates share: zones in a text, and from fields to an instant. */
 #include "bson/date_text-private.h"
 
+#include "base/ascii.h"
+
 #include <string.h>
 
 #define CONVERSION_FAILURE 241
@@ -11,12 +13,6 @@ ecl_date_text_init (ecl_date_text_t *self)
    memset (self, 0, sizeof *self);
    self->year = self->month = self->day = ECL_UNSET;
    self->hour = self->minute = self->second = self->micros = ECL_UNSET;
-}
-
-static bool
-is_digit (char c)
-{
-   return c >= '0' && c <= '9';
 }
 
 static char
@@ -31,10 +27,10 @@ ecl_date_text_number (const char **p, const char *end, uint32_t max, uint32_t *d
    int64_t n = 0;
    uint32_t count = 0;
 
-   while (*p < end && !is_digit (**p)) {
+   while (*p < end && !ecl_is_digit (**p)) {
       ++*p;
    }
-   while (*p < end && is_digit (**p) && count < max) {
+   while (*p < end && ecl_is_digit (**p) && count < max) {
       if (__builtin_mul_overflow (n, 10, &n) || __builtin_add_overflow (n, **p - '0', &n)) {
          n = INT64_MAX;
       }
@@ -118,7 +114,7 @@ zone_offset (const char **p, const char *end, int32_t *out)
    size_t n;
    int64_t hours, minutes = 0;
 
-   while (*p < end && (is_digit (**p) || **p == ':')) {
+   while (*p < end && (ecl_is_digit (**p) || **p == ':')) {
       ++*p;
    }
    n = (size_t) (*p - begin);

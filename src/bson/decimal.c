@@ -5,6 +5,8 @@
  */
 #include "bson/decimal.h"
 
+#include "base/ascii.h"
+
 #include <math.h>
 
 #define DECIMAL_CALL_BY_REFERENCE 0
@@ -240,7 +242,7 @@ count_digits (const char *text, size_t len)
 {
    size_t n = 0;
 
-   while (n < len && text[n] >= '0' && text[n] <= '9') {
+   while (n < len && ecl_is_digit (text[n])) {
       n++;
    }
    return n;

@@ -1,6 +1,8 @@
 /* Reading tzdata: TZif files (RFC 8536), the footer's rule, one zone by name, and the table of all zones. */
 #include "bson/timezone-private.h"
 
+#include "base/ascii.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -71,7 +73,7 @@ footer_name (const char **p)
       *p = close + 1;
       return true;
    }
-   while ((**p >= 'A' && **p <= 'Z') || (**p >= 'a' && **p <= 'z')) {
+   while (ecl_is_letter (**p)) {
       ++*p;
    }
    return *p > begin;
@@ -82,10 +84,10 @@ footer_number (const char **p, int32_t most, int32_t *out)
 {
    int32_t n = 0;
 
-   if (**p < '0' || **p > '9') {
+   if (!ecl_is_digit (**p)) {
       return false;
    }
-   while (**p >= '0' && **p <= '9') {
+   while (ecl_is_digit (**p)) {
       n = n * 10 + (**p - '0');
       if (n > most) {
          return false;
@@ -323,14 +325,13 @@ open_directory (void)
 static bool
 valid_component (const char *name, size_t len)
 {
-   if (len == 0 || len > MAX_NAME || !((name[0] >= 'A' && name[0] <= 'Z') || (name[0] >= 'a' && name[0] <= 'z'))) {
+   if (len == 0 || len > MAX_NAME || !ecl_is_letter (name[0])) {
       return false;
    }
    for (size_t i = 0; i < len; i++) {
       char c = name[i];
 
-      if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '+' ||
-            c == '-')) {
+      if (!ecl_is_letter (c) && !ecl_is_digit (c) && c != '_' && c != '+' && c != '-') {
          return false;
       }
    }

@@ -1,6 +1,7 @@
 /* Values as strings: see coerce.h. */
 #include "mql/coerce.h"
 
+#include "base/ascii.h"
 #include "bson/date.h"
 #include "bson/decimal.h"
 
@@ -37,14 +38,14 @@ lay_out (const char *raw, int most, char *out)
       *o++ = '-';
    }
    for (; *p && *p != 'e'; p++) {
-      if (*p >= '0' && *p <= '9' && n < (int) sizeof digits) {
+      if (ecl_is_digit (*p) && n < (int) sizeof digits) {
          digits[n++] = *p;
       }
    }
    if (*p == 'e') {
       bool below = p[1] == '-';
 
-      for (p += 2; *p >= '0' && *p <= '9'; p++) {
+      for (p += 2; ecl_is_digit (*p); p++) {
          exponent = exponent * 10 + (*p - '0');
       }
       exponent = below ? -exponent : exponent;

@@ -1,6 +1,8 @@
 /* Nodes and paths of matches while they are built: see match_parse.h. */
 #include "mql/match_parse.h"
 
+#include "base/ascii.h"
+
 #include <stdlib.h>
 
 /* ---- nodes ---- */
@@ -87,7 +89,7 @@ ecl_match_split_path (ecl_match_t *self, const char *path, uint32_t len)
          part->len = (uint32_t) (p - start);
          part->number = part->len > 0;
          for (const char *c = start; c < p; c++) {
-            part->number &= *c >= '0' && *c <= '9';
+            part->number &= ecl_is_digit (*c);
          }
          if (p == path + len) {
             break;

@@ -1,5 +1,6 @@
 /* Parsing of expressions: literals, field paths, variables, objects, arrays and the generic argument forms of
  * operators. Operators with a grammar of their own parse themselves in ops/. */
+#include "base/ascii.h"
 #include "base/suggest.h"
 #include "mql/expr.h"
 #include "mql/nodes.h"
@@ -71,7 +72,7 @@ find_variable (const ecl_parse_t *self, const char *name, size_t len)
 static bool
 is_variable_char (char c)
 {
-   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || (c & 0x80);
+   return ecl_is_letter (c) || ecl_is_digit (c) || c == '_' || (c & 0x80);
 }
 
 bool

@@ -1,6 +1,7 @@
 /* eclose.yaml: keys, types, ${NAME:-default} from the environment. See project.h. */
 #include "project/project-private.h"
 
+#include "base/ascii.h"
 #include "base/rate.h"
 #include "mql/match.h"
 
@@ -34,13 +35,13 @@ fail_type (reader_t *reader, const ecl_field_t *field, const char *expected)
 static bool
 is_name (const char *name, size_t len)
 {
-   if (!len || (*name >= '0' && *name <= '9')) {
+   if (!len || ecl_is_digit (*name)) {
       return false;
    }
    for (size_t i = 0; i < len; i++) {
       char c = name[i];
 
-      if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_')) {
+      if (!ecl_is_letter (c) && !ecl_is_digit (c) && c != '_') {
          return false;
       }
    }

@@ -1,6 +1,7 @@
 /* Versions: see version.h. */
 #include "project/version.h"
 
+#include "base/ascii.h"
 #include "mql/expr.h"
 
 #include <inttypes.h>
@@ -41,11 +42,11 @@ parse_number (const char **text, const char *end, uint64_t max, uint64_t *number
 {
    const char *p = *text;
 
-   if (p == end || *p < '0' || *p > '9' || (*p == '0' && p + 1 < end && p[1] >= '0' && p[1] <= '9')) {
+   if (p == end || !ecl_is_digit (*p) || (*p == '0' && p + 1 < end && ecl_is_digit (p[1]))) {
       return false;
    }
    *number = 0;
-   for (; p < end && *p >= '0' && *p <= '9'; p++) {
+   for (; p < end && ecl_is_digit (*p); p++) {
       *number = 10 * *number + (uint64_t) (*p - '0');
       if (*number > max) {
          return false;

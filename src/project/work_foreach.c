@@ -1,6 +1,7 @@
 /* Database migrations: foreach, its `let` and its `do`. See work.h. */
 #include "project/work-private.h"
 
+#include "base/ascii.h"
 #include "mql/plan.h"
 
 bool
@@ -30,7 +31,7 @@ is_let_name (const ecl_field_t *field)
    for (uint32_t i = 1; i < field->key_len; i++) {
       char c = field->key[i];
 
-      if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_')) {
+      if (!ecl_is_letter (c) && !ecl_is_digit (c) && c != '_') {
          return false;
       }
    }

@@ -9,6 +9,8 @@
  */
 #include "project/work_lint-private.h"
 
+#include "base/ascii.h"
+
 void
 ecl_effect_init (ecl_effect_t *self, ecl_arena_t *arena, const ecl_act_t *foreach)
 {
@@ -59,7 +61,7 @@ static bool
 has_number (const ecl_name_t *path)
 {
    for (uint32_t i = 1; i < path->len; i++) {
-      if (path->str[i - 1] == '.' && path->str[i] >= '0' && path->str[i] <= '9') {
+      if (path->str[i - 1] == '.' && ecl_is_digit (path->str[i])) {
          return true;
       }
    }

@@ -1,5 +1,6 @@
 /* JSON: RFC 8259 and no more; no comments, no trailing commas, UTF-8 only. Strings are unescaped straight into the
  * BSON, so no token but a number is ever held. */
+#include "base/ascii.h"
 #include "text/json.h"
 #include "text/number.h"
 
@@ -104,11 +105,7 @@ hex4 (ecl_json_t *self, uint32_t *out)
 {
    *out = 0;
    for (int i = 0; i < 4; i++) {
-      int c = peek (self);
-      int digit = c >= '0' && c <= '9'   ? c - '0'
-                  : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                  : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                         : -1;
+      int digit = ecl_hex_digit (peek (self));
 
       if (digit < 0) {
          return ecl_json_expected (self, "four hexadecimal digits after \\u");
@@ -282,10 +279,10 @@ take (ecl_json_t *self)
 static bool
 digits (ecl_json_t *self)
 {
-   if (peek (self) < '0' || peek (self) > '9') {
+   if (!ecl_is_digit (peek (self))) {
       return ecl_json_expected (self, "a digit");
    }
-   while (peek (self) >= '0' && peek (self) <= '9') {
+   while (ecl_is_digit (peek (self))) {
       if (!take (self)) {
          return false;
       }
@@ -311,7 +308,7 @@ number (ecl_json_t *self)
       if (!take (self)) {
          return false;
       }
-      if (peek (self) >= '0' && peek (self) <= '9') {
+      if (ecl_is_digit (peek (self))) {
          return ecl_json_expected (self, "no digit behind a leading zero");
       }
    } else if (!digits (self)) {

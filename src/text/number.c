@@ -1,18 +1,13 @@
 /* Numbers and dates as text: see number.h. */
 #include "text/number.h"
 
+#include "base/ascii.h"
 #include "bson/date.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool
-is_digit (char c)
-{
-   return c >= '0' && c <= '9';
-}
 
 bool
 ecl_text_parse_digits (const char *text, size_t n, unsigned base, int64_t *out)
@@ -23,11 +18,7 @@ ecl_text_parse_digits (const char *text, size_t n, unsigned base, int64_t *out)
       return false;
    }
    for (size_t i = 0; i < n; i++) {
-      char c = text[i];
-      unsigned digit = is_digit (c)             ? (unsigned) (c - '0')
-                       : (c >= 'a' && c <= 'f') ? (unsigned) (c - 'a') + 10u
-                       : (c >= 'A' && c <= 'F') ? (unsigned) (c - 'A') + 10u
-                                                : 99u;
+      unsigned digit = (unsigned) ecl_hex_digit (text[i]); /* none: larger than any base */
 
       if (digit >= base || value > ((uint64_t) INT64_MAX - digit) / base) {
          return false;
@@ -52,7 +43,7 @@ ecl_text_parse_int (const char *text, size_t n, int64_t *out)
    for (; i < n; i++) {
       uint64_t digit = (uint64_t) (text[i] - '0');
 
-      if (!is_digit (text[i]) || value > (limit - digit) / 10) {
+      if (!ecl_is_digit (text[i]) || value > (limit - digit) / 10) {
          return false;
       }
       value = value * 10 + digit;
@@ -68,7 +59,7 @@ ecl_text_is_decimal (const char *text, size_t n)
    size_t digits = 0;
    bool point = false;
 
-   for (; i < n && (is_digit (text[i]) || (text[i] == '.' && !point)); i++) {
+   for (; i < n && (ecl_is_digit (text[i]) || (text[i] == '.' && !point)); i++) {
       point |= text[i] == '.';
       digits += text[i] != '.';
    }
@@ -86,7 +77,7 @@ ecl_text_is_decimal (const char *text, size_t n)
    if (i == n) {
       return false;
    }
-   for (; i < n && is_digit (text[i]); i++) {
+   for (; i < n && ecl_is_digit (text[i]); i++) {
    }
    return i == n;
 }
@@ -146,7 +137,7 @@ digits_of (double value, int precision, char *digits)
    snprintf (text, sizeof text, "%.*e", precision - 1, fabs (value));
    for (; *c && *c != 'e'; c++) {
       /* Whatever stands between the first two digits is the locale's point. */
-      if (is_digit (*c)) {
+      if (ecl_is_digit (*c)) {
          digits[n++] = *c;
       }
    }
@@ -226,7 +217,7 @@ ecl_text_format_double (double value, char out[ECL_TEXT_DOUBLE_MAX])
 static bool
 two_digits (const char *text, size_t n, size_t at, int limit, int *out)
 {
-   if (at + 2 > n || !is_digit (text[at]) || !is_digit (text[at + 1])) {
+   if (at + 2 > n || !ecl_is_digit (text[at]) || !ecl_is_digit (text[at + 1])) {
       return false;
    }
    *out = (text[at] - '0') * 10 + (text[at + 1] - '0');
@@ -256,7 +247,7 @@ ecl_text_parse_date (const char *text, size_t n, int64_t *out)
    if (text[i] == '.') {
       int unit = 100;
 
-      for (i++; i < n && is_digit (text[i]); i++, unit /= 10) {
+      for (i++; i < n && ecl_is_digit (text[i]); i++, unit /= 10) {
          if (!unit) {
             return false; /* finer than a millisecond: it would be lost */
          }

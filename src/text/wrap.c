@@ -3,6 +3,7 @@
  * A wrapper is strict: its keys and no others, each with the type the specification gives it. Beyond the specification
  * only {$date: <integer>} is taken, as milliseconds, which older tools wrote.
  */
+#include "base/ascii.h"
 #include "bson/cursor.h"
 #include "text/build.h"
 #include "text/number.h"
@@ -111,15 +112,6 @@ pair_of (const ecl_cursor_t *value, const char *a, const char *b, ecl_cursor_t *
    return n == 2 && first->key && second->key;
 }
 
-static int
-hex_of (char c)
-{
-   return c >= '0' && c <= '9'   ? c - '0'
-          : c >= 'a' && c <= 'f' ? c - 'a' + 10
-          : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                 : -1;
-}
-
 static bool
 read_oid (wrap_t *wrap)
 {
@@ -131,8 +123,8 @@ read_oid (wrap_t *wrap)
       return wrong (wrap, "24 hexadecimal digits in quotes");
    }
    for (size_t i = 0; i < 12; i++) {
-      int high = hex_of (text[2 * i]);
-      int low = hex_of (text[2 * i + 1]);
+      int high = ecl_hex_digit (text[2 * i]);
+      int low = ecl_hex_digit (text[2 * i + 1]);
 
       if (high < 0 || low < 0) {
          return wrong (wrap, "24 hexadecimal digits in quotes");
@@ -234,17 +226,6 @@ read_decimal (wrap_t *wrap)
    return put_u64 (wrap, value.low) && put_u64 (wrap, value.high);
 }
 
-static int
-base64_of (char c)
-{
-   return c >= 'A' && c <= 'Z'   ? c - 'A'
-          : c >= 'a' && c <= 'z' ? c - 'a' + 26
-          : c >= '0' && c <= '9' ? c - '0' + 52
-          : c == '+'             ? 62
-          : c == '/'             ? 63
-                                 : -1;
-}
-
 /* Standard alphabet with padding; bits that stand for nothing must be zero. */
 static bool
 put_base64 (wrap_t *wrap, const char *text, size_t n, bool *valid)
@@ -259,7 +240,7 @@ put_base64 (wrap_t *wrap, const char *text, size_t n, bool *valid)
       uint8_t bytes[3];
 
       for (size_t j = 0; j < 4; j++) {
-         int six = j < 4 - missing ? base64_of (text[i + j]) : 0;
+         int six = j < 4 - missing ? ecl_base64_digit (text[i + j], false) : 0;
 
          *valid = *valid && six >= 0;
          bits = bits << 6 | ((uint32_t) six & 63u);
@@ -334,7 +315,7 @@ read_uuid (wrap_t *wrap)
             return wrong (wrap, expected);
          }
       } else {
-         int digit = hex_of (text[i]);
+         int digit = ecl_hex_digit (text[i]);
 
          if (digit < 0) {
             return wrong (wrap, expected);

@@ -16,6 +16,8 @@
  */
 #include "text/yaml_scalar.h"
 
+#include "base/ascii.h"
+
 #include <stddef.h>
 #include <stdio.h>
 
@@ -151,8 +153,7 @@ looks_like_pair (const char *text, size_t n)
 {
    const char *colon = memchr (text, ':', n);
 
-   return colon && colon > text && (size_t) (colon - text) + 1 < n && colon[1] != '/' &&
-          !(*text >= '0' && *text <= '9');
+   return colon && colon > text && (size_t) (colon - text) + 1 < n && colon[1] != '/' && !ecl_is_digit (*text);
 }
 
 /* What a plain scalar in the source says about what was meant. */

@@ -1,4 +1,5 @@
 /* Arrays by order: $firstN $lastN $maxN $minN $sortArray. */
+#include "base/ascii.h"
 #include "bson/cursor.h"
 #include "mql/operators.h"
 #include "mql/sort.h"
@@ -367,7 +368,7 @@ sort_value (const ecl_value_t *element, const char *path, uint32_t len)
       } else if (v.type == BSON_TYPE_ARRAY && len <= 7) {
          uint32_t index = 0, i = 0;
 
-         while (i < len && path[i] >= '0' && path[i] <= '9') {
+         while (i < len && ecl_is_digit (path[i])) {
             index = index * 10 + (uint32_t) (path[i++] - '0');
          }
          if (len && i == len && index < v.len && (path[0] != '0' || len == 1)) {

@@ -1,6 +1,8 @@
 /* Binary data as text: see binary_text.h. */
 #include "mql/ops/binary_text.h"
 
+#include "base/ascii.h"
+
 static const char base64_digits[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char base64url_digits[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -22,15 +24,6 @@ ecl_binary_format_find (const char *name, size_t len, ecl_binary_format_t *forma
       }
    }
    return false;
-}
-
-int
-ecl_hex_digit (char c)
-{
-   return c >= '0' && c <= '9'   ? c - '0'
-          : c >= 'a' && c <= 'f' ? c - 'a' + 10
-          : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                 : -1;
 }
 
 /* base64url has no padding. */
@@ -115,17 +108,6 @@ ecl_binary_encode (ecl_arena_t *arena, ecl_binary_format_t format, const ecl_val
    }
 }
 
-static int
-base64_digit (char c, bool url)
-{
-   return c >= 'A' && c <= 'Z'     ? c - 'A'
-          : c >= 'a' && c <= 'z'   ? c - 'a' + 26
-          : c >= '0' && c <= '9'   ? c - '0' + 52
-          : c == (url ? '-' : '+') ? 62
-          : c == (url ? '_' : '/') ? 63
-                                   : -1;
-}
-
 /* Whole groups of four with padding; padding may be left out in base64url. */
 static bool
 decode_base64 (ecl_arena_t *arena, bool url, const ecl_value_t *text, const uint8_t **bytes, uint32_t *len)
@@ -146,7 +128,7 @@ decode_base64 (ecl_arena_t *arena, bool url, const ecl_value_t *text, const uint
    }
    out = ecl_arena_alloc (arena, (size_t) n / 4 * 3 + 3);
    for (uint32_t i = 0; i < n; i++) {
-      int digit = base64_digit (text->u.str[i], url);
+      int digit = ecl_base64_digit (text->u.str[i], url);
 
       if (digit < 0) {
          return false;

@@ -27,8 +27,4 @@ bool
 ecl_binary_decode (ecl_arena_t *arena, ecl_binary_format_t format, const ecl_value_t *text, const uint8_t **bytes,
                    uint32_t *len);
 
-/* The value of a hexadecimal digit, or -1. */
-int
-ecl_hex_digit (char c);
-
 #endif
