@@ -59,10 +59,14 @@ print_text (const ecl_carried_t *carried)
               "does)\n",
               collection, collection);
    } else if (carried->nothing) {
-      printf ("%s: nothing to do, no document is %s version %s\n", collection,
-              carried->what.down ? "above" : "below", to);
+      printf ("%s: nothing to do, no%s document is %s version %s\n", collection,
+              counts->quarantined || counts->changed ? " other" : "", carried->what.down ? "above" : "below", to);
    }
    if (carried->nothing) {
+      if (counts->changed) {
+         printf ("%s: %s document%s carried to version %s out of quarantine\n", collection,
+                 ecl_progress_count ((uint64_t) counts->changed, a), counts->changed == 1 ? "" : "s", to);
+      }
       if (counts->quarantined) {
          printf ("%s: %s document%s in quarantine; " ECL_STORE_QUARANTINE " says why\n", collection,
                  ecl_progress_count ((uint64_t) counts->quarantined, c), counts->quarantined == 1 ? " is" : "s are");

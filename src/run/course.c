@@ -1,6 +1,7 @@
 /* One collection to its target: see course.h. */
 #include "run/course.h"
 
+#include "run/aside.h"
 #include "run/complete.h"
 #include "run/crew.h"
 #include "run/job.h"
@@ -143,7 +144,8 @@ start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, e
 {
    const ecl_effort_t *effort = effort_of (told->what);
    ecl_trial_t trial = {site, course, effort->max_errors, told->what->note, told->context};
-   bson_t candidates;
+   ecl_aside_t aside;
+   bson_t candidates, others;
    ecl_job_start_t options = {.world = site->world,
                               .chain = course->chain,
                               .target = course->target,
@@ -153,7 +155,7 @@ start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, e
                               .to = out->to,
                               .mode = ecl_mode_name (course->mode),
                               .why = course->mode_why,
-                              .candidates = &candidates,
+                              .candidates = &others,
                               .settings = effort->settings,
                               .range_docs = effort->range_docs,
                               .workers = out->workers,
@@ -165,23 +167,38 @@ start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, e
    int64_t quarantined = 0;
    ecl_start_t started;
    bool took; /* a job that ended meanwhile is one whose end is seen soon */
+   bool good;
 
    if (effort->by_records && !course->down &&
        !is_finished (site, course, out->to, &options.finished, &quarantined, error)) {
       return false;
    }
+   if (!ecl_aside_find (site, course->chain->collection, out->to, &aside, error)) {
+      ecl_aside_cleanup (&aside);
+      return false;
+   }
+   options.aside = aside.n;
    ecl_survey_candidates (course->chain, course->target, course->down, &candidates);
+   ecl_aside_without (&aside, &candidates, &others);
    started = ecl_job_start (&options, &out->job, error);
-   bson_destroy (&candidates);
+   bson_destroy (&others);
    out->joined = started == ECL_START_JOINED;
    out->by_records = started == ECL_START_FINISHED;
    out->nothing = started == ECL_START_NOTHING || out->by_records;
    out->counts.quarantined = out->by_records ? quarantined : 0;
+   good = started != ECL_START_FAILED;
+   if (out->nothing && aside.n) {
+      good = ecl_aside_again (&aside, site, course, out->to, &candidates, &out->counts, error);
+      out->own = out->counts;
+      out->wrote = out->counts.changed > 0;
+   }
+   bson_destroy (&candidates);
+   ecl_aside_cleanup (&aside);
    if (out->joined && effort->set &&
        !ecl_job_change (site->world, site->database, out->job.id, &effort->settings, effort->set, &took, error)) {
       return false;
    }
-   return started != ECL_START_FAILED;
+   return good;
 }
 
 /* How the job ended, and what it came to. */

@@ -102,7 +102,7 @@ typedef struct {
    ecl_mode_t mode;
    char mode_why[256];
    ecl_job_t job;           /* at the end; none where `nothing` */
-   bool nothing;            /* every document was at the target: nothing was written */
+   bool nothing;            /* every document was at the target, or in quarantine: there is no job */
    bool by_records;         /* then: the records say so, and a short look found nothing else; nobody looked at all */
    ecl_job_counts_t counts; /* of the whole job, when it is done; else of what was done here */
    ecl_job_counts_t own;    /* of what was done here */

@@ -34,7 +34,8 @@ typedef struct {
    const ecl_chain_t *chain; /* and the place of `to` on it */
    size_t target;
    const char *mode, *why;
-   const bson_t *candidates; /* filter: not at the target */
+   const bson_t *candidates; /* filter: not at the target, and not aside */
+   uint32_t aside;           /* documents that are in quarantine, which the caller sees to where nothing else is left */
    ecl_job_settings_t settings;
    int64_t range_docs;      /* 0: ECL_JOB_RANGE */
    uint32_t workers;        /* that are likely to work on it */

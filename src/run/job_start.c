@@ -378,13 +378,13 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
          goto done;
       }
       if (found == 0) {
-         if (ecl_job_forget (options->world, options->database, options->chain, options->target, options->down, time,
-                             NULL, error)) {
+         if (options->aside || ecl_job_forget (options->world, options->database, options->chain, options->target,
+                                               options->down, time, NULL, error)) {
             start = ECL_START_NOTHING;
          }
          goto done;
       }
-      documents = many || found < 0 ? documents : found;
+      documents = many || found < 0 ? documents : found + options->aside;
       if (options->before && !options->before (options->context, &sample, error)) {
          goto done;
       }

@@ -117,9 +117,8 @@ is_there (const ecl_retry_t *self, const char *collection, const ecl_value_t *id
    return good;
 }
 
-/* Removes the record, unless somebody wrote it anew meanwhile. */
-static bool
-forget (const ecl_retry_t *self, const ecl_value_t *record, bson_error_t *error)
+bool
+ecl_retry_forget (const ecl_retry_t *self, const ecl_value_t *record, bson_error_t *error)
 {
    ecl_value_t key = get (record, "_id"), when = get (record, "when");
    ecl_world_t *world = self->site->world;
@@ -194,5 +193,5 @@ ecl_retry_record (ecl_retry_t *self, const ecl_value_t *record, bson_error_t *er
          return ECL_RETRY_LEFT;
       }
    }
-   return !forget (self, record, error) ? ECL_RETRY_FAILED : there ? ECL_RETRY_DONE : ECL_RETRY_GONE;
+   return !ecl_retry_forget (self, record, error) ? ECL_RETRY_FAILED : there ? ECL_RETRY_DONE : ECL_RETRY_GONE;
 }

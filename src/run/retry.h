@@ -28,4 +28,8 @@ ecl_retry_destroy (ecl_retry_t *self);
 ecl_retry_outcome_t
 ecl_retry_record (ecl_retry_t *self, const ecl_value_t *record, bson_error_t *error);
 
+/* Removes the record, unless somebody wrote it anew meanwhile. */
+bool
+ecl_retry_forget (const ecl_retry_t *self, const ecl_value_t *record, bson_error_t *error) ECL_MUST_CHECK;
+
 #endif

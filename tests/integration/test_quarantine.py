@@ -1,6 +1,7 @@
 """Documents that could not be carried over: what is said of them, trying again, forgetting them."""
 
 import json
+import os
 
 import pytest
 from bson import ObjectId
@@ -124,6 +125,65 @@ def test_a_shorter_way_does_not_forget_what_failed_further_on(eclose, db):
     db.things.update_one({'_id': 'bad'}, {'$set': {'size': '3'}})
     assert up(eclose, 'things', 'client')['quarantined'] == 0
     assert db.eclose_quarantine.count_documents({}) == 0
+
+
+AGAIN = [['up'], ['up', 'things'], ['backfill', 'start', 'things'], ['backfill', 'run', 'things', '--for', '60s'],
+         ['backfill', 'start', 'things', '--detach']]
+
+
+@pytest.mark.parametrize('many', [0, 10100])
+def test_what_is_in_quarantine_does_not_begin_a_job(eclose, db, relay, many):
+    """As each start of a container would: all else is at the target. What is left is read, and fails as before: nothing
+    is written."""
+    if many:
+        db.things.insert_many([{'_id': i + 100, 'size': 7, 'schema_version': 2} for i in range(many)])
+    bad_things(eclose, db)
+    before = [list(db[name].find()) for name in ('things', 'eclose_quarantine', 'eclose_jobs', 'eclose_chunks')]
+    for command in AGAIN:
+        since = len(relay.commands())
+        done = eclose(*command, rc=5, env={'ECLOSE_URI': relay.uri})
+        assert 'no other document is below version 2' in done.out and '4 documents are in quarantine' in done.out
+        written = {c.name for c in relay.commands(since)} & {'insert', 'update', 'delete', 'findAndModify'}
+        assert not written, written
+    told = up(eclose, 'things', 'client', rc=5)
+    assert (told['changed'], told['quarantined'], told['wrote'], 'job' in told) == (0, 4, False, False)
+    assert [list(db[name].find()) for name in ('things', 'eclose_quarantine', 'eclose_jobs', 'eclose_chunks')] == before
+    # One that is not in quarantine is work for a job, which meets the others again.
+    db.things.insert_one({'_id': -1, 'size': '1'})
+    told = up(eclose, 'things', 'client', rc=5)
+    assert (told['changed'], told['quarantined'], told['wrote'], 'job' in told) == (1, 4, True, True)
+
+
+@MODES
+@pytest.mark.parametrize('command', [['up', 'things'], ['backfill', 'start', 'things']])
+def test_what_was_mended_leaves_quarantine_without_a_job(eclose, db, mode, command):
+    bad_things(eclose, db, mode)
+    jobs = db.eclose_jobs.count_documents({})
+    db.things.update_one({'_id': 'bad0'}, {'$set': {'size': '7'}})
+    db.things.delete_one({'_id': 'bad1'})
+    db.things.update_one({'_id': 'bad2'}, {'$set': {'size': 2, 'schema_version': 2}})  # the application did it
+    done = eclose(*command, rc=5)
+    assert '1 document carried to version 2 out of quarantine' in done.out and '1 document is in quarantine' in done.out
+    assert db.things.find_one({'_id': 'bad0'}) == {'_id': 'bad0', 'size': 7, 'schema_version': 2}
+    assert [r['_id']['id'] for r in db.eclose_quarantine.find()] == [ObjectId('507f1f77bcf86cd799439011')]
+    # And where the migration is another one by now.
+    step = os.path.join(eclose.folder, 'migrations', 'things', '0002_step.yaml')
+    with open(step, encoding='utf-8') as f:
+        text = f.read()
+    with open(step, 'w', encoding='utf-8') as f:
+        f.write(text.replace('{$toInt: $size}', '{$convert: {input: $size, to: int, onError: 0}}'))
+    eclose(*command, rc=0)
+    assert db.things.find_one({'_id': ObjectId('507f1f77bcf86cd799439011')})['size'] == 0
+    assert db.eclose_quarantine.count_documents({}) == 0 and db.eclose_jobs.count_documents({}) == jobs
+
+
+def test_very_many_in_quarantine_are_work_for_a_job(eclose, db):
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'size': 'large'} for i in range(1001)])
+    eclose('up', 'things', '--max-errors', '1', rc=5)
+    db.things.update_many({}, {'$set': {'size': '5'}})
+    assert up(eclose, 'things', 'client')['changed'] == 1001
+    assert db.eclose_jobs.count_documents({}) == 2 and db.eclose_quarantine.count_documents({}) == 0
 
 
 @pytest.mark.parametrize('args', [['list', '--id', 'x'], ['show', 'things'], ['drop'], ['forget']])

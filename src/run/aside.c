@@ -1,0 +1,232 @@
+/* Documents in quarantine, when their collection is begun again: see aside.h. */
+#include "run/aside.h"
+
+#include "bson/compare.h"
+#include "run/convert.h"
+#include "run/lookups.h"
+#include "run/retry.h"
+#include "run/scan.h"
+#include "store/store.h"
+#include "upgrade/append.h"
+#include "upgrade/loads.h"
+
+#define BATCH 100
+
+static ecl_value_t
+get (const ecl_value_t *document, const char *name)
+{
+   return ecl_document_get (document, name, strlen (name));
+}
+
+/* ---- which ---- */
+
+static void
+filter_of (const char *collection, const char *to, bson_t *filter)
+{
+   ecl_quarantine_filter (collection, NULL, filter);
+   BSON_APPEND_UTF8 (filter, "to", to);
+}
+
+bool
+ecl_aside_find (const ecl_site_t *site, const char *collection, const char *to, ecl_aside_t *out, bson_error_t *error)
+{
+   const ecl_value_t *record;
+   char buffer[16];
+   const char *key;
+   ecl_scan_t scan;
+   bson_t filter;
+   bool good;
+
+   out->n = 0;
+   bson_init (&out->ids);
+   filter_of (collection, to, &filter);
+   ecl_scan_init (&scan);
+   ecl_scan_start (&scan, &filter, true);
+   scan.fields[0] = "_id";
+   while (
+      (good = ecl_scan_next (&scan, site->world, site->database, ECL_STORE_QUARANTINE, 10 * BATCH, &record, error)) &&
+      record && out->n <= ECL_ASIDE_MOST) {
+      ecl_value_t whole = get (record, "_id"), id = get (&whole, "id");
+
+      bson_uint32_to_string (out->n++, &key, buffer, sizeof buffer);
+      ecl_append_value (&out->ids, key, &id);
+   }
+   ecl_scan_cleanup (&scan);
+   bson_destroy (&filter);
+   if (out->n > ECL_ASIDE_MOST) {
+      bson_reinit (&out->ids);
+      out->n = 0;
+   }
+   return good;
+}
+
+void
+ecl_aside_cleanup (ecl_aside_t *self)
+{
+   bson_destroy (&self->ids);
+}
+
+/* {$and: [{_id: {<how>: ids}}, candidates]} */
+static void
+among (const ecl_aside_t *self, const char *how, const bson_t *candidates, bson_t *out)
+{
+   bson_t both, one, id;
+
+   bson_init (out);
+   BSON_APPEND_ARRAY_BEGIN (out, "$and", &both);
+   BSON_APPEND_DOCUMENT_BEGIN (&both, "0", &one);
+   BSON_APPEND_DOCUMENT_BEGIN (&one, "_id", &id);
+   BSON_APPEND_ARRAY (&id, how, &self->ids);
+   bson_append_document_end (&one, &id);
+   bson_append_document_end (&both, &one);
+   BSON_APPEND_DOCUMENT (&both, "1", candidates);
+   bson_append_array_end (out, &both);
+}
+
+void
+ecl_aside_without (const ecl_aside_t *self, const bson_t *candidates, bson_t *out)
+{
+   if (self->n) {
+      among (self, "$nin", candidates, out);
+   } else {
+      bson_copy_to (candidates, out);
+   }
+}
+
+/* ---- once more ---- */
+
+typedef struct {
+   const ecl_site_t *site;
+   ecl_arena_t arena;
+   ecl_value_t *fail, *go; /* _ids of those that fail as before, and of those that may not */
+   uint32_t n_fail, n_go;
+} again_t;
+
+static bool
+is_in (const ecl_value_t *ids, uint32_t n, const ecl_value_t *id)
+{
+   for (uint32_t i = 0; i < n; i++) {
+      if (ecl_compare (&ids[i], id) == 0) {
+         return true;
+      }
+   }
+   return false;
+}
+
+/* Runs them here, without writing. */
+static bool
+sort_out (again_t *self, const ecl_course_t *course, const bson_t *filter, bson_error_t *error)
+{
+   const ecl_site_t *site = self->site;
+   ecl_convert_options_t options = {.upgrades = site->upgrades,
+                                    .chain = course->chain,
+                                    .target = course->target,
+                                    .down = course->down,
+                                    .form = ECL_GUARD_IN_PIPELINE,
+                                    .always_transaction = ecl_facts_transaction (&course->facts)};
+   ecl_converter_t *converter = ecl_converter_new (&options, error);
+   ecl_lookups_t *lookups = NULL;
+   const ecl_value_t *document;
+   ecl_converted_t converted;
+   ecl_arena_t arena;
+   ecl_scan_t scan;
+   bool good;
+
+   if (!converter) {
+      return false;
+   }
+   if (ecl_chain_looks_up (course->chain, course->target, course->down)) {
+      lookups = ecl_lookups_new (site->upgrades, ecl_converter_upgrader (converter));
+   }
+   ecl_arena_init (&arena);
+   ecl_scan_init (&scan);
+   ecl_scan_start (&scan, filter, true);
+   while (
+      (good = ecl_scan_next (&scan, site->world, site->database, course->chain->collection, BATCH, &document, error) &&
+              (!document || ecl_lookups_ahead (lookups, &scan, site->world, site->database, error))) &&
+      document) {
+      ecl_value_t id = get (document, "_id");
+
+      ecl_arena_reset (&arena);
+      id = ecl_value_copy (&self->arena, &id);
+      if (ecl_convert (converter, &arena, document, &converted) == ECL_CONVERT_FAILED) {
+         self->fail[self->n_fail++] = id;
+      } else {
+         self->go[self->n_go++] = id;
+      }
+   }
+   ecl_scan_cleanup (&scan);
+   ecl_arena_cleanup (&arena);
+   ecl_lookups_destroy (lookups);
+   ecl_converter_destroy (converter);
+   return good;
+}
+
+static bool
+take_record (again_t *self, ecl_retry_t *retry, const ecl_value_t *record, ecl_job_counts_t *counts,
+             bson_error_t *error)
+{
+   ecl_world_t *world = self->site->world;
+   ecl_value_t whole = get (record, "_id"), id = get (&whole, "id");
+
+   if (is_in (self->fail, self->n_fail, &id)) {
+      counts->quarantined++;
+      return true;
+   }
+   if (!is_in (self->go, self->n_go, &id)) {
+      return ecl_retry_forget (retry, record, error); /* gone, or the application carried it */
+   }
+   if (world->cancelled (world)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for");
+   }
+   switch (ecl_retry_record (retry, record, error)) {
+   case ECL_RETRY_DONE:
+      counts->changed++;
+      return true;
+   case ECL_RETRY_GONE:
+      return true;
+   case ECL_RETRY_LEFT:
+      counts->quarantined++;
+      return true;
+   default:
+      return false;
+   }
+}
+
+bool
+ecl_aside_again (const ecl_aside_t *self, const ecl_site_t *site, const ecl_course_t *course, const char *to,
+                 const bson_t *candidates, ecl_job_counts_t *counts, bson_error_t *error)
+{
+   again_t again = {.site = site};
+   ecl_retry_t *retry;
+   const ecl_value_t *record;
+   bson_error_t why;
+   ecl_scan_t scan;
+   bson_t filter;
+   bool good;
+
+   counts->quarantined = 0;
+   ecl_arena_init (&again.arena);
+   again.fail = ecl_arena_array (&again.arena, ecl_value_t, self->n);
+   again.go = ecl_arena_array (&again.arena, ecl_value_t, self->n);
+   among (self, "$in", candidates, &filter);
+   good = sort_out (&again, course, &filter, error);
+   bson_destroy (&filter);
+   retry = ecl_retry_new (site);
+   filter_of (course->chain->collection, to, &filter);
+   ecl_scan_init (&scan);
+   ecl_scan_start (&scan, &filter, true);
+   while (good &&
+          (good = ecl_scan_next (&scan, site->world, site->database, ECL_STORE_QUARANTINE, BATCH, &record, error)) &&
+          record) {
+      good = take_record (&again, retry, record, counts, &why);
+      if (!good) {
+         *error = why;
+      }
+   }
+   ecl_scan_cleanup (&scan);
+   bson_destroy (&filter);
+   ecl_retry_destroy (retry);
+   ecl_arena_cleanup (&again.arena);
+   return good;
+}
