@@ -130,19 +130,6 @@ check_silently (const ecl_schema_node_t *self, walk_t *walk, const ecl_value_t *
 
 /* ---- scalars ---- */
 
-static ecl_decimal_t
-decimal_of (const ecl_value_t *v)
-{
-   switch (v->type) {
-   case BSON_TYPE_DECIMAL128:
-      return ecl_decimal_of (v);
-   case BSON_TYPE_DOUBLE:
-      return ecl_decimal_from_double_15 (v->u.f64);
-   default:
-      return ecl_decimal_from_int64 (v->u.i64);
-   }
-}
-
 static bool
 is_multiple (const ecl_value_t *v, const ecl_value_t *of)
 {
@@ -150,7 +137,7 @@ is_multiple (const ecl_value_t *v, const ecl_value_t *of)
        (of->type == BSON_TYPE_INT32 || of->type == BSON_TYPE_INT64)) {
       return v->u.i64 % of->u.i64 == 0; /* the divisor is positive */
    }
-   return ecl_decimal_is_zero (ecl_decimal_mod (decimal_of (v), decimal_of (of)));
+   return ecl_decimal_is_zero (ecl_decimal_mod (ecl_decimal_from_number (v), ecl_decimal_from_number (of)));
 }
 
 /* As $gte and its kin: NaN is equal to itself and neither above nor below anything. */

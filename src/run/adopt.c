@@ -300,10 +300,7 @@ read_history (ecl_adopt_t *self, ecl_world_t *world, const char *database, const
 static bool
 probe (ecl_world_t *world, const char *database, const char *collection, const tool_t **tool, bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, reply;
-   const uint8_t *data;
-   bson_iter_t iter, at;
-   uint32_t len;
+   bson_t command = BSON_INITIALIZER, reply, first;
    bool good;
 
    *tool = NULL;
@@ -311,14 +308,10 @@ probe (ecl_world_t *world, const char *database, const char *collection, const t
    BSON_APPEND_INT32 (&command, "limit", 1);
    BSON_APPEND_BOOL (&command, "singleBatch", true);
    good = ecl_world_call (world, database, &command, &reply, error);
-   if (good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &at) &&
-       BSON_ITER_HOLDS_DOCUMENT (&at)) {
-      bson_iter_document (&at, &len, &data);
-      if (ecl_bson_validate (data, len, NULL)) {
-         ecl_value_t document = ecl_raw_document (data, len);
+   if (good && ecl_store_first (&reply, &first) && ecl_bson_validate (bson_get_data (&first), first.len, NULL)) {
+      ecl_value_t document = ecl_raw_document (bson_get_data (&first), first.len);
 
-         *tool = tool_of (&document);
-      }
+      *tool = tool_of (&document);
    }
    bson_destroy (&reply);
    bson_destroy (&command);

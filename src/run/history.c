@@ -2,6 +2,7 @@
 #include "run/history.h"
 
 #include "run/insist.h"
+#include "store/store.h"
 
 #define PAGE 500
 
@@ -67,12 +68,9 @@ keep_texts (ecl_arena_t *arena, ecl_changelog_t *record)
 static bool
 parse_at (const bson_iter_t *at, ecl_changelog_t *record, bson_error_t *error)
 {
-   const uint8_t *data;
    bson_t document;
-   uint32_t len;
 
-   bson_iter_document (at, &len, &data);
-   return bson_init_static (&document, data, len) && ecl_changelog_parse (&document, record, error);
+   return ecl_store_view (at, &document) && ecl_changelog_parse (&document, record, error);
 }
 
 /* Adds the records of one page; *n is how many. */
@@ -199,17 +197,15 @@ ecl_history_load (ecl_history_t *self, ecl_world_t *world, const char *database,
                   const ecl_changelog_t **record, bson_error_t *error)
 {
    ecl_changelog_t *found;
-   bson_iter_t iter, at;
-   bson_t command, reply;
+   bson_t command, reply, document;
    bool good;
 
    *record = NULL;
    ecl_changelog_find (name, NULL, 1, true, &command);
    good = ecl_insist (world, database, &command, world->now (world) + READ_MS, NULL, &reply, error) == ECL_REPLY_OK;
-   if (good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &at) &&
-       BSON_ITER_HOLDS_DOCUMENT (&at)) {
+   if (good && ecl_store_first (&reply, &document)) {
       found = ecl_arena_new (&self->arena, ecl_changelog_t);
-      good = parse_at (&at, found, error);
+      good = ecl_changelog_parse (&document, found, error);
       if (good) {
          keep_texts (&self->arena, found);
          *record = found;

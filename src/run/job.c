@@ -25,35 +25,31 @@ ecl_job_send (ecl_world_t *world, const char *database, bson_t *command, bson_t 
 
 /* Each document of a reply's first batch, of which there is no other. */
 static bool
-each (const bson_t *reply, bool (*take) (void *context, const bson_t *document, bson_error_t *error), void *context,
-      bson_error_t *error)
+take_each (const bson_t *reply, bool (*take) (void *context, const bson_t *document, bson_error_t *error),
+           void *context, bson_error_t *error)
 {
    bson_iter_t iter, batch;
-   const uint8_t *data;
    bson_t document;
-   uint32_t len;
 
    if (!bson_iter_init (&iter, reply) || !bson_iter_find_descendant (&iter, "cursor.firstBatch", &batch) ||
        !BSON_ITER_HOLDS_ARRAY (&batch) || !bson_iter_recurse (&batch, &iter)) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the server's reply holds no cursor");
    }
    while (bson_iter_next (&iter)) {
-      if (BSON_ITER_HOLDS_DOCUMENT (&iter)) {
-         bson_iter_document (&iter, &len, &data);
-         if (bson_init_static (&document, data, len) && !take (context, &document, error)) {
-            return false;
-         }
+      if (ecl_store_view (&iter, &document) && !take (context, &document, error)) {
+         return false;
       }
    }
    return true;
 }
 
-static bool
-ask (ecl_world_t *world, const char *database, bson_t *command,
-     bool (*take) (void *context, const bson_t *document, bson_error_t *error), void *context, bson_error_t *error)
+bool
+ecl_job_each (ecl_world_t *world, const char *database, bson_t *command,
+              bool (*take) (void *context, const bson_t *document, bson_error_t *error), void *context,
+              bson_error_t *error)
 {
    bson_t reply;
-   bool good = ecl_job_send (world, database, command, &reply, error) && each (&reply, take, context, error);
+   bool good = ecl_job_send (world, database, command, &reply, error) && take_each (&reply, take, context, error);
 
    bson_destroy (&reply);
    return good;
@@ -95,7 +91,7 @@ ecl_job_look (ecl_world_t *world, const char *database, const uint8_t id[12], ec
 
    *found = false;
    ecl_job_find_one (id, &command);
-   return ask (world, database, &command, take_job, &take, error);
+   return ecl_job_each (world, database, &command, take_job, &take, error);
 }
 
 bool
@@ -107,7 +103,7 @@ ecl_job_latest (ecl_world_t *world, const char *database, const char *collection
 
    *found = false;
    ecl_job_find (collection, live, 1, &command);
-   return ask (world, database, &command, take_job, &take, error);
+   return ecl_job_each (world, database, &command, take_job, &take, error);
 }
 
 bool
@@ -118,7 +114,7 @@ ecl_job_list (ecl_world_t *world, const char *database, const char *collection, 
    bson_t command;
 
    ecl_job_find (collection, live, limit, &command);
-   return ask (world, database, &command, take_job, &take, error);
+   return ecl_job_each (world, database, &command, take_job, &take, error);
 }
 
 bool
@@ -169,7 +165,7 @@ ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
    bson_t command;
 
    ecl_chunks_held (id, &command);
-   return ask (world, database, &command, take_row, &take, error);
+   return ecl_job_each (world, database, &command, take_row, &take, error);
 }
 
 /* ---- changing ---- */

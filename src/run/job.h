@@ -138,4 +138,10 @@ bool
 ecl_job_send (ecl_world_t *world, const char *database, bson_t *command, bson_t *reply, bson_error_t *error)
    ECL_MUST_CHECK;
 
+/* Sends a find of the store's likewise, and hands each document over, until one is not taken. */
+bool
+ecl_job_each (ecl_world_t *world, const char *database, bson_t *command,
+              bool (*take) (void *context, const bson_t *document, bson_error_t *error), void *context,
+              bson_error_t *error) ECL_MUST_CHECK;
+
 #endif

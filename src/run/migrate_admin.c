@@ -131,8 +131,7 @@ drop_index (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
 static bool
 has_collection (ecl_migrate_t *self, const char *name, bool *found, bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, filter, cursor, reply;
-   bson_iter_t iter, first;
+   bson_t command = BSON_INITIALIZER, filter, cursor, reply, first;
    bool good;
 
    BSON_APPEND_INT32 (&command, "listCollections", 1);
@@ -143,7 +142,7 @@ has_collection (ecl_migrate_t *self, const char *name, bool *found, bson_error_t
    BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
    bson_append_document_end (&command, &cursor);
    good = ecl_migrate_send (self, self->options->database, &command, &reply, error);
-   *found = good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &first);
+   *found = good && ecl_store_first (&reply, &first);
    bson_destroy (&reply);
    bson_destroy (&command);
    return good;

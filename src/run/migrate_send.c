@@ -27,8 +27,7 @@ still_works (ecl_world_t *world, bool *known, bson_error_t *error)
    uint8_t ids[2][16];
    ecl_reply_t result;
    bool works;
-   bson_iter_t iter, first;
-   bson_t reply;
+   bson_t reply, first;
 
    *known = world->sessions && world->sessions (world, ids, 1) == 1;
    if (!*known) {
@@ -41,8 +40,7 @@ still_works (ecl_world_t *world, bool *known, bson_error_t *error)
             : bson_has_field (&reply, "ok")                         ? ECL_REPLY_REFUSED
                                                                     : ECL_REPLY_LOST;
    *known = result == ECL_REPLY_OK;
-   works = result == ECL_REPLY_LOST || (*known && bson_iter_init (&iter, &reply) &&
-                                        bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &first));
+   works = result == ECL_REPLY_LOST || (*known && ecl_store_first (&reply, &first));
    bson_destroy (&reply);
    bson_destroy (command);
    return works;
@@ -120,8 +118,7 @@ bool
 ecl_migrate_exists (ecl_migrate_t *self, const char *collection, const ecl_value_t *filter, ecl_txn_t *txn,
                     bool *exists, bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, reply, fields;
-   bson_iter_t iter, first;
+   bson_t command = BSON_INITIALIZER, reply, first, fields;
    bool good;
 
    BSON_APPEND_UTF8 (&command, "find", collection);
@@ -140,7 +137,7 @@ ecl_migrate_exists (ecl_migrate_t *self, const char *collection, const ecl_value
    } else {
       good = ecl_migrate_send (self, self->options->database, &command, &reply, error);
    }
-   *exists = good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &first);
+   *exists = good && ecl_store_first (&reply, &first);
    bson_destroy (&reply);
    bson_destroy (&command);
    return good;

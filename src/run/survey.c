@@ -112,9 +112,8 @@ bool
 ecl_survey_any (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
                 bool *any, bool *late, bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, nor, list, filter, fields, reply;
+   bson_t command = BSON_INITIALIZER, nor, list, filter, fields, reply, found;
    ecl_call_t call = {.database = database, .command = &command};
-   bson_iter_t iter, found;
    bson_error_t why = {0};
    ecl_reply_t answer;
 
@@ -135,8 +134,7 @@ ecl_survey_any (ecl_world_t *world, const char *database, const ecl_chain_t *cha
    answer = world->run_command (world, &call, deadline, &reply, &why);
    *late = (answer == ECL_REPLY_REFUSED && ecl_insist_late (why.code)) ||
            (answer == ECL_REPLY_LOST && world->now (world) >= deadline);
-   *any = answer == ECL_REPLY_OK && bson_iter_init (&iter, &reply) &&
-          bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &found);
+   *any = answer == ECL_REPLY_OK && ecl_store_first (&reply, &found);
    bson_destroy (&reply);
    bson_destroy (&command);
    return answer == ECL_REPLY_OK || *late || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "%s", why.message);

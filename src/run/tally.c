@@ -141,23 +141,17 @@ static said_t
 find_behind (tally_t *self, const ecl_chunk_range_t *range, int64_t skip, ecl_value_t *id, bson_error_t *error)
 {
    ecl_value_t none = ecl_missing ();
-   bson_iter_t iter, found;
-   bson_t command, reply;
+   bson_t command, reply, first;
    said_t said;
 
    *id = ecl_missing ();
    ecl_chunk_find_nth (range, &none, self->options->collection, skip + 1, &command);
    ecl_store_read_concern (&command);
    said = ask (self, &command, &reply, error);
-   if (said == SAID && bson_iter_init (&iter, &reply) &&
-       bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &found) && BSON_ITER_HOLDS_DOCUMENT (&found)) {
-      const uint8_t *data;
-      ecl_value_t document, inner;
-      uint32_t len;
+   if (said == SAID && ecl_store_first (&reply, &first)) {
+      ecl_value_t document = ecl_raw_document (bson_get_data (&first), first.len);
+      ecl_value_t inner = ecl_document_get (&document, "_id", 3);
 
-      bson_iter_document (&found, &len, &data);
-      document = ecl_raw_document (data, len);
-      inner = ecl_document_get (&document, "_id", 3);
       *id = ecl_value_copy (&self->arena, &inner);
    }
    bson_destroy (&reply);

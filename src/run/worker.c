@@ -129,8 +129,9 @@ typedef struct {
 } choice_t;
 
 static bool
-take_row (choice_t *self, const bson_t *document, bson_error_t *error)
+take_row (void *context, const bson_t *document, bson_error_t *error)
 {
+   choice_t *self = context;
    const ecl_watch_t *watch = self->worker->task->watch;
    ecl_chunk_row_t row;
 
@@ -154,38 +155,17 @@ take_row (choice_t *self, const bson_t *document, bson_error_t *error)
    return true;
 }
 
-static bool
-read_choice (worker_t *self, ecl_chunk_state_t phase, choice_t *choice, bson_error_t *error)
-{
-   bson_iter_t iter, batch;
-   bson_t command, reply, document;
-   const uint8_t *data;
-   uint32_t len;
-   bool good;
-
-   ecl_chunks_find (self->task->job, phase, CANDIDATES, &command);
-   good = ecl_job_send (self->world, self->site->database, &command, &reply, error);
-   if (good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch", &batch) &&
-       BSON_ITER_HOLDS_ARRAY (&batch) && bson_iter_recurse (&batch, &iter)) {
-      while (good && bson_iter_next (&iter)) {
-         if (BSON_ITER_HOLDS_DOCUMENT (&iter)) {
-            bson_iter_document (&iter, &len, &data);
-            good = bson_init_static (&document, data, len) && take_row (choice, &document, error);
-         }
-      }
-   }
-   bson_destroy (&reply);
-   return good;
-}
-
 /* Claims a range of that phase. *any: there are some, whoever has them. False where the server gave no answer. */
 static bool
 claim (worker_t *self, ecl_chunk_state_t phase, bool *any, char id[ECL_CHUNK_ID], bool *got, bson_error_t *error)
 {
    choice_t choice = {.worker = self, .ids = bson_malloc (CANDIDATES * ECL_CHUNK_ID)};
-   bool good = read_choice (self, phase, &choice, error), broken;
+   bool good, broken;
+   bson_t command;
    ecl_lease_t was;
 
+   ecl_chunks_find (self->task->job, phase, CANDIDATES, &command);
+   good = ecl_job_each (self->world, self->site->database, &command, take_row, &choice, error);
    *got = false;
    *any = choice.n_free || choice.n_held || choice.dead;
    if (good && *any) {

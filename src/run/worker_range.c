@@ -1,6 +1,8 @@
 /* One range of a worker's: its claim and its checkpoints, and what lies between two batches. See worker.h. */
 #include "run/worker-private.h"
 
+#include "store/store.h"
+
 /* Over which the rate is measured. */
 #define RATE_MS 4000
 
@@ -345,22 +347,17 @@ go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
 static bool
 read_row (worker_t *self, const char *id, bson_error_t *error)
 {
-   bson_iter_t iter, row;
-   const uint8_t *data;
    bson_t command, document;
-   uint32_t len;
 
    ecl_chunk_find (id, &command);
    bson_destroy (&self->reply);
    if (!ecl_job_send (self->world, self->site->database, &command, &self->reply, error)) {
       return false;
    }
-   if (!bson_iter_init (&iter, &self->reply) || !bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &row) ||
-       !BSON_ITER_HOLDS_DOCUMENT (&row)) {
+   if (!ecl_store_first (&self->reply, &document)) {
       return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID, "the range %s is gone", id);
    }
-   bson_iter_document (&row, &len, &data);
-   return bson_init_static (&document, data, len) && ecl_chunk_read (&document, &self->row, error);
+   return ecl_chunk_read (&document, &self->row, error);
 }
 
 /* Under the claim: the range as it is now, which may be another than when it was chosen. */

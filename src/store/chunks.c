@@ -461,19 +461,6 @@ ecl_chunk_fields (const ecl_chunk_progress_t *progress, bson_t *fields)
 
 /* ---- answers ---- */
 
-static bool
-read_child (const bson_iter_t *iter, bson_t *child)
-{
-   const uint8_t *data;
-   uint32_t len;
-
-   if (!BSON_ITER_HOLDS_DOCUMENT (iter)) {
-      return false;
-   }
-   bson_iter_document (iter, &len, &data);
-   return bson_init_static (child, data, len);
-}
-
 static ecl_value_t
 get (const ecl_value_t *document, const char *key)
 {
@@ -505,7 +492,7 @@ read_holder (const bson_t *document, ecl_chunk_row_t *out)
    bson_iter_t iter, host;
    bson_t holder;
 
-   if (!bson_iter_init_find (&iter, document, "holder") || !read_child (&iter, &holder)) {
+   if (!bson_iter_init_find (&iter, document, "holder") || !ecl_store_view (&iter, &holder)) {
       return;
    }
    out->held = true;
@@ -552,7 +539,7 @@ ecl_chunk_read (const bson_t *document, ecl_chunk_row_t *out, bson_error_t *erro
    out->range.upto = get (&range, "upto");
    after = get (&root, "after");
    out->after = get (&after, "id");
-   if (bson_iter_init_find (&iter, document, "counts") && read_child (&iter, &counts)) {
+   if (bson_iter_init_find (&iter, document, "counts") && ecl_store_view (&iter, &counts)) {
       ecl_job_read_counts (&counts, &out->counts);
    }
    if (bson_iter_init_find (&iter, document, "rate") && BSON_ITER_HOLDS_NUMBER (&iter)) {
@@ -579,7 +566,7 @@ ecl_chunks_read_sum (const bson_t *reply, ecl_chunks_sum_t *out, bson_error_t *e
       return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_SERVER, "the server's reply holds no cursor");
    }
    while (bson_iter_next (&iter)) {
-      if (!read_child (&iter, &row) || !bson_iter_init_find (&id, &row, "_id") || !BSON_ITER_HOLDS_UTF8 (&id) ||
+      if (!ecl_store_view (&iter, &row) || !bson_iter_init_find (&id, &row, "_id") || !BSON_ITER_HOLDS_UTF8 (&id) ||
           (state = read_state (bson_iter_utf8 (&id, NULL))) < 0) {
          continue;
       }

@@ -1,16 +1,6 @@
 /* eclose_floors: see floors.h. */
 #include "store/floors.h"
 
-static void
-append_literal (bson_t *set, const char *key, const char *text)
-{
-   bson_t literal;
-
-   BSON_APPEND_DOCUMENT_BEGIN (set, key, &literal);
-   BSON_APPEND_UTF8 (&literal, "$literal", text);
-   bson_append_document_end (set, &literal);
-}
-
 void
 ecl_floor_write (const ecl_floor_t *floor, bson_t *command)
 {
@@ -26,14 +16,14 @@ ecl_floor_write (const ecl_floor_t *floor, bson_t *command)
    BSON_APPEND_ARRAY_BEGIN (&update, "u", &pipeline);
    BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
    BSON_APPEND_DOCUMENT_BEGIN (&stage, "$set", &set);
-   append_literal (&set, "floor", floor->floor);
+   ecl_store_append_text (&set, "floor", floor->floor);
    BSON_APPEND_BOOL (&set, "validated", floor->validated);
    BSON_APPEND_UTF8 (&set, "when", "$$NOW");
    if (floor->host) {
-      append_literal (&set, "host", floor->host);
+      ecl_store_append_text (&set, "host", floor->host);
    }
    if (floor->user) {
-      append_literal (&set, "user", floor->user);
+      ecl_store_append_text (&set, "user", floor->user);
    }
    bson_append_document_end (&stage, &set);
    bson_append_document_end (&pipeline, &stage);

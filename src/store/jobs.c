@@ -78,17 +78,6 @@ ecl_job_add_counts (ecl_job_counts_t *to, const ecl_job_counts_t *counts)
 
 /* ---- commands ---- */
 
-/* Text that a pipeline shall not read as a path. */
-static void
-append_text (bson_t *set, const char *key, const char *text)
-{
-   bson_t literal;
-
-   BSON_APPEND_DOCUMENT_BEGIN (set, key, &literal);
-   BSON_APPEND_UTF8 (&literal, "$literal", text);
-   bson_append_document_end (set, &literal);
-}
-
 static void
 append_setting (bson_t *set, const char *name, double value, bool whole)
 {
@@ -199,7 +188,7 @@ append_state (bson_t *set, const ecl_job_t *job, int64_t until)
    bson_t *in_time, *late;
 
    if (!until) {
-      append_text (set, "state", state);
+      ecl_store_append_text (set, "state", state);
       return;
    }
    in_time = BCON_NEW ("$lt", "[", "{", "$toLong", BCON_UTF8 ("$$NOW"), "}", BCON_INT64 (until), "]");
@@ -217,21 +206,21 @@ ecl_job_put (const ecl_job_t *job, int64_t until, bson_t *command)
 {
    bson_t set = BSON_INITIALIZER, counts;
 
-   append_text (&set, "kind", job->down ? "down" : "up");
-   append_text (&set, "collection", job->collection);
-   append_text (&set, "to", job->to);
-   append_text (&set, "mode", job->mode);
-   append_text (&set, "why", job->why);
+   ecl_store_append_text (&set, "kind", job->down ? "down" : "up");
+   ecl_store_append_text (&set, "collection", job->collection);
+   ecl_store_append_text (&set, "to", job->to);
+   ecl_store_append_text (&set, "mode", job->mode);
+   ecl_store_append_text (&set, "why", job->why);
    append_state (&set, job, until);
-   append_text (&set, "wanted", wanted_names[job->wanted]);
+   ecl_store_append_text (&set, "wanted", wanted_names[job->wanted]);
    append_settings (&set, &job->settings, ECL_SET_ALL);
    BSON_APPEND_DOCUMENT_BEGIN (&set, "counts", &counts);
    ecl_job_append_counts (&counts, &job->counts);
    bson_append_document_end (&set, &counts);
    BSON_APPEND_INT32 (&set, "chunks", job->chunks);
    BSON_APPEND_INT64 (&set, "documents", job->documents);
-   append_text (&set, "host", job->host);
-   append_text (&set, "user", job->user);
+   ecl_store_append_text (&set, "host", job->host);
+   ecl_store_append_text (&set, "user", job->user);
    BSON_APPEND_INT64 (&set, "pid", job->pid);
    BSON_APPEND_UTF8 (&set, "started", "$$NOW");
    update (job->id, NULL, NULL, true, &set, command);
@@ -243,7 +232,7 @@ ecl_job_planned (const ecl_job_t *job, bson_t *command)
 {
    bson_t set = BSON_INITIALIZER;
 
-   append_text (&set, "state", "running");
+   ecl_store_append_text (&set, "state", "running");
    BSON_APPEND_INT32 (&set, "chunks", job->chunks);
    BSON_APPEND_INT64 (&set, "documents", job->documents);
    update (job->id, planning_only, NULL, false, &set, command);
@@ -255,9 +244,9 @@ ecl_job_want (const uint8_t id[12], ecl_job_wanted_t wanted, bson_t *command)
 {
    bson_t set = BSON_INITIALIZER;
 
-   append_text (&set, "wanted", wanted_names[wanted]);
+   ecl_store_append_text (&set, "wanted", wanted_names[wanted]);
    if (wanted == ECL_WANTED_CANCELLED) {
-      append_text (&set, "state", "cancelled");
+      ecl_store_append_text (&set, "state", "cancelled");
       BSON_APPEND_UTF8 (&set, "ended", "$$NOW");
    }
    update (id, live_states, NULL, false, &set, command);
@@ -289,13 +278,13 @@ ecl_job_end (const ecl_job_t *job, bson_t *command)
 {
    bson_t set = BSON_INITIALIZER, counts;
 
-   append_text (&set, "state", state_names[job->state]);
+   ecl_store_append_text (&set, "state", state_names[job->state]);
    BSON_APPEND_DOCUMENT_BEGIN (&set, "counts", &counts);
    ecl_job_append_counts (&counts, &job->counts);
    bson_append_document_end (&set, &counts);
    BSON_APPEND_UTF8 (&set, "ended", "$$NOW");
    if (*job->error) {
-      append_text (&set, "error", job->error);
+      ecl_store_append_text (&set, "error", job->error);
    }
    update (job->id, live_states, NULL, false, &set, command);
    bson_destroy (&set);
@@ -411,19 +400,6 @@ read_settings (bson_iter_t *iter, ecl_job_settings_t *out)
    }
 }
 
-static bool
-read_child (const bson_iter_t *iter, bson_t *child)
-{
-   const uint8_t *data;
-   uint32_t len;
-
-   if (!BSON_ITER_HOLDS_DOCUMENT (iter)) {
-      return false;
-   }
-   bson_iter_document (iter, &len, &data);
-   return bson_init_static (child, data, len);
-}
-
 bool
 ecl_job_read (const bson_t *document, ecl_job_t *out, bson_error_t *error)
 {
@@ -459,7 +435,7 @@ ecl_job_read (const bson_t *document, ecl_job_t *out, bson_error_t *error)
          wanted = read_name (&iter, wanted_names, sizeof wanted_names / sizeof wanted_names[0]);
       } else if (strcmp (key, "settings") == 0) {
          read_settings (&iter, &out->settings);
-      } else if (strcmp (key, "counts") == 0 && read_child (&iter, &counts)) {
+      } else if (strcmp (key, "counts") == 0 && ecl_store_view (&iter, &counts)) {
          ecl_job_read_counts (&counts, &out->counts);
       } else if (strcmp (key, "chunks") == 0) {
          out->chunks = (int32_t) read_number (&iter);

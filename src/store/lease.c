@@ -311,13 +311,10 @@ read_text (const bson_t *from, const char *field, char *out, size_t size)
 static void
 read_holder (const bson_iter_t *at, ecl_lease_t *out)
 {
-   const uint8_t *data;
    bson_iter_t iter;
-   uint32_t len;
    bson_t holder;
 
-   bson_iter_document (at, &len, &data);
-   if (!bson_init_static (&holder, data, len)) {
+   if (!ecl_store_view (at, &holder)) {
       return;
    }
    out->held = true;
@@ -353,38 +350,30 @@ read_doomed (const bson_iter_t *at, ecl_lease_t *out)
 }
 
 static bool
-find_document (const bson_t *reply, bson_iter_t *at)
+find_document (const bson_t *reply, bson_t *document)
 {
    bson_iter_t iter;
 
-   if (bson_iter_init_find (&iter, reply, "value")) {
-      *at = iter;
-      return BSON_ITER_HOLDS_DOCUMENT (&iter);
-   }
-   return bson_iter_init (&iter, reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0", at) &&
-          BSON_ITER_HOLDS_DOCUMENT (at);
+   return bson_iter_init_find (&iter, reply, "value") ? ecl_store_view (&iter, document)
+                                                      : ecl_store_first (reply, document);
 }
 
 bool
 ecl_lease_read (const bson_t *reply, bool *found, ecl_lease_t *out, bson_error_t *error)
 {
-   bson_iter_t at, iter;
-   const uint8_t *data;
    bson_t document;
-   uint32_t len;
+   bson_iter_t iter;
 
    memset (out, 0, sizeof *out);
-   *found = find_document (reply, &at);
+   *found = find_document (reply, &document);
    if (!*found) {
       return true;
    }
-   bson_iter_document (&at, &len, &data);
-   if (!bson_init_static (&document, data, len) || !bson_iter_init_find (&iter, &document, "token") ||
-       !BSON_ITER_HOLDS_NUMBER (&iter)) {
+   if (!bson_iter_init_find (&iter, &document, "token") || !BSON_ITER_HOLDS_NUMBER (&iter)) {
       return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID, "what is stored is no lease: it has no token");
    }
    out->token = bson_iter_as_int64 (&iter);
-   if (bson_iter_init_find (&iter, &document, "holder") && BSON_ITER_HOLDS_DOCUMENT (&iter)) {
+   if (bson_iter_init_find (&iter, &document, "holder")) {
       read_holder (&iter, out);
    }
    out->granted = read_number (&document, "granted");

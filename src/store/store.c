@@ -24,6 +24,38 @@ ecl_store_read_concern (bson_t *command)
 }
 
 void
+ecl_store_append_text (bson_t *to, const char *key, const char *text)
+{
+   bson_t literal;
+
+   BSON_APPEND_DOCUMENT_BEGIN (to, key, &literal);
+   BSON_APPEND_UTF8 (&literal, "$literal", text);
+   bson_append_document_end (to, &literal);
+}
+
+bool
+ecl_store_view (const bson_iter_t *at, bson_t *document)
+{
+   const uint8_t *data;
+   uint32_t len;
+
+   if (!BSON_ITER_HOLDS_DOCUMENT (at)) {
+      return false;
+   }
+   bson_iter_document (at, &len, &data);
+   return bson_init_static (document, data, len);
+}
+
+bool
+ecl_store_first (const bson_t *reply, bson_t *document)
+{
+   bson_iter_t iter, first;
+
+   return bson_iter_init (&iter, reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0", &first) &&
+          ecl_store_view (&first, document);
+}
+
+void
 ecl_store_count (const char *collection, const bson_t *filter, int64_t limit, bson_t *command)
 {
    bson_t pipeline, stage, cursor;

@@ -30,6 +30,18 @@ ecl_store_write_concern (bson_t *command);
 void
 ecl_store_read_concern (bson_t *command);
 
+/* Text that a pipeline shall not read as a path: {key: {$literal: text}}. */
+void
+ecl_store_append_text (bson_t *to, const char *key, const char *text);
+
+/* The document at an iterator, as a view; false where something else is there. */
+bool
+ecl_store_view (const bson_iter_t *at, bson_t *document) ECL_MUST_CHECK;
+
+/* Likewise the first document of a cursor's first reply; false where there is none. */
+bool
+ecl_store_first (const bson_t *reply, bson_t *document);
+
 /* The aggregate that counts what matches, up to a limit (0: none): the reply has it as cursor.firstBatch.0.n, and nothing
  * there for none. Initialises *command; a hint and the read concern are for the caller to append. */
 void
