@@ -140,29 +140,6 @@ list (choice_t *choice)
 
 /* ---- show ---- */
 
-/* The document of a record as it is now; *document is missing where it is gone. In the arena. */
-static bool
-read_document (ecl_remote_t *remote, const char *collection, const ecl_value_t *id, ecl_arena_t *arena,
-               ecl_value_t *document, bson_error_t *error)
-{
-   bson_t filter = BSON_INITIALIZER;
-   const ecl_value_t *item;
-   ecl_scan_t scan;
-   bool good;
-
-   *document = ecl_missing ();
-   ecl_append_value (&filter, "_id", id);
-   ecl_scan_init (&scan);
-   ecl_scan_start (&scan, &filter, true);
-   good = ecl_scan_next (&scan, remote->world, remote->database, collection, 1, &item, error);
-   if (good && item) {
-      *document = ecl_value_copy (arena, item);
-   }
-   ecl_scan_cleanup (&scan);
-   bson_destroy (&filter);
-   return good;
-}
-
 static void
 print_record (const ecl_cli_t *cli, const ecl_value_t *record, const ecl_value_t *document, ecl_arena_t *arena)
 {
@@ -253,7 +230,9 @@ show_record (void *context, const ecl_value_t *record, bson_error_t *error)
    bool good;
 
    ecl_arena_init (&arena);
-   good = read_document (choice->remote, choice->collection, &id, &arena, &document, error);
+   /* As it is now. */
+   good = ecl_scan_one (choice->remote->world, choice->remote->database, choice->collection, &id, NULL, &arena,
+                        &document, error);
    if (good) {
       print_record (choice->remote->cli, record, &document, &arena);
    }

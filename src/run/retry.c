@@ -101,19 +101,15 @@ find_course (ecl_retry_t *self, const ecl_chain_t *chain, size_t target, bool do
 static bool
 is_there (const ecl_retry_t *self, const char *collection, const ecl_value_t *id, bool *there, bson_error_t *error)
 {
-   bson_t filter = BSON_INITIALIZER;
-   const ecl_value_t *item;
-   ecl_scan_t scan;
+   const ecl_site_t *site = self->site;
+   ecl_value_t document;
+   ecl_arena_t arena;
    bool good;
 
-   ecl_append_value (&filter, "_id", id);
-   ecl_scan_init (&scan);
-   ecl_scan_start (&scan, &filter, true);
-   scan.fields[0] = "_id";
-   good = ecl_scan_next (&scan, self->site->world, self->site->database, collection, 1, &item, error);
-   *there = good && item;
-   ecl_scan_cleanup (&scan);
-   bson_destroy (&filter);
+   ecl_arena_init (&arena);
+   good = ecl_scan_one (site->world, site->database, collection, id, "_id", &arena, &document, error);
+   *there = !ecl_is_missing (&document);
+   ecl_arena_cleanup (&arena);
    return good;
 }
 

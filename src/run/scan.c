@@ -3,6 +3,7 @@
 
 #include "bson/cursor.h"
 #include "store/store.h"
+#include "upgrade/append.h"
 
 void
 ecl_scan_init (ecl_scan_t *self)
@@ -231,4 +232,24 @@ ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const
       *item = &self->items[self->at++];
    }
    return true;
+}
+
+bool
+ecl_scan_one (ecl_world_t *world, const char *database, const char *collection, const ecl_value_t *id,
+              const char *field, ecl_arena_t *arena, ecl_value_t *document, bson_error_t *error)
+{
+   bson_t filter = BSON_INITIALIZER;
+   const ecl_value_t *item;
+   ecl_scan_t scan;
+   bool good;
+
+   ecl_append_value (&filter, "_id", id);
+   ecl_scan_init (&scan);
+   ecl_scan_start (&scan, &filter, true);
+   scan.fields[0] = field;
+   good = ecl_scan_next (&scan, world, database, collection, 1, &item, error);
+   *document = good && item ? ecl_value_copy (arena, item) : ecl_missing ();
+   ecl_scan_cleanup (&scan);
+   bson_destroy (&filter);
+   return good;
 }

@@ -57,4 +57,9 @@ bool
 ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const char *collection, uint32_t batch,
                  const ecl_value_t **item, bson_error_t *error) ECL_MUST_CHECK;
 
+/* The document of that _id, or one field of it (NULL: all), in the arena; *document is missing where there is none. */
+bool
+ecl_scan_one (ecl_world_t *world, const char *database, const char *collection, const ecl_value_t *id,
+              const char *field, ecl_arena_t *arena, ecl_value_t *document, bson_error_t *error) ECL_MUST_CHECK;
+
 #endif
