@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from test_works import write
+from works import write
 
 FOLDER = os.path.join(ROOT, 'examples', 'deploy')
 

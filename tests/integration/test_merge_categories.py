@@ -3,7 +3,8 @@
 import pytest
 
 from test_misfortune import data_writes
-from test_works import FAST, example, record, wait_for
+from test_jobs import wait_for
+from works import FAST, example, record
 
 CATEGORIES, LABELS, POSTS = 24, 8, 600
 

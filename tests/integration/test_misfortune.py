@@ -6,7 +6,8 @@ import threading
 
 import pymongo
 import pytest
-from test_works import FAST, docs, program, record, wait_for, write
+from test_jobs import wait_for
+from works import FAST, docs, program, record, write
 
 WRITES = ('update', 'insert', 'delete', 'findAndModify')
 

@@ -11,7 +11,8 @@ import time
 import pytest
 
 from conftest import ROOT
-from test_works import FAST, program, record, wait_for
+from test_jobs import wait_for
+from works import FAST, program, record
 
 NAME = '20260101_program'
 

@@ -5,7 +5,8 @@ import signal
 import pytest
 
 from test_misfortune import data_writes
-from test_works import FAST, docs, record, wait_for, write
+from test_jobs import wait_for
+from works import FAST, docs, record, write
 
 LOG = ('up: [{{insert: {{collection: log, document: {{_id: {0}}}}}}}]\n'
        'down: [{{insert: {{collection: undone, document: {{_id: {0}}}}}}}, '

@@ -8,7 +8,8 @@ import signal
 import pymongo
 import pytest
 
-from test_works import docs, record, wait_for, write
+from test_jobs import wait_for
+from works import docs, record, write
 
 NAME = '20260101_a'
 
