@@ -7,6 +7,8 @@ import pytest
 from bson import ObjectId
 
 from test_backfill import MODES, project, up
+from test_jobs import wait_for
+from test_reports import samples, value
 
 STEP = 'up:\n  - $set: {size: {$toInt: $size}}\ndown:\n  - $set: {size: {$toString: $size}}\n'
 
@@ -125,6 +127,32 @@ def test_a_shorter_way_does_not_forget_what_failed_further_on(eclose, db):
     db.things.update_one({'_id': 'bad'}, {'$set': {'size': '3'}})
     assert up(eclose, 'things', 'client')['quarantined'] == 0
     assert db.eclose_quarantine.count_documents({}) == 0
+
+
+@MODES
+@pytest.mark.parametrize('ranges', [1, 4])
+def test_what_the_sweep_sets_aside_is_counted_once(eclose, db, relay, mode, ranges):
+    """By its job, by what the command prints and by its metrics: what the pass had met already, what came behind it, and
+    not what was mended between."""
+    n, metrics = 400, os.path.join(eclose.folder, 'eclose.prom')
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'size': str(i)} for i in range(n)])
+    db.things.insert_many([{'_id': i, 'size': 'large'} for i in (10.5, 250.5, 390.5)])
+    relay.catch(lambda c: c.collection == 'eclose_jobs' and c.name == 'update' and 'swept' in str(c.document['updates']))
+    child = eclose.start('up', 'things', '--mode', mode, '--range-docs', n // ranges, '--format', 'json', '--metrics',
+                         metrics, env={'ECLOSE_URI': relay.uri})
+    wait_for(relay.caught)
+    assert db.things.count_documents({'schema_version': 2}) == n and db.eclose_quarantine.count_documents({}) == 3
+    db.things.insert_many([{'_id': i, 'size': 'large'} for i in (-0.5, 20.5, 999.5)])
+    db.things.update_one({'_id': 250.5}, {'$set': {'size': '7'}})
+    relay.go()
+    out, err = child.communicate(timeout=90)
+    assert child.returncode == 5, (out, err)
+    told, job = json.loads(out.splitlines()[-1]), db.eclose_jobs.find_one()
+    assert (told['changed'], told['quarantined']) == (n + 1, 5)
+    assert (job['state'], job['counts']['quarantined'], job['counts']['changed']) == ('done', 5, n + 1)
+    assert {r['_id']['id'] for r in db.eclose_quarantine.find()} == {-0.5, 10.5, 20.5, 390.5, 999.5}
+    assert value(samples(metrics), 'documents_quarantined', collection='things') == 5
 
 
 AGAIN = [['up'], ['up', 'things'], ['backfill', 'start', 'things'], ['backfill', 'run', 'things', '--for', '60s'],
