@@ -218,27 +218,35 @@ def test_a_command_that_says_wait_stops_it(eclose, db, relay, slowed, tmp_path):
     goes_on(eclose, db, child, slowed, 'command')
 
 
-def test_set_and_pause_reach_a_worker_within_a_batch_or_two_seconds(eclose, db, relay):
-    """On the wire. At ten documents a second there is a batch each second, on any machine: so its commands are a clock."""
+def test_set_pause_resume_and_cancel_reach_a_worker(eclose, db, relay):
+    """That they do, on the wire; that it takes no longer than the batch at hand or two seconds is asserted in virtual time
+    (tests/sim, story workers)."""
     things(eclose, db, 5000)
     child = eclose.start('backfill', 'start', 'things', '--mode', 'client', '--max-latency', 1000, '--max-rate', 10,
                          '--range-docs', 5000, env={'ECLOSE_URI': relay.uri})
     wait_for(lambda: len(writes(relay)) >= 2)
     assert max(sizes(writes(relay))[1:]) <= 10
+
+    def held():
+        return db.eclose_chunks.count_documents({'holder': {'$ne': None}})
+
+    mark = len(relay.commands())
     backfill(eclose, 'pause', 'things')
+    wait_for(lambda: not held())
+    print(f'batches after `pause`: {len(writes(relay, mark))}')
     mark = len(relay.commands())
-    wait_for(lambda: not db.eclose_chunks.count_documents({'holder': {'$ne': None}}))
-    assert len(writes(relay, mark)) <= 2
-    mark = len(relay.commands())
+    # It looks at the job three times, and does nothing.
+    wait_for(lambda: sum(c.collection == 'eclose_jobs' for c in relay.commands(mark)) >= 3)
+    assert not writes(relay, mark) and not held() and child.poll() is None
     backfill(eclose, 'resume', 'things')
     wait_for(lambda: len(writes(relay, mark)) >= 2)
-    backfill(eclose, 'set', 'things', '--max-rate', 1000)
     mark = len(relay.commands())
+    backfill(eclose, 'set', 'things', '--max-rate', 200)
     wait_for(lambda: any(n > 10 for n in sizes(writes(relay, mark))))
-    slow = next(i for i, n in enumerate(sizes(writes(relay, mark))) if n > 10)
-    assert slow <= 3, sizes(writes(relay, mark))
-    backfill(eclose, 'cancel', 'things')
+    print(f'sizes of batches after `set`: {sizes(writes(relay, mark))}')
     mark = len(relay.commands())
+    backfill(eclose, 'cancel', 'things')
     _, err = child.communicate(timeout=60)
     assert child.returncode == 1 and 'cancelled' in err, err
-    print(f'batches after `set`: {slow} of the old rate; after `cancel`: {len(writes(relay, mark))} in all')
+    assert not held() and db.things.count_documents({'schema_version': 1}) > 0
+    print(f'batches after `cancel`: {len(writes(relay, mark))}')

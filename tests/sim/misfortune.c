@@ -4,6 +4,16 @@
 /* Longer than anything in eclose goes on asking. */
 #define OUTAGE_LONGEST 45000
 
+/* What a primary's clock shows, against true time: no two differ by more than max_clock_skew, of which clocks of machines
+ * that are slow want their part. */
+static int64_t
+offset (sim_t *sim)
+{
+   int64_t most = LEASE_SKEW / (sim->clocks ? 8 : 2);
+
+   return sim_between (sim, -most, most);
+}
+
 void
 misfortune_choose (sim_t *sim)
 {
@@ -19,7 +29,7 @@ misfortune_choose (sim_t *sim)
    if (sim->trusting) {
       sim->rates[RATE_MEDDLE] = 0;
    }
-   sim->server.offset = sim_between (sim, -LEASE_SKEW / 2, LEASE_SKEW / 2);
+   sim->server.offset = offset (sim);
 }
 
 bool
@@ -39,7 +49,7 @@ misfortune_die (process_t *process)
       return;
    }
    process->dead = true;
-   process->ghost = sim->now;
+   process->ghost = process_clock (process, sim->now);
    sim_reached (sim, FAULT_DIED);
    if (ecl_holder_held (&process->runner.holder, sim->now)) {
       sim_reached (sim, FAULT_DIED_HOLDING);
@@ -106,7 +116,7 @@ fail_over (sim_t *sim)
    sim->server.down_until = sim->now + sim_between (sim, 50, 600);
    sim->server.dark = false;
    lose_memory (sim, FAULT_ROLLBACK);
-   sim->server.offset = sim_between (sim, -LEASE_SKEW / 2, LEASE_SKEW / 2);
+   sim->server.offset = offset (sim);
    sim_log (sim, "another primary; its clock is %+" PRId64 " ms", sim->server.offset);
 }
 

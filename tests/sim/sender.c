@@ -48,14 +48,14 @@ ecl_sender_begin (ecl_sender_t *self, const ecl_call_t *call, int64_t deadline)
 {
    process_t *process = process_of (self);
    sim_t *sim = process->sim;
-   int64_t left = ecl_holder_left (process->sender_holder, sim->now);
+   int64_t now = process_clock (process, sim->now), left = ecl_holder_left (process->sender_holder, now);
 
    BSON_ASSERT (!process->sending);
    process->sending = true;
    process->sent_at = sim->now;
    process->kept_back = left <= 0;
    if (!process->dead && left > 0) {
-      left = left < deadline - sim->now ? left : deadline - sim->now;
+      left = left < deadline - now ? left : deadline - now;
       network_send (&process->sender, call, call->command, left > 1 ? left : 1);
    }
 }
@@ -70,7 +70,7 @@ ecl_sender_await (ecl_sender_t *self, int64_t *answered, bson_t *reply, bson_err
    BSON_ASSERT (process->sending);
    process->sending = false;
    if (process->kept_back) {
-      *answered = process->sim->now;
+      *answered = process_clock (process, process->sim->now);
       bson_init (reply);
       ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease was lost");
       return ECL_REPLY_LOST;
@@ -84,7 +84,7 @@ ecl_sender_await (ecl_sender_t *self, int64_t *answered, bson_t *reply, bson_err
       process->sender.waiter = NULL;
       (void) misfortune_moment (&process->worker);
    }
-   *answered = process->sender.answered ? process->sender.wake : process->sim->now;
+   *answered = process_clock (process, process->sender.answered ? process->sender.wake : process->sim->now);
    answer = network_receive (&process->sender, reply, error);
    if (answer == ECL_REPLY_LOST) {
       atomic_store (&process->sender_holder->unknown, true);

@@ -134,6 +134,11 @@ add_process (sim_t *sim, bool app, int64_t delay)
    process->app = app;
    process->number = app ? (int) sim->n_apps++ : 0;
    memset (process->session, 'a' + process->index, sizeof process->session);
+   process->speed = 1000;
+   if (sim->clocks && !app) {
+      process->speed = sim_between (sim, SLOWEST, FASTEST);
+      process->shift = sim_between (sim, 0, 1000000000);
+   }
    init_task (process, &process->worker, false);
    process->worker.wake = sim->now + delay;
    return process;
@@ -145,7 +150,22 @@ process_start (sim_t *sim, int64_t delay)
    process_t *process = add_process (sim, false, delay);
 
    process->wants_wait = sim_chance (sim, 2);
-   sim_log (sim, "process %d starts", process->index);
+   sim_log (sim, "process %d starts%s", process->index,
+            process->speed < 1000   ? ", with a slow clock"
+            : process->speed > 1000 ? ", with a fast clock"
+                                    : "");
+}
+
+int64_t
+process_clock (const process_t *self, int64_t at)
+{
+   return self->shift + at * self->speed / 1000;
+}
+
+int64_t
+process_lasts (const process_t *self, int64_t ms)
+{
+   return (ms * 1000 + self->speed - 1) / self->speed + (self->speed != 1000);
 }
 
 /* ---- what happens next ---- */
@@ -278,6 +298,7 @@ begin (sim_t *sim, const sim_options_t *options)
    BSON_ASSERT (sim->n_works <= MAX_WORKS);
    sim->now = 1000;
    server_init (&sim->server);
+   sim->clocks = sim->story->clocks && sim_chance (sim, 2);
    sim->kill_at = options->kill_at;
    sim->kill = options->kill;
    if (options->kill_at || sim->story->smooth || (sim->story->calm && sim_chance (sim, sim->story->calm))) {
@@ -306,7 +327,7 @@ end (sim_t *sim)
       task_t *tasks[] = {&process->worker, &process->heart};
 
       process->dead = true;
-      process->ghost = sim->now;
+      process->ghost = process_clock (process, sim->now);
       for (size_t j = 0; j < 2; j++) {
          while (alive (tasks[j])) {
             resume (tasks[j]);

@@ -79,6 +79,7 @@ enum { RUNS = 1, WORKS = 2, PACES = 4 };
    X (FAULT_CLAIM_LOST, WORKS, "worker that found its claim lost")                                     \
    X (FAULT_JOINED, WORKS, "job that several began at once, and one planned")                          \
    X (FAULT_PLANNER, WORKS, "plan taken over from one that was gone")                                  \
+   X (FAULT_SLOW_CLOCK, WORKS, "job done by machines of which one had a slow clock")                   \
    X (FAULT_STOPPED, WORKS, "job paused and resumed by somebody else")                                 \
    X (FAULT_CANCELLED, WORKS, "job cancelled by somebody else")                                        \
    X (FAULT_RATE, WORKS, "rate of a job set by somebody else")                                         \
@@ -430,6 +431,11 @@ command_get (const execution_t *self, const char *field);
 
 #define LEASE_TIME 3000
 #define LEASE_SKEW 1200
+
+/* Of clocks, in ms of theirs a second of true time. What a slow one makes of a lease, and what clocks of primaries differ by
+ * then, stays below LEASE_SKEW. */
+#define SLOWEST 850
+#define FASTEST 1150
 #define DATABASE "shop"
 
 typedef struct message_t message_t;
@@ -449,6 +455,7 @@ struct process_t {
    sim_t *sim;
    int index;
    bool app;   /* an application: neither dies nor stops */
+   int64_t speed, shift; /* of its machine's clock: ms of it in a second of true time, and what it shows at time 0 */
    int number; /* of it among them */
    task_t worker, heart;
    task_t sender; /* without a fiber: see sender.c */
@@ -491,6 +498,7 @@ typedef struct {
    const char *name;
    unsigned kind;      /* RUNS, WORKS or PACES */
    unsigned calm;      /* one seed in so many goes without faults, others and kills beside; 0: none does */
+   bool clocks;        /* in every second seed each machine has a clock of its own, which is fast or slow */
    bool smooth;        /* nothing is by chance: messages take a millisecond, and there are no faults */
    uint64_t kills;     /* seeds in which a process is killed at each write; 0: KILL_SEEDS */
    unsigned processes; /* 0: two or three */
@@ -570,6 +578,7 @@ struct sim_t {
    bool verbose;
    bool trusting; /* nothing in this run excuses two holders at once */
    bool calm;     /* nothing goes wrong in it by chance */
+   bool clocks;   /* machines have clocks of their own */
    server_t server;
    int64_t epoch; /* of the primary: what began under another one is gone */
    process_t processes[MAX_PROCESSES];
@@ -659,6 +668,13 @@ misfortune_server (sim_t *sim);
 
 void
 process_start (sim_t *sim, int64_t delay);
+
+/* What its clock shows at a true time; and how long so many ms of it are, at most. */
+int64_t
+process_clock (const process_t *self, int64_t at);
+
+int64_t
+process_lasts (const process_t *self, int64_t ms);
 
 /* Starts and ends the heartbeat's fiber of a process, from its worker. */
 void

@@ -1,7 +1,7 @@
 /* The story of workers: several processes work on one job that carries a collection of mixed versions to its target, in
  * small ranges and batches. Applications change documents, add and remove them anywhere between; some documents cannot
  * be carried over, until an application repairs them; and somebody pauses, resumes and cancels the job or sets its
- * rate. The properties are in workers_check.c.
+ * rate. In every second seed the machines' clocks are fast or slow, and show other times. The properties are in workers_check.c.
  */
 #include "workers.h"
 
@@ -9,6 +9,11 @@
 #include "run/worker.h"
 
 #define RANGE_DOCS 14
+
+/* Documents a second that somebody sets; and for how long it is looked how many there are once that is taken back. */
+#define SET_RATE 4
+#define FREE_MS 1500
+
 #define POISON 34 /* and 98, and 162: the chain fails on them */
 
 static const story_text_t files[] = {
@@ -239,6 +244,13 @@ goes_on (const sim_t *sim, const ecl_job_t *job, int64_t since)
    return !is_worked_on (sim, job);
 }
 
+/* By the slowest of clocks. */
+static int64_t
+obeys (const sim_t *sim)
+{
+   return sim->clocks ? OBEYS_MS * 1000 / SLOWEST + 1 : OBEYS_MS;
+}
+
 static void
 pause_and_resume (process_t *self, const ecl_job_t *job)
 {
@@ -258,9 +270,27 @@ pause_and_resume (process_t *self, const ecl_job_t *job)
    asked = sim->now;
    sim_log (sim, "somebody resumed the job");
    sim_reached (sim, FAULT_STOPPED);
-   app_wait (self, OBEYS_MS, OBEYS_MS);
+   app_wait (self, obeys (sim), obeys (sim));
    if (sim->calm && !self->dead && !sim->kill_at && !goes_on (sim, job, asked)) {
       sim_wrong (sim, "%d ms after the job was resumed nobody works on it", OBEYS_MS);
+   }
+}
+
+/* The rate was taken back: soon its workers go on as fast as they can, unless all ranges were gone through by then. */
+static void
+check_set_free (process_t *self, const ecl_job_t *job)
+{
+   sim_t *sim = self->sim;
+   const data_t *data = sim->data;
+   int64_t read;
+
+   app_wait (self, obeys (sim), obeys (sim));
+   read = data->read;
+   app_wait (self, FREE_MS, FREE_MS);
+   if (sim->calm && !self->dead && !sim->kill_at && is_worked_on (sim, job) && !data->swept &&
+       memcmp (data->job, job->id, sizeof data->job) == 0 && data->read - read <= 2 * SET_RATE * FREE_MS / 1000) {
+      sim_wrong (sim, "%d ms after the rate was taken back %d documents were read in %d ms", OBEYS_MS,
+                 (int) (data->read - read), FREE_MS);
    }
 }
 
@@ -269,15 +299,17 @@ limit (process_t *self, const ecl_job_t *job)
 {
    sim_t *sim = self->sim;
 
-   if (!set_rate (self, job, 4)) {
+   if (!set_rate (self, job, SET_RATE)) {
       return;
    }
-   wish (self, job)->rate = 4;
+   wish (self, job)->rate = SET_RATE;
    sim_log (sim, "somebody set the rate");
    sim_reached (sim, FAULT_RATE);
    app_wait (self, 2 * OBEYS_MS, 4 * OBEYS_MS);
    no_wish (self);
-   (void) set_rate (self, job, 0);
+   if (set_rate (self, job, 0)) {
+      check_set_free (self, job);
+   }
 }
 
 static void
@@ -384,11 +416,15 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    if (start == ECL_START_JOINED && data->planned > began) {
       sim_reached (sim, FAULT_JOINED);
    }
+   data->slow = data->slow || process->speed < 1000;
    memcpy (task.job, job.id, sizeof task.job);
    memset (mate, 0, sizeof *mate);
    memcpy (mate->job, job.id, sizeof mate->job);
    good = ecl_worker_run (&task, site, (uint32_t) process->index, &state, error) == ECL_WORKER_DONE;
    memset (mate, 0, sizeof *mate);
+   if (good && data->slow) {
+      sim_reached (sim, FAULT_SLOW_CLOCK);
+   }
    return good;
 }
 
@@ -409,6 +445,7 @@ program (process_t *process)
 
 const story_t story_workers = {.name = "workers",
                                .kind = WORKS,
+                               .clocks = true,
                                .calm = 5,
                                .kills = 4,
                                .load = load,

@@ -11,7 +11,7 @@
 #define TARGET 2
 #define MOST_RANGES 32
 
-/* In how many ms what somebody asks of a job is to have reached its workers; the batch at hand is ended. */
+/* In how many ms, by their clocks, what somebody asks of a job is to have reached its workers; the batch at hand is ended. */
 #define OBEYS_MS 2000
 
 /* How long a worker may go without a checkpoint where nothing goes wrong: ECL_WORKER_EVERY, and what the questions in
@@ -65,6 +65,8 @@ typedef struct {
    int64_t renewed[MOST_RANGES]; /* when each of its ranges was claimed or renewed last */
    mate_t mates[MAX_PROCESSES];
    wish_t wish;
+   bool slow;    /* a worker had a slow clock */
+   int64_t read; /* documents of batches, by all workers */
    bool ended; /* no application asks for anything any more */
 } data_t;
 

@@ -87,12 +87,12 @@ check_begins (process_t *process, mate_t *mate)
    const claim_t *claim = &mate->claim;
 
    if ((wish->paused || wish->cancelled) && memcmp (wish->job, mate->job, sizeof wish->job) == 0 &&
-       sim->now > since + OBEYS_MS) {
+       sim->now > since + process_lasts (process, OBEYS_MS)) {
       sim_wrong (sim, "process %d begins a batch %d ms after the job was %s", process->index, (int) (sim->now - since),
                  wish->paused ? "paused" : "cancelled");
    }
    since = claim->checkpointed > process->paused_until ? claim->checkpointed : process->paused_until;
-   if (sim->calm && sim->now > since + CHECKPOINT_MS) {
+   if (sim->calm && sim->now > since + process_lasts (process, CHECKPOINT_MS)) {
       sim_wrong (sim, "process %d begins a batch %d ms after its last checkpoint", process->index,
                  (int) (sim->now - since));
    }
@@ -150,19 +150,21 @@ workers_sent (process_t *process, const ecl_call_t *call)
 /* ---- what it hears ---- */
 
 static void
-take_batch (sim_t *sim, mate_t *mate, const bson_t *command, const bson_t *reply)
+take_batch (const process_t *process, mate_t *mate, const bson_t *command, const bson_t *reply)
 {
+   sim_t *sim = process->sim;
    data_t *data = sim->data;
    bool first = strcmp (command_name (command), "find") == 0;
    int64_t n = batch_of (reply, first), ms;
    const wish_t *wish = &data->wish;
 
    mate->reading = false;
+   data->read += n;
    mate->cursor = ecl_reply_number (reply, "cursor.id");
    if (memcmp (mate->job, data->job, sizeof mate->job) == 0) {
       data->counts.seen += n;
    }
-   ms = sim->now - wish->at - OBEYS_MS;
+   ms = process_clock (process, sim->now) - process_clock (process, wish->at) - OBEYS_MS;
    if (wish->rate <= 0 || ms <= 0 || memcmp (wish->job, mate->job, sizeof wish->job) != 0) {
       return;
    }
@@ -197,6 +199,7 @@ take_claim (process_t *process, mate_t *mate, const bson_t *command, int64_t sen
    static const char id[] = "update.0.$replaceWith.$switch.branches.0.then.$mergeObjects.1.holder.$literal.id";
    claim_t *claim = &mate->claim;
    bson_iter_t asked, has;
+   int64_t sent_until;
    ecl_chunk_row_t row;
    blob_t *document;
 
@@ -229,7 +232,9 @@ take_claim (process_t *process, mate_t *mate, const bson_t *command, int64_t sen
       sim_reached (process->sim, FAULT_CLAIM_LOST);
       return;
    }
-   claim->until = sent + LEASE_TIME > claim->until ? sent + LEASE_TIME : claim->until;
+   /* As its owner's clock has it, which the server does not know. */
+   sent_until = sent + process_lasts (process, LEASE_TIME);
+   claim->until = sent_until > claim->until ? sent_until : claim->until;
    claim->checkpointed = sent;
 }
 
@@ -243,7 +248,7 @@ workers_answered (process_t *process, const ecl_call_t *call, int64_t sent, ecl_
       return; /* which it takes for none */
    }
    if (is_batch (mate, call->command)) {
-      take_batch (process->sim, mate, call->command, reply);
+      take_batch (process, mate, call->command, reply);
    } else if (is_on (call->command, "findAndModify", ECL_STORE_CHUNKS)) {
       take_claim (process, mate, call->command, sent, reply);
    }

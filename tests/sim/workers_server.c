@@ -314,6 +314,34 @@ check_only (sim_t *sim, const ecl_value_t *id)
    }
 }
 
+/* Each document that the sweep set aside is counted once: none but those of which it wrote a record, and all that cannot be
+ * carried over and that nobody has touched since it began. */
+static void
+check_counted_once (sim_t *sim, const blob_t *job, int64_t counted)
+{
+   const data_t *data = sim->data;
+   const collection_t *things = server_collection (&sim->server, "things");
+   const collection_t *records = server_collection (&sim->server, ECL_STORE_QUARANTINE);
+   ecl_value_t id = blob_get (job, "_id");
+   int64_t sure = 0, most = 0;
+
+   for (size_t i = 0; i < things->n; i++) {
+      const blob_t *thing = things->slots[i]->current;
+      int n = workers_thing (&things->slots[i]->id);
+
+      sure += thing && workers_is_poison (thing) && data->touched[n] < data->swept && data->born[n] < data->swept;
+   }
+   for (size_t i = 0; records && i < records->n; i++) {
+      ecl_value_t of = blob_get (records->slots[i]->current, "job");
+
+      most += records->slots[i]->current && ecl_equal (&of, &id);
+   }
+   if (counted < sure || counted > most) {
+      sim_wrong (sim, "the job counts %" PRId64 " documents in quarantine, and there are %" PRId64 " to %" PRId64, counted,
+                 sure, most);
+   }
+}
+
 /* Where nothing went wrong, what the record says is what was done. */
 static void
 check_counts (sim_t *sim, const blob_t *job)
@@ -326,6 +354,9 @@ check_counts (sim_t *sim, const blob_t *job)
 
    if (ecl_is_document (&value) && bson_init_static (&view, value.u.raw, value.len)) {
       ecl_job_read_counts (&view, &counts);
+   }
+   if (sim->calm) {
+      check_counted_once (sim, job, counts.quarantined);
    }
    /* Of a part that is done again only what is left is known, and that is for applications to change, too. */
    for (size_t i = 0; counts.redone && i < THINGS; i++) {

@@ -16,7 +16,7 @@ world_now (ecl_world_t *self)
 {
    process_t *process = task_of (self)->process;
 
-   return process->dead ? (process->ghost += 1000) : process->sim->now;
+   return process->dead ? (process->ghost += 1000) : process_clock (process, process->sim->now);
 }
 
 /* The same numbers for the same process in all seeds, so that the server meets the same pipelines again; what is by
@@ -45,7 +45,7 @@ world_wait (ecl_world_t *self, int64_t ms)
    if (!misfortune_moment (task)) {
       return false;
    }
-   task_block (task, task->process->sim->now + ms);
+   task_block (task, task->process->sim->now + process_lasts (task->process, ms));
    return !task->process->dead;
 }
 
@@ -97,7 +97,8 @@ static ecl_reply_t
 ask (task_t *task, const ecl_call_t *call, int64_t deadline, bson_t *reply, bson_error_t *error)
 {
    sim_t *sim = task->process->sim;
-   int64_t sent = sim->now, left = deadline - sent, wait = task->heart ? HEART_TIMEOUT : WORKER_TIMEOUT;
+   int64_t sent = sim->now, wait = task->heart ? HEART_TIMEOUT : WORKER_TIMEOUT;
+   int64_t left = deadline - process_clock (task->process, sent);
    ecl_reply_t answer;
 
    network_send (task, call, call->command, left > 1 ? left : 1);
