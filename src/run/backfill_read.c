@@ -121,6 +121,29 @@ end_pass (ecl_backfill_t *self)
 
 /* ---- windows ---- */
 
+static int64_t
+read_limit (const ecl_backfill_t *self)
+{
+   return self->options.read_time ? self->options.read_time : ECL_WORLD_TIMEOUT;
+}
+
+/* Whether the last look took longer than it was given: not every server keeps to that. */
+static bool
+outlasted (const ecl_backfill_t *self)
+{
+   return ecl_is_missing (&self->options.only) && self->now - self->sent_at > read_limit (self);
+}
+
+/* Fewer _ids: what a quarter of the time is enough for, as long as the last look took. */
+static void
+narrow (ecl_backfill_t *self)
+{
+   int64_t fit = self->result.window * read_limit (self) / (4 * BSON_MAX (self->now - self->sent_at, 1));
+   uint32_t less = ecl_backfill_narrower (self->result.window);
+
+   self->result.window = outlasted (self) && self->result.window && fit < less ? BSON_MAX ((uint32_t) fit, 1) : less;
+}
+
 /* The last of so many _ids behind what is done. */
 void
 ecl_window_enter (ecl_backfill_t *self)
@@ -143,6 +166,9 @@ ecl_window_reply (ecl_backfill_t *self, const ecl_event_t *event)
    if (event->kind != ECL_EVENT_REPLY) {
       return;
    }
+   if (outlasted (self)) {
+      narrow (self);
+   }
    if (!ecl_scan_take (reader, event->reply, &error)) {
       ecl_backfill_fail (self, &error);
       return;
@@ -163,13 +189,13 @@ ecl_read_too_long (ecl_backfill_t *self, const ecl_event_t *event)
 {
    bool looks = self->state == ST_WINDOW ||
                 (self->state == ST_READ && self->level == READ_PASS && ecl_is_missing (&self->options.only));
-   uint32_t code = event->error ? event->error->code : 0;
+   bool late = event->kind == ECL_EVENT_REFUSED && event->error && ecl_insist_late (event->error->code);
 
-   if (!looks || event->kind != ECL_EVENT_REFUSED || !ecl_insist_late (code) || self->result.window == 1) {
+   if (!looks || self->result.window == 1 || !(late || (event->kind == ECL_EVENT_LOST && outlasted (self)))) {
       return false;
    }
    if (!self->brought || self->state == ST_WINDOW) {
-      self->result.window = ecl_backfill_narrower (self->result.window);
+      narrow (self);
       forget_window (self);
    }
    start_reading (self);
@@ -182,9 +208,7 @@ ecl_read_too_long (ecl_backfill_t *self, const ecl_event_t *event)
 static void
 widen (ecl_backfill_t *self)
 {
-   int64_t limit = self->options.read_time ? self->options.read_time : ECL_WORLD_TIMEOUT;
-
-   if (self->result.window && self->now - self->sent_at < limit / 4) {
+   if (self->result.window && self->now - self->sent_at < read_limit (self) / 4) {
       self->result.window = self->result.window < WINDOW_MOST ? 2 * self->result.window : 0;
    }
 }
@@ -288,6 +312,9 @@ ecl_read_reply (ecl_backfill_t *self, const ecl_event_t *event)
    ecl_load_batch (self);
    if (self->level == READ_PASS) {
       begin_batch (self, reader);
+      if (outlasted (self)) {
+         narrow (self); /* the next one: who drives may have lost his claim meanwhile */
+      }
       self->brought = self->brought || reader->n;
       if (first && !reader->cursor && self->windowed) {
          widen (self);

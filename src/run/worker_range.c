@@ -261,6 +261,8 @@ is_lease_error (const bson_error_t *error)
 static void
 take_stop (worker_t *self, const ecl_backfill_result_t *result, const bson_error_t *why)
 {
+   uint32_t before = self->window;
+
    if (result->progress) {
       self->progressed = self->world->now (self->world);
    }
@@ -269,6 +271,9 @@ take_stop (worker_t *self, const ecl_backfill_result_t *result, const bson_error
       self->window = ecl_backfill_narrower (self->window);
    } else {
       self->window = result->window;
+   }
+   if (self->window && (!before || self->window < before)) {
+      self->progressed = self->world->now (self->world); /* a smaller look may do; there are few of them */
    }
    self->stuck = *why;
 }

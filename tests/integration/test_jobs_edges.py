@@ -1,13 +1,14 @@
 """Jobs at their edges: starts where all is done, plans that nobody finishes, workers that may not work, and the end."""
 
 import json
+import time
 from datetime import timedelta
 
 import pytest
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from test_backfill import project, raw, size
+from test_backfill import MODES, project, raw, size
 from test_jobs import at_target, backfill, job, things, wait_for
 
 
@@ -196,3 +197,33 @@ def test_a_wrong_migration_with_a_lookup_touches_nothing(eclose, db):
     db.things.update_many({}, {'$set': {'a': 0}})
     eclose('up', 'things', rc=0)
     assert db.things.count_documents({'b': 7, 'schema_version': 2}) == 200
+
+
+@MODES
+def test_a_look_takes_longer_than_the_claim(eclose, db, relay, mode):
+    """A server that is slow and does not keep to the time that it is given: a look for the few documents that are left
+    outlasts the claim on the range, until it is over few enough of them."""
+    n, left = 1200, (600, 1199)
+    things(eclose, db, n)
+    eclose('up', 'things', rc=0)
+    db.things.update_many({'_id': {'$in': left}}, {'$set': {'schema_version': 1}, '$unset': {'b': 1}})
+    looks = []
+
+    def slow(command, _answer):
+        if command is not None and command.name == 'find' and command.collection == 'things' and command.document.get('sort'):
+            filters = command.document['filter'].get('$and', [{}])
+            over = db.things.count_documents(filters[0] if '_id' in str(filters[0]) else {})
+            over = min(over, command.document['skip']) if 'skip' in command.document else over
+            looks.append((over, db.eclose_chunks.find_one({}, sort=[('_id', -1)])['token']))
+            time.sleep(over / (8000 if 'skip' in command.document else 800))
+
+    relay.change(slow)
+    env = {'ECLOSE_URI': relay.uri, 'ECLOSE_LEASE_TIME': '900', 'ECLOSE_MAX_CLOCK_SKEW': '100'}
+    backfill(eclose, 'start', 'things', '--mode', mode, '--detach')
+    child = eclose.start('backfill', 'work', 'things', env=env)
+    out, err = child.communicate(timeout=150)
+    assert child.returncode == 0, out + err
+    assert at_target(db, n) and job(db)['counts']['changed'] == len(left)
+    # It lost its claim on the way, more than once.
+    assert looks[0][0] == n and looks[-1][1] > looks[0][1] + 1
+    print(f'looks over {[over for over, _ in looks]} documents')

@@ -1,4 +1,5 @@
-/* A world of canned replies: each command must hold a text, and gets a reply. Time goes by only in waits. */
+/* A world of canned replies: each command must hold a text, and gets a reply. Time goes by in waits, and
+ * where a reply says so. */
 #ifndef FAKE_WORLD_H
 #define FAKE_WORLD_H
 
@@ -18,6 +19,7 @@
 typedef struct {
    const char *expect; /* a part of the command, as relaxed Extended JSON */
    const char *reply;  /* JSON; "LOST"; or "REFUSED <code>" */
+   int64_t ms;         /* that it takes */
 } canned_t;
 
 typedef struct {
@@ -78,6 +80,7 @@ fake_run_command (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, b
       world->writes += write;
    }
    bson_free (text);
+   world->now += canned->ms;
    memset (error, 0, sizeof *error);
    if (strcmp (canned->reply, "LOST") == 0) {
       ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the connection was cut");

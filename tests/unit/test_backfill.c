@@ -335,6 +335,33 @@ test_windows (void **state)
    assert_int_equal (result.passes, 2);
 }
 
+/* A server that does not keep to the time that it is given, until the client gives up: fewer _ids, by the time that it
+ * took. */
+static void
+test_windows_that_fit (void **state)
+{
+   const canned_t script[] = {
+      {"\"find\" : \"users\"", "LOST", 70000},
+      {BOUND (9999), DOCS ("{\"_id\": 700}")},
+      {"{ \"_id\" : { \"$lte\" : 700 } }", "LOST", 100000},
+      {BOUND (1499), DOCS ("{\"_id\": 300}")}, /* 10000 * 60 / (4 * 100) */
+      {"{ \"_id\" : { \"$lte\" : 300 } }", DOCS (USER (7, 1)), 16000},
+      {"\"update\" : \"users\"", OK},
+      {"\"skip\" : 1499", DOCS ()},
+      /* It is answered, but after longer than it was given: the next one is to be shorter. */
+      {"\"$gt\" : 300 }", DOCS (), 150000},
+      {BOUND (149), DOCS ()},
+      {"\"find\" : \"users\"", DOCS (), 20000},
+      {0},
+   };
+   ecl_backfill_result_t result;
+
+   (void) state;
+   run_script (ECL_MODE_CLIENT, true, script, true, &result);
+   assert_int_equal (result.counts.changed, 1);
+   assert_int_equal (result.window, 149 + 1);
+}
+
 /* What a cursor had found before its time was over counts: it goes on behind that, and there is no need of windows. */
 static void
 test_cursor_out_of_time (void **state)
@@ -412,6 +439,7 @@ main (void)
       cmocka_unit_test (test_transactions),
       cmocka_unit_test (test_no_permission_ends_it),
       cmocka_unit_test (test_windows),
+      cmocka_unit_test (test_windows_that_fit),
       cmocka_unit_test (test_cursor_out_of_time),
       cmocka_unit_test (test_no_window_is_small_enough),
       cmocka_unit_test (test_ranges),
