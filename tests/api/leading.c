@@ -1,7 +1,6 @@
 /* Leases and eclose_migrate() against a server, through the driver of libmongoc.
  *
- *    leading NAME                  runs one test; ECLOSE_TEST_URI and ECLOSE_TEST_DATABASE say where
- *    leading hold NAME TIME        acquires the lease NAME and says so; for each line of input, whether it is held
+ *    leading NAME     runs one test; ECLOSE_TEST_URI and ECLOSE_TEST_DATABASE say where
  *
  * tests/integration/test_leading.py finds the names here and runs each.
  */
@@ -539,35 +538,6 @@ test_migrate_goes_no_further_than_the_program (void **state)
    eclose_project_destroy (newer);
 }
 
-/* ---- a process that holds one ---- */
-
-static int
-hold (const char *name, const char *time)
-{
-   bson_t *opts = BCON_NEW ("time", BCON_INT64 (atoll (time)), "max_clock_skew", BCON_INT64 (100));
-   eclose_driver_t *driver = new_driver ();
-   bson_error_t error = {0};
-   eclose_lease_t *lease = eclose_lease_new (driver, getenv ("ECLOSE_TEST_DATABASE"), name, opts, &error);
-   char line[64];
-   int status = 1;
-
-   if (lease && eclose_lease_acquire (lease, -1, &error) == ECLOSE_LEASE_ACQUIRED) {
-      printf ("token %lld\n", (long long) eclose_lease_token (lease));
-      fflush (stdout);
-      while (fgets (line, sizeof line, stdin)) {
-         printf ("%s\n", eclose_lease_held (lease) ? "held" : eclose_lease_lost (lease) ? "lost" : "free");
-         fflush (stdout);
-      }
-      status = 0;
-   } else {
-      fprintf (stderr, "%s\n", error.message);
-   }
-   eclose_lease_destroy (lease);
-   eclose_driver_destroy (driver);
-   bson_destroy (opts);
-   return status;
-}
-
 int
 main (int argc, char **argv)
 {
@@ -589,11 +559,6 @@ main (int argc, char **argv)
    int status;
 
    mongoc_init ();
-   if (argc == 4 && strcmp (argv[1], "hold") == 0) {
-      status = hold (argv[2], argv[3]);
-      mongoc_cleanup ();
-      return status;
-   }
    if (argc > 1) {
       cmocka_set_test_filter (argv[1]);
    }

@@ -7,14 +7,11 @@ import signal
 import subprocess
 
 import pytest
-from conftest import ROOT, SANITIZER_STATUS
-from test_client import environment, program
-
-with open(os.path.join(ROOT, 'tests', 'api', 'leading.c'), encoding='utf-8') as f:
-    NAMES = re.findall(r'cmocka_unit_test_setup_teardown \((test_\w+)', f.read())
+from conftest import SANITIZER_STATUS
+from test_client import environment, names_in, program
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', names_in('leading'))
 def test_live(name, server, db):
     done = subprocess.run([program('tests', 'api', 'leading'), name], env=environment(server, db), capture_output=True,
                           text=True, timeout=120, check=False)
@@ -72,7 +69,7 @@ def test_one_leader_at_a_time(server, db):
 
 
 def test_a_leader_that_was_stopped_knows_that_it_is_none(server, db):
-    holder = [program('tests', 'api', 'leading'), 'hold', 'one', '1500']
+    holder = [program('tests', 'api', 'hold'), 'one', '1500']
     a = start(server, db, *holder)
     b = None
 

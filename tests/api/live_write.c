@@ -1,0 +1,224 @@
+/* libeclose-mongoc against a server: what writes. See live.c. */
+#include "live_check.h"
+
+static void
+test_insert_stamps (void **state)
+{
+   live_t *live = *state;
+   bson_t *one = json ("{\"_id\": 1, \"full\": \"A\"}"), *two = json ("{\"_id\": 2}"), *three = json ("{\"_id\": 3}");
+   const bson_t *many[] = {two, three};
+   bson_error_t error;
+
+   check (eclose_collection_insert_one (live->users, one, NULL, NULL, &error), &error);
+   check (eclose_collection_insert_many (live->old_users, many, 2, NULL, NULL, &error), &error);
+   stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"full\" : \"A\", \"schema_version\" : 2 }");
+   stored_is (live->raw, "{\"_id\": 3}", "{ \"_id\" : 3, \"schema_version\" : 1 }");
+   bson_destroy (one);
+   bson_destroy (two);
+   bson_destroy (three);
+}
+
+static void
+test_save_and_conflict (void **state)
+{
+   live_t *live = *state;
+   bson_t *changed = json ("{\"_id\": 1, \"full\": \"B\", \"plan\": 1}"), *other = json ("{\"$set\": {\"n\": 1}}"),
+          *by_id = json ("{\"_id\": 1}");
+   eclose_document_t *document;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   document = find_one (live->users, "{\"_id\": 1}");
+   check (eclose_collection_save (live->users, document, changed, NULL, &error), &error);
+   stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"full\" : \"B\", \"plan\" : 1, \"schema_version\" : 2 }");
+   /* What was saved may be saved again; the same bytes are no write. */
+   check (eclose_collection_save (live->users, document, changed, NULL, &error), &error);
+   check (mongoc_collection_update_one (live->raw, by_id, other, NULL, NULL, &error), &error);
+   assert_false (eclose_collection_save (live->users, document, by_id, NULL, &error));
+   assert_int_equal (error.domain, ECLOSE_ERROR_UPGRADE);
+   assert_int_equal (error.code, ECLOSE_CODE_CONFLICT);
+   same_json (eclose_document_get (document),
+              "{ \"_id\" : 1, \"full\" : \"B\", \"plan\" : 1, \"schema_version\" : 2, \"n\" : 1 }");
+   /* A type that changed is a change, too. */
+   bson_destroy (other);
+   other = json ("{\"$set\": {\"n\": 1.0}}");
+   check (mongoc_collection_update_one (live->raw, by_id, other, NULL, NULL, &error), &error);
+   assert_false (eclose_collection_save (live->users, document, by_id, NULL, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_CONFLICT);
+   /* One that is gone. */
+   check (mongoc_collection_delete_one (live->raw, by_id, NULL, NULL, &error), &error);
+   assert_false (eclose_collection_save (live->users, document, by_id, NULL, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_CONFLICT);
+   assert_null (eclose_document_get (document));
+   eclose_document_destroy (document);
+   bson_destroy (changed);
+   bson_destroy (other);
+   bson_destroy (by_id);
+}
+
+static void
+test_save_in_a_transaction (void **state)
+{
+   live_t *live = *state;
+   bson_t *changed = json ("{\"_id\": 1, \"full\": \"B\"}"), *by_id = json ("{\"_id\": 1}"),
+          *other = json ("{\"$set\": {\"lines\": [{\"n\": {\"$numberDouble\": \"1.0\"}}]}}");
+   eclose_document_t *document;
+   bson_error_t error;
+
+   /* Numbers in documents of an array: $eq takes int 1 and double 1.0 for equal. */
+   put (live->raw, "{\"_id\": 1, \"lines\": [{\"n\": 1}], \"full\": \"A\", \"plan\": 0, \"schema_version\": 2}");
+   document = find_one (live->users, "{\"_id\": 1}");
+   check (mongoc_collection_update_one (live->raw, by_id, other, NULL, NULL, &error), &error);
+   if (eclose_collection_save (live->users, document, changed, NULL, &error) || error.code == ECLOSE_CODE_UNSUPPORTED) {
+      assert_int_equal (error.code, ECLOSE_CODE_UNSUPPORTED); /* a server without transactions refuses */
+   } else {
+      assert_int_equal (error.code, ECLOSE_CODE_CONFLICT);
+      check (eclose_collection_save (live->users, document, changed, NULL, &error), &error);
+      stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"full\" : \"B\", \"schema_version\" : 2 }");
+   }
+   eclose_document_destroy (document);
+   bson_destroy (changed);
+   bson_destroy (other);
+   bson_destroy (by_id);
+}
+
+static void
+test_save_from_below (void **state)
+{
+   live_t *live = *state;
+   bson_t *changed = json ("{\"_id\": 1, \"name\": \"B\"}"), *changed_2 = json ("{\"_id\": 2, \"name\": \"B\"}");
+   eclose_document_t *document;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"full\": \"A\", \"plan\": 0, \"schema_version\": 2}");
+   put (live->raw, "{\"_id\": 2, \"full\": \"A\", \"plan\": 5, \"schema_version\": 2}");
+   document = find_one (live->old_users, "{\"_id\": 1}");
+   check (eclose_collection_save (live->old_users, document, changed, NULL, &error), &error);
+   stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"name\" : \"B\", \"schema_version\" : 1 }");
+   eclose_document_destroy (document);
+   document = find_one (live->old_users, "{\"_id\": 2}");
+   assert_false (eclose_collection_save (live->old_users, document, changed_2, NULL, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_LOSSY);
+   stored_is (live->raw, "{\"_id\": 2}", "{ \"_id\" : 2, \"full\" : \"A\", \"plan\" : 5, \"schema_version\" : 2 }");
+   eclose_document_destroy (document);
+   bson_destroy (changed);
+   bson_destroy (changed_2);
+}
+
+static void
+modifies (live_t *live, const char *filter_text, const char *update_text, const char *sort_text, unsigned flags,
+          const char *expected)
+{
+   mongoc_find_and_modify_opts_t *opts = mongoc_find_and_modify_opts_new ();
+   bson_t *filter = json (filter_text), *update = json (update_text), document;
+   bson_error_t error;
+
+   mongoc_find_and_modify_opts_set_update (opts, update);
+   mongoc_find_and_modify_opts_set_flags (opts, flags | MONGOC_FIND_AND_MODIFY_RETURN_NEW);
+   if (sort_text) {
+      bson_t *sort = json (sort_text);
+
+      mongoc_find_and_modify_opts_set_sort (opts, sort);
+      bson_destroy (sort);
+   }
+   check (eclose_collection_find_and_modify (live->users, filter, opts, &document, &error), &error);
+   same_json (&document, expected);
+   bson_destroy (&document);
+   bson_destroy (filter);
+   bson_destroy (update);
+   mongoc_find_and_modify_opts_destroy (opts);
+}
+
+static void
+test_find_and_modify (void **state)
+{
+   live_t *live = *state;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   put (live->raw, "{\"_id\": 2, \"full\": \"B\", \"plan\": 3, \"schema_version\": 2}");
+   put (live->raw, "{\"_id\": 3, \"name\": \"C\"}");
+   /* Found by the new shape, though stored in the old one. */
+   modifies (live, "{\"full\": \"A\"}", "{\"$inc\": {\"plan\": 1}}", NULL, 0,
+             "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 1, \"schema_version\" : 2 }");
+   modifies (live, "{\"full\": \"B\"}", "{\"full\": \"D\"}", NULL, 0,
+             "{ \"_id\" : 2, \"full\" : \"D\", \"schema_version\" : 2 }");
+   /* The first by the sort is an old one. */
+   modifies (live, "{}", "{\"$set\": {\"plan\": 9}}", "{\"_id\": -1}", 0,
+             "{ \"_id\" : 3, \"full\" : \"C\", \"plan\" : 9, \"schema_version\" : 2 }");
+   modifies (live, "{\"full\": \"nobody\"}", "{\"$set\": {\"plan\": 9}}", NULL, 0, "{ }");
+   modifies (live, "{\"_id\": 7}", "{\"$set\": {\"plan\": 9}}", NULL, MONGOC_FIND_AND_MODIFY_UPSERT,
+             "{ \"_id\" : 7, \"schema_version\" : 2, \"plan\" : 9 }");
+}
+
+/* The old document changes after it was found and before it is brought to the target: both changes are kept. */
+static void
+test_find_and_modify_beside_a_change (void **state)
+{
+   live_t *live = *state;
+   mongoc_find_and_modify_opts_t *opts = mongoc_find_and_modify_opts_new ();
+   bson_t *filter = json ("{\"full\": \"A\"}"), *update = json ("{\"$inc\": {\"plan\": 1}}"),
+          *sort = json ("{\"_id\": 1}"), document;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   mongoc_find_and_modify_opts_set_update (opts, update);
+   mongoc_find_and_modify_opts_set_sort (opts, sort); /* so that the first write is the one that brings it */
+   mongoc_find_and_modify_opts_set_flags (opts, MONGOC_FIND_AND_MODIFY_RETURN_NEW);
+   live->somebody_comes = true;
+   check (eclose_collection_find_and_modify (live->users, filter, opts, &document, &error), &error);
+   assert_false (live->somebody_comes);
+   same_json (&document, "{ \"_id\" : 1, \"n\" : 1, \"full\" : \"A\", \"plan\" : 1, \"schema_version\" : 2 }");
+   bson_destroy (&document);
+   bson_destroy (filter);
+   bson_destroy (update);
+   bson_destroy (sort);
+   mongoc_find_and_modify_opts_destroy (opts);
+}
+
+static void
+test_find_and_modify_removes (void **state)
+{
+   live_t *live = *state;
+   mongoc_find_and_modify_opts_t *opts = mongoc_find_and_modify_opts_new ();
+   bson_t *filter = json ("{\"full\": \"A\"}"), *fields = json ("{\"full\": 1}"), document, all = BSON_INITIALIZER;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   put (live->raw, "{\"_id\": 2, \"name\": \"B\"}");
+   mongoc_find_and_modify_opts_set_flags (opts, MONGOC_FIND_AND_MODIFY_REMOVE);
+   check (eclose_collection_find_and_modify (live->users, filter, opts, &document, &error), &error);
+   same_json (&document, "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
+   bson_destroy (&document);
+   assert_int_equal (mongoc_collection_count_documents (live->raw, &all, NULL, NULL, NULL, &error), 1);
+   stored_is (live->raw, "{\"_id\": 2}", "{ \"_id\" : 2, \"name\" : \"B\" }");
+   mongoc_find_and_modify_opts_set_fields (opts, fields);
+   assert_false (eclose_collection_find_and_modify (live->users, filter, opts, &document, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_UNSUPPORTED);
+   bson_destroy (&document);
+   bson_destroy (filter);
+   bson_destroy (fields);
+   mongoc_find_and_modify_opts_destroy (opts);
+}
+
+int
+main (int argc, char **argv)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown (test_insert_stamps, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_save_and_conflict, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_save_in_a_transaction, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_save_from_below, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_find_and_modify, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_find_and_modify_beside_a_change, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_find_and_modify_removes, setup, teardown),
+   };
+   int failed;
+
+   mongoc_init ();
+   if (argc > 1) {
+      cmocka_set_test_filter (argv[1]);
+   }
+   failed = cmocka_run_group_tests_name ("libeclose-mongoc", tests, NULL, NULL);
+   mongoc_cleanup ();
+   return failed;
+}
