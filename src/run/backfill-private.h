@@ -57,6 +57,7 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 #define WINDOW_FIRST 10000u
 #define WINDOW_MOST 1000000u
 #define WINDOW_LESS 4u
+#define LOST_LOOKS 2u /* in a row, before the next one goes over fewer, too */
 
 /* A version of the chain, written out for the server. */
 typedef struct {

@@ -144,6 +144,16 @@ narrow (ecl_backfill_t *self)
    self->result.window = outlasted (self) && self->result.window && fit < less ? BSON_MAX ((uint32_t) fit, 1) : less;
 }
 
+/* No answer, again and again: it may be that the server is away, or that somebody on the way there waits no longer. */
+static void
+lost_again (ecl_backfill_t *self)
+{
+   if (self->attempts > LOST_LOOKS && ecl_is_missing (&self->options.only) && self->result.window != 1) {
+      narrow (self);
+      forget_window (self);
+   }
+}
+
 /* The last of so many _ids behind what is done. */
 void
 ecl_window_enter (ecl_backfill_t *self)
@@ -164,6 +174,7 @@ ecl_window_reply (ecl_backfill_t *self, const ecl_event_t *event)
    self->between = false; /* that may have taken long */
    self->state = ST_READ;
    if (event->kind != ECL_EVENT_REPLY) {
+      lost_again (self);
       return;
    }
    if (outlasted (self)) {
@@ -297,6 +308,9 @@ ecl_read_reply (ecl_backfill_t *self, const ecl_event_t *event)
    if (event->kind != ECL_EVENT_REPLY) {
       /* A cursor that went away: what it had not brought is read by a new one. */
       if (self->level == READ_PASS) {
+         if (!self->brought) {
+            lost_again (self);
+         }
          start_reading (self);
          self->between = false;
       } else {

@@ -23,7 +23,7 @@
 #define KILL_SEEDS 8
 
 static const story_t *const stories[] = {&story_steps, &story_categories, &story_webhooks, &story_workers,
-                                         &story_throttle};
+                                         &story_throttle, &story_looks};
 
 #define N_STORIES (sizeof stories / sizeof stories[0])
 

@@ -222,15 +222,16 @@ static int32_t
 run_find (execution_t *self)
 {
    ecl_value_t filter = command_get (self, "filter"), sort = command_get (self, "sort");
-   int64_t limit = number_or (self, "limit", 0);
+   int64_t limit = number_or (self, "limit", 0), skip = number_or (self, "skip", 0);
    cursor_t *cursor = cursor_new (self);
 
-   cursor->lazy = is_by_id (&sort);
+   cursor->lazy = is_by_id (&sort) && !skip;
    cursor->filter = copy_of (&filter);
    cursor->left = limit > 0 ? limit : INT64_MAX;
    if (!cursor->lazy) {
       all_of (self, self->collection->name, &cursor->rows);
       engine_find (&filter, &sort, &cursor->rows, self->clock);
+      cursor->at = (size_t) skip;
    }
    give (self, cursor, true, number_or (self, "batchSize", 101), flag (self, "singleBatch"));
    return 0;

@@ -47,8 +47,9 @@
 
 /* ---- what can go wrong, and what is done wrong on purpose ---- */
 
-/* Kinds of stories: database migrations, workers on a job, a worker under the throttle. */
-enum { RUNS = 1, WORKS = 2, PACES = 4 };
+/* Kinds of stories: database migrations, workers on a job, a worker under the throttle, a worker that looks for what is
+ * left. */
+enum { RUNS = 1, WORKS = 2, PACES = 4, LOOKS = 8 };
 
 #define FAULTS(X)                                                                                      \
    X (FAULT_REQUEST_LOST, RUNS | WORKS, "command lost before it took effect")                          \
@@ -229,7 +230,7 @@ struct message_t {
 /* A story: what is there at first, who writes meanwhile, and what must hold. */
 typedef struct {
    const char *name;
-   unsigned kind;      /* RUNS, WORKS or PACES */
+   unsigned kind;      /* RUNS, WORKS, PACES or LOOKS */
    unsigned calm;      /* one seed in so many goes without faults, others and kills beside; 0: none does */
    bool clocks;        /* in every second seed each machine has a clock of its own, which is fast or slow */
    bool smooth;        /* nothing is by chance: messages take a millisecond, and there are no faults */
@@ -260,7 +261,7 @@ typedef struct {
    void (*end) (sim_t *sim);
 } story_t;
 
-extern const story_t story_steps, story_categories, story_webhooks, story_workers, story_throttle;
+extern const story_t story_steps, story_categories, story_webhooks, story_workers, story_throttle, story_looks;
 
 /* How often kinds of faults happen in a seed: misfortune.c. */
 enum {

@@ -46,7 +46,7 @@ is_batch (const mate_t *mate, const bson_t *command)
    bson_iter_t at;
 
    return is_on (command, "find", "things")
-             ? find (command, "sort", &at)
+             ? find (command, "sort", &at) && !find (command, "skip", &at) /* which asks where a window ends */
              : strcmp (command_name (command), "getMore") == 0 && ecl_reply_number (command, "getMore") == mate->cursor;
 }
 
