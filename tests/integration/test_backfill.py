@@ -5,7 +5,6 @@ import os
 import random
 import sys
 import threading
-import time
 
 import bson
 import pytest
@@ -440,6 +439,5 @@ def test_verify_finds_broken_rules_and_hybrids(eclose, db):
 
 def test_a_server_that_is_not_there(eclose):
     example(eclose, 'users')
-    started = time.monotonic()
     done = eclose('up', '--uri', 'mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=500', rc=1)
-    assert 'the server does not answer' in done.err and time.monotonic() - started < 60
+    assert 'the server does not answer' in done.err
