@@ -189,6 +189,16 @@ check_token (sim_t *sim, const sender_t *sender, const blob_t *before, const blo
    }
 }
 
+/* Of the job that began last: what was there before is known of no other. */
+static bool
+is_of_job (const sim_t *sim, const blob_t *chunk)
+{
+   const data_t *data = sim->data;
+   ecl_value_t job = blob_get (chunk, "job");
+
+   return job.type == BSON_TYPE_OID && memcmp (job.u.raw, data->job, sizeof data->job) == 0;
+}
+
 static void
 check_chunk (sim_t *sim, const sender_t *sender, const blob_t *before, const blob_t *after)
 {
@@ -213,7 +223,7 @@ check_chunk (sim_t *sim, const sender_t *sender, const blob_t *before, const blo
       }
    }
    if ((is.state == ECL_CHUNK_OPEN ? !ecl_is_missing (&is.after) : was.state == ECL_CHUNK_OPEN) &&
-       !(sim->faults & LOST)) {
+       !(sim->faults & LOST) && is_of_job (sim, after)) {
       check_checkpoint (sim, &is);
    }
 }
