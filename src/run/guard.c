@@ -11,9 +11,13 @@
 /* Where the pipeline form keeps its verdict while it runs; removed by its last stage. */
 #define VERDICT "__eclose_unchanged"
 
+/* One comparison, {$eq: [[{name: "$name", …}, …], {$literal: [{name: "Ada", …}, …]}]}: a server that sees no field beside a
+ * constant looks for no other index than that of _id; and a field that is missing is missing in the first object, too. */
 typedef struct {
    ecl_arena_t *arena;
-   ecl_value_t *checks; /* expressions that must all be true */
+   ecl_field_t *fields, *values; /* the first objects: what is there, and what was read */
+   uint32_t n_fields, n_values;
+   ecl_value_t *now, *then; /* what follows: expressions, mostly of types, and what they are to give */
    uint32_t n, cap;
    uint32_t n_types;
    const char *why; /* why a statement cannot say it; NULL while it can */
@@ -27,10 +31,14 @@ call2 (ecl_arena_t *arena, const char *op, ecl_value_t a, ecl_value_t b)
    return ecl_make_object (arena, op, ecl_make_pair (arena, a, b));
 }
 
+/* A constant: said so where it could be taken for something else. */
 static ecl_value_t
-literal (ecl_arena_t *arena, ecl_value_t value)
+constant (ecl_arena_t *arena, ecl_value_t value)
 {
-   return ecl_make_object (arena, "$literal", value);
+   bool plain = value.type != BSON_TYPE_DOCUMENT && value.type != BSON_TYPE_ARRAY &&
+                !(value.type == BSON_TYPE_UTF8 && value.len > 0 && value.u.str[0] == '$');
+
+   return plain ? value : ecl_make_object (arena, "$literal", value);
 }
 
 /* ---- fields of the plan ---- */
@@ -61,17 +69,19 @@ ecl_guard_fields (ecl_arena_t *arena, const ecl_plan_t *plan, ecl_guard_fields_t
 /* ---- comparison ---- */
 
 static void
-add_check (guard_t *self, ecl_value_t check)
+add_check (guard_t *self, ecl_value_t now, ecl_value_t then)
 {
    if (self->n == self->cap) {
-      self->checks = ecl_arena_grow (self->arena, self->checks, self->cap * sizeof *self->checks,
-                                     2 * (size_t) (self->cap + 4) * sizeof *self->checks);
-      self->cap = 2 * (self->cap + 4);
+      uint32_t cap = 2 * (self->cap + 4);
+
+      self->now = ecl_arena_grow (self->arena, self->now, self->cap * sizeof *self->now, cap * sizeof *self->now);
+      self->then = ecl_arena_grow (self->arena, self->then, self->cap * sizeof *self->then, cap * sizeof *self->then);
+      self->cap = cap;
    }
-   self->checks[self->n++] = check;
+   self->now[self->n] = now;
+   self->then[self->n++] = then;
 }
 
-/* {$eq: [{$type: path}, name]} */
 static void
 check_type (guard_t *self, const char *path, uint8_t type)
 {
@@ -79,8 +89,7 @@ check_type (guard_t *self, const char *path, uint8_t type)
       self->why = "more numbers than one statement can compare by type";
       return;
    }
-   add_check (self, call2 (self->arena, "$eq", ecl_make_object (self->arena, "$type", ecl_make_text (path)),
-                           ecl_make_text (ecl_type_name (type))));
+   add_check (self, ecl_make_object (self->arena, "$type", ecl_make_text (path)), ecl_make_text (ecl_type_name (type)));
 }
 
 static bool
@@ -89,92 +98,87 @@ plain_name (const char *name, size_t len)
    return len > 0 && name[0] != '$' && !memchr (name, '.', len);
 }
 
-/* True for the types that $eq does not tell from others: numbers among each other, symbols from strings, undefined from
- * what is missing. */
+/* True for the types that $eq does not tell from others: numbers among each other, and undefined from what is missing.
+ * (Strings are not told from symbols: one in their place would have to come from an application that writes a type which
+ * no driver has written for ten years.) */
 static bool
 needs_type (uint8_t type)
 {
    return type == BSON_TYPE_INT32 || type == BSON_TYPE_INT64 || type == BSON_TYPE_DOUBLE ||
-          type == BSON_TYPE_DECIMAL128 || type == BSON_TYPE_UTF8 || type == BSON_TYPE_SYMBOL ||
-          type == BSON_TYPE_UNDEFINED;
+          type == BSON_TYPE_DECIMAL128 || type == BSON_TYPE_SYMBOL || type == BSON_TYPE_UNDEFINED;
 }
 
-/* Inside arrays strings are not checked: a symbol in their place would have to come from an application that writes a
- * type which no driver has written for ten years; numbers are what applications change. */
 static bool
-has_numbers (const ecl_value_t *v)
+has_typed (const ecl_value_t *v)
 {
    ecl_iter_t iter;
    ecl_field_t field;
 
-   if (ecl_is_number (v) || v->type == BSON_TYPE_SYMBOL || v->type == BSON_TYPE_UNDEFINED) {
-      return true;
-   }
    if (v->type == BSON_TYPE_DOCUMENT || v->type == BSON_TYPE_ARRAY) {
       ecl_iter_init (&iter, v);
       while (ecl_iter_field (&iter, &field)) {
-         if (has_numbers (&field.value)) {
+         if (has_typed (&field.value)) {
             return true;
          }
       }
    }
-   return false;
+   return needs_type (v->type);
 }
 
-/* The types of an array's elements, where it has numbers: {$map: {input: path, in: {$type: "$$this"}}} */
+/* The types of an array's elements, where it has numbers:
+ * {$cond: [{$isArray: [path]}, {$map: {input: path, in: {$type: "$$this"}}}, 0]}, for $map takes nothing but arrays. */
 static void
 check_elements (guard_t *self, const char *path, const ecl_value_t *list)
 {
    uint32_t n;
    const ecl_value_t *items = ecl_array_items (self->arena, list, &n);
-   ecl_value_t *types = ecl_arena_array (self->arena, ecl_value_t, n);
-   ecl_field_t *map = ecl_arena_array (self->arena, ecl_field_t, 2);
+   ecl_value_t *types = ecl_arena_array (self->arena, ecl_value_t, n), input = ecl_make_text (path), map, is;
 
-   if (!has_numbers (list)) {
-      return;
-   }
    for (uint32_t i = 0; i < n; i++) {
-      if ((items[i].type == BSON_TYPE_DOCUMENT || items[i].type == BSON_TYPE_ARRAY) && has_numbers (&items[i])) {
+      if ((items[i].type == BSON_TYPE_DOCUMENT || items[i].type == BSON_TYPE_ARRAY) && has_typed (&items[i])) {
          self->why = "numbers inside documents or arrays of an array";
          return;
       }
       types[i] = ecl_make_text (ecl_type_name (items[i].type));
    }
-   map[0] = ecl_field ("input", 5, ecl_make_text (path));
-   map[1] = ecl_field ("in", 2, ecl_make_object (self->arena, "$type", ecl_make_text ("$$this")));
-   add_check (
-      self, call2 (self->arena, "$eq", ecl_make_object (self->arena, "$map", ecl_fields (map, 2)), ecl_vec (types, n)));
+   is = ecl_make_object (self->arena, "$isArray", ecl_make_array (self->arena, &input, 1));
+   map = ecl_make_object2 (self->arena, "input", input, "in",
+                           ecl_make_object (self->arena, "$type", ecl_make_text ("$$this")));
+   map = ecl_make_object (self->arena, "$map", map);
+   add_check (self,
+              ecl_make_object (self->arena, "$cond",
+                               ecl_make_array (self->arena, (ecl_value_t[]){is, map, ecl_int32 (0)}, 3)),
+              ecl_vec (types, n));
 }
 
 /* The types of what $eq compares only by value, at path and below. */
 static void
 check_types (guard_t *self, const char *path, const ecl_value_t *v)
 {
-   if (needs_type (v->type)) {
-      check_type (self, path, v->type);
-   } else if (v->type == BSON_TYPE_ARRAY) {
+   ecl_iter_t iter;
+   ecl_field_t field;
+
+   if (!has_typed (v)) {
+      return;
+   }
+   if (v->type == BSON_TYPE_ARRAY) {
       check_elements (self, path, v);
-   } else if (v->type == BSON_TYPE_DOCUMENT) {
-      ecl_iter_t iter;
-      ecl_field_t field;
-
-      ecl_iter_init (&iter, v);
-      while (!self->why && ecl_iter_field (&iter, &field)) {
-         bool deep = field.value.type == BSON_TYPE_DOCUMENT || field.value.type == BSON_TYPE_ARRAY;
-
-         if (!needs_type (field.value.type) && !(deep && has_numbers (&field.value))) {
-            continue;
-         }
-         if (field.value.type == BSON_TYPE_UTF8) {
-            continue; /* as inside arrays */
-         }
-         if (!plain_name (field.key, field.key_len)) {
-            self->why = "a number under a name with a dot or a leading $";
-            return;
-         }
-         check_types (self, ecl_arena_printf (self->arena, "%s.%.*s", path, (int) field.key_len, field.key),
-                      &field.value);
+      return;
+   }
+   if (v->type != BSON_TYPE_DOCUMENT) {
+      check_type (self, path, v->type);
+      return;
+   }
+   ecl_iter_init (&iter, v);
+   while (!self->why && ecl_iter_field (&iter, &field)) {
+      if (!has_typed (&field.value)) {
+         continue;
       }
+      if (!plain_name (field.key, field.key_len)) {
+         self->why = "a number under a name with a dot or a leading $";
+         return;
+      }
+      check_types (self, ecl_arena_printf (self->arena, "%s.%.*s", path, (int) field.key_len, field.key), &field.value);
    }
 }
 
@@ -189,12 +193,26 @@ check_field (guard_t *self, const char *name, size_t len, const ecl_value_t *v)
       return;
    }
    path = ecl_arena_printf (self->arena, "$%.*s", (int) len, name);
-   if (v->type == ECL_MISSING) {
-      check_type (self, path, ECL_MISSING);
-      return;
+   self->fields[self->n_fields++] = ecl_field (name, len, ecl_make_text (path));
+   if (v->type != ECL_MISSING) {
+      self->values[self->n_values++] = ecl_field (name, len, *v);
+      check_types (self, path, v);
    }
-   add_check (self, call2 (self->arena, "$eq", ecl_make_text (path), literal (self->arena, *v)));
-   check_types (self, path, v);
+}
+
+static ecl_value_t
+verdict_of (guard_t *self)
+{
+   ecl_value_t *now = ecl_arena_array (self->arena, ecl_value_t, self->n + 1);
+   ecl_value_t *then = ecl_arena_array (self->arena, ecl_value_t, self->n + 1);
+
+   now[0] = ecl_fields (self->fields, self->n_fields);
+   then[0] = ecl_fields (self->values, self->n_values);
+   for (uint32_t i = 0; i < self->n; i++) {
+      now[i + 1] = self->now[i];
+      then[i + 1] = self->then[i];
+   }
+   return call2 (self->arena, "$eq", ecl_vec (now, self->n + 1), constant (self->arena, ecl_vec (then, self->n + 1)));
 }
 
 /* ---- what is written ---- */
@@ -298,69 +316,49 @@ check_fields (guard_t *self, const ecl_guard_fields_t *fields, const edit_t *edi
 }
 
 /* A value as the stage sees it: in the pipeline form, only if the verdict is true. */
-static ecl_value_t
-guarded (ecl_arena_t *arena, ecl_guard_form_t form, const ecl_field_t *field, ecl_value_t value)
+static ecl_field_t
+assignment (ecl_arena_t *arena, ecl_guard_form_t form, const ecl_field_t *field, ecl_value_t value)
 {
-   const char *present;
+   if (form == ECL_GUARD_IN_PIPELINE) {
+      ecl_value_t present = ecl_make_text (ecl_arena_printf (arena, "$%.*s", (int) field->key_len, field->key));
 
-   if (form == ECL_GUARD_IN_FILTER) {
-      return value;
+      value = ecl_make_object (
+         arena, "$cond", ecl_make_array (arena, (ecl_value_t[]){ecl_make_text ("$" VERDICT), value, present}, 3));
    }
-   present = ecl_arena_printf (arena, "$%.*s", (int) field->key_len, field->key);
-   return ecl_make_object (
-      arena, "$cond",
-      ecl_make_array (arena, (ecl_value_t[]){ecl_make_text ("$" VERDICT), value, ecl_make_text (present)}, 3));
+   return ecl_field (field->key, field->key_len, value);
 }
 
-static ecl_value_t
-removal (ecl_arena_t *arena, ecl_guard_form_t form, const ecl_field_t *removed, uint32_t n)
-{
-   if (form == ECL_GUARD_IN_FILTER) {
-      ecl_value_t *names = ecl_arena_array (arena, ecl_value_t, n);
-
-      for (uint32_t i = 0; i < n; i++) {
-         names[i] = ecl_string (removed[i].key, removed[i].key_len);
-      }
-      return ecl_make_object (arena, "$unset", ecl_vec (names, n));
-   }
-   ecl_field_t *fields = ecl_arena_array (arena, ecl_field_t, n);
-
-   for (uint32_t i = 0; i < n; i++) {
-      fields[i] =
-         ecl_field (removed[i].key, removed[i].key_len, guarded (arena, form, &removed[i], ecl_make_text ("$$REMOVE")));
-   }
-   return ecl_make_object (arena, "$set", ecl_fields (fields, n));
-}
-
+/* One $set that removes and sets, or two, where a field is removed only to go to another place. */
 static ecl_value_t
 build_update (ecl_arena_t *arena, const edit_t *edit, ecl_guard_form_t form, ecl_value_t verdict)
 {
    ecl_value_t stages[4];
-   ecl_field_t *removed = ecl_arena_array (arena, ecl_field_t, edit->n_before);
-   ecl_field_t *set = ecl_arena_array (arena, ecl_field_t, edit->n_after);
-   uint32_t n_stages = 0, n_removed = 0, n_set = 0;
+   ecl_field_t *fields = ecl_arena_array (arena, ecl_field_t, edit->n_before + edit->n_after);
+   uint32_t n_stages = 0, n = 0, from = 0;
+   bool moves = false;
 
-   for (uint32_t i = 0; i < edit->n_before; i++) {
-      if (!edit->stays[i]) {
-         removed[n_removed++] = edit->before[i];
-      }
-   }
-   for (uint32_t i = 0; i < edit->n_after; i++) {
-      const ecl_field_t *field = &edit->after[i];
-
-      if (changes (edit, i)) {
-         set[n_set++] =
-            ecl_field (field->key, field->key_len, guarded (arena, form, field, literal (arena, field->value)));
-      }
-   }
    if (form == ECL_GUARD_IN_PIPELINE) {
       stages[n_stages++] = ecl_make_object (arena, "$set", ecl_make_object (arena, VERDICT, verdict));
    }
-   if (n_removed) {
-      stages[n_stages++] = removal (arena, form, removed, n_removed);
+   for (uint32_t i = 0; i < edit->n_before; i++) {
+      if (!edit->stays[i]) {
+         fields[n++] = assignment (arena, form, &edit->before[i], ecl_make_text ("$$REMOVE"));
+      }
    }
-   if (n_set) {
-      stages[n_stages++] = ecl_make_object (arena, "$set", ecl_fields (set, n_set));
+   for (uint32_t i = edit->kept; i < edit->n_after; i++) {
+      moves = moves || edit->partner[i];
+   }
+   if (moves) {
+      stages[n_stages++] = ecl_make_object (arena, "$set", ecl_fields (fields, n));
+      from = n;
+   }
+   for (uint32_t i = 0; i < edit->n_after; i++) {
+      if (changes (edit, i)) {
+         fields[n++] = assignment (arena, form, &edit->after[i], constant (arena, edit->after[i].value));
+      }
+   }
+   if (n > from) {
+      stages[n_stages++] = ecl_make_object (arena, "$set", ecl_fields (fields + from, n - from));
    }
    if (form == ECL_GUARD_IN_PIPELINE) {
       stages[n_stages++] = ecl_make_object (arena, "$unset", ecl_make_text (VERDICT));
@@ -383,6 +381,8 @@ ecl_guard_build (ecl_arena_t *arena, const ecl_guard_fields_t *fields, const ecl
       return ECL_GUARD_NOTHING;
    }
    plan_edit (arena, stored, wanted, &edit);
+   guard.fields = ecl_arena_array (arena, ecl_field_t, edit.n_before + fields->n);
+   guard.values = ecl_arena_array (arena, ecl_field_t, edit.n_before);
    check_fields (&guard, fields, &edit);
    if (guard.why) {
       *why = guard.why;
@@ -390,11 +390,12 @@ ecl_guard_build (ecl_arena_t *arena, const ecl_guard_fields_t *fields, const ecl
    }
    if (fields->whole) {
       /* Not one field more, either. */
-      ecl_value_t size =
-         ecl_make_object (arena, "$size", ecl_make_object (arena, "$objectToArray", ecl_make_text ("$$ROOT")));
-      add_check (&guard, call2 (arena, "$eq", size, ecl_int32 ((int32_t) edit.n_before)));
+      add_check (&guard,
+                 ecl_make_object (arena, "$size",
+                                  ecl_make_object (arena, "$objectToArray", ecl_make_text ("$$ROOT"))),
+                 ecl_int32 ((int32_t) edit.n_before));
    }
-   verdict = ecl_make_object (arena, "$and", ecl_vec (guard.checks, guard.n));
+   verdict = verdict_of (&guard);
    by[0] = ecl_field ("_id", 3, id);
    by[1] = ecl_field ("$expr", 5, verdict);
    plain = ecl_fields (by, form == ECL_GUARD_IN_FILTER ? 2 : 1);

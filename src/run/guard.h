@@ -2,9 +2,11 @@
  * that it was computed from.
  *
  * The statement compares, by value and by type, every top-level field that the chain reads or writes with what was
- * read, and writes only the fields that changed:
+ * read, all in one $eq, and writes only the fields that changed:
  *
- *    {$unset: fields that go or move}, {$set: changed and new fields, as literals, in the order of the output}
+ *    {$set: {those that go: "$$REMOVE", changed and new ones: constants, in the order of the output}}
+ *
+ * with a $set of its own before it for those that go, where one of them comes back at another place.
  *
  * (A classic $set would order new fields by name, so it is a pipeline.) The comparison stands in the filter, as $expr,
  * or in the pipeline, where it decides between the new and the present value of each field: some servers scan the

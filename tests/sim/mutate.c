@@ -130,7 +130,7 @@ without_guard (const process_t *process, const char *parent, const bson_iter_t *
    bson_t none = BSON_INITIALIZER;
 
    (void) process;
-   if (strcmp (bson_iter_key (element), "$and") != 0 ||
+   if (strcmp (bson_iter_key (element), "$eq") != 0 ||
        (strcmp (parent, "$expr") != 0 && strcmp (parent, "__eclose_unchanged") != 0)) {
       return false;
    }

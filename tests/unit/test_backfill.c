@@ -58,7 +58,7 @@ test_conflict_is_read_again (void **state)
       {"\"sort\" : { \"_id\" : 1 }", DOCS (USER (1, 1) "," USER (2, 1))},
       {"\"update\" : \"users\"", "{\"ok\": 1, \"n\": 2, \"nModified\": 1}"},
       {"{ \"$in\" : [ 1, 2 ] }", DOCS (USER (2, 5))},
-      {"\"n\" : { \"$cond\" : [ \"$__eclose_unchanged\", { \"$literal\" : 6 }", OK},
+      {"\"n\" : { \"$cond\" : [ \"$__eclose_unchanged\", 6", OK},
       PASS_END,
       {0},
    };

@@ -201,11 +201,17 @@ is_named (const ecl_guard_fields_t *fields, const char *name)
    return fields->whole;
 }
 
-/* Arrays hold no symbols for the guard: see guard.c. */
+static bool
+is_text (const ecl_value_t *v)
+{
+   return v->type == BSON_TYPE_UTF8 || v->type == BSON_TYPE_SYMBOL;
+}
+
+/* The guard takes symbols for strings: see guard.c. */
 static bool
 only_symbols_differ (const ecl_value_t *a, const ecl_value_t *b)
 {
-   return ecl_equal (a, b) && (a->type == BSON_TYPE_ARRAY || a->type == BSON_TYPE_DOCUMENT);
+   return ecl_equal (a, b) && (a->type == BSON_TYPE_ARRAY || a->type == BSON_TYPE_DOCUMENT || is_text (a));
 }
 
 static void

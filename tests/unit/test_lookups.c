@@ -390,10 +390,10 @@ test_backfill (void **state)
       {"\"find\" : \"devices\"", DOCS ("{\"_id\": 1, \"product\": 1}, {\"_id\": 2, \"product\": 2}")},
       {"\"find\" : \"products\"", "LOST"},
       {"\"find\" : \"products\"", DOCS (LABEL (1, "one") "," LABEL (2, "two"))},
-      {"{ \"$literal\" : \"two\" }", "{\"ok\": 1, \"n\": 2, \"nModified\": 1}"},
+      {"\"$__eclose_unchanged\", \"two\"", "{\"ok\": 1, \"n\": 2, \"nModified\": 1}"},
       {"{ \"$in\" : [ 1, 2 ] }", DOCS ("{\"_id\": 2, \"product\": 3}")},
       {"\"filter\" : { \"_id\" : { \"$in\" : [ 3 ] } }", DOCS (LABEL (3, "three"))},
-      {"{ \"$literal\" : \"three\" }", OK},
+      {"\"$__eclose_unchanged\", \"three\"", OK},
       PASS_END,
       {0},
    };

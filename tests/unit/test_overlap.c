@@ -168,7 +168,7 @@ test_a_conflict_is_read_again_with_nothing_under_way (void **state)
       WRITE (1, "{\"ok\": 1, \"n\": 2, \"nModified\": 1}"),
       WRITE (3, OK (1)),
       AGAIN ("1, 2", USER (2, 5)),
-      {"\"n\" : { \"$cond\" : [ \"$__eclose_unchanged\", { \"$literal\" : 6 }", OK (1)},
+      {"\"n\" : { \"$cond\" : [ \"$__eclose_unchanged\", 6", OK (1)},
       MORE (0, USER (4, 1)),
       WRITE (4, OK (1)),
       {0},
