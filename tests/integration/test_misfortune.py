@@ -1,5 +1,6 @@
 """What `eclose up` does when the network, the server or its own process fails in the middle."""
 
+import json
 import os
 import signal
 import threading
@@ -128,13 +129,8 @@ def ids_of(command):
     return min(ids), max(ids)
 
 
-@pytest.mark.parametrize('mode', ['pushdown', 'client'])
-@pytest.mark.parametrize(('code', 'name', 'lost'), [(64, 'WriteConcernFailed', False),
-                                                    (91, 'ShutdownInProgress', True)])
-def test_what_the_majority_does_not_have_is_not_done(eclose, db, relay, mode, code, name, lost):
-    """The server did a batch, and says that it has not reached the majority: the same is sent until it has. No
-    checkpoint stands behind it, for another primary may not have it; then it is done again, and the rest is not."""
-    n = 4000
+def counted(eclose, db, n):
+    """A change that shows where it was made twice."""
     folder = os.path.join(eclose.folder, 'migrations', 'users')
     os.makedirs(folder)
     with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
@@ -142,6 +138,20 @@ def test_what_the_majority_does_not_have_is_not_done(eclose, db, relay, mode, co
     with open(os.path.join(folder, '0001_m.yaml'), 'w', encoding='utf-8') as f:
         f.write('to: 1\nup: [{$set: {n: {$add: [$n, 1]}}}]\n')
     db.users.insert_many([{'_id': i, 'n': i} for i in range(n)])
+
+
+def too_late(reply, code=64, name='WriteConcernFailed'):
+    return dict(reply, writeConcernError={'code': code, 'codeName': name, 'errmsg': 'the majority is late'})
+
+
+@pytest.mark.parametrize('mode', ['pushdown', 'client'])
+@pytest.mark.parametrize(('code', 'name', 'lost'), [(64, 'WriteConcernFailed', False),
+                                                    (91, 'ShutdownInProgress', True)])
+def test_what_the_majority_does_not_have_is_not_done(eclose, db, relay, mode, code, name, lost):
+    """The server did a batch, and says that it has not reached the majority: the same is sent until it has. No
+    checkpoint stands behind it, for another primary may not have it; then it is done again, and the rest is not."""
+    n = 4000
+    counted(eclose, db, n)
     late = threading.Event()
 
     def is_batch(command):
@@ -149,7 +159,7 @@ def test_what_the_majority_does_not_have_is_not_done(eclose, db, relay, mode, co
 
     def answer(command, reply):
         if late.is_set() and is_batch(command):
-            return dict(reply, writeConcernError={'code': code, 'codeName': name, 'errmsg': 'the majority is late'})
+            return too_late(reply, code, name)
         return None
 
     def batches(since=0):
@@ -184,6 +194,31 @@ def test_what_the_majority_does_not_have_is_not_done(eclose, db, relay, mode, co
     counts = db.eclose_jobs.find_one()['counts']
     assert db.eclose_jobs.find_one()['state'] == 'done' and db.eclose_quarantine.count_documents({}) == 0
     assert n <= counts['changed'] <= n + (end - first + 1) * lost, counts
+
+
+@pytest.mark.parametrize('mode', ['pushdown', 'client'])
+def test_records_that_the_majority_does_not_have_are_written_again(eclose, db, relay, mode):
+    """Claims, checkpoints, quarantine, the job itself: every second write of eclose's own is too late."""
+    n = 2000
+    counted(eclose, db, n)
+    db.users.insert_one({'_id': n, 'n': 'no number'})
+    late = []
+
+    def answer(command, reply):
+        if command is None or command.name not in WRITES or not str(command.collection).startswith('eclose_'):
+            return None
+        late.append(command)
+        return too_late(reply) if len(late) % 2 else None
+
+    relay.change(answer)
+    done = eclose('up', 'users', '--mode', mode, '--range-docs', 500, '--format', 'json', rc=5, env={'ECLOSE_URI': relay.uri})
+    told = json.loads(done.out.splitlines()[-1])
+    assert (told['changed'], told['quarantined']) == (n, 1)
+    assert {'eclose_lease', 'eclose_jobs', 'eclose_chunks', 'eclose_quarantine'} <= {c.collection for c in late}
+    assert not [d for d in db.users.find({'_id': {'$ne': n}}) if (d['n'], d['v']) != (d['_id'] + 1, 1)]
+    jobs = docs(db.eclose_jobs)
+    assert [(j['state'], j['counts']['changed'], j['counts']['quarantined']) for j in jobs] == [('done', n, 1)]
+    assert {c['state'] for c in db.eclose_chunks.find()} == {'done'} and len(docs(db.eclose_quarantine)) == 1
 
 
 def test_up_does_not_look_at_latency_unless_asked_to(eclose, db, relay):
