@@ -1,9 +1,9 @@
 /* Admission: whether the server would take a document as it is to be written, judged here, without writing.
  *
- *    validator       run by our own engine. As on the server, a validator that only warns or is off refuses nothing,
- * and a moderate one nothing of a document that broke it before. unique indexes  a document is compared with those that
- * were admitted before it, so that two of a sample which get the same key are found; what else is in the collection is
- * not known here.
+ *    - Validators are run by our own engine. As on the server, one that only warns or is off refuses nothing, and a
+ *      moderate one nothing of a document that broke it before.
+ *    - Unique indexes: a document is compared with those that were admitted before it, so that two of a sample which get
+ *      the same key are found. What else is in the collection is not known here.
  *
  * It never refuses what the server would take. What cannot be judged is admitted: a validator that the engine cannot
  * read, a comparison by a collation, a partial index, a key in an array.
