@@ -70,6 +70,7 @@ typedef struct {
    bool once;              /* one pass */
    bool sizes;             /* the server is asked how large the documents are of which only _ids are read */
    bool overlap;           /* BEGIN and AWAIT are used */
+   bool unhinted;          /* there is no index but that of _id, so that it need not be named to the server */
    int64_t read_time;      /* ms that a find or a getMore of a pass may take; 0: as long as any command */
    uint32_t window;        /* _ids that a find may go over; 0: all, as long as none takes too long */
 } ecl_backfill_options_t;

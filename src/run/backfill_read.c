@@ -48,6 +48,7 @@ start_reading (ecl_backfill_t *self)
    }
    bson_destroy (&range);
    reader->seen = seen;
+   reader->hinted = !self->options.unhinted;
    self->brought = false;
    if (self->pushing) {
       reader->fields[0] = "_id";

@@ -265,6 +265,8 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
                       .down = course->down,
                       .mode = course->mode,
                       .always_transaction = ecl_facts_transaction (&course->facts),
+                      /* Servers there are that go along all of an index that is named, whatever the range. */
+                      .unhinted = course->facts.n_indexes == 1,
                       .lease_time = site->lease_time,
                       .lease_skew = site->lease_skew};
    int64_t began = site->world->now (site->world);

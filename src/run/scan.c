@@ -47,7 +47,7 @@ ecl_scan_start (ecl_scan_t *self, const bson_t *filter, bool ordered)
       bson_destroy (self->pipeline);
       self->pipeline = NULL;
    }
-   self->ordered = ordered;
+   self->ordered = self->hinted = ordered;
    self->majority = false;
    self->sample = 0;
    self->fields[0] = self->fields[1] = NULL;
@@ -157,6 +157,8 @@ ecl_scan_command (ecl_scan_t *self, const char *collection, uint32_t batch, bson
       BSON_APPEND_DOCUMENT_BEGIN (command, "sort", &child);
       BSON_APPEND_INT32 (&child, "_id", 1);
       bson_append_document_end (command, &child);
+   }
+   if (self->hinted) {
       BSON_APPEND_DOCUMENT_BEGIN (command, "hint", &child);
       BSON_APPEND_INT32 (&child, "_id", 1);
       bson_append_document_end (command, &child);

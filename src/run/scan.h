@@ -14,7 +14,8 @@ typedef struct {
    int64_t sample;        /* so many at random, of those; 0: all */
    bson_t *pipeline;      /* in place of filter and fields; NULL: none */
    bool majority;         /* reads what the majority has, also where it is not ordered */
-   bool ordered;          /* by _id, along its index, from what the majority has */
+   bool ordered;          /* by _id, from what the majority has */
+   bool hinted;           /* along the index of _id, whatever others there are; as ordered, unless told otherwise */
    int64_t cursor;        /* 0: exhausted or not open */
    bool opened;
    bson_t batch;          /* the reply that items point into */

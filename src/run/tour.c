@@ -22,6 +22,13 @@ is_gone (uint32_t code)
 #define PATIENCE_MS 180000
 #define PAUSE_MS 300
 
+static void
+read_range (ecl_tour_t *self, const bson_t *filter)
+{
+   ecl_scan_start (&self->scan, filter, true);
+   self->scan.hinted = false; /* nothing is asked for but an _id */
+}
+
 /* The next range, or the next draw. False where there is none. */
 static bool
 go_on (ecl_tour_t *self)
@@ -37,7 +44,7 @@ go_on (ecl_tour_t *self)
       self->sample -= self->scan.sample;
    } else if (self->at < self->n) {
       ecl_chunk_filter (&self->ranges[self->at++], &none, &none, &filter);
-      ecl_scan_start (&self->scan, &filter, true);
+      read_range (self, &filter);
    } else {
       return false;
    }
@@ -60,7 +67,7 @@ open_again (ecl_tour_t *self)
       return;
    }
    ecl_chunk_filter (&self->ranges[self->at - 1], &self->after, &none, &filter);
-   ecl_scan_start (&self->scan, &filter, true);
+   read_range (self, &filter);
    bson_destroy (&filter);
 }
 

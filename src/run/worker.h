@@ -80,6 +80,7 @@ typedef struct {
    ecl_mode_t mode;
    ecl_guard_form_t form;
    const char *always_transaction; /* static storage */
+   bool unhinted;                  /* as in backfill.h */
    uint8_t job[12];
    int64_t lease_time, lease_skew; /* of a range's claim; as in holder.h */
    int64_t until;                  /* by the world's clock; 0: without end */

@@ -227,6 +227,7 @@ make_machine (worker_t *self, bson_error_t *error)
                                      .mode = sweep ? ECL_MODE_CLIENT : self->state->mode,
                                      .form = task->form,
                                      .always_transaction = task->always_transaction,
+                                     .unhinted = task->unhinted,
                                      .transactions = self->site->server.transactions,
                                      .range = self->row.range,
                                      .after = sweep ? ecl_missing () : self->row.after,

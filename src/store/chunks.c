@@ -203,7 +203,7 @@ void
 ecl_chunk_find_nth (const ecl_chunk_range_t *range, const ecl_value_t *after, const char *collection, int64_t n,
                     bson_t *command)
 {
-   static const char *const by_id[] = {"projection", "sort", "hint"};
+   static const char *const by_id[] = {"projection", "sort"}; /* no index but that of _id is of use */
    ecl_value_t none = ecl_missing ();
    bson_t filter, child;
 

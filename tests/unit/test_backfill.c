@@ -30,6 +30,24 @@ test_nothing_to_do (void **state)
    assert_int_equal (result.passes, 1);
 }
 
+/* The index of _id is named, or the server might sort what another one gives; not where there is no other. */
+static void
+test_hint (void **state)
+{
+   const canned_t hinted[] = {
+      {"\"sort\" : { \"_id\" : 1 }, \"hint\" : { \"_id\" : 1 }, \"readConcern\"", DOCS ()}, {0},
+   };
+   const canned_t unhinted[] = {
+      {"\"sort\" : { \"_id\" : 1 }, \"readConcern\"", DOCS ()}, {0},
+   };
+   ecl_backfill_result_t result;
+   fake_world_t world = fake_world (unhinted);
+
+   (void) state;
+   run_script (ECL_MODE_CLIENT, true, hinted, true, &result);
+   run_users ((ecl_backfill_options_t){.mode = ECL_MODE_CLIENT, .unhinted = true}, &world, NULL, true, &result, NULL);
+}
+
 /* An old release that goes on inserting: a third pass in which all was carried at the first try is enough; one in which
  * something was read again is not. */
 static void
@@ -301,8 +319,8 @@ test_no_permission_ends_it (void **state)
 }
 
 #define BOUND(n)                                                                                                       \
-   "\"find\" : \"users\", \"filter\" : {  }, \"projection\" : { \"_id\" : 1 }, \"sort\" : { \"_id\" : 1 }, \"hint\" : { "    \
-   "\"_id\" : 1 }, \"skip\" : " #n ", \"limit\" : 1"
+   "\"find\" : \"users\", \"filter\" : {  }, \"projection\" : { \"_id\" : 1 }, \"sort\" : { \"_id\" : 1 }, \"skip\" : " #n  \
+   ", \"limit\" : 1"
 
 /* A find that comes to no end: fewer _ids at a time, each time until one does; what was looked at once is done. */
 static void
@@ -428,6 +446,7 @@ main (void)
 {
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_nothing_to_do),
+      cmocka_unit_test (test_hint),
       cmocka_unit_test (test_what_comes_without_end),
       cmocka_unit_test (test_conflict_is_read_again),
       cmocka_unit_test (test_lost_write_is_read_again),
