@@ -1,0 +1,246 @@
+/* eclose backfill status: see backfill_status.h. */
+#include "cli/backfill_status.h"
+
+#include "run/job.h"
+
+#include <inttypes.h>
+
+/* Jobs that it lists. */
+#define LISTED 20
+
+typedef struct {
+   const ecl_remote_t *remote;
+   ecl_job_t *jobs;
+   size_t n;
+   bson_t workers; /* of one job: array */
+   uint32_t n_workers;
+   double rate;
+} status_t;
+
+static void
+take_job (void *context, const ecl_job_t *job)
+{
+   status_t *self = context;
+
+   if (self->n < LISTED) {
+      self->jobs[self->n++] = *job;
+   }
+}
+
+static void
+take_worker (void *context, const ecl_chunk_row_t *row)
+{
+   status_t *self = context;
+   char buffer[16];
+   const char *key;
+   bson_t one;
+
+   bson_uint32_to_string (self->n_workers++, &key, buffer, sizeof buffer);
+   BSON_APPEND_DOCUMENT_BEGIN (&self->workers, key, &one);
+   BSON_APPEND_UTF8 (&one, "host", row->host);
+   BSON_APPEND_INT64 (&one, "pid", row->pid);
+   BSON_APPEND_INT32 (&one, "range", row->n);
+   BSON_APPEND_UTF8 (&one, "state", row->state == ECL_CHUNK_OPEN ? "carries" : "sweeps");
+   BSON_APPEND_INT64 (&one, "changed", row->counts.changed);
+   BSON_APPEND_INT64 (&one, "documents", row->documents);
+   BSON_APPEND_DOUBLE (&one, "rate", row->rate);
+   BSON_APPEND_UTF8 (&one, "slowed", row->slowed);
+   BSON_APPEND_BOOL (&one, "alive", row->left > 0);
+   bson_append_document_end (&self->workers, &one);
+   self->rate += row->left > 0 ? row->rate : 0;
+}
+
+static const char *
+id_text (const ecl_job_t *job, char text[25])
+{
+   bson_oid_t oid;
+
+   bson_oid_init_from_data (&oid, job->id);
+   bson_oid_to_string (&oid, text);
+   return text;
+}
+
+static void
+print_worker (const bson_t *worker)
+{
+   const char *host = "", *state = "", *slowed = "";
+   int64_t pid = 0, range = 0, changed = 0;
+   bson_iter_t iter;
+   double rate = 0;
+   bool alive = false;
+   char a[32], b[32];
+
+   bson_iter_init (&iter, worker);
+   while (bson_iter_next (&iter)) {
+      const char *name = bson_iter_key (&iter);
+
+      if (strcmp (name, "host") == 0) {
+         host = bson_iter_utf8 (&iter, NULL);
+      } else if (strcmp (name, "state") == 0) {
+         state = bson_iter_utf8 (&iter, NULL);
+      } else if (strcmp (name, "slowed") == 0) {
+         slowed = bson_iter_utf8 (&iter, NULL);
+      } else if (strcmp (name, "pid") == 0) {
+         pid = bson_iter_as_int64 (&iter);
+      } else if (strcmp (name, "range") == 0) {
+         range = bson_iter_as_int64 (&iter);
+      } else if (strcmp (name, "changed") == 0) {
+         changed = bson_iter_as_int64 (&iter);
+      } else if (strcmp (name, "rate") == 0) {
+         rate = bson_iter_as_double (&iter);
+      } else if (strcmp (name, "alive") == 0) {
+         alive = bson_iter_bool (&iter);
+      }
+   }
+   if (!alive) {
+      printf ("  %s, process %" PRId64 ": was lost in range %" PRId64 ", which another one takes over\n", host, pid,
+              range);
+      return;
+   }
+   printf ("  %s, process %" PRId64 ": %s range %" PRId64 ", %s changed in it, %s/s%s%s\n", host, pid, state, range,
+           ecl_progress_count ((uint64_t) changed, a), ecl_progress_count ((uint64_t) rate, b),
+           *slowed ? "; slowed by " : "", slowed);
+}
+
+static void
+print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *sum)
+{
+   int64_t done = ecl_job_done (job, sum), left = job->documents - done, n = sum->n[0] + sum->n[1] + sum->n[2];
+   const ecl_cli_t *cli = self->remote->cli;
+   bool live = ecl_job_is_live (job->state);
+   char a[32], b[32], c[32], id[25];
+   bson_iter_t iter;
+
+   printf ("%s%s%s: %s to version %s, %s%s%s (%s: %s)\n", ecl_cli_colour (cli, ECL_CLI_BOLD), job->collection,
+           ecl_cli_colour (cli, ECL_CLI_PLAIN), job->down ? "down" : "up", job->to, ecl_job_state_name (job->state),
+           live && job->wanted != ECL_WANTED_RUNNING ? ", " : "",
+           live && job->wanted != ECL_WANTED_RUNNING ? ecl_job_wanted_name (job->wanted) : "", job->mode, job->why);
+   printf ("  job %s by %s, process %" PRId64 "%s%s\n", id_text (job, id), *job->host ? job->host : "unknown", job->pid,
+           *job->user ? ", user " : "", job->user);
+   if (*job->error) {
+      printf ("  %s%s%s\n", ecl_cli_colour (cli, ECL_CLI_RED), job->error, ecl_cli_colour (cli, ECL_CLI_PLAIN));
+   }
+   if (!live) {
+      printf ("  %s changed, %s conflicts, %s in quarantine\n", ecl_progress_count ((uint64_t) job->counts.changed, a),
+              ecl_progress_count ((uint64_t) job->counts.conflicts, b),
+              ecl_progress_count ((uint64_t) job->counts.quarantined, c));
+      return;
+   }
+   printf ("  %s of about %s documents done", ecl_progress_count ((uint64_t) done, a),
+           ecl_progress_count ((uint64_t) job->documents, b));
+   if (self->rate >= 1) {
+      printf (", %s/s", ecl_progress_count ((uint64_t) self->rate, c));
+      if (left > 0) {
+         printf (", %s left", ecl_progress_time ((int64_t) ((double) left * 1000 / self->rate), c));
+      }
+   }
+   printf ("\n  ranges: %" PRId64 " of %" PRId64 " carried, %" PRId64 " swept\n", sum->n[1] + sum->n[2], n, sum->n[2]);
+   if (sum->counts.quarantined) {
+      printf ("  %s%s in quarantine%s\n", ecl_cli_colour (cli, ECL_CLI_RED),
+              ecl_progress_count ((uint64_t) sum->counts.quarantined, a), ecl_cli_colour (cli, ECL_CLI_PLAIN));
+   }
+   if (!self->n_workers && job->wanted == ECL_WANTED_PAUSED) {
+      printf ("  `eclose backfill resume %s` lets its workers go on\n", job->collection);
+   } else if (!self->n_workers) {
+      printf ("  %snobody works on it%s: `eclose backfill work %s` does\n", ecl_cli_colour (cli, ECL_CLI_YELLOW),
+              ecl_cli_colour (cli, ECL_CLI_PLAIN), job->collection);
+   }
+   bson_iter_init (&iter, &self->workers);
+   while (bson_iter_next (&iter)) {
+      const uint8_t *data;
+      uint32_t len;
+      bson_t one;
+
+      bson_iter_document (&iter, &len, &data);
+      if (bson_init_static (&one, data, len)) {
+         print_worker (&one);
+      }
+   }
+}
+
+static void
+print_json (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *sum)
+{
+   int64_t done = ecl_job_done (job, sum);
+   bson_t line = BSON_INITIALIZER, child;
+   bool live = ecl_job_is_live (job->state);
+   char id[25];
+
+   BSON_APPEND_UTF8 (&line, "job", id_text (job, id));
+   BSON_APPEND_UTF8 (&line, "collection", job->collection);
+   BSON_APPEND_UTF8 (&line, "kind", job->down ? "down" : "up");
+   BSON_APPEND_UTF8 (&line, "to", job->to);
+   BSON_APPEND_UTF8 (&line, "mode", job->mode);
+   BSON_APPEND_UTF8 (&line, "why", job->why);
+   BSON_APPEND_UTF8 (&line, "state", ecl_job_state_name (job->state));
+   BSON_APPEND_UTF8 (&line, "wanted", ecl_job_wanted_name (job->wanted));
+   BSON_APPEND_INT64 (&line, "documents", job->documents);
+   BSON_APPEND_INT64 (&line, "done", live ? done : job->documents);
+   BSON_APPEND_INT64 (&line, "left", live ? job->documents - done : 0);
+   BSON_APPEND_DOUBLE (&line, "rate", self->rate);
+   if (live && self->rate >= 1) {
+      BSON_APPEND_INT64 (&line, "seconds_left", (int64_t) ((double) (job->documents - done) / self->rate));
+   }
+   BSON_APPEND_INT64 (&line, "ranges", job->chunks);
+   BSON_APPEND_INT64 (&line, "carried", sum->n[1] + sum->n[2]);
+   BSON_APPEND_INT64 (&line, "swept", sum->n[2]);
+   BSON_APPEND_DOCUMENT_BEGIN (&line, "counts", &child);
+   ecl_job_append_counts (&child, live ? &sum->counts : &job->counts);
+   bson_append_document_end (&line, &child);
+   BSON_APPEND_DOCUMENT_BEGIN (&line, "settings", &child);
+   BSON_APPEND_INT64 (&child, "batch_time", job->settings.batch_time);
+   BSON_APPEND_DOUBLE (&child, "max_latency", job->settings.max_latency);
+   BSON_APPEND_INT64 (&child, "max_lag", job->settings.max_lag);
+   BSON_APPEND_INT64 (&child, "min_window", job->settings.min_window);
+   BSON_APPEND_DOUBLE (&child, "max_documents", job->settings.max_documents);
+   BSON_APPEND_DOUBLE (&child, "max_bytes", job->settings.max_bytes);
+   bson_append_document_end (&line, &child);
+   BSON_APPEND_ARRAY (&line, "workers", &self->workers);
+   if (*job->error) {
+      BSON_APPEND_UTF8 (&line, "error", job->error);
+   }
+   ecl_cli_json (&line);
+   bson_destroy (&line);
+}
+
+static bool
+show_job (status_t *self, const ecl_job_t *job, bson_error_t *error)
+{
+   const ecl_remote_t *remote = self->remote;
+   ecl_chunks_sum_t sum;
+   bool good;
+
+   bson_init (&self->workers);
+   self->n_workers = 0;
+   self->rate = 0;
+   good = ecl_job_sum (remote->world, remote->database, job->id, &sum, error) &&
+          (!ecl_job_is_live (job->state) ||
+           ecl_job_held (remote->world, remote->database, job->id, take_worker, self, error));
+   if (good && self->remote->cli->json) {
+      print_json (self, job, &sum);
+   } else if (good) {
+      print_text (self, job, &sum);
+   }
+   bson_destroy (&self->workers);
+   return good;
+}
+
+ecl_exit_t
+ecl_backfill_status (const ecl_remote_t *remote, const char *collection)
+{
+   status_t self = {.remote = remote};
+   bson_error_t error;
+   bool good;
+
+   self.jobs = bson_malloc (LISTED * sizeof *self.jobs);
+   good = ecl_job_list (remote->world, remote->database, collection, !collection, collection ? 1 : LISTED, take_job,
+                        &self, &error);
+   for (size_t i = 0; good && i < self.n; i++) {
+      good = show_job (&self, &self.jobs[i], &error);
+   }
+   if (good && !self.n && !remote->cli->json) {
+      printf ("no job%s%s\n", collection ? " on " : " is running", collection ? collection : "");
+   }
+   bson_free (self.jobs);
+   return good ? ECL_EXIT_OK : ecl_cli_fail (remote->cli, "%s", error.message);
+}
