@@ -102,10 +102,23 @@ print_worker (const bson_t *worker)
            *slowed ? "; slowed by " : "", slowed);
 }
 
+/* A job's record has them from when it is done; of one that was cancelled or failed its ranges tell. */
+static const ecl_job_counts_t *
+counts_of (const ecl_job_t *job, const ecl_chunks_sum_t *sum)
+{
+   return job->state == ECL_JOB_DONE ? &job->counts : &sum->counts;
+}
+
+static int64_t
+done_of (const ecl_job_t *job, const ecl_chunks_sum_t *sum)
+{
+   return job->state == ECL_JOB_DONE ? job->documents : ecl_job_done (job, sum);
+}
+
 static void
 print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *sum)
 {
-   int64_t done = ecl_job_done (job, sum), left = job->documents - done, n = sum->n[0] + sum->n[1] + sum->n[2];
+   int64_t done = done_of (job, sum), left = job->documents - done, n = sum->n[0] + sum->n[1] + sum->n[2];
    const ecl_cli_t *cli = self->remote->cli;
    bool live = ecl_job_is_live (job->state);
    char a[32], b[32], c[32], id[25];
@@ -121,9 +134,19 @@ print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
       printf ("  %s%s%s\n", ecl_cli_colour (cli, ECL_CLI_RED), job->error, ecl_cli_colour (cli, ECL_CLI_PLAIN));
    }
    if (!live) {
-      printf ("  %s changed, %s conflicts, %s in quarantine\n", ecl_progress_count ((uint64_t) job->counts.changed, a),
-              ecl_progress_count ((uint64_t) job->counts.conflicts, b),
-              ecl_progress_count ((uint64_t) job->counts.quarantined, c));
+      const ecl_job_counts_t *counts = counts_of (job, sum);
+
+      if (job->state != ECL_JOB_DONE) {
+         printf ("  %s of about %s documents done\n", ecl_progress_count ((uint64_t) done, a),
+                 ecl_progress_count ((uint64_t) job->documents, b));
+      }
+      printf ("  %s changed, %s conflicts, %s in quarantine\n", ecl_progress_count ((uint64_t) counts->changed, a),
+              ecl_progress_count ((uint64_t) counts->conflicts, b),
+              ecl_progress_count ((uint64_t) counts->quarantined, c));
+      return;
+   }
+   if (job->state == ECL_JOB_PLANNING) {
+      printf ("  its ranges are being made\n");
       return;
    }
    printf ("  %s of about %s documents done", ecl_progress_count ((uint64_t) done, a),
@@ -161,7 +184,7 @@ print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
 static void
 print_json (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *sum)
 {
-   int64_t done = ecl_job_done (job, sum);
+   int64_t done = done_of (job, sum);
    bson_t line = BSON_INITIALIZER, child;
    bool live = ecl_job_is_live (job->state);
    char id[25];
@@ -175,8 +198,8 @@ print_json (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
    BSON_APPEND_UTF8 (&line, "state", ecl_job_state_name (job->state));
    BSON_APPEND_UTF8 (&line, "wanted", ecl_job_wanted_name (job->wanted));
    BSON_APPEND_INT64 (&line, "documents", job->documents);
-   BSON_APPEND_INT64 (&line, "done", live ? done : job->documents);
-   BSON_APPEND_INT64 (&line, "left", live ? job->documents - done : 0);
+   BSON_APPEND_INT64 (&line, "done", done);
+   BSON_APPEND_INT64 (&line, "left", job->documents - done);
    BSON_APPEND_DOUBLE (&line, "rate", self->rate);
    if (live && self->rate >= 1) {
       BSON_APPEND_INT64 (&line, "seconds_left", (int64_t) ((double) (job->documents - done) / self->rate));
@@ -185,7 +208,7 @@ print_json (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
    BSON_APPEND_INT64 (&line, "carried", sum->n[1] + sum->n[2]);
    BSON_APPEND_INT64 (&line, "swept", sum->n[2]);
    BSON_APPEND_DOCUMENT_BEGIN (&line, "counts", &child);
-   ecl_job_append_counts (&child, live ? &sum->counts : &job->counts);
+   ecl_job_append_counts (&child, counts_of (job, sum));
    bson_append_document_end (&line, &child);
    BSON_APPEND_DOCUMENT_BEGIN (&line, "settings", &child);
    BSON_APPEND_INT64 (&child, "batch_time", job->settings.batch_time);

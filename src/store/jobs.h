@@ -7,7 +7,7 @@
  *   wanted     "running", "paused" or "cancelled": what somebody asked for; each worker looks at it every second
  *   settings   of the throttle; whoever works takes over what is changed. A command that says wait is not among them:
  *              who may write here must not run programs elsewhere
- *   counts     at the end, of all ranges (chunks.h)
+ *   counts     at the end, of all ranges (chunks.h); zeros where somebody cancelled it: its ranges tell
  *   documents  how many there were to go through when it was planned, about
  *   swept      when the first range was looked at again for what came behind the workers' backs
  *

@@ -132,6 +132,12 @@ def test_pause_resume_set_and_cancel_from_elsewhere(eclose, db, server):
     _, err = child.communicate(timeout=30)
     assert child.returncode == 1 and 'somebody cancelled the job' in err
     assert job(db)['state'] == 'cancelled' and 0 < done() < n
+    # What its ranges say: it carried some, and not all.
+    told = status(eclose)
+    assert told['state'] == 'cancelled' and told['documents'] == told['done'] + told['left']
+    assert told['done'] > 0 and told['left'] > 0 and 0 < told['counts']['changed'] <= done()
+    said = backfill(eclose, 'status', 'things').out
+    assert ' documents done\n' in said and ' changed, ' in said and '  0 changed' not in said
     assert 'there is no job' in backfill(eclose, 'cancel', 'things', rc=1).err
     # What was carried stays, and the next one does the rest.
     eclose('up', 'things', rc=0)
@@ -185,6 +191,8 @@ def test_a_job_whose_plan_was_never_finished(eclose, db):
     backfill(eclose, 'start', 'things', '--detach')
     db.eclose_jobs.update_one({}, {'$set': {'state': 'planning', 'chunks': 0}})
     first = job(db)['_id']
+    said = backfill(eclose, 'status', 'things').out
+    assert 'its ranges are being made' in said and 'nobody works' not in said and 'ranges: ' not in said
     backfill(eclose, 'run', 'things', '--for', '60s')
     assert at_target(db, 500) and job(db)['state'] == 'done'
     assert db.eclose_jobs.find_one({'_id': first})['state'] == 'failed'
