@@ -69,7 +69,7 @@ ecl_remote_target (const ecl_cli_t *cli, const ecl_chain_t *chain, size_t *targe
       {"max-latency", 0, "TIMES", "of its own writes, against what they take when all is calm"},      \
       {"max-lag", 0, "SECONDS", "of the secondaries; 10"},                                            \
    {                                                                                                  \
-      "min-window", 0, "MINUTES", "that the oplog has to reach back; 120"                             \
+      "min-window", 0, "MINUTES", "that the oplog has to reach back; 120, or half of what it did"     \
    }
 
 /* Reads them into self->effort. False after a message. */

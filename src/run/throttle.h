@@ -65,7 +65,7 @@ typedef struct {
    int64_t batch_time;   /* ms that a batch aims at; 50 */
    double max_latency;   /* times the calm time; 2 */
    int64_t max_lag;      /* ms; 10,000 */
-   int64_t min_window;   /* ms that the oplog has to reach back; 2 hours, or half of what it did at the beginning */
+   int64_t min_window;   /* ms that the oplog has to reach back; 2 hours. At most half of what it did at the beginning */
    double max_documents; /* per second, all workers together; 0: no limit */
    double max_bytes;     /* per second, likewise */
    uint32_t workers;     /* that share the rate; 0: 1 */
