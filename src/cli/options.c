@@ -3,6 +3,7 @@
 
 #include "base/suggest.h"
 #include "cli/hooks.h"
+#include "mongo/world.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -325,7 +326,7 @@ find_command (ecl_cli_t *self, const char *name, const ecl_command_t *const *com
 static void
 print_version (void)
 {
-   printf ("eclose %s\nlibbson %s\n", ECL_VERSION, bson_get_version ());
+   printf ("eclose %s\nlibbson %s\nlibmongoc %s\n", ECL_VERSION, bson_get_version (), ecl_mongo_version ());
 }
 
 bool

@@ -6,7 +6,7 @@ for command in init new lint test eval match; do
    eclose $command --help
 done
 eclose help lint | head -1
-eclose --version | head -1
+eclose --version | sed '2,$s/ [0-9].*//'
 for command in $(eclose --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
    page=$SOURCE/man/eclose-$command.1.scd
    for option in $(eclose "$command" --help | sed -n '/^options:/,$s/.*\(--[a-z-]*\).*/\1/p'); do
