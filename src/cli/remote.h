@@ -63,13 +63,13 @@ ecl_remote_target (const ecl_cli_t *cli, const ecl_chain_t *chain, size_t *targe
       "throttle-command", 0, "COMMAND", "says wait by its exit status or its first line"                  \
    }
 
-#define ECL_REMOTE_SETTINGS                                                                           \
-   {"max-rate", 0, "RATE", "documents (1000) or bytes (5MB) per second, all workers together; none"}, \
-      {"batch-time", 0, "MS", "what a batch may take; 50"},                                           \
-      {"max-latency", 0, "TIMES", "of its own writes, against what they take when all is calm"},      \
-      {"max-lag", 0, "SECONDS", "of the secondaries; 10"},                                            \
-   {                                                                                                  \
-      "min-window", 0, "MINUTES", "that the oplog has to reach back; 120, or half of what it did"     \
+#define ECL_REMOTE_SETTINGS                                                                                            \
+   {"max-rate", 0, "RATE", "documents (1000) or bytes (5MB) per second, all workers together; none"},                  \
+      {"batch-time", 0, "MS", "what a batch may take; 50"},                                                            \
+      {"max-latency", 0, "TIMES", "of its writes, against when all is calm; backfill: 2, up and down: not looked at"}, \
+      {"max-lag", 0, "SECONDS", "of the secondaries; 10"},                                                             \
+   {                                                                                                                   \
+      "min-window", 0, "MINUTES", "that the oplog has to reach back; 120, at most half of what it did"                 \
    }
 
 /* Reads them into self->effort. False after a message. */
