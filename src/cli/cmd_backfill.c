@@ -15,6 +15,8 @@ typedef struct {
    ecl_cli_t *cli;
    ecl_remote_t *remote;
    const ecl_chain_t *chain; /* NULL: none was named */
+   size_t target;            /* on it */
+   ecl_mode_t mode;
 } call_t;
 
 /* ---- finding the job ---- */
@@ -67,13 +69,8 @@ static ecl_exit_t
 carry (call_t *call, bool only_join)
 {
    ecl_remote_t *remote = call->remote;
-   ecl_mode_t mode;
-   size_t target;
    bson_error_t error;
 
-   if (!ecl_remote_mode (call->cli, &mode) || !ecl_remote_target (call->cli, call->chain, &target)) {
-      return ECL_EXIT_USAGE;
-   }
    remote->effort.only_join = only_join;
    if (!(remote->effort.set & ECL_SET_MAX_LATENCY) && remote->effort.settings.max_latency <= 0) {
       remote->effort.settings.max_latency = LATENCY; /* of a new job; one that is joined keeps its own */
@@ -82,7 +79,7 @@ carry (call_t *call, bool only_join)
    if (!only_join && !ecl_publish (remote->world, remote->database, remote->project, NULL, &error)) {
       return ecl_cli_fail (call->cli, "%s", error.message);
    }
-   return ecl_remote_run (remote, call->chain, target, ecl_cli_flag (call->cli, "down"), mode);
+   return ecl_remote_run (remote, call->chain, call->target, ecl_cli_flag (call->cli, "down"), call->mode);
 }
 
 static ecl_exit_t
@@ -120,9 +117,6 @@ do_work (call_t *call)
    ecl_job_t job;
    bool found;
 
-   if (ecl_cli_flag (call->cli, "to")) {
-      return ecl_cli_usage (call->cli, "the job says where to; --to is for `start`");
-   }
    if (!ecl_job_latest (remote->world, remote->database, collection, true, &job, &found, &error) ||
        (!found && !ecl_job_latest (remote->world, remote->database, collection, false, &job, &found, &error))) {
       return ecl_cli_fail (call->cli, "%s", error.message);
@@ -135,6 +129,7 @@ do_work (call_t *call)
       if (!call->chain) {
          return ecl_cli_fail (call->cli, "this project does not know %s, which a job is on", job.collection);
       }
+      call->target = call->chain->n_steps; /* the job has its own */
    }
    return carry (call, true);
 }
@@ -143,14 +138,10 @@ do_work (call_t *call)
 static ecl_exit_t
 do_run (call_t *call)
 {
-   ecl_effort_t *effort = &call->remote->effort;
    ecl_job_t job;
    bson_error_t error;
    bool found;
 
-   if (!read_duration (call->cli, "for", &effort->lasts)) {
-      return ECL_EXIT_USAGE;
-   }
    if (!ecl_job_latest (call->remote->world, call->remote->database, call->chain->collection, true, &job, &found,
                         &error)) {
       return ecl_cli_fail (call->cli, "%s", error.message);
@@ -209,10 +200,6 @@ do_set (call_t *call)
    ecl_job_t job;
    bool took;
 
-   if (!remote->effort.set) {
-      return ecl_cli_usage (call->cli,
-                            "say what to set: --max-rate, --batch-time, --max-latency, --max-lag, --min-window");
-   }
    if (!find_live (call, &job)) {
       return ECL_EXIT_FAILED;
    }
@@ -235,14 +222,124 @@ do_status (call_t *call)
 
 /* ---- the command ---- */
 
+/* Options, by what they are about. */
+typedef enum {
+   OF_TARGET = 1 << 0,   /* where the job goes */
+   OF_MAKING = 1 << 1,   /* how it is made */
+   OF_LEAVING = 1 << 2,  /* it is made, and not worked on */
+   OF_TIME = 1 << 3,     /* how long this process works */
+   OF_WORK = 1 << 4,     /* how this process works */
+   OF_SETTINGS = 1 << 5, /* of the throttle, kept in the job */
+} about_t;
+
 static const struct {
+   const char *name;
+   about_t about;
+} abouts[] = {
+   {"to", OF_TARGET},
+   {"down", OF_TARGET},
+   {"range-docs", OF_MAKING},
+   {"max-errors", OF_MAKING},
+   {"detach", OF_LEAVING},
+   {"for", OF_TIME},
+   {"mode", OF_WORK},
+   {"workers", OF_WORK},
+   {"throttle-command", OF_WORK},
+   {"metrics", OF_WORK},
+   {"hook", OF_WORK},
+   {"max-rate", OF_SETTINGS},
+   {"batch-time", OF_SETTINGS},
+   {"max-latency", OF_SETTINGS},
+   {"max-lag", OF_SETTINGS},
+   {"min-window", OF_SETTINGS},
+};
+
+typedef struct {
    const char *name;
    ecl_exit_t (*run) (call_t *call);
    bool collection; /* has to be named */
-} verbs[] = {
-   {"start", do_start, true},  {"work", do_work, false},     {"run", do_run, true},        {"status", do_status, false},
-   {"pause", do_pause, false}, {"resume", do_resume, false}, {"cancel", do_cancel, false}, {"set", do_set, false},
+   unsigned takes;  /* about_t */
+} verb_t;
+
+static const verb_t verbs[] = {
+   {"start", do_start, true, OF_TARGET | OF_MAKING | OF_LEAVING | OF_WORK | OF_SETTINGS},
+   {"work", do_work, false, OF_WORK | OF_SETTINGS},
+   {"run", do_run, true, OF_TARGET | OF_MAKING | OF_TIME | OF_WORK | OF_SETTINGS},
+   {"status", do_status, false, 0},
+   {"pause", do_pause, false, 0},
+   {"resume", do_resume, false, 0},
+   {"cancel", do_cancel, false, 0},
+   {"set", do_set, false, OF_SETTINGS},
 };
+
+#define N_VERBS (sizeof verbs / sizeof verbs[0])
+
+/* An option that is given and is not for the verb. */
+static bool
+takes_option (const ecl_cli_t *cli, const verb_t *verb, const char *name, about_t about)
+{
+   char takers[64] = "";
+
+   if ((verb->takes & about) || !ecl_cli_flag (cli, name)) {
+      return true;
+   }
+   if (about == OF_SETTINGS) {
+      ecl_cli_usage (cli, "--%s is not for \"backfill %s\"; \"backfill set\" changes it", name, verb->name);
+      return false;
+   }
+   for (size_t i = 0; i < N_VERBS; i++) {
+      if (verbs[i].takes & about) {
+         size_t len = strlen (takers);
+
+         snprintf (takers + len, sizeof takers - len, "%s%s", len ? ", " : "", verbs[i].name);
+      }
+   }
+   ecl_cli_usage (cli, "--%s is not for \"backfill %s\", but for %s", name, verb->name, takers);
+   return false;
+}
+
+/* Wrong usage that the command line alone shows. False after a message. */
+static bool
+takes_options (const ecl_cli_t *cli, const verb_t *verb)
+{
+   for (size_t i = 0; i < sizeof abouts / sizeof abouts[0]; i++) {
+      if (!takes_option (cli, verb, abouts[i].name, abouts[i].about)) {
+         return false;
+      }
+   }
+   if (verb->collection && cli->n_args < 2) {
+      ecl_cli_usage (cli, "backfill %s needs a COLLECTION", verb->name);
+      return false;
+   }
+   if (ecl_cli_flag (cli, "down") && !ecl_cli_flag (cli, "to")) {
+      ecl_cli_usage (cli, "say which version to go back to, with --to");
+      return false;
+   }
+   if (ecl_cli_flag (cli, "detach") && ecl_cli_flag (cli, "throttle-command")) {
+      ecl_cli_usage (cli, "--throttle-command is about the workers of this process; with --detach it has none");
+      return false;
+   }
+   return true;
+}
+
+/* What the options say, with the project's help. False after a message. */
+static bool
+read_options (call_t *call, const verb_t *verb)
+{
+   ecl_remote_t *remote = call->remote;
+   const ecl_cli_t *cli = call->cli;
+
+   if (!ecl_remote_mode (cli, &call->mode) || !ecl_remote_effort (remote) ||
+       !read_duration (cli, "for", &remote->effort.lasts) ||
+       (call->chain && !ecl_remote_target (cli, call->chain, &call->target))) {
+      return false;
+   }
+   if (verb->run == do_set && !remote->effort.set) {
+      ecl_cli_usage (cli, "say what to set: --max-rate, --batch-time, --max-latency, --max-lag, --min-window");
+      return false;
+   }
+   return true;
+}
 
 static ecl_exit_t
 run (ecl_cli_t *cli)
@@ -250,31 +347,25 @@ run (ecl_cli_t *cli)
    ecl_exit_t status = ECL_EXIT_FAILED;
    ecl_remote_t remote = {0};
    call_t call = {.cli = cli, .remote = &remote};
-   size_t verb = 0, n = sizeof verbs / sizeof verbs[0];
+   size_t verb = 0;
 
-   while (verb < n && strcmp (cli->args[0], verbs[verb].name) != 0) {
+   while (verb < N_VERBS && strcmp (cli->args[0], verbs[verb].name) != 0) {
       verb++;
    }
-   if (verb == n) {
+   if (verb == N_VERBS) {
       return ecl_cli_usage (cli, "backfill what? start, work, run, status, pause, resume, cancel or set, not \"%s\"",
                             cli->args[0]);
    }
-   if (verbs[verb].collection && cli->n_args < 2) {
-      return ecl_cli_usage (cli, "backfill %s needs a COLLECTION", verbs[verb].name);
+   if (!takes_options (cli, &verbs[verb])) {
+      return ECL_EXIT_USAGE;
    }
-   if (ecl_cli_flag (cli, "for") && verbs[verb].run != do_run) {
-      return ecl_cli_usage (cli, "--for is for `backfill run`");
+   if (ecl_remote_load (&remote, cli) && ecl_cli_chain (cli, remote.project, 1, &call.chain)) {
+      if (!read_options (&call, &verbs[verb])) {
+         status = ECL_EXIT_USAGE;
+      } else if (ecl_remote_connect (&remote)) {
+         status = verbs[verb].run (&call);
+      }
    }
-   if (!ecl_remote_open (&remote, cli)) {
-      goto done;
-   }
-   if (!ecl_remote_effort (&remote, cli)) {
-      status = ECL_EXIT_USAGE;
-   } else if (ecl_cli_chain (cli, remote.project, 1, &call.chain)) {
-      status = verbs[verb].run (&call);
-   }
-
-done:
    ecl_remote_close (&remote);
    return status;
 }
@@ -282,7 +373,7 @@ done:
 static const ecl_option_t options[] = {
    {"to", 0, "N", "start, run: another target than the end of the chain"},
    {"down", 0, NULL, "start, run: the way back to --to"},
-   {"mode", 0, "auto|pushdown|client", "start: who computes; auto chooses"},
+   {"mode", 0, "auto|pushdown|client", "start, run, work: who computes; auto chooses"},
    {"detach", 0, NULL, "start: make the job, and leave the work to others"},
    {"for", 0, "TIME", "run: ends after 90s, 30m or 2h; the next one goes on there"},
    ECL_REPORTER_OPTIONS,

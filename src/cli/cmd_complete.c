@@ -162,11 +162,14 @@ run (ecl_cli_t *cli)
    if (options.replace && options.validator == ECL_VALIDATOR_NONE) {
       return ecl_cli_usage (cli, "--replace is about --validator");
    }
-   if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &options.chain)) {
+   if (!ecl_remote_load (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &options.chain)) {
       goto done;
    }
    if (!ecl_remote_target (cli, options.chain, &options.target)) {
       status = ECL_EXIT_USAGE;
+      goto done;
+   }
+   if (!ecl_remote_connect (&remote)) {
       goto done;
    }
    site = ecl_remote_site (&remote);

@@ -17,10 +17,10 @@ run (ecl_cli_t *cli)
    if (!ecl_cli_flag (cli, "to")) {
       return ecl_cli_usage (cli, "say which version to go back to, with --to");
    }
-   if (ecl_remote_open (&remote, cli) && ecl_cli_chain (cli, remote.project, 0, &chain)) {
-      if (!ecl_remote_effort (&remote, cli) || !ecl_remote_target (cli, chain, &target)) {
+   if (ecl_remote_load (&remote, cli) && ecl_cli_chain (cli, remote.project, 0, &chain)) {
+      if (!ecl_remote_effort (&remote) || !ecl_remote_target (cli, chain, &target)) {
          status = ECL_EXIT_USAGE;
-      } else {
+      } else if (ecl_remote_connect (&remote)) {
          status = ecl_remote_run (&remote, chain, target, true, mode);
       }
    }

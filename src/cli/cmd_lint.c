@@ -45,7 +45,10 @@ ask_server (ecl_cli_t *cli, ecl_project_t *project, ecl_diags_t *diags, bool *ch
 {
    ecl_remote_t remote = {0};
    ecl_works_t works = {0};
-   bool good = ecl_remote_connect (&remote, cli, project) && ecl_works_open (&works, &remote);
+   bool good;
+
+   ecl_remote_init (&remote, cli, project);
+   good = ecl_remote_connect (&remote) && ecl_works_open (&works, &remote);
 
    for (size_t i = 0; i < works.runner.n && good; i++) {
       const ecl_placed_t *placed = &works.runner.list[i];

@@ -235,7 +235,14 @@ run (ecl_cli_t *cli)
    if (ecl_cli_flag (cli, "to") && !cli->n_args) {
       return ecl_cli_usage (cli, "--to needs a COLLECTION: each has versions of its own");
    }
-   if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
+   if (!ecl_remote_load (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
+      goto done;
+   }
+   if (only && !ecl_remote_target (cli, only, &target)) {
+      status = ECL_EXIT_USAGE;
+      goto done;
+   }
+   if (!ecl_remote_connect (&remote)) {
       goto done;
    }
    if (!only && !ecl_plan_works (&remote, 1000 * seconds, &blocked)) {

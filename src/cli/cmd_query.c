@@ -169,8 +169,15 @@ run (ecl_cli_t *cli)
       status = ECL_EXIT_USAGE;
       goto done;
    }
-   if (!read_query (cli, &texts, &query) || !ecl_remote_open (&remote, cli) ||
-       !ecl_cli_chain (cli, remote.project, 0, &chain) || !ecl_remote_target (cli, chain, &target)) {
+   if (!read_query (cli, &texts, &query) || !ecl_remote_load (&remote, cli) ||
+       !ecl_cli_chain (cli, remote.project, 0, &chain)) {
+      goto done;
+   }
+   if (!ecl_remote_target (cli, chain, &target)) {
+      status = ECL_EXIT_USAGE;
+      goto done;
+   }
+   if (!ecl_remote_connect (&remote)) {
       goto done;
    }
    bson_destroy (&pipeline);

@@ -357,8 +357,12 @@ run (ecl_cli_t *cli)
        !ecl_remote_range_docs (cli, &self.range_docs)) {
       return ECL_EXIT_USAGE;
    }
+   if (self.range_docs && !self.exact) {
+      return ecl_cli_usage (cli, "--range-docs is about --exact");
+   }
    ecl_arena_init (&arena);
-   if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
+   if (!ecl_remote_load (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only) ||
+       !ecl_remote_connect (&remote)) {
       goto done;
    }
    if (!only && !show_works (&remote, &pending, &changed)) {

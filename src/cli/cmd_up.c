@@ -20,14 +20,10 @@ do_works (ecl_works_t *works, const ecl_choice_t *choice)
 }
 
 static ecl_exit_t
-carry_one (ecl_remote_t *remote, const ecl_chain_t *chain, ecl_mode_t mode)
+carry_one (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_mode_t mode)
 {
    bson_error_t error;
-   size_t target;
 
-   if (!ecl_remote_target (remote->cli, chain, &target)) {
-      return ECL_EXIT_USAGE;
-   }
    /* Before the first document that an older program has to read. */
    if (!ecl_publish (remote->world, remote->database, remote->project, NULL, &error)) {
       return ecl_cli_fail (remote->cli, "%s", error.message);
@@ -49,7 +45,7 @@ run (ecl_cli_t *cli)
    ecl_remote_t remote = {0};
    ecl_throttle_settings_t rate;
    ecl_works_t works = {0};
-   size_t n;
+   size_t n, target = 0;
    ecl_mode_t mode;
 
    if (!ecl_remote_mode (cli, &mode) || !ecl_works_wait (cli, &choice.wait) || !ecl_works_rate (cli, &rate) ||
@@ -59,19 +55,28 @@ run (ecl_cli_t *cli)
    if (ecl_cli_flag (cli, "to") && !cli->n_args) {
       return ecl_cli_usage (cli, "--to needs a COLLECTION: each has versions of its own");
    }
+   if (cli->n_args && ecl_cli_flag (cli, "wait")) {
+      return ecl_cli_usage (cli, "--wait is about database migrations, not a COLLECTION");
+   }
+   if ((choice.only != NULL) + (choice.last != NULL) + (choice.steps > 0) > 1) {
+      return ecl_cli_usage (cli, "--only, --to-migration and --steps exclude each other");
+   }
    if (cli->n_args && (part || choice.strict)) {
       return ecl_cli_usage (
          cli, "--only, --to-migration, --steps and --strict-order are about database migrations, not a COLLECTION");
    }
-   if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
+   if (!ecl_remote_load (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
       goto done;
    }
-   if (!ecl_remote_effort (&remote, cli)) {
+   if (!ecl_remote_effort (&remote) || (only && !ecl_remote_target (cli, only, &target))) {
       status = ECL_EXIT_USAGE;
       goto done;
    }
+   if (!ecl_remote_connect (&remote)) {
+      goto done;
+   }
    if (only) {
-      status = carry_one (&remote, only, mode);
+      status = carry_one (&remote, only, target, mode);
       goto done;
    }
    (void) ecl_project_works (remote.project, &n);

@@ -146,8 +146,12 @@ run (ecl_cli_t *cli)
    if (ecl_cli_flag (cli, "all") && ecl_cli_flag (cli, "sample")) {
       return ecl_cli_usage (cli, "--all and --sample exclude each other");
    }
+   if (range_docs && !ecl_cli_flag (cli, "all")) {
+      return ecl_cli_usage (cli, "--range-docs is about --all");
+   }
    sample = ecl_cli_flag (cli, "all") ? 0 : sample;
-   if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only)) {
+   if (!ecl_remote_load (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only) ||
+       !ecl_remote_connect (&remote)) {
       goto done;
    }
    chains = ecl_project_chains (remote.project, &n);

@@ -102,13 +102,16 @@ run (ecl_cli_t *cli)
    size_t target = 0;
    bool there, good;
 
-   if (!ecl_remote_open (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &chain)) {
+   if (!ecl_remote_load (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &chain)) {
       goto done;
    }
    target = chain->n_steps;
    if (version &&
        (!ecl_chain_parse_version (chain, version, &wanted, &error) || !ecl_chain_index (chain, wanted, &target))) {
       status = ecl_cli_usage (cli, "--version: %s", error.message);
+      goto done;
+   }
+   if (!ecl_remote_connect (&remote)) {
       goto done;
    }
    name = view_name (chain, target);

@@ -66,16 +66,30 @@ disconnect (void *context, ecl_world_t *world)
    ecl_mongo_world_destroy (world);
 }
 
-bool
-ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
+void
+ecl_remote_init (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
 {
+   memset (self, 0, sizeof *self);
+   self->cli = cli;
+   self->project = project;
+   self->connector = (ecl_connector_t){self, connect, disconnect};
+}
+
+bool
+ecl_remote_load (ecl_remote_t *self, ecl_cli_t *cli)
+{
+   ecl_remote_init (self, cli, ecl_cli_load (cli));
+   return self->project != NULL;
+}
+
+bool
+ecl_remote_connect (ecl_remote_t *self)
+{
+   const ecl_cli_t *cli = self->cli;
    const char *uri, *named = NULL;
    bson_error_t error;
    int64_t seconds;
 
-   memset (self, 0, sizeof *self);
-   self->cli = cli;
-   self->connector = (ecl_connector_t){self, connect, disconnect};
    gethostname (self->host, sizeof self->host - 1);
    ecl_place_here (self->place);
    self->who = (ecl_who_t){.host = self->host,
@@ -83,7 +97,6 @@ ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
                            .release = getenv ("ECLOSE_RELEASE"),
                            .pid = getpid (),
                            .place = *self->place ? self->place : NULL};
-   self->project = project;
    if (!ecl_holder_times (getenv ("ECLOSE_LEASE_TIME"), getenv ("ECLOSE_MAX_CLOCK_SKEW"), &self->lease_time,
                           &self->lease_skew, &error)) {
       ecl_cli_fail (cli, "%s", error.message);
@@ -126,10 +139,7 @@ ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project)
 bool
 ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
 {
-   ecl_project_t *project = ecl_cli_load (cli);
-
-   memset (self, 0, sizeof *self);
-   return project && ecl_remote_connect (self, cli, project);
+   return ecl_remote_load (self, cli) && ecl_remote_connect (self);
 }
 
 void
@@ -259,8 +269,9 @@ ecl_remote_range_docs (const ecl_cli_t *cli, int64_t *range_docs)
 }
 
 bool
-ecl_remote_effort (ecl_remote_t *self, const ecl_cli_t *cli)
+ecl_remote_effort (ecl_remote_t *self)
 {
+   const ecl_cli_t *cli = self->cli;
    ecl_effort_t *effort = &self->effort;
    int64_t workers;
    bool given;

@@ -27,14 +27,23 @@ typedef struct {
    int64_t lease_time, lease_skew; /* as in holder.h */
 } ecl_remote_t;
 
-/* Loads the project and connects. False after a message. From here on the first SIGINT or SIGTERM asks the run to end;
- * the second ends the process. Cleanup in any case. */
+/* Loads the project. False after a message. What its files and the options say can be looked at now: wrong usage is found
+ * before anybody waits for a server. Cleanup in any case. */
+bool
+ecl_remote_load (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
+
+/* The same with a project that is loaded already; it belongs to *self from here on. */
+void
+ecl_remote_init (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project);
+
+/* Connects. False after a message. From here on the first SIGINT or SIGTERM asks the run to end; the second ends the
+ * process. */
+bool
+ecl_remote_connect (ecl_remote_t *self) ECL_MUST_CHECK;
+
+/* Loads and connects. */
 bool
 ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
-
-/* The same with a project that is loaded already; it belongs to *self from here on, whatever comes of it. */
-bool
-ecl_remote_connect (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project) ECL_MUST_CHECK;
 
 void
 ecl_remote_close (ecl_remote_t *self);
@@ -72,9 +81,9 @@ ecl_remote_target (const ecl_cli_t *cli, const ecl_chain_t *chain, size_t *targe
       "min-window", 0, "MINUTES", "that the oplog has to reach back; 120, at most half of what it did"                 \
    }
 
-/* Reads them into self->effort. False after a message. */
+/* Reads them into self->effort, and asks no server. False after a message. */
 bool
-ecl_remote_effort (ecl_remote_t *self, const ecl_cli_t *cli) ECL_MUST_CHECK;
+ecl_remote_effort (ecl_remote_t *self) ECL_MUST_CHECK;
 
 /* Those of ECL_REMOTE_SETTINGS; *set says which were given. False after a message. */
 bool
