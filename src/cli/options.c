@@ -109,7 +109,7 @@ print_group (const ecl_command_t *const *commands, const char *heading, bool ser
             printf ("\n%s:\n", heading);
             any = true;
          }
-         printf ("  %-8s %s\n", (*commands)->name, (*commands)->summary);
+         printf ("  %-10s %s\n", (*commands)->name, (*commands)->summary);
       }
    }
 }
@@ -323,6 +323,23 @@ find_command (ecl_cli_t *self, const char *name, const ecl_command_t *const *com
    return NULL;
 }
 
+/* One argument too many: that of an option which takes it with "=" only, as --validator=warn? */
+static ecl_exit_t
+unexpected (const ecl_cli_t *self)
+{
+   const char *extra = self->args[self->command->max_args];
+
+   for (const ecl_option_t *option = self->command->options; option && option->name; option++) {
+      const char *given = option->arg && *option->arg == '[' ? ecl_cli_option (self, option->name) : NULL;
+
+      if (given && !*given) {
+         return ecl_cli_usage (self, "unexpected argument \"%s\"; that of --%s is given with \"=\": --%s=%s", extra,
+                               option->name, option->name, extra);
+      }
+   }
+   return ecl_cli_usage (self, "unexpected argument \"%s\"", extra);
+}
+
 static void
 print_version (void)
 {
@@ -395,7 +412,7 @@ ecl_cli_parse (ecl_cli_t *self, int argc, char **argv, const ecl_command_t *cons
       return false;
    }
    if (self->n_args > self->command->max_args) {
-      *status = ecl_cli_usage (self, "unexpected argument \"%s\"", self->args[self->command->max_args]);
+      *status = unexpected (self);
       return false;
    }
    return true;

@@ -191,6 +191,12 @@ ecl_works_wait (const ecl_cli_t *cli, int64_t *wait)
       return true;
    }
    if (!*text) {
+      for (int i = 0; i < cli->n_args; i++) {
+         if (strspn (cli->args[i], "0123456789") == strlen (cli->args[i])) {
+            ecl_cli_usage (cli, "the seconds of --wait are given with \"=\": --wait=%s", cli->args[i]);
+            return false;
+         }
+      }
       *wait = -1;
       return true;
    }
