@@ -18,6 +18,16 @@ typedef struct {
    bson_t filter;
 } choice_t;
 
+/* Whether a collection of which nothing was found may be meant. Records of one that is in the project no more are found;
+ * where there are none the name is mistyped. False after a message. */
+static bool
+may_be_meant (const choice_t *choice)
+{
+   const ecl_chain_t *ignored;
+
+   return ecl_cli_chain (choice->remote->cli, choice->remote->project, 1, &ignored);
+}
+
 /* ---- --id ---- */
 
 static void
@@ -131,6 +141,9 @@ list (choice_t *choice)
    ecl_scan_cleanup (&scan);
    if (!good) {
       return ecl_cli_fail (remote->cli, "%s", error.message);
+   }
+   if (!n && !may_be_meant (choice)) {
+      return ECL_EXIT_FAILED;
    }
    if (!n && !remote->cli->json) {
       printf ("nothing is in quarantine\n");
@@ -249,6 +262,9 @@ show (choice_t *choice)
    if (!each_record (choice, show_record, choice, &n, &error)) {
       return ecl_cli_fail (choice->remote->cli, "%s", error.message);
    }
+   if (!n && !may_be_meant (choice)) {
+      return ECL_EXIT_FAILED;
+   }
    return n ? ECL_EXIT_OK
             : ecl_cli_fail (choice->remote->cli, "%s: this document is not in quarantine", choice->collection);
 }
@@ -275,6 +291,9 @@ drop (choice_t *choice)
    bson_destroy (&command);
    if (!good) {
       return ecl_cli_fail (remote->cli, "%s", error.message);
+   }
+   if (!n && !may_be_meant (choice)) {
+      return ECL_EXIT_FAILED;
    }
    if (remote->cli->json) {
       bson_t line = BSON_INITIALIZER;
@@ -337,6 +356,9 @@ retry (choice_t *choice)
    self.retry = ecl_retry_new (&site);
    good = each_record (choice, retry_record, &self, &n, &error);
    ecl_retry_destroy (self.retry);
+   if (good && !n && !may_be_meant (choice)) {
+      return ECL_EXIT_FAILED;
+   }
    if (cli->json) {
       bson_t line = BSON_INITIALIZER;
 

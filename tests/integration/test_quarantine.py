@@ -38,8 +38,6 @@ def test_list_groups_reasons(eclose, db, mode):
         assert r['message'] and r['path']
     text = eclose('quarantine', 'list', 'things', rc=0).out
     assert '0002_step.yaml:4:' in text and 'things to 2: ' in text and 'for example _id' in text
-    assert quarantine(eclose, 'list', 'others') == []
-    assert 'nothing is in quarantine' in eclose('quarantine', 'list', 'others', rc=0).out
     # The version of those without one is there, too.
     assert [r['version'] for r in db.eclose_quarantine.find()] == [1] * 4
 
@@ -110,10 +108,28 @@ def test_retry_without_a_way(eclose, db):
 def test_drop(eclose, db):
     bad_things(eclose, db)
     assert quarantine(eclose, 'drop', 'things', '--id', 'bad1') == [{'dropped': 1}]
-    assert quarantine(eclose, 'drop', 'others') == [{'dropped': 0}]
     assert quarantine(eclose, 'drop', 'things') == [{'dropped': 3}]
+    assert quarantine(eclose, 'drop', 'things') == [{'dropped': 0}]
+    assert quarantine(eclose, 'list', 'things') == []
+    assert 'nothing is in quarantine' in eclose('quarantine', 'list', 'things', rc=0).out
     assert db.eclose_quarantine.count_documents({}) == 0
     assert db.things.count_documents({'size': 'large'}) == 3
+
+
+def test_a_collection_that_the_project_does_not_know(eclose, db):
+    """Mistyped, where nothing is there; taken out of the project, where something is."""
+    bad_things(eclose, db)
+    for command in (['list'], ['retry'], ['drop'], ['show', '--id', 'bad1']):
+        for form in ('text', 'json'):
+            done = eclose('quarantine', *command, 'thigns', '--format', form, rc=1)
+            assert 'the project has no collection "thigns"; did you mean "things"?' in done.err and not done.out
+    record = db.eclose_quarantine.find_one({'_id.id': 'bad1'})
+    db.eclose_quarantine.insert_one(dict(record, _id={'collection': 'old', 'id': 'bad1'}))
+    assert quarantine(eclose, 'list', 'old')[0]['n'] == 1
+    assert quarantine(eclose, 'show', 'old', '--id', 'bad1')[0]['document'] is None
+    assert quarantine(eclose, 'drop', 'old') == [{'dropped': 1}]
+    eclose('quarantine', 'list', 'old', rc=1)
+    assert db.eclose_quarantine.count_documents({}) == 4
 
 
 def test_a_shorter_way_does_not_forget_what_failed_further_on(eclose, db):
