@@ -124,7 +124,7 @@ def test_a_collection_that_the_project_does_not_know(eclose, db):
             done = eclose('quarantine', *command, 'thigns', '--format', form, rc=1)
             assert 'the project has no collection "thigns"; did you mean "things"?' in done.err and not done.out
     record = db.eclose_quarantine.find_one({'_id.id': 'bad1'})
-    db.eclose_quarantine.insert_one(dict(record, _id={'collection': 'old', 'id': 'bad1'}))
+    db.eclose_quarantine.insert_one(dict(record, _id={'collection': 'old', 'id': 'bad1'}, collection='old'))
     assert quarantine(eclose, 'list', 'old')[0]['n'] == 1
     assert quarantine(eclose, 'show', 'old', '--id', 'bad1')[0]['document'] is None
     assert quarantine(eclose, 'drop', 'old') == [{'dropped': 1}]
