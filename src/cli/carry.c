@@ -2,6 +2,7 @@
 #include "cli/progress.h"
 #include "cli/remote.h"
 
+#include <string.h>
 #include <unistd.h>
 
 static void
@@ -212,6 +213,35 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
    return carried->counts.quarantined ? ECL_EXIT_FOUND : ECL_EXIT_OK;
 }
 
+/* What the throttle cannot see each job's workers find out anew; it is said of the first one. */
+static bool
+is_said (ecl_remote_t *self, const char *message)
+{
+   if (strncmp (message, "throttle: ", strlen ("throttle: ")) != 0) {
+      return false;
+   }
+   for (size_t i = 0; i < self->n_said; i++) {
+      if (strcmp (self->said[i], message) == 0) {
+         return true;
+      }
+   }
+   self->said = bson_realloc (self->said, (self->n_said + 1) * sizeof *self->said);
+   self->said[self->n_said++] = bson_strdup (message);
+   return false;
+}
+
+void
+ecl_remote_note (ecl_remote_t *self, const char *message)
+{
+   if (is_said (self, message)) {
+      return;
+   }
+   if (self->counting) {
+      ecl_progress_hide (&self->progress);
+   }
+   ecl_cli_note (self->cli, "%s", message);
+}
+
 static void
 on_progress (void *context, const ecl_carry_t *what, const ecl_carry_progress_t *progress)
 {
@@ -221,9 +251,7 @@ on_progress (void *context, const ecl_carry_t *what, const ecl_carry_progress_t 
 static void
 on_note (void *context, const char *message)
 {
-   ecl_remote_t *self = context;
-
-   ecl_cli_note (self->cli, "%s", message);
+   ecl_remote_note (context, message);
 }
 
 ecl_exit_t

@@ -149,6 +149,10 @@ ecl_remote_close (ecl_remote_t *self)
    ecl_upgrades_destroy (self->upgrades);
    ecl_mongo_world_destroy (self->world);
    ecl_project_destroy (self->project);
+   for (size_t i = 0; i < self->n_said; i++) {
+      bson_free (self->said[i]);
+   }
+   bson_free (self->said);
 }
 
 bool

@@ -24,6 +24,8 @@ typedef struct {
    ecl_connector_t connector;
    ecl_effort_t effort;            /* for collections, as options say */
    bool paused;                    /* it was said */
+   char **said;                    /* what the throttle cannot see, as it was said */
+   size_t n_said;
    int64_t lease_time, lease_skew; /* as in holder.h */
 } ecl_remote_t;
 
@@ -92,6 +94,10 @@ ecl_remote_settings (const ecl_cli_t *cli, ecl_job_settings_t *settings, unsigne
 /* What is said while a collection is carried, and of the result; error is NULL where it succeeded. */
 void
 ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carry_progress_t *progress);
+
+/* Something worth knowing, in a line; what the throttle cannot see only once. */
+void
+ecl_remote_note (ecl_remote_t *self, const char *message);
 
 ecl_exit_t
 ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error);

@@ -60,7 +60,7 @@ on_note (void *context, const char *message)
    ecl_works_t *self = context;
 
    ecl_progress_hide (&self->progress);
-   ecl_cli_note (self->remote->cli, "%s", message);
+   ecl_remote_note (self->remote, message);
 }
 
 static void

@@ -256,6 +256,16 @@ tell (void *context, const ecl_carry_progress_t *progress)
    }
 }
 
+static void
+say (void *context, const char *message)
+{
+   const told_t *self = context;
+
+   if (self->what->note) {
+      self->what->note (self->context, message);
+   }
+}
+
 static bool
 go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carried_t *out, bson_error_t *error)
 {
@@ -270,6 +280,7 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
                       .lease_time = site->lease_time,
                       .lease_skew = site->lease_skew};
    int64_t began = site->world->now (site->world);
+   ecl_crew_listener_t listener = {.context = told, .progress = tell, .note = say};
    ecl_worker_state_t state = {0};
    bool good;
 
@@ -295,7 +306,7 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
    if (out->joined && !take_over (out, &task, error)) {
       return false;
    }
-   good = ecl_crew_run (site, &task, effort, out->workers, &out->job, tell, told, &state, error);
+   good = ecl_crew_run (site, &task, effort, out->workers, &out->job, &listener, &state, error);
    take_result (site, &state, out);
    out->time_up = !good && state.end == ECL_WORKER_STOPPED && task.until && !site->world->cancelled (site->world);
    out->ms = site->world->now (site->world) - began;

@@ -27,8 +27,7 @@ struct crew_t {
    const ecl_site_t *site;
    const ecl_task_t *task;
    const ecl_effort_t *effort;
-   ecl_crew_fn progress;
-   void *context;
+   const ecl_crew_listener_t *listener;
    ecl_job_t job;
    pthread_mutex_t lock;
    mate_t *mates;
@@ -100,7 +99,7 @@ show (crew_t *self, const ecl_worker_state_t *first)
    done = done < progress.total ? done : progress.total;
    self->done = done > self->done ? done : self->done;
    progress.done = self->done;
-   self->progress (self->context, &progress);
+   self->listener->progress (self->listener->context, &progress);
 }
 
 static void
@@ -111,8 +110,19 @@ on_progress (void *context, uint32_t number, const ecl_worker_state_t *state)
    pthread_mutex_lock (&self->lock);
    self->mates[number].state = *state;
    pthread_mutex_unlock (&self->lock);
-   if (number == 0 && self->progress) {
+   if (number == 0 && self->listener->progress) {
       show (self, state);
+   }
+}
+
+/* What one worker cannot see the others cannot, either. The first one has the caller's thread. */
+static void
+on_say (void *context, uint32_t number, const char *message)
+{
+   const ecl_crew_listener_t *listener = ((crew_t *) context)->listener;
+
+   if (number == 0 && listener->note) {
+      listener->note (listener->context, message);
    }
 }
 
@@ -233,17 +243,16 @@ add_up (crew_t *self, ecl_worker_state_t *out, bson_error_t *error)
 
 bool
 ecl_crew_run (const ecl_site_t *site, ecl_task_t *task, const ecl_effort_t *effort, uint32_t workers,
-              const ecl_job_t *job, ecl_crew_fn progress, void *context, ecl_worker_state_t *state, bson_error_t *error)
+              const ecl_job_t *job, const ecl_crew_listener_t *listener, ecl_worker_state_t *state, bson_error_t *error)
 {
    crew_t self = {.site = site,
                   .task = task,
                   .effort = effort,
-                  .progress = progress,
-                  .context = context,
+                  .listener = listener,
                   .job = *job,
                   .n = workers && effort->connector ? workers : 1};
    ecl_watch_t watch = {
-      .context = &self, .progress = on_progress, .advise = advise, .dead = is_dead, .stop = is_stopped};
+      .context = &self, .progress = on_progress, .advise = advise, .dead = is_dead, .stop = is_stopped, .say = on_say};
    int64_t many = job->chunks > 0 ? job->chunks : 1;
    ecl_worker_state_t first;
    bool good;

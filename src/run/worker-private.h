@@ -31,6 +31,9 @@ typedef struct {
    ecl_sender_t *sender; /* NULL: there is none (yet) */
    bool alone;           /* none could be had */
    ecl_pressure_reader_t pressure;
+   char unsaid[ECL_ASK_N][640]; /* what it cannot see, until that is said */
+   uint32_t n_unsaid;
+   int64_t began;
    uint32_t told;  /* number of the last batch of the range at hand that the throttle was told of */
    double average; /* bytes of a document; 0: not known */
    uint32_t window;  /* _ids that one find goes over; as in backfill.h */
@@ -57,6 +60,10 @@ typedef struct {
 
 void
 ecl_worker_say (worker_t *self, const char *message);
+
+/* What the throttle cannot see, where it was not said yet, and the run is long enough for that to matter. */
+void
+ecl_worker_say_unseen (worker_t *self);
 
 /* Whether it is to stop, by now: self->stop. Reads the job where that is due. */
 void

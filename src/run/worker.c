@@ -7,6 +7,9 @@
 /* Ranges that are looked at to choose one. */
 #define CANDIDATES 200
 
+/* A run that is over by then needs no word about what could not be looked at. */
+#define SAID_AFTER_MS 5000
+
 /* ---- what the job says ---- */
 
 void
@@ -18,9 +21,25 @@ ecl_worker_say (worker_t *self, const char *message)
 }
 
 static void
-say_pressure (void *context, const char *message)
+keep_unseen (void *context, const char *message)
 {
-   ecl_worker_say (context, message);
+   worker_t *self = context;
+
+   if (self->n_unsaid < ECL_ASK_N) {
+      bson_strncpy (self->unsaid[self->n_unsaid++], message, sizeof self->unsaid[0]);
+   }
+}
+
+void
+ecl_worker_say_unseen (worker_t *self)
+{
+   if (!self->n_unsaid || self->world->now (self->world) - self->began <= SAID_AFTER_MS) {
+      return;
+   }
+   for (uint32_t i = 0; i < self->n_unsaid; i++) {
+      ecl_worker_say (self, self->unsaid[i]);
+   }
+   self->n_unsaid = 0;
 }
 
 static void
@@ -372,9 +391,9 @@ ecl_worker_run (const ecl_task_t *task, const ecl_site_t *site, uint32_t number,
    state->lag = -1;
    ecl_job_throttle (&self.job.settings, &settings); /* what a job that sets nothing means, too */
    settings.first = task->batch;
-   self.answered = self.progressed = self.rate_at = now;
+   self.began = self.answered = self.progressed = self.rate_at = now;
    ecl_throttle_init (&self.throttle, &settings, now);
-   ecl_pressure_init (&self.pressure, say_pressure, &self);
+   ecl_pressure_init (&self.pressure, keep_unseen, &self);
    bson_init (&self.reply);
    look (&self);
    state->end = work (&self, error);

@@ -3,6 +3,8 @@
 
 #include "store/store.h"
 
+#include <stdio.h>
+
 /* Over which the rate is measured. */
 #define RATE_MS 4000
 
@@ -115,6 +117,7 @@ read_inputs (worker_t *self)
    if (ecl_pressure_read (&self->pressure, self->world, &pressure)) {
       ecl_throttle_pressure (&self->throttle, &pressure, self->world->now (self->world));
    }
+   ecl_worker_say_unseen (self);
    if (watch && watch->advise) {
       int64_t now = self->world->now (self->world);
 
@@ -334,7 +337,10 @@ go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
       try_let_go (self, machine, self->row.state);
       fatal = !result->lost;
       if (result->lost) {
-         ecl_worker_say (self, failure.message); /* it is tried again, for a while */
+         char text[sizeof failure.message + 64];
+
+         snprintf (text, sizeof text, "%s; it is tried again, for a while", failure.message);
+         ecl_worker_say (self, text);
       }
    }
    if (good) {

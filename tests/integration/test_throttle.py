@@ -3,6 +3,7 @@ and fewer, and all of that is over when it is calm. How fast it falls and comes 
 test throttle); here it is printed."""
 
 import json
+import os
 from datetime import timedelta
 
 import pytest
@@ -216,6 +217,30 @@ def test_a_command_that_says_wait_stops_it(eclose, db, relay, slowed, tmp_path):
     assert writes(relay, mark) == []
     flag.unlink()
     goes_on(eclose, db, child, slowed, 'command')
+
+
+def test_what_it_cannot_see_is_said_once(eclose, db, relay):
+    """By the process: not by each of its workers, and not for each collection."""
+    n, rate = 800, 100
+    names = ('others', 'things')
+    things(eclose, db, n)
+    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
+        f.write('unversioned: 1\n')
+    os.makedirs(os.path.join(eclose.folder, 'migrations', 'others'))
+    with open(os.path.join(eclose.folder, 'migrations', 'others', '0002_step.yaml'), 'w', encoding='utf-8') as f:
+        f.write('to: 2\nup:\n  - $set: {b: 1}\n')
+    db.others.insert_many([{'_id': i, 'schema_version': 1} for i in range(n)])
+    edit(relay)
+    change(relay, LAG, refused)
+    change(relay, 'serverStatus', refused)
+    child = eclose.start('up', '--workers', 2, '--range-docs', n // 2, '--max-rate', rate, env={'ECLOSE_URI': relay.uri})
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    assert [db[name].count_documents({'schema_version': 2}) for name in names] == [n, n]
+    for said in ('replSetGetStatus cannot be read, so replication lag is that of the majority, from hello',
+                 'flow control is not known here and slows nothing'):
+        assert err.count(f'throttle: {said} (not authorized on admin)\n') == 1, err
+        assert err.count(said) == 1, err
 
 
 def test_set_pause_resume_and_cancel_reach_a_worker(eclose, db, relay):

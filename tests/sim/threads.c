@@ -202,6 +202,7 @@ work (const ecl_site_t *site, const ecl_connector_t *connector)
    ecl_effort_t effort = {.connector = connector};
    ecl_worker_state_t state;
    bson_error_t error = {0};
+   ecl_crew_listener_t listener = {.progress = progress};
    bson_t candidates;
    ecl_job_t job;
    ecl_job_start_t options = {.world = site->world,
@@ -230,7 +231,7 @@ work (const ecl_site_t *site, const ecl_connector_t *connector)
    BSON_ASSERT (ecl_job_start (&options, &job, &error) == ECL_START_NEW);
    bson_destroy (&candidates);
    memcpy (task.job, job.id, sizeof task.job);
-   if (!ecl_crew_run (site, &task, &effort, WORKERS, &job, progress, NULL, &state, &error)) {
+   if (!ecl_crew_run (site, &task, &effort, WORKERS, &job, &listener, &state, &error)) {
       fprintf (stderr, "%s\n", error.message);
       abort ();
    }
