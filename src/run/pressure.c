@@ -81,22 +81,25 @@ find_date (const bson_t *reply, const char *path, int64_t *ms)
 
 /* ---- lag ---- */
 
-/* Members that are behind on purpose. Once; where it is not allowed, all count. */
+/* Members that are behind on purpose, and hidden ones, which serve no application. Once; where it is not allowed, all
+ * count. */
 static void
 read_config (ecl_pressure_reader_t *self, ecl_world_t *world)
 {
    bson_t command = BSON_INITIALIZER, reply;
    bson_iter_t iter, members, member;
    ecl_call_t call = {.database = "admin", .command = &command};
+   ecl_reply_t answer;
    bson_error_t error;
 
-   self->reads_config = true;
    BSON_APPEND_INT32 (&command, "replSetGetConfig", 1);
-   if (world->run_command (world, &call, world->now (world) + ASK_MS, &reply, &error) == ECL_REPLY_OK &&
-       bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "config.members", &members) &&
-       bson_iter_recurse (&members, &iter)) {
+   answer = world->run_command (world, &call, world->now (world) + ASK_MS, &reply, &error);
+   self->read_config = answer == ECL_REPLY_OK || (answer == ECL_REPLY_REFUSED && !ecl_insist_passing (error.code));
+   if (answer == ECL_REPLY_OK && bson_iter_init (&iter, &reply) &&
+       bson_iter_find_descendant (&iter, "config.members", &members) && bson_iter_recurse (&members, &iter)) {
       while (bson_iter_next (&iter)) {
          int64_t id = -1, delay = 0;
+         bool hidden = false;
 
          if (!BSON_ITER_HOLDS_DOCUMENT (&iter) || !bson_iter_recurse (&iter, &member)) {
             continue;
@@ -106,10 +109,12 @@ read_config (ecl_pressure_reader_t *self, ecl_world_t *world)
                id = bson_iter_as_int64 (&member);
             } else if (BSON_ITER_IS_KEY (&member, "secondaryDelaySecs") || BSON_ITER_IS_KEY (&member, "slaveDelay")) {
                delay = bson_iter_as_int64 (&member);
+            } else if (BSON_ITER_IS_KEY (&member, "hidden")) {
+               hidden = bson_iter_as_bool (&member);
             }
          }
-         if (delay > 0 && id >= 0 && id < 64) {
-            self->delayed |= UINT64_C (1) << id;
+         if ((delay > 0 || hidden) && id >= 0 && id < 64) {
+            self->aside |= UINT64_C (1) << id;
          }
       }
    }
@@ -144,7 +149,7 @@ lag_of_members (const ecl_pressure_reader_t *self, const bson_t *reply)
       }
       if (state == STATE_PRIMARY) {
          primary = at;
-      } else if (state == STATE_SECONDARY && at >= 0 && !(id >= 0 && id < 64 && (self->delayed >> id & 1))) {
+      } else if (state == STATE_SECONDARY && at >= 0 && !(id >= 0 && id < 64 && (self->aside >> id & 1))) {
          oldest = oldest < 0 || at < oldest ? at : oldest;
       }
    }
@@ -174,7 +179,7 @@ read_lag (ecl_pressure_reader_t *self, ecl_world_t *world)
       bson_init (&command);
       BSON_APPEND_INT32 (&command, "replSetGetStatus", 1);
       if (ask (self, world, ECL_ASK_STATUS, "admin", &command, &reply)) {
-         if (!self->reads_config) {
+         if (!self->read_config) {
             read_config (self, world);
          }
          lag = lag_of_members (self, &reply);

@@ -4,7 +4,8 @@
  * piece of a wait. What may not be asked, or what this server does not know, is said once and not asked again:
  *
  *    lag          replSetGetStatus (clusterMonitor); else hello, which everyone may: how far the majority is behind. A
- *                 member that is delayed on purpose (replSetGetConfig) does not count.
+ *                 member that is delayed on purpose, or hidden, does not count (replSetGetConfig; where that may not be
+ *                 read all do).
  *    flow control serverStatus (clusterMonitor)
  *    oplog        the first and the last entry of local.oplog.rs (read on the database local)
  *
@@ -27,8 +28,8 @@ typedef enum { ECL_ASK_STATUS, ECL_ASK_HELLO, ECL_ASK_FLOW, ECL_ASK_OPLOG, ECL_A
 
 typedef struct {
    bool closed[ECL_ASK_N]; /* not allowed, or not known there */
-   bool reads_config;      /* the members that are delayed on purpose are known */
-   uint64_t delayed;       /* bit n: member _id n is; ids of 64 and more are taken as not delayed */
+   bool read_config;       /* the members that do not count are known, or may not be asked for */
+   uint64_t aside;         /* bit n: member _id n does not count; ids of 64 and more are taken as counting */
    int64_t asked_at;
    int64_t oplog_due;      /* 0: not known yet */
    bool asked;

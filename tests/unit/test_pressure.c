@@ -41,9 +41,10 @@ test_replica_set (void **state)
       {"\"$natural\" : 1 ", ENTRY (1000)},
       {"\"$natural\" : -1 ", ENTRY (5000)},
       {"replSetGetStatus", "{\"ok\": 1, \"members\": [" MEMBER (0, 1, 100000) ", " MEMBER (1, 2, 97000) ", " MEMBER (
-                              2, 2, 40000) ", " MEMBER (3, 8, 1000) "]}"},
+                              2, 2, 40000) ", " MEMBER (3, 8, 1000) ", " MEMBER (4, 2, 50000) "]}"},
       {"replSetGetConfig", "{\"ok\": 1, \"config\": {\"members\": [{\"_id\": 0}, {\"_id\": 1}, {\"_id\": 2, "
-                           "\"secondaryDelaySecs\": 60}]}}"},
+                           "\"hidden\": false, \"secondaryDelaySecs\": 60}, {\"_id\": 4, \"priority\": 0, "
+                           "\"hidden\": true}]}}"},
       {"serverStatus", "{\"ok\": 1, \"flowControl\": {\"enabled\": true, \"isLagged\": false}}"},
       /* a second later; the oplog is not asked again */
       {"replSetGetStatus", "{\"ok\": 1, \"members\": [" MEMBER (0, 1, 100000) ", " MEMBER (1, 2, 100500) "]}"},
@@ -61,7 +62,7 @@ test_replica_set (void **state)
    (void) state;
    begin (&reader, &world, script, &said);
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
-   /* The member that is delayed on purpose, and the one that is down, do not count. */
+   /* The member that is delayed on purpose, the one that is hidden and the one that is down do not count. */
    assert_int_equal (pressure.lag, 3000);
    assert_int_equal (pressure.flow, 0);
    assert_int_equal (pressure.oplog_first, 1000000);
@@ -175,6 +176,47 @@ test_stepping_down (void **state)
    fake_done (&world);
 }
 
+/* Until it is known which members do not count, or that nobody says, it is asked again. */
+static void
+test_configuration (void **state)
+{
+   static const char members[] =
+      "{\"ok\": 1, \"members\": [" MEMBER (0, 1, 100000) ", " MEMBER (1, 2, 97000) ", " MEMBER (2, 2, 60000) "]}";
+   static const char hidden[] = "{\"ok\": 1, \"config\": {\"members\": [{\"_id\": 2, \"hidden\": true}]}}";
+   const canned_t lost[] = {
+      {"\"$natural\" : 1 ", "REFUSED 13"}, {"replSetGetStatus", members},
+      {"replSetGetConfig", "LOST"},        {"serverStatus", "REFUSED 13"},
+      {"replSetGetStatus", members},       {"replSetGetConfig", "REFUSED 11602"},
+      {"replSetGetStatus", members},       {"replSetGetConfig", hidden},
+      {"replSetGetStatus", members},       {NULL},
+   };
+   const canned_t refused[] = {
+      {"\"$natural\" : 1 ", "REFUSED 13"}, {"replSetGetStatus", members}, {"replSetGetConfig", "REFUSED 13"},
+      {"serverStatus", "REFUSED 13"},      {"replSetGetStatus", members}, {NULL},
+   };
+   static const int64_t lags[] = {40000, 40000, 3000, 3000};
+   ecl_pressure_reader_t reader;
+   ecl_pressure_t pressure;
+   fake_world_t world;
+   said_t said = {0};
+
+   (void) state;
+   begin (&reader, &world, lost, &said);
+   for (size_t i = 0; i < sizeof lags / sizeof lags[0]; i++) {
+      assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+      assert_int_equal (pressure.lag, lags[i]);
+      world.now += 1000;
+   }
+   fake_done (&world);
+   begin (&reader, &world, refused, &said);
+   for (int i = 0; i < 2; i++) {
+      assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+      assert_int_equal (pressure.lag, 40000);
+      world.now += 1000;
+   }
+   fake_done (&world);
+}
+
 /* A run that is over soon fills no oplog, and the question may cost a scan of it. */
 static void
 test_oplog_later (void **state)
@@ -204,8 +246,8 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_replica_set),   cmocka_unit_test (test_not_allowed), cmocka_unit_test (test_nothing),
-      cmocka_unit_test (test_stepping_down), cmocka_unit_test (test_oplog_later),
+      cmocka_unit_test (test_replica_set),   cmocka_unit_test (test_not_allowed),   cmocka_unit_test (test_nothing),
+      cmocka_unit_test (test_stepping_down), cmocka_unit_test (test_configuration), cmocka_unit_test (test_oplog_later),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
