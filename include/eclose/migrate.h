@@ -68,7 +68,7 @@ typedef struct {
  *    to_migration     the name of a database migration: up to this one, and no collections
  *    steps            at most so many database migrations, and no collections
  *    strict_order     true: refuses a migration that one behind it has overtaken
- *    lease_time       milliseconds: see eclose/lease.h
+ *    lease_time       milliseconds: see eclose/lease.h; of the leases of jobs, too
  *    max_clock_skew   likewise
  *    release          text: what of the program it is, for the changelog
  *

@@ -246,10 +246,11 @@ eclose_migrate (const eclose_project_t *project, const eclose_driver_t *driver, 
    }
    ecl_me_init (&me, wishes.release);
    options.site.who = me.who;
-   options.time = wishes.time;
+   /* Of jobs, too: whoever is at the same records must count as everybody does. */
+   options.time = options.site.lease_time = wishes.time;
+   options.skew = options.site.lease_skew = wishes.skew;
    ecl_pace_throttle (project->project, &options.throttle);
    ecl_pace_job (project->project, 0, &options.effort.settings);
-   options.skew = wishes.skew;
    options.site.world = ecl_driven_new (driver, 0, is_cancelled, &self, error);
    if (options.site.world && ecl_server_ask (options.site.world, &options.site.server, error)) {
       outcome = run (&wishes, &options, error);

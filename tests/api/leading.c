@@ -9,6 +9,7 @@
 #include <eclose/mongoc.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -414,6 +415,52 @@ test_migrate_chooses (void **state)
    assert_int_equal (count (live, "users", "{\"schema_version\": 1}"), 1);
 }
 
+/* The driver's own, which sees what goes by. */
+static eclose_reply_t (*send_on) (void *connection, const char *database, const bson_t *command, eclose_txn_t txn,
+                                  int64_t limit, bson_t *reply, bson_error_t *error);
+
+/* Of everybody who is at these records the times must be the same: asked for a claim, or for the lease of a plan. */
+static atomic_int asked_for_chunk, asked_for_lease;
+
+static eclose_reply_t
+send_and_see (void *connection, const char *database, const bson_t *command, eclose_txn_t txn, int64_t limit,
+              bson_t *reply, bson_error_t *error)
+{
+   char *sent = command ? bson_as_relaxed_extended_json (command, NULL) : NULL;
+
+   if (sent && strstr (sent, "\"findAndModify\" : \"eclose_") && strstr (sent, "\"granted\" : \"$$NOW\"")) {
+      bool chunk = strstr (sent, "\"findAndModify\" : \"eclose_chunks\"") != NULL;
+
+      if (!strstr (sent, "41357") || !strstr (sent, "7331")) {
+         print_error ("%s\n", sent);
+         abort ();
+      }
+      atomic_fetch_add (chunk ? &asked_for_chunk : &asked_for_lease, 1);
+   }
+   bson_free (sent);
+   return send_on (connection, database, command, txn, limit, reply, error);
+}
+
+static void
+test_migrate_takes_the_times_everywhere (void **state)
+{
+   live_t *live = *state;
+   eclose_driver_t own = *live->driver;
+   bson_t *opts = json ("{\"lease_time\": 41357, \"max_clock_skew\": 7331}");
+   bson_error_t error = {0};
+
+   send_on = own.run_command;
+   own.run_command = send_and_see;
+   add_text (live->project, "users/0001_one.yaml", "to: 1\nup: [{$set: {a: 1}}]\n");
+   add_text (live->project, "20260101_a.yaml", "up: [{insert: {collection: log, document: {_id: a}}}]\n");
+   load (live->project);
+   put (live, "users", "{\"_id\": 1}");
+   check (eclose_migrate (live->project, &own, live->name, opts, NULL, NULL, &error) == ECLOSE_MIGRATED, &error);
+   assert_int_equal (asked_for_lease, 2); /* "migrations" and "backfill:users" */
+   assert_true (asked_for_chunk >= 1);
+   bson_destroy (opts);
+}
+
 static void
 test_migrate_says_who_holds_the_lease (void **state)
 {
@@ -550,6 +597,7 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_lease_options_are_checked, setup, teardown),
       cmocka_unit_test_setup_teardown (test_migrate_works_and_collections, setup, teardown),
       cmocka_unit_test_setup_teardown (test_migrate_chooses, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_migrate_takes_the_times_everywhere, setup, teardown),
       cmocka_unit_test_setup_teardown (test_migrate_says_who_holds_the_lease, setup, teardown),
       cmocka_unit_test_setup_teardown (test_migrate_fails_and_goes_on, setup, teardown),
       cmocka_unit_test_setup_teardown (test_migrate_can_be_cancelled, setup, teardown),
