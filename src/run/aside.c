@@ -95,22 +95,47 @@ ecl_aside_without (const ecl_aside_t *self, const bson_t *candidates, bson_t *ou
 
 /* ---- once more ---- */
 
+typedef enum {
+   LOOKED_FOR, /* and not met: it is gone, or the application carried it */
+   FAILS,      /* as before */
+   GOES,       /* or may */
+} verdict_t;
+
+typedef struct {
+   ecl_value_t id; /* in the list of them */
+   verdict_t verdict;
+} one_t;
+
 typedef struct {
    const ecl_site_t *site;
-   ecl_arena_t arena;
-   ecl_value_t *fail, *go; /* _ids of those that fail as before, and of those that may not */
-   uint32_t n_fail, n_go;
+   one_t *ones;
+   uint32_t n;
 } again_t;
 
-static bool
-is_in (const ecl_value_t *ids, uint32_t n, const ecl_value_t *id)
+/* NULL: it is none of those that were found. */
+static one_t *
+one_of (const again_t *self, const ecl_value_t *id)
 {
-   for (uint32_t i = 0; i < n; i++) {
-      if (ecl_compare (&ids[i], id) == 0) {
-         return true;
+   for (uint32_t i = 0; i < self->n; i++) {
+      if (ecl_compare (&self->ones[i].id, id) == 0) {
+         return &self->ones[i];
       }
    }
-   return false;
+   return NULL;
+}
+
+static void
+list (const ecl_aside_t *aside, ecl_arena_t *arena, again_t *self)
+{
+   ecl_value_t ids = ecl_raw_document (bson_get_data (&aside->ids), aside->ids.len), id;
+   ecl_iter_t iter;
+
+   self->ones = ecl_arena_array (arena, one_t, aside->n);
+   ids.type = BSON_TYPE_ARRAY;
+   ecl_iter_init (&iter, &ids);
+   while (self->n < aside->n && ecl_iter_item (&iter, &id)) {
+      self->ones[self->n++] = (one_t){.id = id, .verdict = LOOKED_FOR};
+   }
 }
 
 /* Runs them here, without writing. */
@@ -146,13 +171,12 @@ sort_out (again_t *self, const ecl_course_t *course, const bson_t *filter, bson_
               (!document || ecl_lookups_ahead (lookups, &scan, site->world, site->database, error))) &&
       document) {
       ecl_value_t id = get (document, "_id");
+      one_t *one = one_of (self, &id);
 
       ecl_arena_reset (&arena);
-      id = ecl_value_copy (&self->arena, &id);
-      if (ecl_convert (converter, &arena, document, &converted) == ECL_CONVERT_FAILED) {
-         self->fail[self->n_fail++] = id;
-      } else {
-         self->go[self->n_go++] = id;
+      /* Several have it where a collection is sharded by something else: one of them that goes is enough. */
+      if (one && one->verdict != GOES) {
+         one->verdict = ecl_convert (converter, &arena, document, &converted) == ECL_CONVERT_FAILED ? FAILS : GOES;
       }
    }
    ecl_scan_cleanup (&scan);
@@ -168,13 +192,15 @@ take_record (again_t *self, ecl_retry_t *retry, const ecl_value_t *record, ecl_j
 {
    ecl_world_t *world = self->site->world;
    ecl_value_t whole = get (record, "_id"), id = get (&whole, "id");
+   const one_t *one = one_of (self, &id);
 
-   if (is_in (self->fail, self->n_fail, &id)) {
+   /* Of one that somebody wrote meanwhile nothing is known. */
+   if (!one || one->verdict == FAILS) {
       counts->quarantined++;
       return true;
    }
-   if (!is_in (self->go, self->n_go, &id)) {
-      return ecl_retry_forget (retry, record, error); /* gone, or the application carried it */
+   if (one->verdict == LOOKED_FOR) {
+      return ecl_retry_forget (retry, record, error);
    }
    if (world->cancelled (world)) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for");
@@ -201,14 +227,14 @@ ecl_aside_again (const ecl_aside_t *self, const ecl_site_t *site, const ecl_cour
    ecl_retry_t *retry;
    const ecl_value_t *record;
    bson_error_t why;
+   ecl_arena_t arena;
    ecl_scan_t scan;
    bson_t filter;
    bool good;
 
    counts->quarantined = 0;
-   ecl_arena_init (&again.arena);
-   again.fail = ecl_arena_array (&again.arena, ecl_value_t, self->n);
-   again.go = ecl_arena_array (&again.arena, ecl_value_t, self->n);
+   ecl_arena_init (&arena);
+   list (self, &arena, &again);
    among (self, "$in", candidates, &filter);
    good = sort_out (&again, course, &filter, error);
    bson_destroy (&filter);
@@ -227,6 +253,6 @@ ecl_aside_again (const ecl_aside_t *self, const ecl_site_t *site, const ecl_cour
    ecl_scan_cleanup (&scan);
    bson_destroy (&filter);
    ecl_retry_destroy (retry);
-   ecl_arena_cleanup (&again.arena);
+   ecl_arena_cleanup (&arena);
    return good;
 }

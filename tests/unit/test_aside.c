@@ -1,0 +1,82 @@
+/* Documents in quarantine where their collection is begun again, against canned replies. */
+#include "fake_world.h"
+#include "project_check.h"
+
+#include "run/aside.h"
+#include "upgrade/upgrade.h"
+
+#define RECORD(id) "{\"_id\": {\"collection\": \"users\", \"id\": " #id "}}"
+#define FIND(collection) "{ \"find\" : \"" collection "\""
+
+/* What is found aside, and tried again; no reply of the script lets a document be carried. */
+static void
+try_again (ecl_course_t course, const canned_t *script, uint32_t found, ecl_job_counts_t *counts)
+{
+   const file_t files[] = {{"users/0002_step.yaml", "to: 2\ndescription: d\nup:\n  - $set: {size: {$toInt: $size}}\n"},
+                           {0}};
+   ecl_project_t *project = load_good ("database: shop\ncollections: {users: {unversioned: 1}}\n", files);
+   ecl_upgrades_t *upgrades = ecl_upgrades_new (project);
+   bson_t all = BSON_INITIALIZER;
+   fake_world_t world = fake_world (script);
+   ecl_site_t site = {.world = &world.world, .project = project, .upgrades = upgrades, .database = "shop"};
+   bson_error_t error = {0};
+   ecl_aside_t aside;
+
+   course.chain = ecl_project_chain (project, "users");
+   course.target = 1;
+   assert_true (ecl_aside_find (&site, "users", "2", &aside, &error));
+   assert_int_equal (aside.n, found);
+   if (found && !ecl_aside_again (&aside, &site, &course, "2", &all, counts, &error)) {
+      fail_msg ("%s", error.message);
+   }
+   fake_done (&world);
+   ecl_aside_cleanup (&aside);
+   bson_destroy (&all);
+   ecl_upgrades_destroy (upgrades);
+   ecl_project_destroy (project);
+}
+
+/* Of a document that nobody looked at nothing is known: its record stays. */
+static void
+test_a_record_that_came_meanwhile (void **state)
+{
+   const canned_t script[] = {{FIND ("eclose_quarantine"), DOCS (RECORD (1) ", " RECORD (2))},
+                              {FIND ("users"), DOCS ("{\"_id\": 1, \"size\": \"large\"}")},
+                              {FIND ("eclose_quarantine"), DOCS (RECORD (1) ", " RECORD (2) ", " RECORD (3))},
+                              /* That one is gone, or where it was to go. */
+                              {"\"id\" : 2", "{\"ok\": 1, \"n\": 1}"},
+                              {0}};
+   ecl_job_counts_t counts = {0};
+
+   (void) state;
+   try_again ((ecl_course_t){0}, script, 2, &counts);
+   assert_int_equal (counts.quarantined, 2);
+   assert_int_equal (counts.changed, 0);
+}
+
+/* Over shards by another key several documents may have one _id. */
+static void
+test_an_id_that_several_have (void **state)
+{
+   const canned_t script[] = {{FIND ("eclose_quarantine"), DOCS (RECORD (1))},
+                              {FIND ("users"), DOCS ("{\"_id\": 1, \"size\": \"a\"}, {\"_id\": 1, \"size\": \"b\"}, "
+                                                     "{\"_id\": 1, \"size\": \"c\"}, {\"_id\": 1.0, \"size\": \"d\"}")},
+                              {FIND ("eclose_quarantine"), DOCS (RECORD (1))},
+                              {0}};
+   ecl_job_counts_t counts = {0};
+
+   (void) state;
+   try_again ((ecl_course_t){0}, script, 1, &counts);
+   assert_int_equal (counts.quarantined, 1);
+}
+
+int
+main (void)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_a_record_that_came_meanwhile),
+      cmocka_unit_test (test_an_id_that_several_have),
+   };
+
+   return cmocka_run_group_tests (tests, NULL, NULL);
+}
