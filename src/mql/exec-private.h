@@ -4,7 +4,7 @@
  * What a slot knows while a segment runs:
  *
  *   value   what the field holds now; missing: it is not there
- *   place   NOWHERE; IN_PLACE: where the input has it; APPENDED + k: behind the input, k-th
+ *   place   NOWHERE; IN_PLACE: where the input has it; APPENDED + k: behind the input, k-th. Of what is missing, too
  *   from/to the element's bytes in the input, if it was found
  *   dirty   the element is not copied: its place in the input is skipped, or written anew
  */

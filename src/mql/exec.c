@@ -56,6 +56,9 @@ ecl_run_state_destroy (ecl_run_state_t *self)
 
 /* ---- stages ---- */
 
+/* A field has its place from when it was first set, even to what is missing, and keeps it when it is removed: so does
+ * the server's document, which marks a field as missing and finds it again when it is set
+ * (mongo/src/mongo/db/exec/document_value/document.cpp). */
 static inline void
 store (ecl_run_state_t *state, uint32_t slot, const ecl_value_t *value)
 {
@@ -63,20 +66,21 @@ store (ecl_run_state_t *state, uint32_t slot, const ecl_value_t *value)
 
    state->values[slot] = *value;
    track->dirty = state->edited = true;
-   if (value->type == ECL_MISSING) {
-      track->place = ECL_NOWHERE;
-   } else if (track->place == ECL_NOWHERE) {
+   if (track->place == ECL_NOWHERE) {
       state->appended[state->next_place - ECL_APPENDED] = slot;
       track->place = state->next_place++;
    }
 }
 
+/* As in a new document. */
 static void
-clear (ecl_run_state_t *state, uint32_t slot)
+forget (ecl_run_state_t *state, uint32_t slot)
 {
-   ecl_value_t missing = ecl_missing ();
+   ecl_track_t *track = &state->tracks[slot];
 
-   store (state, slot, &missing);
+   state->values[slot] = ecl_missing ();
+   track->dirty = state->edited = true;
+   track->place = ECL_NOWHERE;
 }
 
 static inline bool
@@ -116,14 +120,23 @@ run_set (const ecl_stage_t *stage, ecl_eval_t *ev, ecl_run_state_t *state)
    return true;
 }
 
+/* stored: no stage has changed the document yet. Of such a one the server makes a new one without the fields
+ * (FastPathEligibleExclusionNode, exclusion_projection_executor.cpp), of others it marks them as missing. */
 static void
-run_exclude (const ecl_stage_t *stage, ecl_eval_t *ev, ecl_run_state_t *state)
+run_exclude (const ecl_stage_t *stage, bool stored, ecl_eval_t *ev, ecl_run_state_t *state)
 {
+   const ecl_value_t missing = ecl_missing ();
+
    for (const ecl_tree_t *child = stage->root->first; child; child = child->next) {
       ecl_value_t *value = &state->values[child->slot];
 
-      if (child->action == ECL_TREE_DROP) {
-         clear (state, child->slot);
+      if (value->type == ECL_MISSING) {
+         continue;
+      }
+      if (child->action == ECL_TREE_DROP && stored) {
+         forget (state, child->slot);
+      } else if (child->action == ECL_TREE_DROP) {
+         store (state, child->slot, &missing);
       } else if (child->action == ECL_TREE_CHILDREN &&
                  (value->type == BSON_TYPE_DOCUMENT || value->type == BSON_TYPE_ARRAY)) {
          ecl_value_t rest;
@@ -162,11 +175,14 @@ run_include (const ecl_segment_t *segment, const ecl_stage_t *stage, ecl_eval_t 
          }
       } else {
          state->fresh[i] = *value;
+         if (value->type == ECL_MISSING) {
+            forget (state, child->slot);
+         }
       }
    }
    for (uint32_t slot = 0; slot < segment->n_slots; slot++) {
       if (!stage->stays[slot]) {
-         clear (state, slot);
+         forget (state, slot);
       }
    }
    i = 0;
@@ -191,7 +207,7 @@ run_replace (const ecl_segment_t *segment, const ecl_stage_t *stage, ecl_eval_t 
       }
    }
    for (uint32_t slot = 0; slot < segment->n_slots; slot++) {
-      clear (state, slot);
+      forget (state, slot);
    }
    i = 0;
    for (child = stage->root->first; child; child = child->next, i++) {
@@ -234,6 +250,8 @@ static bool
 run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *ev, ecl_run_state_t *state,
              const uint8_t *in, size_t len, ecl_value_t *whole, bson_error_t *error)
 {
+   bool stored = segment == plan->segments; /* the document as it was given */
+
    memset (state->tracks, 0, segment->n_slots * sizeof *state->tracks);
    memset (state->values, 0, segment->n_slots * sizeof *state->values);
    state->n_found = 0;
@@ -262,6 +280,7 @@ run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *e
    for (const ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
       bool ok = true;
 
+      stored = stored && stage->kind == ECL_STAGE_EXCLUDE;
       if (stage->n_memo) {
          memset (state->memo.known, 0, stage->n_memo * sizeof *state->memo.known);
       }
@@ -270,7 +289,7 @@ run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *e
          ok = run_set (stage, ev, state);
          break;
       case ECL_STAGE_EXCLUDE:
-         run_exclude (stage, ev, state);
+         run_exclude (stage, stored, ev, state);
          break;
       case ECL_STAGE_INCLUDE:
          ok = run_include (segment, stage, ev, state);

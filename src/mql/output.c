@@ -62,6 +62,12 @@ write_element (const ecl_slot_t *slot, const ecl_value_t *value, uint8_t **at, u
    return true;
 }
 
+static inline bool
+is_written (const ecl_run_state_t *state, uint32_t slot)
+{
+   return state->tracks[slot].place != ECL_NOWHERE && state->values[slot].type != ECL_MISSING;
+}
+
 /* The bytes that the result takes. */
 static uint64_t
 output_size (const ecl_segment_t *segment, const ecl_run_state_t *state, size_t len)
@@ -71,7 +77,7 @@ output_size (const ecl_segment_t *segment, const ecl_run_state_t *state, size_t 
    for (uint32_t i = 0; i < segment->n_slots; i++) {
       const ecl_track_t *track = &state->tracks[i];
 
-      if (track->place != ECL_NOWHERE && (segment->drops_rest || track->dirty)) {
+      if (is_written (state, i) && (segment->drops_rest || track->dirty)) {
          size += element_size (&segment->slots[i], &state->values[i]);
       }
       if (track->found && track->dirty && !segment->drops_rest) {
@@ -105,7 +111,8 @@ write_output (const ecl_segment_t *segment, const ecl_run_state_t *state, const 
          p += run;
          from = in + track->to;
       }
-      if (track->place == ECL_IN_PLACE && !write_element (&segment->slots[slot], &state->values[slot], &p, &room)) {
+      if (track->place == ECL_IN_PLACE && is_written (state, slot) &&
+          !write_element (&segment->slots[slot], &state->values[slot], &p, &room)) {
          return false;
       }
    }
@@ -118,8 +125,8 @@ write_output (const ecl_segment_t *segment, const ecl_run_state_t *state, const 
    for (uint32_t k = 0; k < appended; k++) {
       uint32_t slot = state->appended[k];
 
-      /* Else it was removed, or removed and appended again. */
-      if (state->tracks[slot].place == ECL_APPENDED + k &&
+      /* Else it came again in a new document. */
+      if (state->tracks[slot].place == ECL_APPENDED + k && is_written (state, slot) &&
           !write_element (&segment->slots[slot], &state->values[slot], &p, &room)) {
          return false;
       }

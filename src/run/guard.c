@@ -328,11 +328,12 @@ assignment (ecl_arena_t *arena, ecl_guard_form_t form, const ecl_field_t *field,
    return ecl_field (field->key, field->key_len, value);
 }
 
-/* One $set that removes and sets, or two, where a field is removed only to go to another place. */
+/* One $set that removes and sets, or two, where a field is removed only to go to another place. The new document between
+ * them has no memory of it. */
 static ecl_value_t
 build_update (ecl_arena_t *arena, const edit_t *edit, ecl_guard_form_t form, ecl_value_t verdict)
 {
-   ecl_value_t stages[4];
+   ecl_value_t stages[5];
    ecl_field_t *fields = ecl_arena_array (arena, ecl_field_t, edit->n_before + edit->n_after);
    uint32_t n_stages = 0, n = 0, from = 0;
    bool moves = false;
@@ -349,7 +350,12 @@ build_update (ecl_arena_t *arena, const edit_t *edit, ecl_guard_form_t form, ecl
       moves = moves || edit->partner[i];
    }
    if (moves) {
+      /* A field that is removed keeps its place for when it is set again, but not in a new document. */
+      ecl_value_t root = ecl_make_text ("$$ROOT");
+
       stages[n_stages++] = ecl_make_object (arena, "$set", ecl_fields (fields, n));
+      stages[n_stages++] = ecl_make_object (
+         arena, "$replaceWith", ecl_make_object (arena, "$mergeObjects", ecl_make_array (arena, &root, 1)));
       from = n;
    }
    for (uint32_t i = 0; i < edit->n_after; i++) {

@@ -6,7 +6,8 @@
  *
  *    {$set: {those that go: "$$REMOVE", changed and new ones: constants, in the order of the output}}
  *
- * with a $set of its own before it for those that go, where one of them comes back at another place.
+ * with a $set of its own for those that go and a {$replaceWith: {$mergeObjects: ["$$ROOT"]}} before it, where one of
+ * them comes back at another place.
  *
  * (A classic $set would order new fields by name, so it is a pipeline.) The comparison stands in the filter, as $expr,
  * or in the pipeline, where it decides between the new and the present value of each field: some servers scan the
