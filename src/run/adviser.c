@@ -1,6 +1,9 @@
 /* The throttle's command: see adviser.h. */
 #include "run/adviser.h"
 
+#include "mql/coerce.h"
+#include "mql/regex.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +37,44 @@ says_wait (const char *line, const char **reason)
    return true;
 }
 
+/* As a record and a line can hold it: a control character is a space there, what is no UTF-8 a question mark. */
+static void
+take_reason (ecl_adviser_t *self, const char *text)
+{
+   size_t len = strlen (text), k = 0;
+
+   for (size_t i = 0, n; i < len; i += n) {
+      bool ascii = (uint8_t) text[i] < 0x80;
+
+      n = ascii ? 1 : ecl_utf8_length (text[i]);
+      if (k + n >= sizeof self->reason) {
+         break;
+      }
+      if (ascii) {
+         self->reason[k++] = iscntrl ((unsigned char) text[i]) ? ' ' : text[i];
+      } else if (n <= len - i && ecl_utf8_valid (text + i, n)) {
+         memcpy (self->reason + k, text + i, n);
+         k += n;
+      } else {
+         self->reason[k++] = '?';
+         n = 1;
+      }
+   }
+   self->reason[k] = '\0';
+}
+
+/* Of one that ended so and said nothing. */
+static void
+take_status (ecl_adviser_t *self, int status)
+{
+   /* What the shell ends with where it could not run it. */
+   const char *cannot = status == 127   ? "; it cannot be run: there is no such program"
+                        : status == 126 ? "; it cannot be run"
+                                        : "";
+
+   snprintf (self->reason, sizeof self->reason, "it ended with status %d%s", status, cannot);
+}
+
 bool
 ecl_adviser_look (ecl_adviser_t *self, const char *const *environment, int64_t now, bool *wait)
 {
@@ -49,7 +90,7 @@ ecl_adviser_look (ecl_adviser_t *self, const char *const *environment, int64_t n
       }
       if (!ecl_child_start (&self->child, self->command, environment, now, ECL_ADVISER_LIMIT, &error)) {
          self->next = now + ECL_ADVISER_EVERY;
-         bson_strncpy (self->reason, error.message, sizeof self->reason);
+         take_reason (self, error.message);
          *wait = true;
          return true;
       }
@@ -64,9 +105,9 @@ ecl_adviser_look (ecl_adviser_t *self, const char *const *environment, int64_t n
       break;
    default:
       *wait = says_wait (self->child.line, &reason) || self->child.status != 0;
-      snprintf (self->reason, sizeof self->reason, "%s", *wait ? reason : "");
+      take_reason (self, *wait ? reason : "");
       if (*wait && !*reason && self->child.status) {
-         snprintf (self->reason, sizeof self->reason, "it ended with status %d", self->child.status);
+         take_status (self, self->child.status);
       }
    }
    self->next = now + ECL_ADVISER_EVERY;

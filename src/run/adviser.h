@@ -8,6 +8,7 @@
 #define ECL_RUN_ADVISER_H
 
 #include "base/child.h"
+#include "run/throttle.h"
 
 /* Ms from the end of one run to the next, and how long one may take: less, together, than what it said counts
  * (ECL_THROTTLE_STALE). */
@@ -18,7 +19,7 @@ typedef struct {
    char *command;
    ecl_child_t child;
    int64_t next;
-   char reason[ECL_CHILD_LINE];
+   char reason[ECL_THROTTLE_REASON];
 } ecl_adviser_t;
 
 /* command is copied; NULL: there is none, and it never says anything. */
@@ -29,7 +30,7 @@ void
 ecl_adviser_cleanup (ecl_adviser_t *self);
 
 /* Starts it where it is time, looks whether it has ended. True where it has spoken: *wait is for ecl_throttle_command,
- * self->reason says why ("" where it did not say). */
+ * self->reason says why, as one line of UTF-8 ("" where it did not say). */
 bool
 ecl_adviser_look (ecl_adviser_t *self, const char *const *environment, int64_t now, bool *wait);
 

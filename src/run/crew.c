@@ -36,6 +36,7 @@ struct crew_t {
    ecl_adviser_t adviser; /* of the first worker's thread */
    uint32_t spoken;       /* how often; under the lock, as what it said */
    bool says_wait;
+   char reason[ECL_THROTTLE_REASON];
    int64_t summed;   /* when */
    int64_t base;     /* documents that were done then, by everybody */
    int64_t own;      /* changed by this crew, then */
@@ -128,7 +129,7 @@ on_say (void *context, uint32_t number, const char *message)
 
 /* The command belongs to the first worker's thread; the others hear of it. */
 static bool
-advise (void *context, uint32_t number, int64_t now, bool *wait)
+advise (void *context, uint32_t number, int64_t now, bool *wait, char reason[ECL_THROTTLE_REASON])
 {
    crew_t *self = context;
    bool said, news;
@@ -137,12 +138,14 @@ advise (void *context, uint32_t number, int64_t now, bool *wait)
       pthread_mutex_lock (&self->lock);
       self->spoken++;
       self->says_wait = said;
+      memcpy (self->reason, self->adviser.reason, sizeof self->reason);
       pthread_mutex_unlock (&self->lock);
    }
    pthread_mutex_lock (&self->lock);
    news = self->mates[number].heard != self->spoken;
    self->mates[number].heard = self->spoken;
    *wait = self->says_wait;
+   memcpy (reason, self->reason, sizeof self->reason);
    pthread_mutex_unlock (&self->lock);
    return news;
 }

@@ -425,9 +425,10 @@ ecl_throttle_pressure (ecl_throttle_t *self, const ecl_pressure_t *pressure, int
 }
 
 void
-ecl_throttle_command (ecl_throttle_t *self, bool wait, int64_t now)
+ecl_throttle_command (ecl_throttle_t *self, bool wait, const char *reason, int64_t now)
 {
    self->command_waits = wait;
+   bson_strncpy (self->command_reason, reason, sizeof self->command_reason);
    self->command_at = now;
 }
 
@@ -526,7 +527,8 @@ ecl_throttle_describe (const ecl_throttle_t *self, char *text, size_t size)
             3600000);
       break;
    case ECL_SLOW_COMMAND:
-      snprintf (text, size, "the throttle command says wait");
+      snprintf (text, size, "the throttle command says wait%s%s", *self->command_reason ? ": " : "",
+                self->command_reason);
       break;
    case ECL_SLOW_RATE:
       if (settings->max_bytes > 0) {

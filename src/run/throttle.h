@@ -42,6 +42,12 @@
 /* Inputs older than this, in ms, say nothing any more. */
 #define ECL_THROTTLE_STALE 15000
 
+/* Bytes of a reason that a command gives, with the zero. */
+#define ECL_THROTTLE_REASON 160
+
+/* Bytes of what ecl_throttle_describe says, with the zero. */
+#define ECL_THROTTLE_TEXT 224
+
 /* Bytes of one batch: below what one reply of the server's can hold. */
 #define ECL_THROTTLE_BYTES (12u * 1024 * 1024)
 
@@ -124,6 +130,7 @@ typedef struct {
    uint32_t n_oplog;
    int64_t window_before; /* ms that the oplog reached back at first */
    bool command_waits;
+   char command_reason[ECL_THROTTLE_REASON];
    int64_t command_at;
 
    /* pace */
@@ -174,9 +181,10 @@ ecl_throttle_batch (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, in
 void
 ecl_throttle_pressure (ecl_throttle_t *self, const ecl_pressure_t *pressure, int64_t now);
 
-/* The command has spoken; what it said counts until it speaks again, or for so long as ECL_THROTTLE_STALE. */
+/* The command has spoken; what it said counts until it speaks again, or for so long as ECL_THROTTLE_STALE. reason: why,
+ * UTF-8; "" where it did not say. */
 void
-ecl_throttle_command (ecl_throttle_t *self, bool wait, int64_t now);
+ecl_throttle_command (ecl_throttle_t *self, bool wait, const char *reason, int64_t now);
 
 ecl_throttle_advice_t
 ecl_throttle_next (ecl_throttle_t *self, int64_t now);

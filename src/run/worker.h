@@ -49,7 +49,7 @@ typedef struct {
    double rate;          /* documents a second, over the last seconds */
    ecl_slow_t slow;      /* what slows it */
    bool stopped;         /* by it, altogether */
-   char slowed[160];     /* in words; "" where nothing does */
+   char slowed[ECL_THROTTLE_TEXT]; /* in words; "" where nothing does */
    double latency;       /* times the calm time; 0: not known */
    int64_t lag;          /* ms, as the throttle sees it; negative: not known */
    int64_t batches;      /* that were written */
@@ -62,8 +62,8 @@ typedef struct {
    void *context;
    /* After each step. */
    void (*progress) (void *context, uint32_t number, const ecl_worker_state_t *state);
-   /* Whether a command that was asked for says that it has to wait; true where it has spoken since. */
-   bool (*advise) (void *context, uint32_t number, int64_t now, bool *wait);
+   /* Whether a command that was asked for says that it has to wait, and why; true where it has spoken since. */
+   bool (*advise) (void *context, uint32_t number, int64_t now, bool *wait, char reason[ECL_THROTTLE_REASON]);
    /* Whether the holder of a claim is known to be dead: then nobody need wait for the end of his lease. */
    bool (*dead) (void *context, const char *place, int64_t pid);
    /* Whether the worker is to end, beside what its world says. */

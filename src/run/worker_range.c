@@ -111,6 +111,7 @@ static void
 read_inputs (worker_t *self)
 {
    const ecl_watch_t *watch = self->task->watch;
+   char reason[ECL_THROTTLE_REASON] = "";
    ecl_pressure_t pressure;
    bool wait;
 
@@ -121,8 +122,8 @@ read_inputs (worker_t *self)
    if (watch && watch->advise) {
       int64_t now = self->world->now (self->world);
 
-      if (watch->advise (watch->context, self->number, now, &wait)) {
-         ecl_throttle_command (&self->throttle, wait, now);
+      if (watch->advise (watch->context, self->number, now, &wait, reason)) {
+         ecl_throttle_command (&self->throttle, wait, reason, now);
       }
    }
 }

@@ -204,8 +204,8 @@ def test_hooks_of_what_slows_and_of_a_pause(eclose, db, tmp_path):
     assert [x[:2] for x in hook_lines(told)] == [
         ['start', 'running'], ['throttle', 'running'], ['resume', 'running'], ['pause', 'paused'], ['resume', 'running'],
         ['end', 'done']]
-    assert hook_lines(told)[1][2:] == ['command', '1', 'the throttle command says wait']
-    assert 'things: stopped until it is calm: the throttle command says wait' in err
+    assert hook_lines(told)[1][2:] == ['command', '1', 'the throttle command says wait: it ended with status 1']
+    assert 'things: stopped until it is calm: the throttle command says wait: it ended with status 1\n' in err
     assert 'things: paused' in err and 'things: goes on as fast as it may' in err
     found = samples(path)
     assert value(found, 'throttle_active', reason='command') == 0 and value(found, 'throttle_stopped') == 0

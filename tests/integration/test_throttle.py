@@ -211,7 +211,7 @@ def test_a_command_that_says_wait_stops_it(eclose, db, relay, slowed, tmp_path):
     flag = tmp_path / 'wait'
     child = slowed.start('--max-latency', 1000, '--throttle-command', f'test ! -e {flag} || {{ echo wait: backup; exit 1; }}')
     flag.write_text('')
-    named(eclose, slowed, 'the throttle command says wait')
+    named(eclose, slowed, 'the throttle command says wait: backup')
     mark = len(relay.commands())
     wait_for(lambda: asked(relay, LAG, mark) >= 3)
     assert writes(relay, mark) == []

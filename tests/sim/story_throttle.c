@@ -160,12 +160,13 @@ fares (sim_t *sim, const execution_t *run)
 
 /* --throttle-command, as the process hears it. */
 static bool
-advise (void *context, uint32_t worker, int64_t now, bool *wait)
+advise (void *context, uint32_t worker, int64_t now, bool *wait, char reason[ECL_THROTTLE_REASON])
 {
    process_t *process = context;
 
    (void) worker;
    (void) now;
+   *reason = '\0';
    *wait = is_on (process->sim, TOLD);
    if (*wait) {
       heard (process->sim);

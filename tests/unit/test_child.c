@@ -159,9 +159,11 @@ test_adviser (void **state)
       {"echo wait: the shop has a sale", true, "the shop has a sale"},
       {"exit 4", true, "it ended with status 4"},
       {"echo backup runs; exit 1", true, "backup runs"},
-      {"no-such-program 2>&-", true, "it ended with status 127"},
+      {"no-such-program 2>&-", true, "it ended with status 127; it cannot be run: there is no such program"},
+      {"/ 2>&-", true, "it ended with status 126; it cannot be run"},
+      {"printf 'wait: a\\tb \\303\\244 \\344 \\303'", true, "a b \u00e4 ? ?"},
    };
-   char reason[ECL_CHILD_LINE];
+   char reason[ECL_THROTTLE_REASON];
    bool wait;
 
    (void) state;
@@ -170,6 +172,10 @@ test_adviser (void **state)
       assert_int_equal (wait, cases[i].wait);
       assert_string_equal (reason, cases[i].reason);
    }
+   /* What is too long is cut between two characters. */
+   assert_true (ask ("printf 'wait '; printf '\\303\\244%.0s' $(seq 120)", false, &wait, reason));
+   assert_true (wait && strlen (reason) == ECL_THROTTLE_REASON - 2);
+   assert_true (bson_utf8_validate (reason, strlen (reason), false));
    assert_true (ask ("sleep 1000", true, &wait, reason));
    assert_true (wait);
    assert_string_equal (reason, "it did not end within 10 s");

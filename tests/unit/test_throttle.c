@@ -423,19 +423,23 @@ test_oplog (void **state)
 static void
 test_command (void **state)
 {
+   char text[ECL_THROTTLE_TEXT];
    world_t world;
 
    (void) state;
    init (&world, &(ecl_throttle_settings_t){0});
    run (&world, 5);
-   ecl_throttle_command (&world.throttle, true, now_of (&world));
+   ecl_throttle_command (&world.throttle, true, "backup", now_of (&world));
    assert_true (run (&world, 10) == 0);
    assert_int_equal (world.throttle.by, ECL_SLOW_COMMAND);
-   ecl_throttle_command (&world.throttle, false, now_of (&world));
+   assert_string_equal (ecl_throttle_describe (&world.throttle, text, sizeof text),
+                        "the throttle command says wait: backup");
+   ecl_throttle_command (&world.throttle, false, "", now_of (&world));
    assert_true (run (&world, 10) > 1000);
    /* It does not wait for ever for a program that is gone. */
-   ecl_throttle_command (&world.throttle, true, now_of (&world));
+   ecl_throttle_command (&world.throttle, true, "", now_of (&world));
    run (&world, 1);
+   assert_string_equal (ecl_throttle_describe (&world.throttle, text, sizeof text), "the throttle command says wait");
    assert_true (run (&world, 60) > 1000);
 }
 
