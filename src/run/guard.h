@@ -22,6 +22,9 @@
  *    - a statement of more than the size that a server takes
  *
  * (Collations and functions of the host language are for the caller to know.)
+ *
+ * Taken for unchanged is what no expression of the server's tells apart: 0.0 from -0.0, decimals of one value with other
+ * trailing zeros, the types of numbers in the scope of JavaScript code, and strings from symbols.
  */
 #ifndef ECL_RUN_GUARD_H
 #define ECL_RUN_GUARD_H
