@@ -312,6 +312,9 @@ ecl_await_enter (ecl_backfill_t *self);
 void
 ecl_quarantine_enter (ecl_backfill_t *self);
 
+bool
+ecl_quarantine_passing (const bson_t *reply, bson_error_t *why);
+
 void
 ecl_quarantine_reply (ecl_backfill_t *self, const ecl_event_t *event);
 

@@ -500,6 +500,10 @@ take_reply (ecl_backfill_t *self, const ecl_event_t *event)
       send_again (self, &why);
       return;
    }
+   if (self->state == ST_QUARANTINE && ecl_quarantine_passing (event->reply, &why)) {
+      take_failure (self, &(ecl_event_t){.kind = ECL_EVENT_LOST, .reply = event->reply, .error = &why});
+      return;
+   }
    self->attempts = 0;
    self->late = false;
    if (was_late && handler->takes_all) {

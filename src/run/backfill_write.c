@@ -97,6 +97,26 @@ ecl_quarantine_enter (ecl_backfill_t *self)
    self->result.wrote = true;
 }
 
+/* Whether the server says of a record that it could not be written now: which of the others were is all the same, they
+ * are written again. */
+bool
+ecl_quarantine_passing (const bson_t *reply, bson_error_t *why)
+{
+   bson_iter_t errors;
+   int32_t index, code;
+   const char *message;
+
+   if (ecl_backfill_errors (reply, &errors)) {
+      while (ecl_backfill_next_error (&errors, &index, &code, &message)) {
+         if (ecl_insist_passing ((uint32_t) code)) {
+            ecl_fail (why, ECL_DOMAIN_STORE, ECL_ERROR_SERVER, ECL_STORE_QUARANTINE ": %s", message);
+            return true;
+         }
+      }
+   }
+   return false;
+}
+
 void
 ecl_quarantine_reply (ecl_backfill_t *self, const ecl_event_t *event)
 {
@@ -111,7 +131,7 @@ ecl_quarantine_reply (ecl_backfill_t *self, const ecl_event_t *event)
    /* Two runs that write the same new record at once: one of them finds it there already. */
    if (ecl_backfill_errors (event->reply, &errors)) {
       while (ecl_backfill_next_error (&errors, &index, &code, &message)) {
-         if (code != 11000 && !ecl_insist_passing ((uint32_t) code)) {
+         if (code != 11000) {
             ecl_fail (&error, ECL_DOMAIN_STORE, ECL_ERROR_SERVER, ECL_STORE_QUARANTINE ": %s", message);
             ecl_backfill_fail (self, &error);
             return;

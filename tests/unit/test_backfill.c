@@ -174,6 +174,42 @@ test_majority_that_never_comes (void **state)
                         "users: the majority did not have a write in time: waiting for replication timed out");
 }
 
+#define PASSING(code)                                                                                                    \
+   "{\"ok\": 1, \"n\": 0, \"nModified\": 0, \"writeErrors\": [{\"index\": 0, \"code\": " #code                              \
+   ", \"errmsg\": \"host unreachable\"}]}"
+
+/* A record that the server could not write just now is written again: nothing else says where its document stands. */
+static void
+test_quarantine_is_written_again (void **state)
+{
+#define BAD_USER {"\"find\" : \"users\"", DOCS ("{\"_id\": 1, \"k\": \"bad\", \"schema_version\": 1}")}
+#define PASSING_WRITE {"\"update\" : \"eclose_quarantine\"", PASSING (6)}
+   const canned_t script[] = {
+      BAD_USER,
+      PASSING_WRITE,
+      {"\"update\" : \"eclose_quarantine\"", PASSING (91)},
+      {"\"update\" : \"eclose_quarantine\"", "LOST"},
+      /* Two at once made it. */
+      {"\"update\" : \"eclose_quarantine\"", PASSING (11000)},
+      {0},
+   };
+   const canned_t never[] = {
+      BAD_USER,      PASSING_WRITE, PASSING_WRITE, PASSING_WRITE, PASSING_WRITE, PASSING_WRITE,
+      PASSING_WRITE, PASSING_WRITE, PASSING_WRITE, PASSING_WRITE, {0},
+   };
+   const canned_t refused[] = {BAD_USER, {"\"update\" : \"eclose_quarantine\"", PASSING (2)}, {0}};
+   ecl_backfill_result_t result;
+
+   (void) state;
+   run_script (ECL_MODE_CLIENT, true, script, true, &result);
+   assert_int_equal (result.counts.quarantined, 1);
+   run_script (ECL_MODE_CLIENT, true, never, false, &result);
+   assert_true (result.lost); /* worth another try, from the last checkpoint */
+   assert_string_equal (result.error.message, "users: eclose_quarantine: host unreachable");
+   run_script (ECL_MODE_CLIENT, true, refused, false, &result);
+   assert_false (result.lost);
+}
+
 /* A rate in bytes holds where the server works, too: it is asked how large the documents are. */
 static void
 test_sizes_of_documents_that_are_not_read (void **state)
@@ -452,6 +488,7 @@ main (void)
       cmocka_unit_test (test_lost_write_is_read_again),
       cmocka_unit_test (test_majority_is_waited_for),
       cmocka_unit_test (test_majority_that_never_comes),
+      cmocka_unit_test (test_quarantine_is_written_again),
       cmocka_unit_test (test_sizes_of_documents_that_are_not_read),
       cmocka_unit_test (test_failed_range_is_done_here),
       cmocka_unit_test (test_one_by_one),
