@@ -113,6 +113,7 @@ struct ecl_backfill_t {
    bson_t ahead;            /* likewise: where `after` goes once all is answered; empty: nowhere */
    bson_t end;              /* likewise: of the present window; empty: that of the range */
    bool windowed;           /* `end` has been asked for */
+   int64_t longest;         /* ms that one of the window's looks took */
    bool brought;            /* the present cursor found something */
 
    bson_t command;          /* that is under way */

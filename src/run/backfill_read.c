@@ -62,6 +62,7 @@ forget_window (ecl_backfill_t *self)
 {
    bson_reinit (&self->end);
    self->windowed = false;
+   self->longest = 0;
 }
 
 void
@@ -128,6 +129,13 @@ read_limit (const ecl_backfill_t *self)
    return self->options.read_time ? self->options.read_time : ECL_WORLD_TIMEOUT;
 }
 
+/* A look of the window. */
+static void
+took (ecl_backfill_t *self)
+{
+   self->longest = BSON_MAX (self->longest, self->now - self->sent_at);
+}
+
 /* Whether the last look took longer than it was given: not every server keeps to that. */
 static bool
 outlasted (const ecl_backfill_t *self)
@@ -174,6 +182,7 @@ ecl_window_reply (ecl_backfill_t *self, const ecl_event_t *event)
 
    self->between = false; /* that may have taken long */
    self->state = ST_READ;
+   took (self);
    if (event->kind != ECL_EVENT_REPLY) {
       lost_again (self);
       return;
@@ -206,6 +215,7 @@ ecl_read_too_long (ecl_backfill_t *self, const ecl_event_t *event)
    if (!looks || self->result.window == 1 || !(late || (event->kind == ECL_EVENT_LOST && outlasted (self)))) {
       return false;
    }
+   took (self);
    if (!self->brought || self->state == ST_WINDOW) {
       narrow (self);
       forget_window (self);
@@ -216,11 +226,12 @@ ecl_read_too_long (ecl_backfill_t *self, const ecl_event_t *event)
    return true;
 }
 
-/* More of them, where all of it took little of its time. */
+/* More of them, where none of the window's looks took much of its time: it may have been a server that was away for some
+ * seconds, and each window costs one look more. */
 static void
 widen (ecl_backfill_t *self)
 {
-   if (self->result.window && self->now - self->sent_at < read_limit (self) / 4) {
+   if (self->windowed && self->result.window && self->longest < read_limit (self) / 4) {
       self->result.window = self->result.window < WINDOW_MOST ? 2 * self->result.window : 0;
    }
 }
@@ -229,6 +240,7 @@ widen (ecl_backfill_t *self)
 static bool
 next_window (ecl_backfill_t *self)
 {
+   widen (self);
    if (bson_empty (&self->end)) {
       return false;
    }
@@ -304,8 +316,10 @@ ecl_read_reply (ecl_backfill_t *self, const ecl_event_t *event)
 {
    ecl_scan_t *reader = &self->readers[self->level];
    bson_error_t error;
-   bool first = !reader->opened;
 
+   if (self->level == READ_PASS) {
+      took (self);
+   }
    if (event->kind != ECL_EVENT_REPLY) {
       /* A cursor that went away: what it had not brought is read by a new one. */
       if (self->level == READ_PASS) {
@@ -331,9 +345,6 @@ ecl_read_reply (ecl_backfill_t *self, const ecl_event_t *event)
          narrow (self); /* the next one: who drives may have lost his claim meanwhile */
       }
       self->brought = self->brought || reader->n;
-      if (first && !reader->cursor && self->windowed) {
-         widen (self);
-      }
    }
    if (self->level == READ_PASS && self->pushing) {
       ecl_push_start (self);

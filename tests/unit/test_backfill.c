@@ -389,6 +389,41 @@ test_windows (void **state)
    assert_int_equal (result.passes, 2);
 }
 
+/* Windows that have more documents than one batch grow likewise: unless one look took long. */
+static void
+test_windows_of_many_batches (void **state)
+{
+#define FOUND(id) "{\"ok\": 1, \"cursor\": {\"id\": 5, \"firstBatch\": [" USER (id, 1) "]}}"
+#define LAST_FOUND(id) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"nextBatch\": [" USER (id, 1) "]}}"
+   const canned_t script[] = {
+      {"\"find\" : \"users\"", "LOST"},
+      {"\"find\" : \"users\"", "LOST"},
+      {"\"find\" : \"users\"", "LOST"},
+      {BOUND (9999), DOCS ("{\"_id\": 300}")},
+      {"{ \"_id\" : { \"$lte\" : 300 } }", FOUND (7)},
+      {"\"update\" : \"users\"", OK},
+      {"\"getMore\" : 5", LAST_FOUND (8)},
+      {"\"update\" : \"users\"", OK},
+      {"\"skip\" : 19999", DOCS ("{\"_id\": 700}")},
+      {"{ \"$gt\" : 300, \"$lte\" : 700 }", FOUND (301), 20000},
+      {"\"update\" : \"users\"", OK},
+      {"\"getMore\" : 5", LAST_FOUND (302)},
+      {"\"update\" : \"users\"", OK},
+      {"\"skip\" : 19999", DOCS ()},
+      {"\"find\" : \"users\"", DOCS (), 20000},
+      {0},
+   };
+   ecl_backfill_options_t options = {.mode = ECL_MODE_CLIENT, .transactions = true, .once = true};
+   ecl_backfill_result_t result;
+   fake_world_t world;
+
+   (void) state;
+   world = fake_world (script);
+   run_users (options, &world, NULL, true, &result, NULL);
+   assert_int_equal (result.counts.changed, 4);
+   assert_int_equal (result.window, 20000);
+}
+
 /* A server that does not keep to the time that it is given, until the client gives up: fewer _ids, by the time that it
  * took. */
 static void
@@ -495,6 +530,7 @@ main (void)
       cmocka_unit_test (test_transactions),
       cmocka_unit_test (test_no_permission_ends_it),
       cmocka_unit_test (test_windows),
+      cmocka_unit_test (test_windows_of_many_batches),
       cmocka_unit_test (test_windows_that_fit),
       cmocka_unit_test (test_cursor_out_of_time),
       cmocka_unit_test (test_no_window_is_small_enough),
