@@ -43,9 +43,9 @@ ecl_aside_find (const ecl_site_t *site, const char *collection, const char *to, 
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &filter, true);
    scan.fields[0] = "_id";
-   while (
-      (good = ecl_scan_next (&scan, site->world, site->database, ECL_STORE_QUARANTINE, 10 * BATCH, &record, error)) &&
-      record && out->n <= ECL_ASIDE_MOST) {
+   scan.limit = ECL_ASIDE_MOST + 1;
+   while ((good = ecl_scan_next (&scan, site->world, site->database, ECL_STORE_QUARANTINE, BATCH, &record, error)) &&
+          record) {
       ecl_value_t whole = get (record, "_id"), id = get (&whole, "id");
 
       bson_uint32_to_string (out->n++, &key, buffer, sizeof buffer);

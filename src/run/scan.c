@@ -49,7 +49,7 @@ ecl_scan_start (ecl_scan_t *self, const bson_t *filter, bool ordered)
    }
    self->ordered = self->hinted = ordered;
    self->majority = false;
-   self->sample = 0;
+   self->sample = self->limit = 0;
    self->fields[0] = self->fields[1] = NULL;
    self->sizes = false;
    self->seen = 0;
@@ -165,6 +165,11 @@ ecl_scan_command (ecl_scan_t *self, const char *collection, uint32_t batch, bson
    }
    if (self->ordered || self->majority) {
       ecl_store_read_concern (command);
+   }
+   if (self->limit) {
+      BSON_APPEND_INT64 (command, "limit", self->limit);
+      BSON_APPEND_BOOL (command, "singleBatch", true);
+      batch = (uint32_t) self->limit;
    }
    BSON_APPEND_INT32 (command, "batchSize", (int32_t) batch);
 }

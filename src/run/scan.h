@@ -12,6 +12,7 @@ typedef struct {
    const char *fields[2]; /* only these (and nothing else); NULL: whole documents */
    bool sizes;            /* and, with those, ECL_SCAN_SIZE: how large the whole document is */
    int64_t sample;        /* so many at random, of those; 0: all */
+   int64_t limit;         /* at most so many, in one batch: no cursor is left open; 0: all */
    bson_t *pipeline;      /* in place of filter and fields; NULL: none */
    bool majority;         /* reads what the majority has, also where it is not ordered */
    bool ordered;          /* by _id, from what the majority has */

@@ -70,12 +70,34 @@ test_an_id_that_several_have (void **state)
    assert_int_equal (counts.quarantined, 1);
 }
 
+/* No cursor stays open at the server where there are too many: there is none. */
+static void
+test_too_many (void **state)
+{
+   static const char one_batch[] = "\"limit\" : 1001, \"singleBatch\" : true, \"batchSize\" : 1001";
+   canned_t script[] = {{one_batch, NULL}, {0}};
+   ecl_job_counts_t counts = {0};
+   ecl_buf_t reply;
+
+   (void) state;
+   ecl_buf_init (&reply, 200000);
+   assert_true (ecl_buf_printf (&reply, "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": ["));
+   for (int i = 0; i <= ECL_ASIDE_MOST; i++) {
+      assert_true (ecl_buf_printf (&reply, "%s{\"_id\": {\"collection\": \"users\", \"id\": %d}}", i ? ", " : "", i));
+   }
+   assert_true (ecl_buf_printf (&reply, "]}}"));
+   script[0].reply = ecl_buf_cstr (&reply);
+   try_again ((ecl_course_t){0}, script, 0, &counts);
+   ecl_buf_cleanup (&reply);
+}
+
 int
 main (void)
 {
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_a_record_that_came_meanwhile),
       cmocka_unit_test (test_an_id_that_several_have),
+      cmocka_unit_test (test_too_many),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
