@@ -138,6 +138,22 @@ list (const ecl_aside_t *aside, ecl_arena_t *arena, again_t *self)
    }
 }
 
+/* Each is tried alone, and computed here whatever the mode of the course. */
+static bool
+fails (const again_t *self, ecl_converter_t *converter, ecl_arena_t *arena, const ecl_value_t *document)
+{
+   ecl_converted_t converted;
+
+   switch (ecl_convert (converter, arena, document, &converted)) {
+   case ECL_CONVERT_FAILED:
+      return true;
+   case ECL_CONVERT_TRANSACTION:
+      return !self->site->server.transactions;
+   default:
+      return false;
+   }
+}
+
 /* Runs them here, without writing. */
 static bool
 sort_out (again_t *self, const ecl_course_t *course, const bson_t *filter, bson_error_t *error)
@@ -152,7 +168,6 @@ sort_out (again_t *self, const ecl_course_t *course, const bson_t *filter, bson_
    ecl_converter_t *converter = ecl_converter_new (&options, error);
    ecl_lookups_t *lookups = NULL;
    const ecl_value_t *document;
-   ecl_converted_t converted;
    ecl_arena_t arena;
    ecl_scan_t scan;
    bool good;
@@ -176,7 +191,7 @@ sort_out (again_t *self, const ecl_course_t *course, const bson_t *filter, bson_
       ecl_arena_reset (&arena);
       /* Several have it where a collection is sharded by something else: one of them that goes is enough. */
       if (one && one->verdict != GOES) {
-         one->verdict = ecl_convert (converter, &arena, document, &converted) == ECL_CONVERT_FAILED ? FAILS : GOES;
+         one->verdict = fails (self, converter, &arena, document) ? FAILS : GOES;
       }
    }
    ecl_scan_cleanup (&scan);

@@ -231,9 +231,7 @@ ecl_work_enter (ecl_backfill_t *self)
          if (self->options.transactions) {
             self->txn[self->n_txn++] = item;
          } else {
-            converted.message = ecl_arena_printf (
-               &self->arena, "%s: only a transaction could write it safely, and this server has none", converted.why);
-            converted.code = ECL_ERROR_UNSUPPORTED;
+            ecl_convert_untransacted (&self->arena, &converted);
             quarantine (self, &converted);
          }
          break;

@@ -228,3 +228,11 @@ ecl_convert (ecl_converter_t *self, ecl_arena_t *arena, const ecl_value_t *docum
       return ECL_CONVERT_TRANSACTION;
    }
 }
+
+void
+ecl_convert_untransacted (ecl_arena_t *arena, ecl_converted_t *out)
+{
+   out->message =
+      ecl_arena_printf (arena, "%s: only a transaction could write it safely, and this server has none", out->why);
+   out->code = ECL_ERROR_UNSUPPORTED;
+}

@@ -11,7 +11,8 @@ typedef struct {
    ecl_converter_t *converter;
    ecl_lookups_t *lookups; /* of a chain that looks others up; else NULL */
    ecl_admit_t *admit;
-   ecl_arena_t arena; /* of one document */
+   bool no_transactions; /* nothing is pushed down, and the server has none: what wants one fails */
+   ecl_arena_t arena;    /* of one document */
    int64_t tried, failed;
    char first[400];
 } run_t;
@@ -20,11 +21,17 @@ static void
 try_one (run_t *run, const ecl_value_t *document)
 {
    ecl_converted_t converted;
+   ecl_convert_kind_t kind;
    bson_error_t error;
 
    ecl_arena_reset (&run->arena);
    run->tried++;
-   switch (ecl_convert (run->converter, &run->arena, document, &converted)) {
+   kind = ecl_convert (run->converter, &run->arena, document, &converted);
+   if (kind == ECL_CONVERT_TRANSACTION && run->no_transactions) {
+      ecl_convert_untransacted (&run->arena, &converted);
+      kind = ECL_CONVERT_FAILED;
+   }
+   switch (kind) {
    case ECL_CONVERT_DONE:
       run->tried--;
       return;
@@ -80,7 +87,7 @@ ecl_trial (const ecl_trial_t *self, ecl_cut_sample_t *sample, bson_error_t *erro
                                     .form = ECL_GUARD_IN_PIPELINE,
                                     .always_transaction = ecl_facts_transaction (&course->facts)};
    double most = self->max_errors < 0 ? 0 : self->max_errors > 0 ? self->max_errors : ECL_TRIAL_ERRORS;
-   run_t run = {.tried = 0};
+   run_t run = {.no_transactions = course->mode == ECL_MODE_CLIENT && !site->server.transactions};
    const char *unjudged;
    bool good;
 

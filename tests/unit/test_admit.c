@@ -221,7 +221,8 @@ take_note (void *context, const char *message)
 
 /* So many documents of which those from `good` on break the rule. */
 static bool
-try_them (const char *options, int n, int good, double max_errors, char *note, bson_error_t *error)
+try_on (ecl_mode_t mode, bool transactions, const char *options, int n, int good, double max_errors, char *note,
+        bson_error_t *error)
 {
    const file_t files[] = {
       {"users/0002_step.yaml", "to: 2\ndescription: d\nup:\n  - $set: {age: $years}\n  - $unset: years\n"}, {0}};
@@ -229,9 +230,9 @@ try_them (const char *options, int n, int good, double max_errors, char *note, b
    ecl_upgrades_t *upgrades = ecl_upgrades_new (project);
    const ecl_chain_t *chain = ecl_project_chain (project, "users");
    canned_t script[] = {{"\"$sample\"", NULL}, {0}};
-   ecl_course_t course = {.chain = chain, .target = 1};
+   ecl_course_t course = {.chain = chain, .target = 1, .mode = mode};
    fake_world_t world = fake_world (script);
-   ecl_site_t site = {.world = &world.world, .project = project, .upgrades = upgrades, .database = "shop"};
+   ecl_site_t site = {.world = &world.world, .project = project, .upgrades = upgrades, .database = "shop", .server.transactions = transactions};
    ecl_trial_t trial = {&site, &course, max_errors, take_note, note};
    ecl_cut_sample_t sample = {0};
    ecl_arena_t arena;
@@ -262,6 +263,12 @@ try_them (const char *options, int n, int good, double max_errors, char *note, b
    return passed;
 }
 
+static bool
+try_them (const char *options, int n, int good, double max_errors, char *note, bson_error_t *error)
+{
+   return try_on (ECL_MODE_CLIENT, true, options, n, good, max_errors, note, error);
+}
+
 static void
 test_trial (void **state)
 {
@@ -287,6 +294,25 @@ test_trial (void **state)
    assert_non_null (strstr (note, "$where"));
 }
 
+/* What only a transaction could write fails where there are none. */
+static void
+test_trial_without_transactions (void **state)
+{
+   const char *collation = OPTIONS ("\"collation\": {\"locale\": \"de\"}");
+   bson_error_t error;
+   char note[200];
+
+   (void) state;
+   assert_true (try_on (ECL_MODE_CLIENT, true, collation, 40, 0, -1, note, &error));
+   assert_true (try_on (ECL_MODE_CLIENT, false, OPTIONS (), 40, 0, -1, note, &error));
+   assert_true (try_on (ECL_MODE_PUSHDOWN, false, collation, 40, 0, -1, note, &error));
+   assert_false (try_on (ECL_MODE_CLIENT, false, collation, 40, 0, 0, note, &error));
+   assert_non_null (strstr (error.message,
+                            "users: 40 of 40 documents that were tried without writing cannot be carried over"));
+   assert_non_null (strstr (error.message, "the first: _id 0: the collection has a default collation: only a "
+                                           "transaction could write it safely, and this server has none"));
+}
+
 int
 main (void)
 {
@@ -294,7 +320,7 @@ main (void)
       cmocka_unit_test (test_validators), cmocka_unit_test (test_those_that_refuse_nothing),
       cmocka_unit_test (test_moderate),   cmocka_unit_test (test_unjudged),
       cmocka_unit_test (test_versions),   cmocka_unit_test (test_unique_indexes),
-      cmocka_unit_test (test_trial),
+      cmocka_unit_test (test_trial),         cmocka_unit_test (test_trial_without_transactions),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

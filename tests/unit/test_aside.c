@@ -5,7 +5,8 @@
 #include "run/aside.h"
 #include "upgrade/upgrade.h"
 
-#define RECORD(id) "{\"_id\": {\"collection\": \"users\", \"id\": " #id "}}"
+#define RECORD(id) \
+   "{\"_id\": {\"collection\": \"users\", \"id\": " #id "}, \"collection\": \"users\", \"to\": \"2\"}"
 #define FIND(collection) "{ \"find\" : \"" collection "\""
 
 /* What is found aside, and tried again; no reply of the script lets a document be carried. */
@@ -70,6 +71,21 @@ test_an_id_that_several_have (void **state)
    assert_int_equal (counts.quarantined, 1);
 }
 
+/* What only a transaction could write is not tried again where there are none. */
+static void
+test_without_transactions (void **state)
+{
+   const canned_t script[] = {{FIND ("eclose_quarantine"), DOCS (RECORD (1))},
+                              {FIND ("users"), DOCS ("{\"_id\": 1, \"size\": \"5\"}")},
+                              {FIND ("eclose_quarantine"), DOCS (RECORD (1))},
+                              {0}};
+   ecl_job_counts_t counts = {0};
+
+   (void) state;
+   try_again ((ecl_course_t){.facts.collation.type = BSON_TYPE_DOCUMENT}, script, 1, &counts);
+   assert_int_equal (counts.quarantined, 1);
+}
+
 /* No cursor stays open at the server where there are too many: there is none. */
 static void
 test_too_many (void **state)
@@ -97,6 +113,7 @@ main (void)
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_a_record_that_came_meanwhile),
       cmocka_unit_test (test_an_id_that_several_have),
+      cmocka_unit_test (test_without_transactions),
       cmocka_unit_test (test_too_many),
    };
 
