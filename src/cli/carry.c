@@ -38,11 +38,14 @@ print_json (const ecl_carried_t *carried, const bson_error_t *error)
       BSON_APPEND_INT32 (&line, "ranges", carried->job.chunks);
       BSON_APPEND_UTF8 (&line, "state", ecl_job_state_name (carried->job.state));
    }
-   if (error && !carried->cancelled) {
+   if (error && !carried->cancelled && !carried->stopped) {
       BSON_APPEND_UTF8 (&line, "error", error->message);
    }
    if (carried->cancelled) {
       BSON_APPEND_BOOL (&line, "cancelled", true);
+   }
+   if (carried->stopped) {
+      BSON_APPEND_BOOL (&line, "stopped", true);
    }
    ecl_cli_json (&line);
    bson_destroy (&line);
@@ -135,13 +138,24 @@ report_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carry_pr
    report (self, what, progress->job, &account);
 }
 
+/* Whoever was asked to end before there was a job has stopped, too, and not failed. */
+static bool
+is_stopped (const ecl_carried_t *carried, const bson_error_t *error)
+{
+   return carried->stopped ||
+          (!carried->cancelled && error && error->domain == ECL_DOMAIN_RUN && error->code == ECL_ERROR_CANCELLED);
+}
+
 static void
-report_result (ecl_remote_t *self, const ecl_carried_t *carried, const char *error)
+report_result (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error)
 {
    const ecl_job_counts_t *counts = &carried->own;
    ecl_account_t account = {.mode = ecl_mode_name (carried->mode),
-                            .state = carried->cancelled ? "cancelled" : error ? "failed" : "done",
-                            .error = error,
+                            .state = is_stopped (carried, error) ? "stopped"
+                                     : carried->cancelled        ? "cancelled"
+                                     : error                     ? "failed"
+                                                                 : "done",
+                            .error = error && !carried->time_up ? error->message : NULL,
                             .total = carried->total,
                             .changed = counts->changed,
                             .conflicts = counts->conflicts,
@@ -182,7 +196,7 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
    bool time_up = error && carried->time_up;
 
    if (!carried->missing) {
-      report_result (self, carried, error && !time_up ? error->message : NULL);
+      report_result (self, carried, error);
    }
    if (self->counting && !error && !self->cli->log_json) {
       *self->progress.note = '\0';

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const states[] = {"running", "paused", "done", "failed", "cancelled"};
+static const char *const states[] = {"running", "paused", "stopped", "done", "failed", "cancelled"};
 
 /* One value per row and, where parts is set, per part of it. */
 typedef struct {

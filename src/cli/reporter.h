@@ -24,7 +24,7 @@ typedef struct {
    const char *collection;
    const char *to;    /* version as text */
    const char *mode;  /* "pushdown" or "client"; may be NULL */
-   const char *state; /* "running", "paused", "done", "failed" or "cancelled" */
+   const char *state; /* "running", "paused", "stopped" (the job goes on without it), "done", "failed" or "cancelled" */
    const char *error; /* of one that failed; may be NULL */
    int64_t total;     /* documents to be carried when it began; negative: not known */
    int64_t done;      /* of them, by everybody */

@@ -212,7 +212,8 @@ take_result (const ecl_site_t *site, const ecl_worker_state_t *state, ecl_carrie
    out->wrote = true;
    out->passes = state->passes;
    out->counts = out->own = state->counts;
-   out->cancelled = state->end == ECL_WORKER_STOPPED || state->end == ECL_WORKER_CANCELLED;
+   out->cancelled = state->end == ECL_WORKER_CANCELLED;
+   out->stopped = state->end == ECL_WORKER_STOPPED;
    if (*state->why) {
       out->mode = state->mode;
       bson_strncpy (out->mode_why, state->why, sizeof out->mode_why);

@@ -109,8 +109,10 @@ typedef struct {
    int64_t total;           /* documents that there were to go through, about */
    int32_t passes;
    uint32_t workers;
-   bool wrote, cancelled;
-   bool time_up;            /* cancelled, because the time that it was to last was over */
+   bool wrote;
+   bool cancelled; /* somebody ended the job */
+   bool stopped;   /* this process was asked to end; the job goes on */
+   bool time_up;   /* then: because the time that it was to last was over */
    int64_t ms;
 } ecl_carried_t;
 

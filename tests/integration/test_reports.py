@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -68,7 +69,7 @@ def test_metrics_of_a_job_are_of_this_process(eclose, db, tmp_path):
     hooks = ['--hook', f'start={hook(told)}', '--hook', f'end={hook(told)}', '--metrics', path]
     eclose('backfill', 'run', 'things', '--for', '2s', '--max-rate', 300, *hooks, rc=0)
     found = samples(path)
-    assert value(found, 'state', state='cancelled') == 1
+    assert value(found, 'state', state='stopped') == 1 and value(found, 'state', state='cancelled') == 0
     first = value(found, 'documents_changed_total')
     assert 0 < first < 3000 and value(found, 'documents_left') >= 3000 - first
     eclose('backfill', 'set', 'things', '--max-rate', 'none', rc=0)
@@ -77,7 +78,33 @@ def test_metrics_of_a_job_are_of_this_process(eclose, db, tmp_path):
     assert value(found, 'documents_changed_total') == 3000 - first
     assert value(found, 'documents_left') == 0 and value(found, 'state', state='done') == 1
     assert [(line[0], line[4]) for line in hook_lines(told)] == [
-        ('start', 'running'), ('end', 'cancelled'), ('start', 'running'), ('end', 'done')]
+        ('start', 'running'), ('end', 'stopped'), ('start', 'running'), ('end', 'done')]
+
+
+@pytest.mark.parametrize('how', ['signal', 'cancel'])
+def test_a_run_that_is_stopped_is_not_cancelled(eclose, db, tmp_path, how):
+    """The job lives on after a signal: metrics, hook, log and result say so. One that somebody cancelled does not."""
+    project(eclose, 'things', [UP])
+    db.things.insert_many([{'_id': i, 'n': i, 'schema_version': 1} for i in range(3000)])
+    path, told = os.path.join(eclose.folder, 'eclose.prom'), tmp_path / 'told.txt'
+    child = eclose.start('backfill', 'start', 'things', '--max-rate', 100, '--metrics', path, '--hook', f'end={hook(told)}',
+                         '--hook', f'failure={hook(told)}', '--log-format', 'json', '--format', 'json')
+    wait_for(lambda: db.things.count_documents({'schema_version': 2}) > 0)
+    if how == 'signal':
+        child.send_signal(signal.SIGTERM)
+    else:
+        eclose('backfill', 'cancel', 'things', rc=0)
+    out, err = child.communicate(timeout=60)
+    state, other = ('stopped', 'cancelled') if how == 'signal' else ('cancelled', 'stopped')
+    assert child.returncode == 1, err
+    found = samples(path)
+    assert value(found, 'state', state=state) == 1 and value(found, 'state', state=other) == 0
+    assert [(line[0], line[4]) for line in hook_lines(told)] == [('end', state)]
+    ends = [line for line in map(json.loads, err.splitlines()) if line.get('event') == 'end']
+    assert [line['state'] for line in ends] == [state], err
+    result = json.loads(out)
+    assert result[state] is True and other not in result and 'error' not in result
+    assert result['state'] == db.eclose_jobs.find_one()['state'] == ('running' if how == 'signal' else 'cancelled')
 
 
 def test_metrics_of_all_collections_and_odd_names(eclose, db):
