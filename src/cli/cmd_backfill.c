@@ -210,7 +210,7 @@ do_set (call_t *call)
    if (!took) {
       return ecl_cli_fail (call->cli, ENDED, job.collection);
    }
-   ecl_cli_note (call->cli, "%s: set; its workers take it over within two seconds", job.collection);
+   ecl_cli_note (call->cli, "%s: set; its workers take it over after the batch at hand", job.collection);
    return ECL_EXIT_OK;
 }
 
@@ -390,9 +390,10 @@ const ecl_command_t ecl_cmd_backfill = {
             "work    joins a job, from any machine\n"
             "run     starts one or goes on with it, for a time: every night some hours\n"
             "status  how far it is, and who works on it\n"
-            "pause, resume, cancel, set   act on its workers within two seconds, wherever\n"
-            "they are; set changes --max-rate, --batch-time, --max-latency, --max-lag or\n"
-            "--min-window",
+            "pause, resume, cancel, set   act on its workers, wherever they are, after the\n"
+            "batch at hand, within two seconds; where few documents of a range are left and\n"
+            "a look for them takes long, within ten. set changes --max-rate, --batch-time,\n"
+            "--max-latency, --max-lag or --min-window",
    .options = options,
    .min_args = 1,
    .max_args = 2,

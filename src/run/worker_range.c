@@ -15,7 +15,7 @@
 #define FIRST_BATCH 8
 
 /* The longest that one look for documents may take, in ms: between two of them the claim is renewed, and it is asked
- * whether the job was paused. */
+ * whether the job was paused. docs/operations.md and eclose-backfill(1) tell of it. */
 #define READ_MS 10000
 
 /* A third of the claim's time. */
