@@ -18,8 +18,8 @@ typedef struct {
    bson_t filter;
 } choice_t;
 
-/* Whether a collection of which nothing was found may be meant. Records of one that is in the project no more are found;
- * where there are none the name is mistyped. False after a message. */
+/* Whether a collection of which nothing was found may be meant. Records of one that is in the project no more are
+ * found; where there are none the name is mistyped. False after a message. */
 static bool
 may_be_meant (const choice_t *choice)
 {
