@@ -2,7 +2,6 @@
 #include "cli/metrics.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -149,6 +148,13 @@ started (const ecl_metrics_row_t *row, size_t part)
    return (double) row->started;
 }
 
+static double
+written (const ecl_metrics_row_t *row, size_t part)
+{
+   (void) part;
+   return (double) row->written;
+}
+
 #define NAME(name) "eclose_backfill_" name
 
 static const metric_t metrics[] = {
@@ -171,6 +177,7 @@ static const metric_t metrics[] = {
    {NAME ("write_latency_ratio"), "gauge", "Time of its writes as a multiple of the calm time.", latency},
    {NAME ("replication_lag_seconds"), "gauge", "Replication lag as the throttle sees it.", lag},
    {NAME ("start_time_seconds"), "gauge", "When it began, in seconds since 1970.", started},
+   {NAME ("written_time_seconds"), "gauge", "When this file was written, in seconds since 1970.", written},
 };
 
 /* Inside quotes. */
@@ -198,7 +205,8 @@ append_label (ecl_buf_t *buf, const char *name, const char *value, bool first)
 }
 
 static bool
-append_sample (ecl_buf_t *buf, const metric_t *metric, const ecl_metrics_row_t *row, const char *database, size_t part)
+append_sample (ecl_buf_t *buf, const metric_t *metric, const ecl_metrics_row_t *row, const char *database,
+               const char *process, size_t part)
 {
    const ecl_account_t *account = &row->account;
    double value = metric->value (row, part);
@@ -208,7 +216,7 @@ append_sample (ecl_buf_t *buf, const metric_t *metric, const ecl_metrics_row_t *
       return true; /* not known: no sample is the way to say so */
    }
    ok = ecl_buf_append_str (buf, metric->name) && append_label (buf, "database", database, true) &&
-        append_label (buf, "collection", account->collection, false);
+        append_label (buf, "collection", account->collection, false) && append_label (buf, "process", process, false);
    if (ok && metric->value == info) {
       ok = append_label (buf, "kind", account->kind, false) && append_label (buf, "to", account->to, false) &&
            append_label (buf, "mode", account->mode, false) && append_label (buf, "job", account->job, false);
@@ -219,29 +227,43 @@ append_sample (ecl_buf_t *buf, const metric_t *metric, const ecl_metrics_row_t *
    return ok && ecl_buf_printf (buf, "} %.15g\n", value);
 }
 
-bool
-ecl_metrics_format (const ecl_metrics_row_t *rows, size_t n, const char *database, int64_t written, ecl_buf_t *buf)
+/* Its name, without folders and .prom: not the pid, of which every process would have series of its own for ever. */
+static char *
+name_of (const char *file)
 {
-   static const char heading[] = NAME ("written_time_seconds");
+   const char *slash = strrchr (file, '/');
+   char *name = bson_strdup (slash ? slash + 1 : file);
+   size_t len = strlen (name), suffix = strlen (".prom");
 
-   for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++) {
+   if (len > suffix && strcmp (name + len - suffix, ".prom") == 0) {
+      name[len - suffix] = '\0';
+   }
+   if (!bson_utf8_validate (name, strlen (name), false)) {
+      for (char *p = name; *p; p++) {
+         *p = (char) ((unsigned char) *p < 0x80 ? *p : '?');
+      }
+   }
+   return name;
+}
+
+bool
+ecl_metrics_format (const ecl_metrics_row_t *rows, size_t n, const char *database, const char *file, ecl_buf_t *buf)
+{
+   char *process = name_of (file);
+   bool ok = true;
+
+   for (size_t i = 0; ok && i < sizeof metrics / sizeof metrics[0]; i++) {
       const metric_t *metric = &metrics[i];
 
-      if (!ecl_buf_printf (buf, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
-                           metric->type)) {
-         return false;
-      }
-      for (size_t k = 0; k < n; k++) {
-         for (size_t part = 0; part < (metric->label ? metric->parts : 1); part++) {
-            if (!append_sample (buf, metric, &rows[k], database, part)) {
-               return false;
-            }
+      ok = ecl_buf_printf (buf, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name, metric->type);
+      for (size_t k = 0; ok && k < n; k++) {
+         for (size_t part = 0; ok && part < (metric->label ? metric->parts : 1); part++) {
+            ok = append_sample (buf, metric, &rows[k], database, process, part);
          }
       }
    }
-   return ecl_buf_printf (
-      buf, "# HELP %s When this file was written, in seconds since 1970.\n# TYPE %s gauge\n%s %" PRId64 "\n", heading,
-      heading, heading, written);
+   bson_free (process);
+   return ok;
 }
 
 bool

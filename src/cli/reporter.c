@@ -273,9 +273,10 @@ write_metrics (ecl_reporter_t *self)
 
    ecl_buf_init (&buf, METRICS_MAX);
    for (size_t i = 0; i < self->n; i++) {
-      rows[i] = (ecl_metrics_row_t){self->entries[i].account, self->entries[i].rate, self->entries[i].started};
+      rows[i] = (ecl_metrics_row_t){self->entries[i].account, self->entries[i].rate, self->entries[i].started,
+                                    (int64_t) time (NULL)};
    }
-   if (ecl_metrics_format (rows, self->n, self->database, (int64_t) time (NULL), &buf) &&
+   if (ecl_metrics_format (rows, self->n, self->database, self->file, &buf) &&
        !ecl_metrics_write (self->file, &buf, &error) && !self->complained) {
       self->complained = true;
       ecl_cli_note (self->cli, "metrics: %s", error.message);

@@ -44,7 +44,7 @@ def test_metrics_of_a_run(eclose, db, mode):
     path = os.path.join(eclose.folder, 'eclose.prom')
     eclose('up', 'things', '--mode', mode, '--metrics', path, '--max-rate', 2500, rc=0)
     found = samples(path)
-    mine = {'database': db.name, 'collection': 'things'}
+    mine = {'database': db.name, 'collection': 'things', 'process': 'eclose'}
     assert value(found, 'info', kind='up', to='2', mode=mode, job=str(db.eclose_jobs.find_one()['_id']), **mine) == 1
     assert value(found, 'batches_total', **mine) > 0
     assert value(found, 'throttle_wait_seconds_total', reason='rate', **mine) > 0
@@ -55,7 +55,8 @@ def test_metrics_of_a_run(eclose, db, mode):
     assert value(found, 'documents_left', **mine) == 0
     assert value(found, 'documents_quarantined', **mine) == 0
     assert value(found, 'throttle_wait_seconds_total', reason='lag', **mine) == 0
-    assert value(found, 'start_time_seconds', **mine) <= value(found, 'written_time_seconds')
+    assert value(found, 'start_time_seconds', **mine) <= value(found, 'written_time_seconds', **mine)
+    assert all(mine.items() <= dict(labels).items() for _, labels in found)
     # Others may read it, and nothing is left beside it.
     assert os.stat(path).st_mode & 0o777 == 0o644
     assert [n for n in os.listdir(eclose.folder) if n.startswith('eclose.prom')] == ['eclose.prom']
@@ -107,6 +108,27 @@ def test_a_run_that_is_stopped_is_not_cancelled(eclose, db, tmp_path, how):
     assert result['state'] == db.eclose_jobs.find_one()['state'] == ('running' if how == 'signal' else 'cancelled')
 
 
+def test_metrics_of_two_processes_of_a_machine(eclose, db):
+    """node_exporter refuses a series that is in two files; and a process that comes again has the series it had."""
+    project(eclose, 'things', [UP])
+    db.things.insert_many([{'_id': i, 'n': i, 'schema_version': 1} for i in range(600)])
+    files = [os.path.join(eclose.folder, name) for name in ('one.prom', 'two.textfile.prom')]
+    child = eclose.start('backfill', 'start', 'things', '--range-docs', 100, '--max-rate', 100, '--metrics', files[0])
+    wait_for(lambda: db.things.count_documents({'schema_version': 2}) > 0)
+    eclose('backfill', 'work', 'things', '--metrics', files[1], rc=0)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 0, err
+    one, two = map(samples, files)
+    assert one and two and not one.keys() & two.keys()
+    assert {dict(labels)['process'] for _, labels in one} == {'one'}
+    assert {dict(labels)['process'] for _, labels in two} == {'two.textfile'}
+    assert value(one, 'documents_changed_total') + value(two, 'documents_changed_total') == 600
+    before = {key for key in two if key[0] != 'eclose_backfill_info'}  # which names the job
+    db.things.update_many({}, {'$set': {'schema_version': 1}})
+    eclose('backfill', 'start', 'things', '--metrics', files[1], rc=0)
+    assert before >= {key for key in samples(files[1]) if key[0] != 'eclose_backfill_info'}
+
+
 def test_metrics_of_all_collections_and_odd_names(eclose, db):
     odd = 'a"b\\c'
     os.makedirs(os.path.join(eclose.folder, 'migrations', 'plain'))
@@ -144,7 +166,7 @@ def test_a_reader_of_metrics_never_sees_half_of_them(eclose, db):
                 text = f.read()
         except FileNotFoundError:
             continue
-        assert text.endswith('\n') and text.splitlines()[-1].startswith('eclose_backfill_written_time_seconds '), text
+        assert text.endswith('\n') and text.splitlines()[-1].startswith('eclose_backfill_written_time_seconds{'), text
         seen.add(len(list(text_string_to_metric_families(text))[0].samples))
     _, err = child.communicate(timeout=60)
     assert child.returncode == 0, err
