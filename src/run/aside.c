@@ -53,7 +53,8 @@ ecl_aside_find (const ecl_site_t *site, const char *collection, const char *to, 
    }
    ecl_scan_cleanup (&scan);
    bson_destroy (&filter);
-   if (out->n > ECL_ASIDE_MOST) {
+   out->more = out->n > ECL_ASIDE_MOST;
+   if (out->more) {
       bson_reinit (&out->ids);
       out->n = 0;
    }
@@ -64,6 +65,23 @@ void
 ecl_aside_cleanup (ecl_aside_t *self)
 {
    bson_destroy (&self->ids);
+}
+
+bool
+ecl_aside_count (const ecl_site_t *site, const char *collection, const char *to, int64_t *n, bson_error_t *error)
+{
+   bson_t filter, command, reply;
+   bool good;
+
+   filter_of (collection, to, &filter);
+   ecl_store_count (ECL_STORE_QUARANTINE, &filter, 0, &command);
+   ecl_store_read_concern (&command);
+   good = ecl_world_call (site->world, site->database, &command, &reply, error);
+   *n = good ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : 0;
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   bson_destroy (&filter);
+   return good;
 }
 
 /* {$and: [{_id: {<how>: ids}}, candidates]} */

@@ -15,6 +15,7 @@
 typedef struct {
    bson_t ids; /* array of _ids */
    uint32_t n; /* 0, too, where there are more */
+   bool more;
 } ecl_aside_t;
 
 /* Those of a collection on their way to that version. *out is initialised in any case. */
@@ -24,6 +25,11 @@ ecl_aside_find (const ecl_site_t *site, const char *collection, const char *to, 
 
 void
 ecl_aside_cleanup (ecl_aside_t *self);
+
+/* How many there are, also where there are more. */
+bool
+ecl_aside_count (const ecl_site_t *site, const char *collection, const char *to, int64_t *n,
+                 bson_error_t *error) ECL_MUST_CHECK;
 
 /* The filter without them; initialises *out. */
 void

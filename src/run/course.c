@@ -108,8 +108,7 @@ join (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bs
 /* Whether the records say that no document is below: the last job went to this very target and is done, or `complete`
  * recorded a floor that a validator keeps. */
 static bool
-is_finished (const ecl_site_t *site, const ecl_course_t *course, const char *to, bool *finished, int64_t *quarantined,
-             bson_error_t *error)
+is_finished (const ecl_site_t *site, const ecl_course_t *course, const char *to, bool *finished, bson_error_t *error)
 {
    const ecl_chain_t *chain = course->chain;
    const ecl_job_t *job;
@@ -122,7 +121,6 @@ is_finished (const ecl_site_t *site, const ecl_course_t *course, const char *to,
    good = ecl_standing (site->world, site->database, chain, &arena, &standing, error);
    if (good) {
       job = &standing.job;
-      *quarantined = standing.quarantined;
       *finished = standing.has_job && job->state == ECL_JOB_DONE && !job->down && strcmp (job->to, to) == 0;
    }
    if (good && !*finished && standing.has_floor) {
@@ -164,13 +162,12 @@ start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, e
                               .lease_skew = site->lease_skew,
                               .before = try_first,
                               .context = &trial};
-   int64_t quarantined = 0;
    ecl_start_t started;
    bool took; /* a job that ended meanwhile is one whose end is seen soon */
    bool good;
 
    if (effort->by_records && !course->down &&
-       !is_finished (site, course, out->to, &options.finished, &quarantined, error)) {
+       !is_finished (site, course, out->to, &options.finished, error)) {
       return false;
    }
    if (!ecl_aside_find (site, course->chain->collection, out->to, &aside, error)) {
@@ -185,9 +182,10 @@ start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, e
    out->joined = started == ECL_START_JOINED;
    out->by_records = started == ECL_START_FINISHED;
    out->nothing = started == ECL_START_NOTHING || out->by_records;
-   out->counts.quarantined = out->by_records ? quarantined : 0;
    good = started != ECL_START_FAILED;
-   if (out->nothing && aside.n) {
+   if (out->by_records && aside.more) {
+      good = ecl_aside_count (site, course->chain->collection, out->to, &out->counts.quarantined, error);
+   } else if (out->nothing && aside.n) {
       good = ecl_aside_again (&aside, site, course, out->to, &candidates, &out->counts, error);
       out->own = out->counts;
       out->wrote = out->counts.changed > 0;

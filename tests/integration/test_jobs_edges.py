@@ -43,9 +43,15 @@ def test_a_start_does_not_scan_what_is_finished(eclose, db, relay, hasty):
         assert "nothing to do, eclose's records say" in eclose(*command, rc=0).out
     told = json.loads(eclose('up', 'things', '--format', 'json', rc=0).out)
     assert (told['by_records'], told['wrote']) == (True, False)
-    db.eclose_quarantine.insert_one({'collection': 'things', 'id': 7})
-    assert '1 document is in quarantine' in eclose('up', 'things', rc=5).out
-    assert db.eclose_quarantine.count_documents({}) == 1
+    # What failed on the way to another version says nothing about this one, as where there is a look.
+    records = [{'_id': {'collection': 'things', 'id': i}, 'collection': 'things', 'to': '2' if i else '3'}
+               for i in range(1002)]
+    db.eclose_quarantine.insert_one(records[0])
+    assert 'quarantine' not in eclose('up', 'things', rc=0).out
+    db.eclose_quarantine.insert_many(records[1:])
+    assert '1,001 documents are in quarantine' in eclose('up', 'things', rc=5).out
+    assert db.eclose_quarantine.count_documents({}) == 1002
+    db.eclose_quarantine.delete_many({})
     assert db.eclose_jobs.count_documents({}) == jobs
     # A look that finds something is believed before any record.
     db.things.insert_one({'_id': -1, 'schema_version': 1, 'a': 1})
