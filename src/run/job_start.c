@@ -19,6 +19,9 @@
 /* The same, where records say that there is not. */
 #define FINISHED_MS 1000
 
+/* How often that is tried while the server comes and goes. */
+#define LOOKS 3
+
 /* Documents up to which they are counted: that takes no longer than to find the first. */
 #define COUNTED 10000
 
@@ -54,21 +57,56 @@ estimate (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
 }
 
 /* How many are to be carried: all of them counted, or only whether there is one. Where that cannot be said in a short
- * time (none is, or the first lies far behind, and no index is of help), it is -1. */
+ * time (none is, or the first lies far behind, and no index is of help), it is -1; *late says that the time was not enough,
+ * and not that nobody was there to look. */
 static bool
-count (const ecl_job_start_t *options, bool whether, int64_t most, int64_t *n, bson_error_t *error)
+count (const ecl_job_start_t *options, bool whether, int64_t most, int64_t *n, bool *late, bson_error_t *error)
 {
    ecl_world_t *world = options->world;
    bson_t command, reply;
    ecl_reply_t answer;
+   int64_t sent;
 
    ecl_store_count (options->collection, options->candidates, whether ? 1 : 0, &command);
    ecl_store_read_concern (&command);
-   answer = ecl_insist (world, options->database, &command, world->now (world) + most, NULL, &reply, error);
+   answer = ecl_insist (world, options->database, &command, world->now (world) + most, &sent, &reply, error);
    *n = answer == ECL_REPLY_OK ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : -1;
    bson_destroy (&reply);
    bson_destroy (&command);
+   /* Not every server ends it when its time is over: then it is waited for much longer. */
+   *late = answer == ECL_REPLY_LOST && (ecl_insist_late (error->code) || world->now (world) - sent > 2 * most);
+   if (answer == ECL_REPLY_LOST && world->cancelled (world)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for");
+   }
    return answer != ECL_REPLY_REFUSED;
+}
+
+/* Whether there is one, where records say that there is not: -1 where a server that is there did not come to the end. One
+ * that goes away has looked at nothing. */
+static bool
+look (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
+{
+   bson_error_t why;
+   int64_t ignored;
+   bool late;
+
+   for (int i = 0; i < LOOKS; i++) {
+      if (!count (options, true, FINISHED_MS, n, &late, error)) {
+         return false;
+      }
+      if (*n >= 0) {
+         return true;
+      }
+      why = *error;
+      if (!server_time (options, &ignored, error)) { /* waits for it */
+         return false;
+      }
+      if (late) {
+         return true;
+      }
+      *error = why;
+   }
+   return false;
 }
 
 static void
@@ -368,13 +406,17 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
    ecl_arena_init (&arena);
    sample.arena = &arena;
    if (!waits) {
-      bool many = documents > COUNTED;
+      bool many = documents > COUNTED, late;
 
-      if (!count (options, many, many && options->finished ? FINISHED_MS : COUNT_MS, &found, error)) {
-         goto done;
-      }
-      if (found < 0 && many && options->finished) {
-         start = ECL_START_FINISHED;
+      if (many && options->finished) {
+         if (!look (options, &found, error)) {
+            goto done;
+         }
+         if (found < 0) {
+            start = ECL_START_FINISHED;
+            goto done;
+         }
+      } else if (!count (options, many, COUNT_MS, &found, &late, error)) {
          goto done;
       }
       if (found == 0) {

@@ -459,6 +459,71 @@ test_the_end (void **state)
    assert_int_equal (finish (open), ECL_JOB_RUNNING);
 }
 
+#define N(n) DOCS ("{\"n\": " #n "}")
+#define HELLO {"\"hello\" : 1", "{\"ok\": 1, \"localTime\": {\"$date\": {\"$numberLong\": \"9000\"}}}"}
+#define A_LOOK "\"aggregate\" : \"users\""
+#define MANY {"\"find\" : \"eclose_jobs\"", DOCS ()}, HELLO, {"{ \"count\" : \"users\"", "{\"ok\": 1, \"n\": 50000}"}
+
+static bool
+is_cancelled (ecl_world_t *self)
+{
+   (void) self;
+   return true;
+}
+
+static ecl_start_t
+start_finished (const canned_t *script, bool cancelled, bson_error_t *error)
+{
+   fake_world_t world = fake_world (script);
+   bson_t candidates = BSON_INITIALIZER;
+   ecl_job_start_t options = {.world = &world.world,
+                              .database = "d",
+                              .collection = "users",
+                              .to = "2",
+                              .mode = "client",
+                              .why = "",
+                              .candidates = &candidates,
+                              .aside = 1,
+                              .finished = true};
+   ecl_start_t start;
+   ecl_job_t job;
+
+   memset (error, 0, sizeof *error);
+   if (cancelled) {
+      world.world.cancelled = is_cancelled;
+   }
+   start = ecl_job_start (&options, &job, error);
+   fake_done (&world);
+   return start;
+}
+
+/* Records say that all is done. They are believed where the server looked and did not come to the end: not where nobody
+ * looked. */
+static void
+test_finished_by_records (void **state)
+{
+   const canned_t late[] = {MANY, {A_LOOK, "REFUSED 50", 1000}, HELLO, {NULL, NULL}};
+   /* The client gave up on a server that does not keep to the time it is given. */
+   const canned_t silent[] = {MANY, {A_LOOK, "LOST", 60000}, HELLO, {NULL, NULL}};
+   const canned_t stepdown[] = {MANY, {A_LOOK, "REFUSED 189", 990}, HELLO, {A_LOOK, N (0)}, {NULL, NULL}};
+   const canned_t comes_and_goes[] = {MANY,  {A_LOOK, "REFUSED 91", 990}, HELLO, {A_LOOK, "LOST", 990},
+                                      HELLO, {A_LOOK, "REFUSED 189", 990}, HELLO, {NULL, NULL}};
+   const canned_t gone[] = {MANY, {A_LOOK, "LOST", 990}, {"\"hello\" : 1", "LOST", 40000}, {NULL, NULL}};
+   const canned_t stopped[] = {MANY, {A_LOOK, "LOST", 1000}, {NULL, NULL}};
+   bson_error_t error;
+
+   (void) state;
+   assert_int_equal (start_finished (late, false, &error), ECL_START_FINISHED);
+   assert_int_equal (start_finished (silent, false, &error), ECL_START_FINISHED);
+   assert_int_equal (start_finished (stepdown, false, &error), ECL_START_NOTHING);
+   assert_int_equal (start_finished (comes_and_goes, false, &error), ECL_START_FAILED);
+   assert_int_equal (error.code, 189);
+   assert_int_equal (start_finished (gone, false, &error), ECL_START_FAILED);
+   assert_string_equal (error.message, "the connection was cut");
+   assert_int_equal (start_finished (stopped, true, &error), ECL_START_FAILED);
+   assert_int_equal (error.code, ECL_ERROR_CANCELLED);
+}
+
 int
 main (void)
 {
@@ -476,6 +541,7 @@ main (void)
       cmocka_unit_test (test_job_records),
       cmocka_unit_test (test_progress),
       cmocka_unit_test (test_the_end),
+      cmocka_unit_test (test_finished_by_records),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
