@@ -2,6 +2,7 @@
 #include "run/aside.h"
 
 #include "bson/compare.h"
+#include "run/admit.h"
 #include "run/convert.h"
 #include "run/lookups.h"
 #include "run/retry.h"
@@ -11,6 +12,9 @@
 #include "upgrade/loads.h"
 
 #define BATCH 100
+
+/* DocumentValidationFailure */
+#define REFUSED_BY_VALIDATOR 121
 
 static ecl_value_t
 get (const ecl_value_t *document, const char *name)
@@ -115,13 +119,14 @@ ecl_aside_without (const ecl_aside_t *self, const bson_t *candidates, bson_t *ou
 
 typedef enum {
    LOOKED_FOR, /* and not met: it is gone, or the application carried it */
-   FAILS,      /* as before */
-   GOES,       /* or may */
+   FAILS,
+   GOES, /* or may */
 } verdict_t;
 
 typedef struct {
    ecl_value_t id; /* in the list of them */
    verdict_t verdict;
+   int32_t code; /* with which it fails */
 } one_t;
 
 typedef struct {
@@ -156,20 +161,33 @@ list (const ecl_aside_t *aside, ecl_arena_t *arena, again_t *self)
    }
 }
 
-/* Each is tried alone, and computed here whatever the mode of the course. */
+typedef struct {
+   bool transactions;
+   ecl_converter_t *converter;
+   ecl_admit_t *admit;
+   ecl_arena_t arena; /* of one document */
+} trier_t;
+
+/* Whether it is known to fail, and with which code. Each is tried alone, and computed here whatever the mode of the
+ * course. */
 static bool
-fails (const again_t *self, ecl_converter_t *converter, ecl_arena_t *arena, const ecl_value_t *document)
+fails (trier_t *self, const ecl_value_t *document, int32_t *code)
 {
    ecl_converted_t converted;
+   ecl_convert_kind_t kind;
 
-   switch (ecl_convert (converter, arena, document, &converted)) {
-   case ECL_CONVERT_FAILED:
-      return true;
-   case ECL_CONVERT_TRANSACTION:
-      return !self->site->server.transactions;
-   default:
-      return false;
+   ecl_arena_reset (&self->arena);
+   kind = ecl_convert (self->converter, &self->arena, document, &converted);
+   if (kind == ECL_CONVERT_TRANSACTION && !self->transactions) {
+      ecl_convert_untransacted (&self->arena, &converted);
+      kind = ECL_CONVERT_FAILED;
+   } else if ((kind == ECL_CONVERT_STATEMENT || kind == ECL_CONVERT_TRANSACTION) &&
+              !ecl_admit (self->admit, document, &converted.after, NULL)) {
+      converted.code = REFUSED_BY_VALIDATOR;
+      kind = ECL_CONVERT_FAILED;
    }
+   *code = converted.code;
+   return kind == ECL_CONVERT_FAILED;
 }
 
 /* Runs them here, without writing. */
@@ -183,20 +201,22 @@ sort_out (again_t *self, const ecl_course_t *course, const bson_t *filter, bson_
                                     .down = course->down,
                                     .form = ECL_GUARD_IN_PIPELINE,
                                     .always_transaction = ecl_facts_transaction (&course->facts)};
-   ecl_converter_t *converter = ecl_converter_new (&options, error);
+   trier_t trier = {.transactions = site->server.transactions, .converter = ecl_converter_new (&options, error)};
    ecl_lookups_t *lookups = NULL;
+   ecl_facts_t facts = course->facts;
    const ecl_value_t *document;
-   ecl_arena_t arena;
    ecl_scan_t scan;
    bool good;
 
-   if (!converter) {
+   if (!trier.converter) {
       return false;
    }
    if (ecl_chain_looks_up (course->chain, course->target, course->down)) {
-      lookups = ecl_lookups_new (site->upgrades, ecl_converter_upgrader (converter));
+      lookups = ecl_lookups_new (site->upgrades, ecl_converter_upgrader (trier.converter));
    }
-   ecl_arena_init (&arena);
+   facts.n_indexes = 0; /* whether another one that is tried gets its key is for the server to say */
+   trier.admit = ecl_admit_new (&facts);
+   ecl_arena_init (&trier.arena);
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, filter, true);
    while (
@@ -206,16 +226,16 @@ sort_out (again_t *self, const ecl_course_t *course, const bson_t *filter, bson_
       ecl_value_t id = get (document, "_id");
       one_t *one = one_of (self, &id);
 
-      ecl_arena_reset (&arena);
       /* Several have it where a collection is sharded by something else: one of them that goes is enough. */
       if (one && one->verdict != GOES) {
-         one->verdict = fails (self, converter, &arena, document) ? FAILS : GOES;
+         one->verdict = fails (&trier, document, &one->code) ? FAILS : GOES;
       }
    }
    ecl_scan_cleanup (&scan);
-   ecl_arena_cleanup (&arena);
+   ecl_arena_cleanup (&trier.arena);
+   ecl_admit_destroy (trier.admit);
    ecl_lookups_destroy (lookups);
-   ecl_converter_destroy (converter);
+   ecl_converter_destroy (trier.converter);
    return good;
 }
 
@@ -225,10 +245,11 @@ take_record (again_t *self, ecl_retry_t *retry, const ecl_value_t *record, ecl_j
 {
    ecl_world_t *world = self->site->world;
    ecl_value_t whole = get (record, "_id"), id = get (&whole, "id");
+   ecl_value_t reason = get (record, "error"), code = get (&reason, "code");
    const one_t *one = one_of (self, &id);
 
-   /* Of one that somebody wrote meanwhile nothing is known. */
-   if (!one || one->verdict == FAILS) {
+   /* Of one that somebody wrote meanwhile nothing is known. One that fails for another reason gets a new record. */
+   if (!one || (one->verdict == FAILS && code.type == BSON_TYPE_INT32 && (int32_t) code.u.i64 == one->code)) {
       counts->quarantined++;
       return true;
    }

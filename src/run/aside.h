@@ -2,7 +2,8 @@
  *
  * They are not at the target, and no scan of the collection carries them: what is left to do is asked of the others,
  * and where that is nothing, these are tried again, as `eclose quarantine retry` does, so that what was mended
- * meanwhile leaves. Those that fail as before are only read.
+ * meanwhile leaves. Those that fail as before, computed here or by the collection's validator, are only read; what
+ * only the server can refuse (a unique index) is sent again.
  */
 #ifndef ECL_RUN_ASIDE_H
 #define ECL_RUN_ASIDE_H

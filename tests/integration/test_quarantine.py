@@ -199,6 +199,25 @@ def test_what_is_in_quarantine_does_not_begin_a_job(eclose, db, relay, many):
 
 
 @MODES
+def test_what_a_validator_refuses_is_not_sent_again(eclose, db, relay, mode):
+    """Unless it is mended, or the reason that its record names is another one by now."""
+    bad_things(eclose, db, mode)
+    db.command('collMod', 'things', validator={'size': {'$not': {'$lt': 0}}})
+    db.things.update_one({'_id': 'bad0'}, {'$set': {'size': '-5'}})
+    up(eclose, 'things', mode, rc=5)
+    record = db.eclose_quarantine.find_one({'_id.id': 'bad0'})
+    assert record['error']['code'] == 121 and db.eclose_quarantine.count_documents({}) == 4
+    before = list(db.eclose_quarantine.find())
+    done = eclose('up', 'things', '--mode', mode, rc=5, env={'ECLOSE_URI': relay.uri})
+    written = {c.name for c in relay.commands()} & {'insert', 'update', 'delete', 'findAndModify'}
+    assert '4 documents are in quarantine' in done.out and not written, written
+    assert list(db.eclose_quarantine.find()) == before
+    db.command('collMod', 'things', validator={})
+    assert '1 document carried to version 2 out of quarantine' in eclose('up', 'things', rc=5).out
+    assert db.things.find_one({'_id': 'bad0'}) == {'_id': 'bad0', 'size': -5, 'schema_version': 2}
+
+
+@MODES
 @pytest.mark.parametrize('command', [['up', 'things'], ['backfill', 'start', 'things']])
 def test_what_was_mended_leaves_quarantine_without_a_job(eclose, db, mode, command):
     bad_things(eclose, db, mode)

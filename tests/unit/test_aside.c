@@ -5,8 +5,11 @@
 #include "run/aside.h"
 #include "upgrade/upgrade.h"
 
-#define RECORD(id) \
-   "{\"_id\": {\"collection\": \"users\", \"id\": " #id "}, \"collection\": \"users\", \"to\": \"2\"}"
+/* One whose text is no number has 241 (ConversionFailure), one that a validator refuses 121. */
+#define FAILED_WITH(code, id)                                                                           \
+   "{\"_id\": {\"collection\": \"users\", \"id\": " #id "}, \"collection\": \"users\", \"to\": \"2\", " \
+   "\"error\": {\"code\": " #code "}}"
+#define RECORD(id) FAILED_WITH (241, id)
 #define FIND(collection) "{ \"find\" : \"" collection "\""
 
 /* What is found aside, and tried again; no reply of the script lets a document be carried. */
@@ -75,15 +78,38 @@ test_an_id_that_several_have (void **state)
 static void
 test_without_transactions (void **state)
 {
-   const canned_t script[] = {{FIND ("eclose_quarantine"), DOCS (RECORD (1))},
+   const canned_t script[] = {{FIND ("eclose_quarantine"), DOCS (FAILED_WITH (7, 1))},
                               {FIND ("users"), DOCS ("{\"_id\": 1, \"size\": \"5\"}")},
-                              {FIND ("eclose_quarantine"), DOCS (RECORD (1))},
+                              {FIND ("eclose_quarantine"), DOCS (FAILED_WITH (7, 1))},
                               {0}};
    ecl_job_counts_t counts = {0};
 
    (void) state;
    try_again ((ecl_course_t){.facts.collation.type = BSON_TYPE_DOCUMENT}, script, 1, &counts);
    assert_int_equal (counts.quarantined, 1);
+}
+
+/* What the validator would refuse is not sent again. */
+static void
+test_what_a_validator_refuses (void **state)
+{
+   canned_t script[] = {{FIND ("eclose_quarantine"), DOCS (RECORD (1))},
+                        {FIND ("users"), DOCS ("{\"_id\": 1, \"size\": \"-5\"}")},
+                        {FIND ("eclose_quarantine"), DOCS (FAILED_WITH (121, 1))},
+                        {0}};
+   bson_t *rule = BCON_NEW ("size", "{", "$gte", BCON_INT32 (0), "}");
+   ecl_facts_t facts = {
+      .level = "strict", .action = "error", .validator = ecl_raw_document (bson_get_data (rule), rule->len)};
+   ecl_job_counts_t counts = {0};
+
+   (void) state;
+   try_again ((ecl_course_t){.facts = facts}, script, 1, &counts);
+   assert_int_equal (counts.quarantined, 1);
+   script[1].reply = DOCS ("{\"_id\": 1, \"size\": \"large\"}");
+   script[2].reply = DOCS (RECORD (1));
+   try_again ((ecl_course_t){.facts = facts}, script, 1, &counts);
+   assert_int_equal (counts.quarantined, 1);
+   bson_destroy (rule);
 }
 
 /* No cursor stays open at the server where there are too many: there is none. */
@@ -114,6 +140,7 @@ main (void)
       cmocka_unit_test (test_a_record_that_came_meanwhile),
       cmocka_unit_test (test_an_id_that_several_have),
       cmocka_unit_test (test_without_transactions),
+      cmocka_unit_test (test_what_a_validator_refuses),
       cmocka_unit_test (test_too_many),
    };
 
