@@ -48,7 +48,7 @@ start_reading (ecl_backfill_t *self)
    }
    bson_destroy (&range);
    reader->seen = seen;
-   reader->hinted = !self->options.unhinted;
+   reader->hinted = !self->options.unhinted || (self->options.range.types & ECL_IDS_BINARY);
    self->brought = false;
    if (self->pushing) {
       reader->fields[0] = "_id";

@@ -26,7 +26,8 @@ static void
 read_range (ecl_tour_t *self, const bson_t *filter)
 {
    ecl_scan_start (&self->scan, filter, true);
-   self->scan.hinted = false; /* nothing is asked for but an _id */
+   /* Nothing is asked for but an _id. */
+   self->scan.hinted = self->ranges[self->at - 1].types & ECL_IDS_BINARY;
 }
 
 /* The next range, or the next draw. False where there is none. */

@@ -203,7 +203,8 @@ void
 ecl_chunk_find_nth (const ecl_chunk_range_t *range, const ecl_value_t *after, const char *collection, int64_t n,
                     bson_t *command)
 {
-   static const char *const by_id[] = {"projection", "sort"}; /* no index but that of _id is of use */
+   static const char *const by_id[] = {"projection", "sort", "hint"};
+   size_t n_by_id = range->types & ECL_IDS_BINARY ? 3 : 2; /* else no index but that of _id is of use */
    ecl_value_t none = ecl_missing ();
    bson_t filter, child;
 
@@ -211,7 +212,7 @@ ecl_chunk_find_nth (const ecl_chunk_range_t *range, const ecl_value_t *after, co
    bson_init (command);
    BSON_APPEND_UTF8 (command, "find", collection);
    BSON_APPEND_DOCUMENT (command, "filter", &filter);
-   for (size_t i = 0; i < sizeof by_id / sizeof *by_id; i++) {
+   for (size_t i = 0; i < n_by_id; i++) {
       BSON_APPEND_DOCUMENT_BEGIN (command, by_id[i], &child);
       BSON_APPEND_INT32 (&child, "_id", 1);
       bson_append_document_end (command, &child);
