@@ -311,6 +311,7 @@ ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
       if (mine (self)) {
          atomic_store (&self->token, self->seen.token);
          atomic_store (&self->until, asked + self->key.time);
+         atomic_store (&self->expires, self->seen.expires);
          if (!bury (self, world, error)) {
             ecl_holder_release (self, world);
             return ECL_ACQUIRE_FAILED;
@@ -371,6 +372,7 @@ ecl_holder_renew_with (ecl_holder_t *self, ecl_world_t *world, const bson_t *fie
    if (!found || lease.beat != beat || until <= world->now (world)) {
       return lost (self, error);
    }
+   atomic_store (&self->expires, lease.expires);
    /* Not where it was released, or lost, meanwhile. */
    return atomic_compare_exchange_strong (&self->until, &until, sent + self->key.time) || lost (self, error);
 }

@@ -53,6 +53,7 @@ typedef struct {
    ecl_lease_t seen;       /* as the last answer to acquire showed it */
    _Atomic int64_t token;  /* 0: none */
    _Atomic int64_t until;  /* by the world's clock; 0: not held */
+   _Atomic int64_t expires; /* by the server's, as the last answer to acquire or renew had it */
    _Atomic int64_t beat;
    _Atomic bool unknown;   /* an answer to something sent under it was lost: it may still run at the server */
    bool took_over;         /* from a holder that did not let go */

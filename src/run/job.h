@@ -70,7 +70,7 @@ bool
 ecl_job_latest (ecl_world_t *world, const char *database, const char *collection, bool live, ecl_job_t *job, bool *found,
                 bson_error_t *error) ECL_MUST_CHECK;
 
-/* Whether it failed because whoever made its plan went away: who comes to work makes another. */
+/* Whether it failed because whoever made its plan went away, or was too late: who comes to work makes another. */
 bool
 ecl_job_is_given_up (const ecl_job_t *job);
 

@@ -226,7 +226,27 @@ remove_old (void *context, const ecl_job_t *old)
    }
 }
 
-/* The ranges of a job that was made, which runs then. The lease is renewed on the way. */
+/* The plan's end was told, and it was not planning any more: the answer to a first try was lost, or somebody cancelled it
+ * meanwhile; or its record came later than the lease lasted, or those who had the lease then have buried it. */
+static bool
+was_planned (ecl_world_t *world, const char *database, ecl_job_t *job, bson_error_t *error)
+{
+   ecl_job_t now;
+   bool found;
+
+   if (!ecl_job_look (world, database, job->id, &now, &found, error)) {
+      return false;
+   }
+   if (!found || now.state == ECL_JOB_PLANNING || ecl_job_is_given_up (&now)) {
+      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "%s: %s", job->collection, ECL_JOB_PUT_LATE);
+   }
+   job->state = now.state;
+   return true;
+}
+
+/* The ranges of a job that was made, which runs then. The lease is renewed on the way, and before: the record tells until
+ * when it is one. That is the end of the lease without the clocks' skew: whoever takes it over waits that long more, so that
+ * no clock lets the record come behind theirs. */
 static bool
 plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_cut_sample_t *sample, ecl_job_t *job,
       bson_error_t *error)
@@ -235,12 +255,15 @@ plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_cut_
    ecl_held_world_t held;
    ecl_world_t *world = ecl_held_world_init (&held, beneath, holder);
    place_t place = {world, database};
-   bson_t command;
+   bson_t command, reply;
+   bool good, took;
    size_t n;
-   bool good;
 
    held.renews = true;
-   ecl_job_put (job, holder->seen.expires, &command);
+   if (!ecl_holder_renew (holder, beneath, error)) {
+      return false;
+   }
+   ecl_job_put (job, atomic_load (&holder->expires), &command);
    if (!ecl_job_send (world, database, &command, NULL, error) ||
        !ecl_job_list (world, database, job->collection, false, 4, remove_old, &place, error)) {
       return false;
@@ -257,11 +280,13 @@ plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_cut_
    }
    job->chunks = (int32_t) n;
    ecl_job_planned (job, &command);
-   if (!ecl_job_send (world, database, &command, NULL, error)) {
-      return false;
+   good = ecl_job_send (world, database, &command, &reply, error);
+   took = good && ecl_reply_number (&reply, "n") > 0;
+   bson_destroy (&reply);
+   if (took) {
+      job->state = ECL_JOB_RUNNING;
    }
-   job->state = ECL_JOB_RUNNING;
-   return true;
+   return took || (good && was_planned (world, database, job, error));
 }
 
 /* The lease of the plan; waits for who holds it, unless he is known to be dead. */
@@ -316,7 +341,8 @@ plan_again (ecl_world_t *world, const char *database, const ecl_who_t *who, cons
 bool
 ecl_job_is_given_up (const ecl_job_t *job)
 {
-   return job->state == ECL_JOB_FAILED && strcmp (job->error, PLANNER_GONE) == 0;
+   return job->state == ECL_JOB_FAILED &&
+          (strcmp (job->error, PLANNER_GONE) == 0 || strcmp (job->error, ECL_JOB_PUT_LATE) == 0);
 }
 
 /* Of the jobs that ended: *any, where the last one has no successor yet. */

@@ -195,7 +195,7 @@ append_state (bson_t *set, const ecl_job_t *job, int64_t until)
    late = BCON_NEW ("state", "{", "$cond", "[", BCON_DOCUMENT (in_time), BCON_UTF8 (state),
                     BCON_UTF8 (state_names[ECL_JOB_FAILED]), "]", "}", "error", "{", "$cond", "[",
                     BCON_DOCUMENT (in_time), BCON_UTF8 ("$$REMOVE"),
-                    BCON_UTF8 ("whoever was to make the plan had lost its lease"), "]", "}");
+                    BCON_UTF8 (ECL_JOB_PUT_LATE), "]", "}");
    bson_concat (set, late);
    bson_destroy (late);
    bson_destroy (in_time);

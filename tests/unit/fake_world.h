@@ -73,7 +73,8 @@ fake_run_command (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, b
       fail ();
    }
    if (strstr (text, " : \"eclose_") && !world->transactions) {
-      bool write = strstr (text, "{ \"update\"") == text || strstr (text, "{ \"delete\"") == text;
+      bool write = strstr (text, "{ \"update\"") == text || strstr (text, "{ \"delete\"") == text ||
+                   strstr (text, "{ \"findAndModify\"") == text;
 
       assert_non_null (strstr (text, write ? "\"writeConcern\" : { \"w\" : \"majority\", \"j\" : true"
                                            : "\"readConcern\" : { \"level\" : \"majority\" }"));

@@ -472,7 +472,7 @@ is_cancelled (ecl_world_t *self)
 }
 
 static ecl_start_t
-start_finished (const canned_t *script, bool cancelled, bson_error_t *error)
+start_job (const canned_t *script, bool finished, bool cancelled, ecl_job_t *job, bson_error_t *error)
 {
    fake_world_t world = fake_world (script);
    bson_t candidates = BSON_INITIALIZER;
@@ -484,17 +484,24 @@ start_finished (const canned_t *script, bool cancelled, bson_error_t *error)
                               .why = "",
                               .candidates = &candidates,
                               .aside = 1,
-                              .finished = true};
+                              .finished = finished};
    ecl_start_t start;
-   ecl_job_t job;
 
    memset (error, 0, sizeof *error);
    if (cancelled) {
       world.world.cancelled = is_cancelled;
    }
-   start = ecl_job_start (&options, &job, error);
+   start = ecl_job_start (&options, job, error);
    fake_done (&world);
    return start;
+}
+
+static ecl_start_t
+start_finished (const canned_t *script, bool cancelled, bson_error_t *error)
+{
+   ecl_job_t job;
+
+   return start_job (script, true, cancelled, &job, error);
 }
 
 /* Records say that all is done. They are believed where the server looked and did not come to the end: not where nobody
@@ -524,6 +531,59 @@ test_finished_by_records (void **state)
    assert_int_equal (error.code, ECL_ERROR_CANCELLED);
 }
 
+/* The lease of the plan, as the fake world's chance names its holder. */
+#define LEASE(beat, expires)                                                                                             \
+   "{\"ok\": 1, \"value\": {\"_id\": \"backfill:users\", \"token\": 3, \"beat\": " #beat                                        \
+   ", \"holder\": {\"id\": {\"$oid\": \"040000000000000004000000\"}, \"host\": \"h\", \"pid\": 1}, \"expires\": {\"$date\": "      \
+   "{\"$numberLong\": \"" #expires "\"}}}}"
+#define A_JOB(state, error)                                                                                              \
+   DOCS ("{\"_id\": {\"$oid\": \"" HEX "\"}, \"kind\": \"up\", \"collection\": \"users\", \"to\": \"2\", \"state\": \"" state    \
+         "\", \"wanted\": \"running\", \"error\": \"" error "\"}")
+#define PLAN                                                                                                             \
+   {"\"find\" : \"eclose_jobs\"", DOCS ()}, HELLO, {"{ \"count\" : \"users\"", "{\"ok\": 1, \"n\": 5}"}, {A_LOOK, N (5)},             \
+      {"\"granted\" : \"$$NOW\"", LEASE (1, 50000)}, {"\"find\" : \"eclose_jobs\"", DOCS (), 25000},                          \
+      {"\"findAndModify\" : \"eclose_lease\"", LEASE (2, 99000)},                                                            \
+      {"\"$lt\" : [ { \"$toLong\" : \"$$NOW\" }, 99000 ]", "{\"ok\": 1, \"n\": 1}"},                                            \
+      {"\"find\" : \"eclose_jobs\"", DOCS ()}, {"\"update\" : \"eclose_chunks\"", "{\"ok\": 1, \"n\": 1}"}
+#define PLANNED(n) {"{ \"$literal\" : \"running\" }", "{\"ok\": 1, \"n\": " #n "}"}
+#define LOOK(state, error) {"\"find\" : \"eclose_jobs\"", A_JOB (state, error)}
+#define RELEASE {"\"findAndModify\" : \"eclose_lease\"", LEASE (0, 0)}, {NULL, NULL}
+
+/* The record says until when it is one, by the lease as it was renewed for it; and there is a job only where it was planned. */
+static void
+test_plan (void **state)
+{
+   const canned_t good[] = {PLAN, PLANNED (1), RELEASE};
+   /* Its first answer was lost. */
+   const canned_t twice[] = {PLAN, PLANNED (0), LOOK ("running", ""), RELEASE};
+   const canned_t cancelled[] = {PLAN, PLANNED (0), LOOK ("cancelled", ""), RELEASE};
+   const canned_t late[] = {PLAN, PLANNED (0), LOOK ("failed", ECL_JOB_PUT_LATE), RELEASE};
+   const canned_t buried[] = {PLAN, PLANNED (0), LOOK ("failed", "whoever made the plan went away"), RELEASE};
+   const canned_t gone[] = {PLAN, PLANNED (0), {"\"find\" : \"eclose_jobs\"", DOCS ()}, RELEASE};
+   bson_error_t error;
+   ecl_job_t job;
+
+   (void) state;
+   assert_int_equal (start_job (good, false, false, &job, &error), ECL_START_NEW);
+   assert_int_equal (job.state, ECL_JOB_RUNNING);
+   assert_int_equal (start_job (twice, false, false, &job, &error), ECL_START_NEW);
+   assert_int_equal (job.state, ECL_JOB_RUNNING);
+   assert_int_equal (start_job (cancelled, false, false, &job, &error), ECL_START_NEW);
+   assert_int_equal (job.state, ECL_JOB_CANCELLED);
+   assert_int_equal (start_job (late, false, false, &job, &error), ECL_START_FAILED);
+   assert_int_equal (error.code, ECL_ERROR_LEASE);
+   assert_string_equal (error.message, "users: " ECL_JOB_PUT_LATE);
+   assert_int_equal (start_job (buried, false, false, &job, &error), ECL_START_FAILED);
+   assert_int_equal (error.code, ECL_ERROR_LEASE);
+   assert_int_equal (start_job (gone, false, false, &job, &error), ECL_START_FAILED);
+   /* Who comes to work makes it again. */
+   job.state = ECL_JOB_FAILED;
+   bson_strncpy (job.error, ECL_JOB_PUT_LATE, sizeof job.error);
+   assert_true (ecl_job_is_given_up (&job));
+   bson_strncpy (job.error, "records of its ranges are gone", sizeof job.error);
+   assert_false (ecl_job_is_given_up (&job));
+}
+
 int
 main (void)
 {
@@ -542,6 +602,7 @@ main (void)
       cmocka_unit_test (test_progress),
       cmocka_unit_test (test_the_end),
       cmocka_unit_test (test_finished_by_records),
+      cmocka_unit_test (test_plan),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
