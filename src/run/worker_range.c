@@ -373,6 +373,26 @@ read_row (worker_t *self, const char *id, bson_error_t *error)
    return ecl_chunk_read (&document, &self->row, error);
 }
 
+/* What was to be swept at once, and cannot be now: it was gone through all the same. */
+static void
+let_go_carried (worker_t *self)
+{
+   const ecl_chunk_progress_t progress = {.state = ECL_CHUNK_CARRIED,
+                                          .after = ecl_missing (),
+                                          .counts = self->row.counts,
+                                          .rate = self->state->rate,
+                                          .slowed = self->state->slowed};
+   bson_error_t ignored;
+   bson_t fields;
+   bool good;
+
+   self->state->ranges++;
+   ecl_chunk_fields (&progress, &fields);
+   good = ecl_holder_release_with (&self->holder, self->world, &fields, &ignored);
+   (void) good; /* as in try_let_go */
+   bson_destroy (&fields);
+}
+
 /* Under the claim: the range as it is now, which may be another than when it was chosen. */
 bool
 ecl_worker_work_on (worker_t *self, const char *id, ecl_chunk_state_t phase, bson_error_t *error)
@@ -394,6 +414,8 @@ ecl_worker_work_on (worker_t *self, const char *id, ecl_chunk_state_t phase, bso
    if (good && sweep && ecl_worker_mark_sweep (self, error)) {
       self->phase = self->row.state = ECL_CHUNK_CARRIED;
       good = go_through (self, world, &sweep, error);
+   } else if (good && sweep) {
+      let_go_carried (self); /* it is marked before the range is claimed again */
    }
    ecl_holder_release (&self->holder, self->world);
    if (self->sender) {

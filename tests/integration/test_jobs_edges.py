@@ -233,3 +233,24 @@ def test_a_look_takes_longer_than_the_claim(eclose, db, relay, mode):
     # It lost its claim on the way, more than once.
     assert looks[0][0] == n and looks[-1][1] > looks[0][1] + 1
     print(f'looks over {[over for over, _ in looks]} documents')
+
+
+def test_one_range_whose_sweep_cannot_be_marked(eclose, db, relay):
+    """A job of one range goes on to sweep it under the same claim. Where it cannot say so what was done counts even so."""
+    things(eclose, db, 700)
+    refused = []
+
+    def refuse(command, _answer):
+        if command is None or command.name != 'update' or command.collection != 'eclose_jobs' or refused or \
+                'swept' not in str(command.document):
+            return None
+        refused.append(db.eclose_chunks.find_one()['state'])
+        return {'ok': 0.0, 'code': 8, 'codeName': 'UnknownError', 'errmsg': 'not now'}
+
+    relay.change(refuse)
+    eclose.env['ECLOSE_URI'] = relay.uri
+    backfill(eclose, 'start', 'things', '--mode', 'client')
+    assert refused == ['open'] and at_target(db, 700)
+    assert (job(db)['state'], job(db)['counts']['changed']) == ('done', 700)
+    # Let go, and claimed once more to be swept.
+    assert db.eclose_chunks.find_one()['token'] == 2
