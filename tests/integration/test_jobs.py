@@ -81,7 +81,7 @@ def test_every_id_is_in_a_range(eclose, db, mode):
     assert json.loads(eclose('up', 'things', '--format', 'json', rc=0).out)['wrote'] is False
 
 
-@MODES
+@pytest.mark.parametrize('mode', ['client', pytest.param('pushdown', marks=pytest.mark.long)])
 def test_several_processes_and_one_is_killed(eclose, db, server, mode):
     n = size(server, 12000)
     things(eclose, db, n)
@@ -173,7 +173,7 @@ def test_a_second_signal_ends_it_at_once(eclose, db, server, second):
     n = size(server, 2000)
     things(eclose, db, n)
     # A hook that runs on keeps it from ending after the first one.
-    child = eclose.start('up', 'things', '--max-rate', n // 20, '--hook', 'start=sleep 25')
+    child = eclose.start('up', 'things', '--max-rate', n // 20, '--hook', 'start=exec sleep 25 >&- 2>&-')
     wait_for(lambda: db.eclose_chunks.find_one({'after.id': {'$exists': True}}))
     child.send_signal(signal.SIGTERM)
     wait_for(lambda: db.eclose_chunks.find_one()['holder'] is None)

@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from test_backfill import MODES, project, raw, size
+from test_backfill import project, raw, size
 from test_jobs import at_target, backfill, job, things, wait_for
 
 
@@ -205,7 +205,7 @@ def test_a_wrong_migration_with_a_lookup_touches_nothing(eclose, db):
     assert db.things.count_documents({'b': 7, 'schema_version': 2}) == 200
 
 
-@MODES
+@pytest.mark.parametrize('mode', ['pushdown', pytest.param('client', marks=pytest.mark.long)])
 def test_a_look_takes_longer_than_the_claim(eclose, db, relay, mode):
     """A server that is slow and does not keep to the time that it is given: a look for the few documents that are left
     outlasts the claim on the range, until it is over few enough of them."""

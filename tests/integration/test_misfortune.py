@@ -263,7 +263,7 @@ def test_a_program_does_not_see_that_connections_of_eclose_are_cut(eclose, db, r
     assert record(db, '20260101_waits')['state'] == 'applied'
 
 
-@pytest.mark.parametrize('mode', ['pushdown', 'client'])
+@pytest.mark.parametrize('mode', ['pushdown', pytest.param('client', marks=pytest.mark.long)])
 def test_the_server_goes_away_while_documents_are_carried(own_eclose, own_server, own_db, mode):
     n = 8000
     users(own_eclose, own_db, n)

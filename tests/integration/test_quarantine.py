@@ -121,8 +121,8 @@ def test_a_collection_that_the_project_does_not_know(eclose, db):
     bad_things(eclose, db)
     for command in (['list'], ['retry'], ['drop'], ['show', '--id', 'bad1']):
         for form in ('text', 'json'):
-            done = eclose('quarantine', *command, 'thigns', '--format', form, rc=1)
-            assert 'the project has no collection "thigns"; did you mean "things"?' in done.err and not done.out
+            done = eclose('quarantine', *command, 'thingz', '--format', form, rc=1)
+            assert 'the project has no collection "thingz"; did you mean "things"?' in done.err and not done.out
     record = db.eclose_quarantine.find_one({'_id.id': 'bad1'})
     db.eclose_quarantine.insert_one(dict(record, _id={'collection': 'old', 'id': 'bad1'}, collection='old'))
     assert quarantine(eclose, 'list', 'old')[0]['n'] == 1

@@ -171,6 +171,7 @@ def test_flow_control(eclose, db, relay, slowed):
     child.wait()
 
 
+@pytest.mark.long
 def test_flow_control_is_named(eclose, db, relay, slowed):
     change(relay, 'serverStatus', lambda answer: dict(answer, flowControl={'enabled': True, 'isLagged': False}))
     child = slowed.start('--max-latency', 1000)
