@@ -5,7 +5,6 @@
 #include "run/complete.h"
 #include "run/crew.h"
 #include "run/job.h"
-#include "run/standing.h"
 #include "run/survey.h"
 #include "run/trial.h"
 #include "upgrade/loads.h"
@@ -111,23 +110,16 @@ static bool
 is_finished (const ecl_site_t *site, const ecl_course_t *course, const char *to, bool *finished, bson_error_t *error)
 {
    const ecl_chain_t *chain = course->chain;
-   const ecl_job_t *job;
-   ecl_standing_t standing;
-   ecl_arena_t arena;
-   bool good;
+   bool has_job;
+   ecl_job_t job;
 
    *finished = false;
-   ecl_arena_init (&arena);
-   good = ecl_standing (site->world, site->database, chain, &arena, &standing, error);
-   if (good) {
-      job = &standing.job;
-      *finished = standing.has_job && job->state == ECL_JOB_DONE && !job->down && strcmp (job->to, to) == 0;
+   if (!ecl_job_latest (site->world, site->database, chain->collection, false, &job, &has_job, error)) {
+      return false;
    }
-   if (good && !*finished && standing.has_floor) {
-      good = ecl_complete_stays (site->world, &site->server, site->database, chain, course->target, finished, error);
-   }
-   ecl_arena_cleanup (&arena);
-   return good;
+   *finished = has_job && job.state == ECL_JOB_DONE && !job.down && strcmp (job.to, to) == 0;
+   return *finished || ecl_complete_stays (site->world, &site->server, site->database, chain, course->target, finished,
+                                           error);
 }
 
 typedef struct {

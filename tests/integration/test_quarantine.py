@@ -187,8 +187,11 @@ def test_what_is_in_quarantine_does_not_begin_a_job(eclose, db, relay, many):
         since = len(relay.commands())
         done = eclose(*command, rc=5, env={'ECLOSE_URI': relay.uri})
         assert 'no other document is below version 2' in done.out and '4 documents are in quarantine' in done.out
-        written = {c.name for c in relay.commands(since)} & {'insert', 'update', 'delete', 'findAndModify'}
+        sent = [c.name for c in relay.commands(since)]
+        written = set(sent) & {'insert', 'update', 'delete', 'findAndModify'}
         assert not written, written
+        # How many documents there are is asked once.
+        assert sent.count('count') == 1, command
     told = up(eclose, 'things', 'client', rc=5)
     assert (told['changed'], told['quarantined'], told['wrote'], 'job' in told) == (0, 4, False, False)
     assert [list(db[name].find()) for name in ('things', 'eclose_quarantine', 'eclose_jobs', 'eclose_chunks')] == before
