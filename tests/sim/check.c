@@ -72,7 +72,7 @@ check_write (sim_t *sim, const sender_t *sender, const char *collection, const b
       check_changelog (sim, sender, before, after);
    } else if (strcmp (collection, ECL_STORE_LEASE) == 0) {
       check_lease (sim, sender, before, after);
-      if (sender->process) {
+      if (sender->process && sim->story->wrote) {
          sim->story->wrote (sim, sender, collection, before, after);
       }
    } else {
@@ -91,7 +91,9 @@ check_write (sim_t *sim, const sender_t *sender, const char *collection, const b
                            : "update",
                   sender->process->app ? "application" : "process", sender->process->index);
       }
-      sim->story->wrote (sim, sender, collection, before, after);
+      if (sim->story->wrote) {
+         sim->story->wrote (sim, sender, collection, before, after);
+      }
    }
 }
 

@@ -251,7 +251,7 @@ typedef struct {
    int64_t (*takes) (sim_t *sim, const sender_t *sender, const bson_t *reply);
    /* What the server says of how it fares: fills the reply; false where that is not for everybody. May be NULL. */
    bool (*fares) (sim_t *sim, const execution_t *execution);
-   /* A document changed. */
+   /* A document changed. May be NULL. */
    void (*wrote) (sim_t *sim, const sender_t *sender, const char *collection, const blob_t *before,
                   const blob_t *after);
    /* A command was executed; may be NULL. */
@@ -296,6 +296,15 @@ story_stored (const sim_t *sim, const char *collection, int64_t id);
 /* Where a process works on a job; its upgrades are the caller's to destroy. */
 ecl_site_t
 story_site (process_t *process);
+
+/* All that a process of a story does that has one worker, which must not fail. */
+bool
+story_only_worker (process_t *process,
+                   bool (*work) (process_t *process, const ecl_site_t *site, bson_error_t *error));
+
+/* At the end: the majority has each of `things` in that version. */
+void
+story_check_things (sim_t *sim, int64_t version);
 
 /* Where the process that is to die does: at its n-th write. */
 typedef enum { KILL_BEFORE, KILL_AFTER, KILL_LATE, N_KILLS } kill_t;

@@ -1,4 +1,5 @@
-/* What the stories share: projects from files, documents by their numbers, what a process of a backfill works with. */
+/* What the stories share: projects from files, documents by their numbers, what a process of a backfill works with, and
+ * what must hold of the collection that one worker carries. */
 #include "sim.h"
 
 #include "project/folder.h"
@@ -58,4 +59,30 @@ story_site (process_t *process)
                        .database = DATABASE,
                        .server = {.wire = 21, .pipelines = true, .transactions = true},
                        .who = {.host = "sim", .pid = process->index}};
+}
+
+bool
+story_only_worker (process_t *process, bool (*work) (process_t *process, const ecl_site_t *site, bson_error_t *error))
+{
+   ecl_site_t site = story_site (process);
+   bson_error_t error = {0};
+   bool good = work (process, &site, &error);
+
+   if (!good && !process->dead) {
+      sim_wrong (process->sim, "the worker failed: %s", error.message);
+   }
+   ecl_upgrades_destroy (site.upgrades);
+   return good;
+}
+
+void
+story_check_things (sim_t *sim, int64_t version)
+{
+   const collection_t *things = server_collection (&sim->server, "things");
+
+   for (size_t i = 0; i < things->n; i++) {
+      if (blob_number (things->slots[i]->majority, "schema_version") != version) {
+         sim_wrong (sim, "at the end thing %zu is not at the target", i);
+      }
+   }
 }

@@ -1,6 +1,6 @@
-/* The story of looks: one worker, and a collection of which nearly all is done, on a server that is slow to look through it
- * and does not keep to the time that a command is given. A look over the whole range lasts longer than the claim on it, or
- * than the client waits for an answer.
+/* The story of looks: one worker, and a collection of which nearly all is done, on a server that is slow to look
+ * through it and does not keep to the time that a command is given. A look over the whole range lasts longer than the
+ * claim on it, or than the client waits for an answer.
  *
  * The worker finds out over how many _ids it can look at a time, and comes to the end.
  */
@@ -15,8 +15,8 @@
 /* What a look takes for each document that it goes over, in ms. */
 #define EACH 40
 
-/* At most so long it may take: each look that fails costs some seconds, and those that fit about as long as one over all of
- * the collection, twice; windows that are small have their price. */
+/* At most so long it may take: each look that fails costs some seconds, and those that fit about as long as one over
+ * all of the collection, twice; windows that are small have their price. */
 #define LASTS 240000
 
 typedef struct {
@@ -150,37 +150,13 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
 static bool
 program (process_t *process)
 {
-   ecl_site_t site = story_site (process);
-   bson_error_t error = {0};
-   bool good = work (process, &site, &error);
-
-   if (!good && !process->dead) {
-      sim_wrong (process->sim, "the worker failed: %s", error.message);
-   }
-   ecl_upgrades_destroy (site.upgrades);
-   return good;
+   return story_only_worker (process, work);
 }
 
 static void
 end (sim_t *sim)
 {
-   const collection_t *things = server_collection (&sim->server, "things");
-
-   for (size_t i = 0; i < things->n; i++) {
-      if (blob_number (things->slots[i]->majority, "schema_version") != TARGET) {
-         sim_wrong (sim, "at the end thing %zu is not at the target", i);
-      }
-   }
-}
-
-static void
-wrote (sim_t *sim, const sender_t *sender, const char *collection, const blob_t *before, const blob_t *after)
-{
-   (void) sim;
-   (void) sender;
-   (void) collection;
-   (void) before;
-   (void) after;
+   story_check_things (sim, TARGET);
 }
 
 const story_t story_looks = {.name = "looks",
@@ -192,5 +168,4 @@ const story_t story_looks = {.name = "looks",
                              .program = program,
                              .takes = takes,
                              .executed = executed,
-                             .wrote = wrote,
                              .end = end};

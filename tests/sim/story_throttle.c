@@ -220,15 +220,7 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
 static bool
 program (process_t *process)
 {
-   ecl_site_t site = story_site (process);
-   bson_error_t error = {0};
-   bool good = work (process, &site, &error);
-
-   if (!good && !process->dead) {
-      sim_wrong (process->sim, "the worker failed: %s", error.message);
-   }
-   ecl_upgrades_destroy (site.upgrades);
-   return good;
+   return story_only_worker (process, work);
 }
 
 /* ---- properties ---- */
@@ -330,15 +322,10 @@ static void
 end (sim_t *sim)
 {
    const data_t *data = sim->data;
-   const collection_t *things = server_collection (&sim->server, "things");
    int64_t calm = data->from - 1000, latest = data->until + (data->trouble == STUCK ? RECOVERS_STUCK : RECOVERS), back;
    double before;
 
-   for (size_t i = 0; i < things->n; i++) {
-      if (blob_number (things->slots[i]->majority, "schema_version") != TARGET) {
-         sim_wrong (sim, "at the end thing %zu is not at the target", i);
-      }
-   }
+   story_check_things (sim, TARGET);
    if (!data->from || data->n_writes == MOST_WRITES) {
       sim_wrong (sim, "there was no trouble");
       return;
@@ -357,16 +344,6 @@ end (sim_t *sim)
    }
 }
 
-static void
-wrote (sim_t *sim, const sender_t *sender, const char *collection, const blob_t *before, const blob_t *after)
-{
-   (void) sim;
-   (void) sender;
-   (void) collection;
-   (void) before;
-   (void) after;
-}
-
 const story_t story_throttle = {.name = "throttle",
                                 .kind = PACES,
                                 .smooth = true,
@@ -377,5 +354,4 @@ const story_t story_throttle = {.name = "throttle",
                                 .sent = sent,
                                 .takes = takes,
                                 .fares = fares,
-                                .wrote = wrote,
                                 .end = end};
