@@ -1,6 +1,8 @@
 /* Prometheus' text format: see metrics.h. */
 #include "cli/metrics.h"
 
+#include "text/number.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -238,11 +240,7 @@ name_of (const char *file)
    if (len > suffix && strcmp (name + len - suffix, ".prom") == 0) {
       name[len - suffix] = '\0';
    }
-   if (!bson_utf8_validate (name, strlen (name), false)) {
-      for (char *p = name; *p; p++) {
-         *p = (char) ((unsigned char) *p < 0x80 ? *p : '?');
-      }
-   }
+   ecl_text_clean (name, strlen (name), name, len + 1);
    return name;
 }
 

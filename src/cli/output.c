@@ -1,5 +1,6 @@
 /* What commands say: failures, usage, diagnostics, JSON. See cli.h. */
 #include "cli/cli.h"
+#include "text/number.h"
 
 #include <stdarg.h>
 #include <time.h>
@@ -57,14 +58,8 @@ log_text (const ecl_cli_t *self, const char *level, const char *format, va_list 
    char text[2048];
 
    vsnprintf (text, sizeof text, format, args);
-   if (bson_utf8_validate (text, strlen (text), false)) {
-      ecl_cli_log (self, level, text, NULL);
-      return;
-   }
    /* Bytes of a file's name or of a value, or a character that was cut. */
-   for (char *c = text; *c; c++) {
-      *c = (unsigned char) *c < 0x80 ? *c : '?';
-   }
+   ecl_text_clean (text, strlen (text), text, sizeof text);
    ecl_cli_log (self, level, text, NULL);
 }
 

@@ -1,8 +1,7 @@
 /* The throttle's command: see adviser.h. */
 #include "run/adviser.h"
 
-#include "mql/coerce.h"
-#include "mql/regex.h"
+#include "text/number.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -37,30 +36,16 @@ says_wait (const char *line, const char **reason)
    return true;
 }
 
-/* As a record and a line can hold it: a control character is a space there, what is no UTF-8 a question mark. */
+/* As a record and a line can hold it: a control character is a space there. */
 static void
 take_reason (ecl_adviser_t *self, const char *text)
 {
-   size_t len = strlen (text), k = 0;
-
-   for (size_t i = 0, n; i < len; i += n) {
-      bool ascii = (uint8_t) text[i] < 0x80;
-
-      n = ascii ? 1 : ecl_utf8_length (text[i]);
-      if (k + n >= sizeof self->reason) {
-         break;
-      }
-      if (ascii) {
-         self->reason[k++] = iscntrl ((unsigned char) text[i]) ? ' ' : text[i];
-      } else if (n <= len - i && ecl_utf8_valid (text + i, n)) {
-         memcpy (self->reason + k, text + i, n);
-         k += n;
-      } else {
-         self->reason[k++] = '?';
-         n = 1;
+   ecl_text_clean (text, strlen (text), self->reason, sizeof self->reason);
+   for (char *p = self->reason; *p; p++) {
+      if ((uint8_t) *p < 0x20 || *p == 0x7F) {
+         *p = ' ';
       }
    }
-   self->reason[k] = '\0';
 }
 
 /* Of one that ended so and said nothing. */

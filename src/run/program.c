@@ -3,8 +3,8 @@
 
 #include "base/thread.h"
 #include "mql/coerce.h"
-#include "mql/regex.h"
 #include "store/changelog.h"
+#include "text/number.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -163,7 +163,7 @@ typedef struct {
    _Atomic int64_t *until; /* shared with the watchdog */
    pthread_t herald;
    ecl_buf_t said; /* its output, bytes as they came; the last of them */
-   ecl_buf_t text; /* the same as text */
+   char *text;     /* the same as text */
    bool fresh;     /* something of it was not kept yet */
    int64_t keep_at;
    int64_t asked;  /* when it was asked to end; 0: it was not */
@@ -204,28 +204,18 @@ hear (running_t *self, const char *bytes, size_t n)
    self->fresh = true;
 }
 
-/* The end of what was said, as a record can hold it: what is no UTF-8 is a question mark there. */
+/* The end of what was said, as a record can hold it. */
 static const char *
 make_text (running_t *self)
 {
    const char *p = (const char *) self->said.data, *end = p + self->said.len;
 
-   ecl_buf_clear (&self->text);
    if (self->said.len > ECL_CHANGELOG_OUTPUT_MAX) {
-      for (p = end - ECL_CHANGELOG_OUTPUT_MAX; p < end && ((uint8_t) *p & 0xC0) == 0x80; p++) {
+      for (p = end - ECL_CHANGELOG_OUTPUT_MAX; p < end && ecl_is_continuation (*p); p++) {
       }
    }
-   while (p < end) {
-      size_t n = (uint8_t) *p < 0x80 ? 1 : ecl_utf8_length (*p);
-      bool good = *p && n <= (size_t) (end - p) && ((uint8_t) *p < 0x80 || ecl_utf8_valid (p, n));
-
-      n = good ? n : 1;
-      if (!ecl_buf_append (&self->text, good ? p : "?", n)) {
-         break;
-      }
-      p += n;
-   }
-   return ecl_buf_cstr (&self->text);
+   ecl_text_clean (p, (size_t) (end - p), self->text, ECL_CHANGELOG_OUTPUT_MAX + 1);
+   return self->text;
 }
 
 static void
@@ -443,7 +433,7 @@ ecl_program_run (const ecl_program_t *program, ecl_buf_t *output, bson_error_t *
    int status;
 
    ecl_buf_init (&self.said, 2 * ECL_CHANGELOG_OUTPUT_MAX);
-   ecl_buf_init (&self.text, ECL_CHANGELOG_OUTPUT_MAX + 1);
+   self.text = bson_malloc (ECL_CHANGELOG_OUTPUT_MAX + 1);
    self.until = mmap (NULL, sizeof *self.until, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
    ok = ok && self.until != MAP_FAILED;
    for (size_t i = 0; ok && i < sizeof pipes / sizeof pipes[0]; i++) {
@@ -480,7 +470,7 @@ done:
       munmap ((void *) self.until, sizeof *self.until);
    }
    ecl_buf_cleanup (&self.said);
-   ecl_buf_cleanup (&self.text);
+   bson_free (self.text);
    for (size_t i = 0; envp[i]; i++) {
       bson_free (envp[i]);
    }

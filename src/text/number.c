@@ -329,3 +329,26 @@ ecl_text_utf8 (const uint8_t *p, size_t n)
    }
    return c < least || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : len;
 }
+
+size_t
+ecl_text_clean (const char *bytes, size_t n, char *out, size_t size)
+{
+   size_t k = 0;
+
+   while (k < n) {
+      /* It is as long as it was: what is replaced goes byte by byte. */
+      size_t len = bytes[k] ? ecl_text_utf8 ((const uint8_t *) bytes + k, n - k) : 0;
+
+      if (k + (len ? len : 1) >= size) {
+         break;
+      }
+      if (len) {
+         memmove (out + k, bytes + k, len);
+      } else {
+         out[k] = '?';
+      }
+      k += len ? len : 1;
+   }
+   out[k] = '\0';
+   return k;
+}

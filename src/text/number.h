@@ -1,4 +1,5 @@
-/* Numbers and dates as text, independent of the locale: strtod and printf take their decimal point from it. */
+/* Numbers and dates as text, independent of the locale: strtod and printf take their decimal point from it. And bytes
+ * as text. */
 #ifndef ECL_TEXT_NUMBER_H
 #define ECL_TEXT_NUMBER_H
 
@@ -40,5 +41,11 @@ ecl_text_format_date (int64_t ms, char out[ECL_TEXT_DATE_MAX]) ECL_MUST_CHECK;
 /* Appended text is UTF-8 without surrogates: the length of the sequence at p, 0 where there is none. */
 size_t
 ecl_text_utf8 (const uint8_t *p, size_t n);
+
+/* n bytes as text that a record can hold: each that is of no character of UTF-8, and each NUL, becomes a question mark.
+ * Whole characters, as many as there is room for in size bytes with the NUL behind them. out may be bytes; returns the
+ * length. */
+size_t
+ecl_text_clean (const char *bytes, size_t n, char *out, size_t size);
 
 #endif

@@ -324,13 +324,56 @@ test_parse (void **state)
    assert_false (ecl_text_parse_digits ("", 0, 8, &n));
 }
 
+static void
+test_clean (void **state)
+{
+   static const struct {
+      const char *bytes;
+      size_t n, size;
+      const char *text;
+   } cases[] = {
+      {"", 0, 1, ""},
+      {"plain\t\n", 7, 99, "plain\t\n"},
+      {"\xc3\xa9 \xe2\x82\xac \xf0\x9f\xa6\x8b", 11, 99, "\xc3\xa9 \xe2\x82\xac \xf0\x9f\xa6\x8b"},
+      {"a\0b", 3, 99, "a?b"},
+      {"caf\xe9 \x80", 6, 99, "caf? ?"},
+      /* Begun and not ended; too long for what it is; half of a pair; behind the last character. */
+      {"\xc3", 1, 99, "?"},
+      {"\xe2\x82", 2, 99, "??"},
+      {"\xe2\x82 \xa9", 4, 99, "?? ?"},
+      {"\xc0\xaf", 2, 99, "??"},
+      {"\xed\xa0\x80", 3, 99, "???"},
+      {"\xf4\x90\x80\x80", 4, 99, "????"},
+      /* What there is room for. */
+      {"abc", 3, 4, "abc"},
+      {"abc", 3, 3, "ab"},
+      {"a\xc3\xa9", 3, 4, "a\xc3\xa9"},
+      {"a\xc3\xa9", 3, 3, "a"},
+      {"a\xc3\xa9", 3, 1, ""},
+      {"a\xff\xff", 3, 3, "a?"},
+   };
+   char text[100];
+
+   (void) state;
+   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+      memset (text, 'x', sizeof text);
+      assert_int_equal (ecl_text_clean (cases[i].bytes, cases[i].n, text, cases[i].size), strlen (cases[i].text));
+      assert_string_equal (text, cases[i].text);
+      /* Nothing behind its end is touched, and it may be where the bytes are. */
+      assert_int_equal (text[strlen (text) + 1], 'x');
+      memcpy (text, cases[i].bytes, cases[i].n);
+      ecl_text_clean (text, cases[i].n, text, cases[i].size);
+      assert_string_equal (text, cases[i].text);
+   }
+}
+
 int
 main (void)
 {
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_types),           cmocka_unit_test (test_relaxed),   cmocka_unit_test (test_pretty),
       cmocka_unit_test (test_hostile_strings), cmocka_unit_test (test_malformed), cmocka_unit_test (test_values),
-      cmocka_unit_test (test_doubles),         cmocka_unit_test (test_parse),
+      cmocka_unit_test (test_doubles),         cmocka_unit_test (test_parse),     cmocka_unit_test (test_clean),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
