@@ -77,7 +77,13 @@ print_text (const ecl_carried_t *carried)
       }
       return;
    }
-   if (!carried->what.effort || !carried->what.effort->only_start) {
+   if (carried->what.effort && carried->what.effort->only_start) {
+      if (!carried->joined) {
+         printf ("%s: a job of %s range%s to version %s is made; `eclose backfill work %s` works on it\n", collection,
+                 ecl_progress_count ((uint64_t) carried->job.chunks, a), carried->job.chunks == 1 ? "" : "s", to,
+                 collection);
+      }
+   } else {
       printf ("%s: %s document%s carried to version %s in %s (%s: %s)\n", collection,
               ecl_progress_count ((uint64_t) counts->changed, a), counts->changed == 1 ? "" : "s", to,
               ecl_progress_time (carried->ms, b), ecl_mode_name (carried->mode), carried->mode_why);
@@ -195,6 +201,7 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
 {
    bool time_up = error && carried->time_up;
 
+   self->job_failed = carried->began && !carried->nothing && carried->job.state == ECL_JOB_FAILED;
    if (!carried->missing) {
       report_result (self, carried, error);
    }

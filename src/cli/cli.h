@@ -23,6 +23,7 @@ typedef enum {
    ECL_EXIT_PENDING = 3, /* status --check */
    ECL_EXIT_LEASE = 4,   /* somebody else holds it */
    ECL_EXIT_FOUND = 5,   /* verification failed, or documents are in quarantine */
+   ECL_EXIT_JOB = 6,     /* backfill work: the job failed, and who comes again finds it so */
 } ecl_exit_t;
 
 typedef struct ecl_cli_t ecl_cli_t;

@@ -101,8 +101,8 @@ nothing_to_work_on (const call_t *call, const ecl_job_t *last)
       return ECL_EXIT_OK;
    }
    if (last) {
-      return ecl_cli_fail (call->cli, "%s: there is no job to work on, the last one failed: %s", last->collection,
-                           last->error);
+      ecl_cli_fail (call->cli, "%s: there is no job to work on, the last one failed: %s", last->collection, last->error);
+      return ECL_EXIT_JOB;
    }
    return ecl_cli_fail (call->cli, "there is no job%s%s", collection ? " on " : "", collection ? collection : "");
 }
@@ -113,6 +113,7 @@ do_work (call_t *call)
 {
    const ecl_remote_t *remote = call->remote;
    const char *collection = call->chain ? call->chain->collection : NULL;
+   ecl_exit_t status;
    bson_error_t error;
    ecl_job_t job;
    bool found;
@@ -131,7 +132,8 @@ do_work (call_t *call)
       }
       call->target = call->chain->n_steps; /* the job has its own */
    }
-   return carry (call, true);
+   status = carry (call, true);
+   return remote->job_failed ? ECL_EXIT_JOB : status;
 }
 
 /* Goes on where it stopped yesterday; begins where there is nothing to go on with. */

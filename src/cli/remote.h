@@ -17,6 +17,7 @@ typedef struct {
    const char *database;
    ecl_progress_t progress;  /* of the collection that is carried */
    bool counting;            /* its total is known */
+   bool job_failed;          /* that of the collection carried last, for all who worked on it */
    ecl_carry_progress_t last; /* of it, as it was told; its text is not kept */
    ecl_reporter_t *reporter; /* of commands with ECL_REPORTER_OPTIONS; else NULL */
    ecl_who_t who;

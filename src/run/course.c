@@ -155,7 +155,6 @@ start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, e
                               .before = try_first,
                               .context = &trial};
    ecl_start_t started;
-   bool took; /* a job that ended meanwhile is one whose end is seen soon */
    bool good;
 
    if (effort->by_records && !course->down &&
@@ -184,10 +183,6 @@ start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, e
    }
    bson_destroy (&candidates);
    ecl_aside_cleanup (&aside);
-   if (out->joined && effort->set &&
-       !ecl_job_change (site->world, site->database, out->job.id, &effort->settings, effort->set, &took, error)) {
-      return false;
-   }
    return good;
 }
 
@@ -257,6 +252,52 @@ say (void *context, const char *message)
    }
 }
 
+static void
+say_joined (told_t *told, const ecl_carried_t *out, const char *what)
+{
+   char text[768];
+
+   bson_snprintf (text, sizeof text, "%s: %s", out->job.collection, what);
+   say (told, text);
+}
+
+/* A job that is there takes over the settings that were asked for, for all who work on it. It was made with the rest, and
+ * keeps that: then it is said. */
+static bool
+settle (const ecl_site_t *site, told_t *told, const ecl_carried_t *out, bson_error_t *error)
+{
+   const ecl_effort_t *effort = effort_of (told->what);
+   const char *mode = ecl_mode_name (told->what->mode);
+   const ecl_job_t *job = &out->job;
+   char text[640];
+   bool took; /* a job that ended meanwhile is one whose end is seen soon */
+
+   if (!effort->only_join) {
+      bson_snprintf (text, sizeof text, "there is a job to version %s already, begun by process %" PRId64 " on %s%s", job->to,
+                     job->pid, *job->host ? job->host : "an unknown machine", effort->only_start ? "" : "; it is joined");
+      say_joined (told, out, text);
+   }
+   if (effort->range_docs || effort->max_errors != 0) {
+      say_joined (told, out, "--range-docs and --max-errors are of a new job; the one that is there stays as it was made");
+   }
+   if (told->what->mode != ECL_MODE_AUTO && strcmp (job->mode, mode) != 0 &&
+       (effort->only_start || told->what->mode == ECL_MODE_PUSHDOWN)) {
+      bson_snprintf (text, sizeof text, "--mode %s is of a new job; the one that is there is in %s mode: %s", mode, job->mode,
+                     job->why);
+      say_joined (told, out, text);
+   }
+   if (!effort->set) {
+      return true;
+   }
+   if (!ecl_job_change (site->world, site->database, job->id, &effort->settings, effort->set, &took, error)) {
+      return false;
+   }
+   if (took) {
+      say_joined (told, out, "the job's settings are changed as asked for, for all who work on it");
+   }
+   return true;
+}
+
 static bool
 go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carried_t *out, bson_error_t *error)
 {
@@ -280,7 +321,8 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
    out->workers = effort->workers ? effort->workers : 1;
    if (!ecl_server_guard_form (site->world, &site->server, site->database, course->chain->collection, &task.form,
                                error) ||
-       !(effort->only_join ? join (site, course, out, error) : start (site, course, told, out, error))) {
+       !(effort->only_join ? join (site, course, out, error) : start (site, course, told, out, error)) ||
+       (out->joined && !settle (site, told, out, error))) {
       return false;
    }
    out->began = true;

@@ -1,6 +1,7 @@
 """Jobs at their edges: starts where all is done, plans that nobody finishes, workers that may not work, and the end."""
 
 import json
+import re
 import time
 from datetime import timedelta
 
@@ -175,7 +176,52 @@ def test_work_after_the_end(eclose, db):
     db.eclose_jobs.update_one({}, {'$set': {'state': 'cancelled'}})
     assert 'was cancelled' in backfill(eclose, 'work', 'things', rc=0).err
     db.eclose_jobs.update_one({}, {'$set': {'state': 'failed', 'error': 'a reason'}})
-    assert 'a reason' in backfill(eclose, 'work', 'things', rc=1).err
+    for _ in range(2):
+        assert 'a reason' in backfill(eclose, 'work', 'things', rc=6).err
+
+
+@pytest.mark.parametrize('how', ['start', 'work', *(pytest.param(how, marks=pytest.mark.long) for how in ('run', 'up'))])
+def test_who_joins_changes_the_settings(eclose, db, server, how):
+    """For all who work on the job, as is said; with what the job was made it stays."""
+    n = size(server, 4000)
+    things(eclose, db, n)
+    first = ['--detach', '--range-docs', n // 4, '--max-rate', n // 20, '--batch-time', 9, '--mode', 'client']
+    assert re.search(r'a job of \d ranges to version 2 is made', backfill(eclose, 'start', 'things', *first).out)
+    worker = eclose.start('backfill', 'work', 'things')
+    wait_for(lambda: db.things.count_documents({'schema_version': 2}))
+    settings = ['--max-rate', n * 100, '--max-lag', 7]
+    old = ['--range-docs', 1, '--mode', 'pushdown']
+    command = {'start': ['backfill', 'start', 'things', '--detach', *old], 'work': ['backfill', 'work', 'things'],
+               'run': ['backfill', 'run', 'things'], 'up': ['up', 'things', *old]}[how]
+    told = eclose(*command, *settings, rc=0)
+    assert "things: the job's settings are changed as asked for" in told.err
+    for said in ('there is a job to version 2 already', '--range-docs and --max-errors are of a new job',
+                 '--mode pushdown is of a new job; the one that is there is in client mode'):
+        assert (said in told.err) == (old[0] in command), told.err
+    assert 'is made' not in told.out
+    assert {k: job(db)['settings'][k] for k in ('max_documents', 'max_lag', 'batch_time')} == \
+        {'max_documents': n * 100, 'max_lag': 7000, 'batch_time': 9}
+    # At the rate of before it would take much longer than a test may.
+    out, err = worker.communicate(timeout=60)
+    assert worker.returncode == 0, out + err
+    assert at_target(db, n) and db.eclose_jobs.count_documents({}) == 1
+
+
+def test_a_job_that_fails_under_its_workers(eclose, db, server):
+    """Who works on it, and who comes later, is told by a status of its own that coming again is of no use."""
+    n = size(server, 4000)
+    things(eclose, db, n)
+    backfill(eclose, 'start', 'things', '--detach', '--range-docs', n // 4, '--max-rate', n // 20)
+    worker = eclose.start('backfill', 'work', 'things')
+    wait_for(lambda: db.things.count_documents({'schema_version': 2}))
+    db.eclose_jobs.update_one({}, {'$set': {'state': 'failed', 'error': 'a reason'}})
+    out, err = worker.communicate(timeout=60)
+    assert worker.returncode == 6 and 'a reason' in err, out + err
+    assert 'a reason' in backfill(eclose, 'work', rc=6).err
+    # A new one is begun by whoever mended it, and worked on as any.
+    backfill(eclose, 'start', 'things', '--detach')
+    backfill(eclose, 'work', 'things')
+    assert at_target(db, n)
 
 
 def test_the_job_ended_before_it_was_told(eclose, db, relay):
