@@ -134,14 +134,16 @@ drain (ecl_child_t *self)
    }
 }
 
-/* Its process is gone: what it left in its group goes, too. */
+/* Its process is gone: what it left in its group goes, too. known: we have reaped it. */
 static void
-finish (ecl_child_t *self, int status)
+finish (ecl_child_t *self, bool known, int status)
 {
    kill (-self->pid, SIGKILL);
    drain (self);
    close (self->output);
-   self->status = WIFEXITED (status) ? WEXITSTATUS (status) : 128 + WTERMSIG (status);
+   self->status = !known               ? ECL_CHILD_UNKNOWN
+                  : WIFEXITED (status) ? WEXITSTATUS (status)
+                                       : 128 + WTERMSIG (status);
    self->pid = 0;
    self->output = -1;
 }
@@ -166,7 +168,7 @@ ecl_child_poll (ecl_child_t *self, int64_t now)
    if (done == 0 || (done < 0 && errno == EINTR)) {
       return ECL_CHILD_RUNS;
    }
-   finish (self, status);
+   finish (self, done > 0, status);
    return self->late ? ECL_CHILD_LATE : ECL_CHILD_ENDED;
 }
 

@@ -14,6 +14,9 @@
 
 #define ECL_CHILD_LINE 256
 
+/* The status of one that somebody else has reaped (or nobody: SIGCHLD is ignored): it counts as failed. */
+#define ECL_CHILD_UNKNOWN 255
+
 typedef enum {
    ECL_CHILD_RUNS,
    ECL_CHILD_ENDED, /* by itself: status is its exit status, or 128 and the signal */

@@ -41,6 +41,8 @@ main (int argc, char **argv)
 
    /* A reader that goes away (`eclose eval … | head`) is an error of writing, not a death without a word. */
    signal (SIGPIPE, SIG_IGN);
+   /* Whoever started us may ignore it, which a program inherits: nobody would know how hooks and the like ended. */
+   signal (SIGCHLD, SIG_DFL);
    if (ecl_cli_parse (&cli, argc, argv, commands, &status)) {
       status = cli.command->run (&cli);
    }

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -209,6 +210,17 @@ def test_hooks_from_the_command_line_and_the_file(eclose, db, tmp_path):
     eclose('up', '--hook', f'start={hook(given)}', rc=0)
     assert len(hook_lines(given)) == 2
     assert len(hook_lines(from_file)) == 1
+
+
+def test_a_hook_under_a_parent_that_ignores_its_children(eclose, db):
+    """Some supervisors ignore SIGCHLD, and a program inherits that: how a hook ended is known all the same."""
+    project(eclose, 'things', [UP])
+    db.things.insert_one({'n': 1})
+    done = subprocess.run(['/bin/sh', '-c', "trap '' CHLD; exec \"$@\"", 'sh', eclose.binary, 'up', '--hook', 'end=exit 3'],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, env=eclose.env,
+                          cwd=eclose.folder, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 'hook end ended with status 3' in done.stderr
 
 
 def test_a_hook_of_failure_says_why(eclose, db, tmp_path):

@@ -118,6 +118,24 @@ test_late (void **state)
    ecl_child_cleanup (&child);
 }
 
+/* Where nobody knows how it ended it did not end well. */
+static void
+test_reaped_by_nobody (void **state)
+{
+   const struct sigaction ignore = {.sa_handler = SIG_IGN};
+   struct sigaction before;
+   ecl_child_t child;
+   bson_error_t error;
+
+   (void) state;
+   sigaction (SIGCHLD, &ignore, &before);
+   assert_true (ecl_child_start (&child, "echo one; exit 3", NULL, 0, 1000, &error));
+   assert_int_equal (to_the_end (&child), ECL_CHILD_ENDED);
+   sigaction (SIGCHLD, &before, NULL);
+   assert_int_equal (child.status, ECL_CHILD_UNKNOWN);
+   assert_string_equal (child.line, "one");
+}
+
 static bool
 ask (const char *command, bool late, bool *wait, char *reason)
 {
@@ -189,6 +207,7 @@ main (void)
       cmocka_unit_test (test_status_and_line),
       cmocka_unit_test (test_much_output),
       cmocka_unit_test (test_late),
+      cmocka_unit_test (test_reaped_by_nobody),
       cmocka_unit_test (test_adviser),
    };
 
