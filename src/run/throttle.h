@@ -22,11 +22,13 @@
  *    latency   the time of its own majority writes against what they took when all was calm. Works everywhere, through
  *              mongos and at hosted services, too. What is calm is the median over many batches in which nothing
  *              slowed; it may fall, but never stands more than a quarter above the lowest it ever was (which itself
- *              rises by a tenth a day): load that comes slowly is not mistaken for calm. Two batches in a row have to
- * be slow: one may have been unlucky. Where it stopped, a small batch now and then finds out how it is. lag       of
- * the secondaries behind the primary flow      the primary holds back writers by itself oplog     how far back the
- * oplog would reach at the rate at which it is growing command   somebody's program says wait rate      what the user
- * allows, documents or bytes per second, divided by the workers that are alive
+ *              rises by a tenth a day): load that comes slowly is not mistaken for calm. Two batches in a row have to be
+ *              slow: one may have been unlucky. Where it stopped, a small batch now and then finds out how it is.
+ *    lag       of the secondaries behind the primary
+ *    flow      the primary holds back writers by itself
+ *    oplog     how far back the oplog would reach at the rate at which it is growing
+ *    command   somebody's program says wait
+ *    rate      what the user allows, documents or bytes per second, divided by the workers that are alive
  */
 #ifndef ECL_RUN_THROTTLE_H
 #define ECL_RUN_THROTTLE_H

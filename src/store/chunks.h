@@ -72,7 +72,7 @@ typedef struct {
    ecl_job_counts_t counts;
    double rate;
    char slowed[224]; /* "" where nothing does */
-   bool held;       /* somebody is named in it */
+   bool held;        /* somebody is named in it */
    int64_t token;
    int64_t left;    /* ms that the claim lasts, by the server's clock; only in answers to ecl_chunks_held */
    char host[256], place[96];
