@@ -24,13 +24,6 @@ get (const ecl_value_t *document, const char *name)
 
 /* ---- which ---- */
 
-static void
-filter_of (const char *collection, const char *to, bson_t *filter)
-{
-   ecl_quarantine_filter (collection, NULL, filter);
-   BSON_APPEND_UTF8 (filter, "to", to);
-}
-
 bool
 ecl_aside_find (const ecl_site_t *site, const char *collection, const char *to, ecl_aside_t *out, bson_error_t *error)
 {
@@ -43,7 +36,7 @@ ecl_aside_find (const ecl_site_t *site, const char *collection, const char *to, 
 
    out->n = 0;
    bson_init (&out->ids);
-   filter_of (collection, to, &filter);
+   ecl_quarantine_filter_to (collection, to, &filter);
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &filter, true);
    scan.fields[0] = "_id";
@@ -69,23 +62,6 @@ void
 ecl_aside_cleanup (ecl_aside_t *self)
 {
    bson_destroy (&self->ids);
-}
-
-bool
-ecl_aside_count (const ecl_site_t *site, const char *collection, const char *to, int64_t *n, bson_error_t *error)
-{
-   bson_t filter, command, reply;
-   bool good;
-
-   filter_of (collection, to, &filter);
-   ecl_store_count (ECL_STORE_QUARANTINE, &filter, 0, &command);
-   ecl_store_read_concern (&command);
-   good = ecl_world_call (site->world, site->database, &command, &reply, error);
-   *n = good ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : 0;
-   bson_destroy (&reply);
-   bson_destroy (&command);
-   bson_destroy (&filter);
-   return good;
 }
 
 /* {$and: [{_id: {<how>: ids}}, candidates]} */
@@ -293,7 +269,7 @@ ecl_aside_again (const ecl_aside_t *self, const ecl_site_t *site, const ecl_cour
    good = sort_out (&again, course, &filter, error);
    bson_destroy (&filter);
    retry = ecl_retry_new (site);
-   filter_of (course->chain->collection, to, &filter);
+   ecl_quarantine_filter_to (course->chain->collection, to, &filter);
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &filter, true);
    while (good &&

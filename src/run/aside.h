@@ -27,11 +27,6 @@ ecl_aside_find (const ecl_site_t *site, const char *collection, const char *to, 
 void
 ecl_aside_cleanup (ecl_aside_t *self);
 
-/* How many there are, also where there are more. */
-bool
-ecl_aside_count (const ecl_site_t *site, const char *collection, const char *to, int64_t *n,
-                 bson_error_t *error) ECL_MUST_CHECK;
-
 /* The filter without them; initialises *out. */
 void
 ecl_aside_without (const ecl_aside_t *self, const bson_t *candidates, bson_t *out);

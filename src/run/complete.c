@@ -301,11 +301,14 @@ ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl
    } else if (good) {
       out->strict = is_strict_already (chain, options->target, &facts);
    }
-   good = good && ecl_below_count (site, &facts, chain, options->target, &how, &below, error) &&
-          ecl_survey_quarantined (site->world, site->database, chain->collection, &out->quarantined, error);
+   good = good && ecl_below_count (site, &facts, chain, options->target, &how, &below, error);
    if (good) {
       out->below = below.n;
       out->at_least = out->at_least || below.at_least;
+   }
+   if (good && out->below) {
+      good = ecl_survey_quarantined_below (site->world, site->database, chain, options->target, &out->quarantined,
+                                           error);
    }
    if (good && options->verify && !out->below) {
       good = options->verify (options->context, &out->bad) ||

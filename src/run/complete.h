@@ -39,7 +39,7 @@ typedef struct {
    int64_t below;         /* documents below the version, or at none that can be read */
    int64_t refused;       /* documents that do not keep the validator; negative: not looked at */
    bool at_least;         /* counting ended early: there may be more of both */
-   int64_t quarantined;   /* records in quarantine */
+   int64_t quarantined;   /* of them, by the records in quarantine that are about the way to the version */
    int64_t bad;           /* of those that verify looked at */
    bool strict;           /* a validator refuses documents below the version */
    bool recorded;         /* the floor stands in eclose_floors, now or since before */

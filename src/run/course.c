@@ -175,7 +175,8 @@ start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, e
    out->nothing = started == ECL_START_NOTHING || out->by_records;
    good = started != ECL_START_FAILED;
    if (out->by_records && aside.more) {
-      good = ecl_aside_count (site, course->chain->collection, out->to, &out->counts.quarantined, error);
+      good = ecl_survey_quarantined (site->world, site->database, course->chain->collection, out->to,
+                                     &out->counts.quarantined, error);
    } else if (out->nothing && aside.n) {
       good = ecl_aside_again (&aside, site, course, out->to, &candidates, &out->counts, error);
       out->own = out->counts;

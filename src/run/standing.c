@@ -33,7 +33,7 @@ ecl_standing (ecl_world_t *world, const char *database, const ecl_chain_t *chain
    good = ecl_survey_estimate (world, database, chain->collection, &out->estimate, error) &&
           ask_job (world, database, chain, out, error) &&
           ecl_complete_floor (world, database, chain, arena, &known, &index, &out->floor, error) &&
-          ecl_survey_quarantined (world, database, chain->collection, &out->quarantined, error);
+          ecl_survey_quarantined (world, database, chain->collection, NULL, &out->quarantined, error);
    out->has_floor = out->floor.floor;
    return good;
 }

@@ -38,18 +38,48 @@ ecl_survey_estimate (ecl_world_t *world, const char *database, const char *colle
    return good;
 }
 
-bool
-ecl_survey_quarantined (ecl_world_t *world, const char *database, const char *collection, int64_t *n,
-                        bson_error_t *error)
+static bool
+count_quarantined (ecl_world_t *world, const char *database, const bson_t *filter, int64_t *n, bson_error_t *error)
 {
    bson_t command, reply;
    bool good;
 
-   ecl_quarantine_count (collection, &command);
+   ecl_store_count (ECL_STORE_QUARANTINE, filter, 0, &command);
+   ecl_store_read_concern (&command);
    good = ecl_world_call (world, database, &command, &reply, error);
    *n = good ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : 0;
    bson_destroy (&reply);
    bson_destroy (&command);
+   return good;
+}
+
+bool
+ecl_survey_quarantined (ecl_world_t *world, const char *database, const char *collection, const char *to, int64_t *n,
+                        bson_error_t *error)
+{
+   bson_t filter;
+   bool good;
+
+   if (to) {
+      ecl_quarantine_filter_to (collection, to, &filter);
+   } else {
+      ecl_quarantine_filter (collection, NULL, &filter);
+   }
+   good = count_quarantined (world, database, &filter, n, error);
+   bson_destroy (&filter);
+   return good;
+}
+
+bool
+ecl_survey_quarantined_below (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target,
+                              int64_t *n, bson_error_t *error)
+{
+   bson_t filter;
+   bool good;
+
+   ecl_quarantine_filter_below (chain, target, &filter);
+   good = count_quarantined (world, database, &filter, n, error);
+   bson_destroy (&filter);
    return good;
 }
 
@@ -95,10 +125,7 @@ ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *
          out->first = out->counts[i] && i < out->first ? i : out->first;
       }
    }
-   if (end != ECL_TALLY_ALL) {
-      return out->late;
-   }
-   return ecl_survey_quarantined (world, database, chain->collection, &out->quarantined, error);
+   return end == ECL_TALLY_ALL || out->late;
 }
 
 bool

@@ -12,7 +12,6 @@
 typedef struct {
    int64_t *counts;     /* per place on the chain, n_steps + 1 of them; in the arena */
    int64_t outside;     /* whose version cannot be read or is not on the chain */
-   int64_t quarantined; /* records in eclose_quarantine */
    int64_t not_at;      /* at another place than the target, outside included */
    size_t first;        /* the first place below the target that has documents; the target where none has */
    bool late;           /* the deadline passed before all was counted: nothing here is true but this */
@@ -46,10 +45,15 @@ bool
 ecl_survey_estimate (ecl_world_t *world, const char *database, const char *collection, int64_t *n,
                      bson_error_t *error) ECL_MUST_CHECK;
 
-/* Documents of a collection in quarantine. */
+/* Documents of a collection in quarantine: on their way to a version, as text; NULL: all. */
 bool
-ecl_survey_quarantined (ecl_world_t *world, const char *database, const char *collection, int64_t *n,
+ecl_survey_quarantined (ecl_world_t *world, const char *database, const char *collection, const char *to, int64_t *n,
                         bson_error_t *error) ECL_MUST_CHECK;
+
+/* Those that are below a version for it, as ecl_quarantine_filter_below says. */
+bool
+ecl_survey_quarantined_below (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target,
+                              int64_t *n, bson_error_t *error) ECL_MUST_CHECK;
 
 /* The filter for documents that are to be carried to the target: at none of the versions on its far side. What no rule
  * gives a version to is among them. filter is initialised here; the caller destroys it. */

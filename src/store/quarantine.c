@@ -95,25 +95,33 @@ ecl_quarantine_end (ecl_quarantine_writer_t *self)
    bson_append_array_end (self->command, &self->updates);
 }
 
-void
-ecl_quarantine_count (const char *collection, bson_t *command)
+/* Of records of runs that went to none of the versions from `first` up to, not including, `last`. */
+static void
+append_not_to (bson_t *query, const ecl_chain_t *chain, size_t first, size_t last)
 {
-   bson_t filter = BSON_INITIALIZER;
+   char text[ECL_VERSION_TEXT], buffer[16];
+   bson_t to, list;
+   const char *key;
 
-   BSON_APPEND_UTF8 (&filter, "collection", collection);
-   ecl_store_count (ECL_STORE_QUARANTINE, &filter, 0, command);
-   ecl_store_read_concern (command);
-   bson_destroy (&filter);
+   if (first >= last) {
+      return;
+   }
+   BSON_APPEND_DOCUMENT_BEGIN (query, "to", &to);
+   BSON_APPEND_ARRAY_BEGIN (&to, "$nin", &list);
+   for (size_t i = first; i < last; i++) {
+      bson_uint32_to_string ((uint32_t) (i - first), &key, buffer, sizeof buffer);
+      BSON_APPEND_UTF8 (&list, key, ecl_version_text (chain->format, ecl_chain_version (chain, i), text));
+   }
+   bson_append_array_end (&to, &list);
+   bson_append_document_end (query, &to);
 }
 
 static void
 append_stale (bson_t *query, const ecl_chain_t *chain, size_t target, bool down, int64_t before, const uint8_t *job)
 {
    size_t first = down ? 0 : target + 1, last = down ? target : chain->n_steps + 1;
-   char text[ECL_VERSION_TEXT], buffer[16];
-   bson_t when, to, list, one;
+   bson_t when, list, one;
    bson_oid_t oid;
-   const char *key;
 
    BSON_APPEND_UTF8 (query, "collection", chain->collection);
    BSON_APPEND_DOCUMENT_BEGIN (query, "when", &when);
@@ -128,17 +136,7 @@ append_stale (bson_t *query, const ecl_chain_t *chain, size_t target, bool down,
       bson_append_document_end (&list, &one);
       bson_append_array_end (query, &list);
    }
-   if (first == last) {
-      return;
-   }
-   BSON_APPEND_DOCUMENT_BEGIN (query, "to", &to);
-   BSON_APPEND_ARRAY_BEGIN (&to, "$nin", &list);
-   for (size_t i = first; i < last; i++) {
-      bson_uint32_to_string ((uint32_t) (i - first), &key, buffer, sizeof buffer);
-      BSON_APPEND_UTF8 (&list, key, ecl_version_text (chain->format, ecl_chain_version (chain, i), text));
-   }
-   bson_append_array_end (&to, &list);
-   bson_append_document_end (query, &to);
+   append_not_to (query, chain, first, last);
 }
 
 void
@@ -184,7 +182,7 @@ ecl_quarantine_drop (const bson_t *filter, bson_t *command)
    ecl_store_write_concern (command);
 }
 
-/* ---- what is asked about them ---- */
+/* ---- which ---- */
 
 void
 ecl_quarantine_filter (const char *collection, const bson_t *ids, bson_t *filter)
@@ -215,6 +213,46 @@ ecl_quarantine_filter (const char *collection, const bson_t *ids, bson_t *filter
    bson_append_array_end (&key, &list);
    bson_append_document_end (filter, &key);
 }
+
+void
+ecl_quarantine_filter_to (const char *collection, const char *to, bson_t *filter)
+{
+   ecl_quarantine_filter (collection, NULL, filter);
+   BSON_APPEND_UTF8 (filter, "to", to);
+}
+
+void
+ecl_quarantine_filter_below (const ecl_chain_t *chain, size_t target, bson_t *filter)
+{
+   bson_t nor, one, version, list;
+   char buffer[16];
+   const char *key;
+
+   ecl_quarantine_filter (chain->collection, NULL, filter);
+   append_not_to (filter, chain, target + 1, chain->n_steps + 1);
+   BSON_APPEND_ARRAY_BEGIN (filter, "$nor", &nor);
+   BSON_APPEND_DOCUMENT_BEGIN (&nor, "0", &one);
+   BSON_APPEND_DOCUMENT_BEGIN (&one, "version", &version);
+   if (chain->format != ECL_VERSION_DOTTED) {
+      ecl_append_value (&version, "$gte", ecl_chain_stamp (chain, target));
+      BSON_APPEND_DOCUMENT_BEGIN (&version, "$not", &list); /* which would match by one of its items */
+      BSON_APPEND_UTF8 (&list, "$type", "array");
+      bson_append_document_end (&version, &list);
+   } else {
+      /* Text cannot be compared as versions are. */
+      BSON_APPEND_ARRAY_BEGIN (&version, "$in", &list);
+      for (size_t i = target; i <= chain->n_steps; i++) {
+         bson_uint32_to_string ((uint32_t) (i - target), &key, buffer, sizeof buffer);
+         ecl_append_value (&list, key, ecl_chain_stamp (chain, i));
+      }
+      bson_append_array_end (&version, &list);
+   }
+   bson_append_document_end (&one, &version);
+   bson_append_document_end (&nor, &one);
+   bson_append_array_end (filter, &nor);
+}
+
+/* ---- what is asked about them ---- */
 
 /* {name: {operator: path}} */
 static void

@@ -80,10 +80,6 @@ ecl_quarantine_append (ecl_quarantine_writer_t *self, const ecl_quarantined_t *r
 void
 ecl_quarantine_end (ecl_quarantine_writer_t *self);
 
-/* How many records a collection has: an aggregate whose one row is {n}. No row: none. */
-void
-ecl_quarantine_count (const char *collection, bson_t *command);
-
 /* Finds one record of a collection from before a time of the server's: a pass that began then, and saw every document
  * that is not at its target, did not write it again. Records of a run that went further than this target (up or down) say
  * nothing about it, and stay. So do those that the sweep of this job (12 bytes; NULL: there is none) wrote, whatever the
@@ -97,12 +93,22 @@ void
 ecl_quarantine_forget (const ecl_chain_t *chain, size_t target, bool down, int64_t before, const uint8_t *job,
                        bson_t *command);
 
-/* ---- what `eclose quarantine` asks ---- */
+/* ---- which: each initialises *filter ---- */
 
-/* The filter for the records of a collection (NULL: of all), and where ids is given (an array), of these documents only.
- * Initialises *filter. */
+/* The records of a collection (NULL: of all), and where ids is given (an array), of these documents only. */
 void
 ecl_quarantine_filter (const char *collection, const bson_t *ids, bson_t *filter);
+
+/* Those of documents on their way to a version, as text. */
+void
+ecl_quarantine_filter_to (const char *collection, const char *to, bson_t *filter);
+
+/* Those that keep a document below a version: it was below, or at none that could be read, and was to go no further than
+ * to that version. What failed on a longer way says nothing about this one, and what cannot go down is not below. */
+void
+ecl_quarantine_filter_below (const ecl_chain_t *chain, size_t target, bson_t *filter);
+
+/* ---- what `eclose quarantine` asks ---- */
 
 /* An aggregate with a row per reason, the most frequent first: {_id: {collection, to, code, file, line, column}, n, path,
  * message, id, first, last}; path, message and id are those of one of them. */

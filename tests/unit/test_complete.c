@@ -65,7 +65,6 @@ test_as_of_now (void **state)
    const canned_t script[] = {COLLECTION (""),
                               ESTIMATE,
                               NONE (BELOW),
-                              NONE (QUARANTINE),
                               NONE (FLOORS),
                               {RECORD, "LOST"}, /* written or not: it is sent again */
                               {"\"floor\" : { \"$literal\" : \"2\" }, \"validated\" : false", OK},
@@ -78,16 +77,47 @@ test_as_of_now (void **state)
    assert_true (done.recorded && !done.strict && done.refused == -1);
 }
 
+/* Of those in quarantine only these count that were below, on their way to the version or to one before it. */
 static void
 test_documents_are_below (void **state)
 {
-   const canned_t script[] = {COLLECTION (""), ESTIMATE, COUNT (BELOW, 3), COUNT (QUARANTINE, 1), {0}};
-   ecl_completed_t done;
-   bson_error_t error;
+   const file_t files[] = {
+      {"users/0002_step.yaml", STEP}, {"users/0003_step.yaml", "to: 3\nup: [{$set: {b: 1}}]\n"}, {0}};
+   const file_t dotted[] = {{"users/1.5_step.yaml", "to: \"1.5\"\nup: [{$set: {b: 1}}]\n"},
+                            {"users/2.0_step.yaml", "to: \"2.0\"\nup: [{$set: {b: 1}}]\n"},
+                            {0}};
+   const canned_t script[] = {
+      COLLECTION (""),
+      ESTIMATE,
+      COUNT ("\"$nor\"", 3),
+      COUNT ("{ \"collection\" : \"users\", \"to\" : { \"$nin\" : [ \"3\" ] }, \"$nor\" : [ { \"version\" : { \"$gte\" : "
+             "2, \"$not\" : { \"$type\" : \"array\" } } } ] }",
+             1),
+      {0}};
+   const canned_t text[] = {COLLECTION (""),
+                            ESTIMATE,
+                            COUNT ("\"$nor\"", 3),
+                            COUNT ("\"to\" : { \"$nin\" : [ \"2.0\" ] }, \"$nor\" : [ { \"version\" : { \"$in\" : [ "
+                                   "\"1.5\", \"2.0\" ] } } ] }",
+                                   1),
+                            {0}};
 
    (void) state;
-   assert_true (run (script, ECL_VALIDATOR_NONE, &done, &error));
-   assert_true (!done.recorded && done.below == 3 && done.quarantined == 1);
+   for (int i = 0; i < 2; i++) {
+      ecl_project_t *project =
+         load_good (i ? "database: shop\nversion_format: dotted\ncollections: {users: {unversioned: \"1.0\"}}\n" : CONFIG,
+                    i ? dotted : files);
+      fake_world_t world = fake_world (i ? text : script);
+      ecl_site_t site = {.world = &world.world, .project = project, .database = "shop"};
+      ecl_complete_options_t options = {.chain = ecl_project_chain (project, "users"), .target = 1};
+      ecl_completed_t done;
+      bson_error_t error;
+
+      assert_true (ecl_complete (&site, &options, &done, &error));
+      assert_true (!done.recorded && done.below == 3 && done.quarantined == 1);
+      fake_done (&world);
+      ecl_project_destroy (project);
+   }
 }
 
 /* Warn, look, refuse, and only then count. */
@@ -101,7 +131,6 @@ test_validator (void **state)
                               {"\"validationAction\" : \"error\"", OK},
                               ESTIMATE,
                               NONE (BELOW),
-                              NONE (QUARANTINE),
                               NONE (FLOORS),
                               {"\"validated\" : true", OK},
                               {0}};
@@ -123,7 +152,6 @@ test_validator_warns (void **state)
                               COUNT (REFUSED, 1),
                               ESTIMATE,
                               NONE (BELOW),
-                              NONE (QUARANTINE),
                               {0}};
    ecl_completed_t done;
    bson_error_t error;
@@ -158,7 +186,6 @@ test_higher (void **state)
    const canned_t script[] = {COLLECTION (""),
                               ESTIMATE,
                               NONE ("$nor"),
-                              NONE (QUARANTINE),
                               {FLOORS, ROWS ("{\"_id\": \"users\", \"floor\": \"3\", \"validated\": true}")},
                               {0}};
    const canned_t undo[] = {{FLOORS, ROWS ("{\"_id\": \"users\", \"floor\": \"3\"}")},
@@ -208,7 +235,6 @@ test_by_an_index (void **state)
                               {BOUNDED " ] } }, { \"$limit\" : 100000 }, { \"$count\" : \"n\" } ], \"cursor\" : {  }, "
                                        "\"hint\" : \"byVersion\", \"readConcern\" : { \"level\" : \"majority\" }",
                                ROWS ()},
-                              NONE (QUARANTINE),
                               NONE (FLOORS),
                               {RECORD, OK},
                               {0}};

@@ -188,7 +188,7 @@ test_in_time (void **state)
 {
    const canned_t script[] = {ESTIMATE (20), {"$count", "LOST"}, {0}};
    const canned_t survey[] = {
-      ESTIMATE (20), {"$count", N (1)}, {"$count", N (2)}, {"$count", DOCS ()}, {"eclose_quarantine", N (5)}, {0}};
+      ESTIMATE (20), {"$count", N (1)}, {"$count", N (2)}, {"$count", DOCS ()}, {0}};
    const file_t files[] = {{"users/0002_step.yaml", "to: 2\nup:\n  - $set: {a: 1}\n"}, {0}};
    ecl_project_t *project = load_good ("database: shop\ncollections: {users: {unversioned: 1}}\n", files);
    fake_world_t world = fake_world (survey);
@@ -205,7 +205,7 @@ test_in_time (void **state)
    ecl_arena_init (&arena);
    assert_true (ecl_survey_within (&world.world, "shop", ecl_project_chain (project, "users"), 1, &options, &arena,
                                    &out, &error));
-   assert_true (!out.late && out.counts[0] == 1 && out.counts[1] == 2 && out.not_at == 1 && out.quarantined == 5);
+   assert_true (!out.late && out.counts[0] == 1 && out.counts[1] == 2 && out.not_at == 1);
    fake_done (&world);
    ecl_arena_cleanup (&arena);
    ecl_project_destroy (project);
