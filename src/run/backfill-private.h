@@ -1,6 +1,7 @@
 /* What the files of the backfill share: see backfill.h.
  *
- *    backfill.c        life, step and drive
+ *    backfill.c        life, what the states share, and drive
+ *    backfill_step.c   the table of states, and the step: what an answer or a failure means
  *    backfill_read.c   the states that read, begin and end
  *    backfill_push.c   a batch pushed down
  *    backfill_load.c   what a batch looks up in other collections
