@@ -27,12 +27,10 @@ interval (const worker_t *self)
 
 /* ---- checkpoints ---- */
 
-/* What the range's record is to say now. */
+/* What the range's record is to say now. machine: what goes through it; NULL: its counts are in the row already. */
 static void
-progress_of (worker_t *self, const ecl_backfill_t *machine, ecl_chunk_state_t state, ecl_chunk_progress_t *out)
+progress_of (const worker_t *self, const ecl_backfill_t *machine, ecl_chunk_state_t state, ecl_chunk_progress_t *out)
 {
-   const ecl_backfill_result_t *result = ecl_backfill_result (machine);
-
    *out = (ecl_chunk_progress_t){.state = state,
                                  .after = ecl_missing (),
                                  .counts = self->row.counts,
@@ -42,10 +40,12 @@ progress_of (worker_t *self, const ecl_backfill_t *machine, ecl_chunk_state_t st
       /* A sweep that is taken over begins anew: what it left to a later pass may lie before any checkpoint. All that
        * cannot be carried over is seen by it. */
       out->counts.quarantined = 0;
-   } else if (state == ECL_CHUNK_OPEN) {
+   } else if (machine && state == ECL_CHUNK_OPEN) {
       out->after = ecl_backfill_after (machine);
    }
-   ecl_job_add_counts (&out->counts, &result->counts);
+   if (machine) {
+      ecl_job_add_counts (&out->counts, &ecl_backfill_result (machine)->counts);
+   }
 }
 
 static bool
@@ -63,19 +63,20 @@ checkpoint (worker_t *self, const ecl_backfill_t *machine, bson_error_t *error)
    return good;
 }
 
-/* Lets the range go, in a state. */
-static bool
-let_go (worker_t *self, const ecl_backfill_t *machine, ecl_chunk_state_t state, bson_error_t *error)
+/* Lets the range go, in a state: what is left of it somebody else will do. machine as above. */
+static void
+let_go (worker_t *self, const ecl_backfill_t *machine, ecl_chunk_state_t state)
 {
    ecl_chunk_progress_t progress;
+   bson_error_t ignored;
    bson_t fields;
    bool good;
 
    progress_of (self, machine, state, &progress);
    ecl_chunk_fields (&progress, &fields);
-   good = ecl_holder_release_with (&self->holder, self->world, &fields, error);
+   good = ecl_holder_release_with (&self->holder, self->world, &fields, &ignored);
+   (void) good; /* a claim that was lost on the way: whoever takes it goes through the rest again */
    bson_destroy (&fields);
-   return good;
 }
 
 /* ---- between two batches ---- */
@@ -245,17 +246,6 @@ make_machine (worker_t *self, bson_error_t *error)
    return ecl_backfill_new (&options, error);
 }
 
-/* What somebody else will do, where it could not be done here. */
-static void
-try_let_go (worker_t *self, const ecl_backfill_t *machine, ecl_chunk_state_t state)
-{
-   bson_error_t ignored;
-   bool good = let_go (self, machine, state, &ignored);
-
-   /* A claim that was lost on the way: whoever takes it goes through the rest again. */
-   (void) good;
-}
-
 static bool
 is_lease_error (const bson_error_t *error)
 {
@@ -301,7 +291,7 @@ ecl_worker_mark_sweep (worker_t *self, bson_error_t *error)
    return ecl_job_send (self->world, self->site->database, &command, NULL, error);
 }
 
-/* Goes through the range in its phase, and lets it go. *swept: there is no other range to be waited for, so the claim
+/* Goes through the range in its phase, and lets it go. *sweep: there is no other range to be waited for, so the claim
  * is kept and the range is to be swept. False where the worker cannot go on. */
 static bool
 go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
@@ -326,16 +316,16 @@ go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
    add_up (self, result);
    take_mode (self, result);
    if (good && result->cancelled) {
-      try_let_go (self, machine, self->row.state);
+      let_go (self, machine, self->row.state);
    } else if (good && self->phase == ECL_CHUNK_OPEN && self->job.chunks == 1) {
       progress_of (self, machine, ECL_CHUNK_CARRIED, &progress);
       self->row.counts = progress.counts;
       *sweep = true;
    } else if (good) {
       self->state->ranges++;
-      try_let_go (self, machine, self->phase == ECL_CHUNK_OPEN ? ECL_CHUNK_CARRIED : ECL_CHUNK_DONE);
+      let_go (self, machine, self->phase == ECL_CHUNK_OPEN ? ECL_CHUNK_CARRIED : ECL_CHUNK_DONE);
    } else if (!is_lease_error (&failure)) {
-      try_let_go (self, machine, self->row.state);
+      let_go (self, machine, self->row.state);
       fatal = !result->lost;
       if (result->lost) {
          char text[sizeof failure.message + 64];
@@ -373,26 +363,6 @@ read_row (worker_t *self, const char *id, bson_error_t *error)
    return ecl_chunk_read (&document, &self->row, error);
 }
 
-/* What was to be swept at once, and cannot be now: it was gone through all the same. */
-static void
-let_go_carried (worker_t *self)
-{
-   const ecl_chunk_progress_t progress = {.state = ECL_CHUNK_CARRIED,
-                                          .after = ecl_missing (),
-                                          .counts = self->row.counts,
-                                          .rate = self->state->rate,
-                                          .slowed = self->state->slowed};
-   bson_error_t ignored;
-   bson_t fields;
-   bool good;
-
-   self->state->ranges++;
-   ecl_chunk_fields (&progress, &fields);
-   good = ecl_holder_release_with (&self->holder, self->world, &fields, &ignored);
-   (void) good; /* as in try_let_go */
-   bson_destroy (&fields);
-}
-
 /* Under the claim: the range as it is now, which may be another than when it was chosen. */
 bool
 ecl_worker_work_on (worker_t *self, const char *id, ecl_chunk_state_t phase, bson_error_t *error)
@@ -415,7 +385,9 @@ ecl_worker_work_on (worker_t *self, const char *id, ecl_chunk_state_t phase, bso
       self->phase = self->row.state = ECL_CHUNK_CARRIED;
       good = go_through (self, world, &sweep, error);
    } else if (good && sweep) {
-      let_go_carried (self); /* it is marked before the range is claimed again */
+      /* It was gone through all the same; it is marked before the range is claimed again. */
+      self->state->ranges++;
+      let_go (self, NULL, ECL_CHUNK_CARRIED);
    }
    ecl_holder_release (&self->holder, self->world);
    if (self->sender) {
