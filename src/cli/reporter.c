@@ -10,7 +10,7 @@
 #define METRICS_MS 5000
 #define LOG_MS 10000
 #define RATE_MS 1000      /* between two looks at the rate */
-#define THROTTLE_MS 10000 /* what slows is told so often at most, unless it is another reason */
+#define THROTTLE_MS 10000 /* another reason is told so often at most, unless it stops altogether */
 #define CALM_MS 3000      /* so long nothing slows before that is told */
 #define METRICS_MAX (4u * 1024 * 1024)
 

@@ -2,8 +2,8 @@
  *
  *    ecl_runner_init
  *       └─► ecl_runner_read                the changelog
- *              └─► ecl_runner_works        nothing pending: done; else the lease, the changelog again, one after
- * another └─► ecl_runner_collections   each to its target
+ *              ├─► ecl_runner_works        nothing pending: done; else the lease, the changelog again, one by one
+ *              └─► ecl_runner_collections  each to its target
  *
  * What it needs of the outside comes with its options: a world, how to make another one for the heartbeat, and who is
  * told what happens. It prints nothing. A runner belongs to one thread. Errors are always wanted here: none of them may

@@ -22,7 +22,7 @@
 #define SMOOTH 0.5     /* of cost and bytes: weight of the last batch */
 #define RAMP 10        /* batches at first that are still small: they teach nothing */
 #define FIRST_WINDOW 8 /* batches until there is a first idea of what is calm */
-#define SMALL_EVERY 64 /* batches: one of them is small, so that the fixed cost is seen again */
+#define SMALL_EVERY 64 /* batches: one of them is small, to see whether the fixed cost is less by now */
 #define FAR 3.0        /* times the work that was learned from: what it would take cannot be said */
 #define HEADROOM 1.25  /* calm against the lowest it ever was */
 #define RISE_PER_DAY 0.1

@@ -11,8 +11,8 @@
  *    ecl_throttle_next on, also in the middle of a wait
  *
  * Size. A batch aims at a time (batch_time). Fixed cost and cost per document are told apart, so that the size neither
- * runs away nor collapses; one step at most halves or doubles it. Now and then one is small, so that the fixed cost is
- * seen as it is by then.
+ * runs away nor collapses; one step at most halves or doubles it. Now and then one is small: the fixed cost may be less
+ * than the fastest batch so far has shown.
  *
  * Pace. Each input is a value against a limit; `level` is their quotient. Up to 1 it slows nothing. Between 1 and
  * ECL_THROTTLE_CRITICAL the worker is busy only 1/level² of its time. Above, it stops, until the level is back at 1.
