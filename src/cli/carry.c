@@ -229,7 +229,7 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
       ecl_cli_note (self->cli, "%s", error->message);
    } else if (error) {
       ecl_cli_fail (self->cli, "%s", error->message);
-      return error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE ? ECL_EXIT_LEASE : ECL_EXIT_FAILED;
+      return ecl_is_lease_error (error) ? ECL_EXIT_LEASE : ECL_EXIT_FAILED;
    }
    return carried->counts.quarantined ? ECL_EXIT_FOUND : ECL_EXIT_OK;
 }

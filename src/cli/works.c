@@ -255,7 +255,7 @@ ecl_works_run (ecl_works_t *self, const ecl_placed_t *placed, bool down)
       return ECL_EXIT_OK;
    }
    ecl_cli_fail (self->remote->cli, "%s", error.message);
-   return error.domain == ECL_DOMAIN_STORE && error.code == ECL_ERROR_LEASE ? ECL_EXIT_LEASE : ECL_EXIT_FAILED;
+   return ecl_is_lease_error (&error) ? ECL_EXIT_LEASE : ECL_EXIT_FAILED;
 }
 
 /* ---- small things ---- */

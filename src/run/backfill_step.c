@@ -86,7 +86,7 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
    ecl_event_t told = {lost ? ECL_EVENT_LOST : ECL_EVENT_REFUSED, event->reply, event->error};
    bson_error_t error;
 
-   if (event->error && event->error->domain == ECL_DOMAIN_STORE && code == ECL_ERROR_LEASE) {
+   if (event->error && ecl_is_lease_error (event->error)) {
       /* Nothing more may be sent. */
       ecl_backfill_fail (self, event->error);
       self->state = ST_END;

@@ -377,6 +377,21 @@ ecl_holder_renew_with (ecl_holder_t *self, ecl_world_t *world, const bson_t *fie
    return atomic_compare_exchange_strong (&self->until, &until, sent + self->key.time) || lost (self, error);
 }
 
+void
+ecl_holder_blame (const ecl_holder_t *self, ecl_world_t *world, bson_error_t *error)
+{
+   bson_error_t why = *error;
+
+   if (ecl_holder_held (self, world->now (world)) || ecl_is_lease_error (&why)) {
+      return;
+   }
+   if (why.domain == ECL_DOMAIN_RUN && why.code == ECL_ERROR_CANCELLED) {
+      ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost", self->name);
+   } else {
+      ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost: %s", self->name, why.message);
+   }
+}
+
 bool
 ecl_holder_raise (ecl_holder_t *self, ecl_world_t *world, int64_t above, bson_error_t *error)
 {

@@ -148,6 +148,11 @@ bool
 ecl_holder_break (ecl_holder_t *self, ecl_world_t *world, int64_t token, bool *broken, ecl_lease_t *was,
                   bson_error_t *error) ECL_MUST_CHECK;
 
+/* What failed under it says so where it is not held any more: work that is told that its lease is lost may only say that it
+ * was cancelled. What else it said is kept. */
+void
+ecl_holder_blame (const ecl_holder_t *self, ecl_world_t *world, bson_error_t *error);
+
 /* "host, process 12, user x, release y, since …": for messages. */
 void
 ecl_holder_describe (const ecl_lease_t *lease, char *text, size_t size);

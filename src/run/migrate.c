@@ -167,24 +167,6 @@ check_way (const ecl_migrate_t *self, const ecl_work_way_t *way, const ecl_chang
    return true;
 }
 
-/* A step that failed because the lease was lost says that it was cancelled, or that nothing is sent any more. */
-static void
-blame_lease (const ecl_migrate_t *self, bool good, bson_error_t *error)
-{
-   const ecl_holder_t *holder = self->options->holder;
-   bson_error_t why = *error;
-
-   if (good || ecl_holder_held (holder, self->options->world->now (self->options->world)) ||
-       (why.domain == ECL_DOMAIN_STORE && why.code == ECL_ERROR_LEASE)) {
-      return;
-   }
-   if (why.domain == ECL_DOMAIN_RUN && why.code == ECL_ERROR_CANCELLED) {
-      ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost", holder->name);
-   } else {
-      ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost: %s", holder->name, why.message);
-   }
-}
-
 /* Writes how it ended. Where the lease is lost the record is somebody else's, or will be. */
 static bool
 end (ecl_migrate_t *self, bool good, const char *output, bson_error_t *error)
@@ -197,7 +179,7 @@ end (ecl_migrate_t *self, bool good, const char *output, bson_error_t *error)
       self->record.error = NULL;
       return ecl_history_end (self->options->world, self->options->holder, &self->record, error);
    }
-   if (error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE) {
+   if (ecl_is_lease_error (error)) {
       return false;
    }
    self->record.state = ECL_CHANGELOG_FAILED;
@@ -271,7 +253,9 @@ ecl_migrate_run (const ecl_migrate_options_t *options, const ecl_work_t *work, b
    } else {
       good = run_steps (&self, way, error);
    }
-   blame_lease (&self, good, error);
+   if (!good) {
+      ecl_holder_blame (self.options->holder, self.options->world, error);
+   }
    good = end (&self, good, way->kind == ECL_WORK_PROGRAM && output.len ? ecl_buf_cstr (&output) : NULL, error);
    self.event.name = NULL;
    self.event.ended = true;

@@ -206,7 +206,7 @@ rename_collection (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *erro
                                                      self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply, error);
       bson_destroy (&reply);
       good = result == ECL_REPLY_OK;
-      if (result != ECL_REPLY_LOST || error->code == ECL_ERROR_LEASE || tries == 10 ||
+      if (result != ECL_REPLY_LOST || ecl_is_lease_error (error) || tries == 10 ||
           !self->world->wait (self->world, 500)) {
          break;
       }

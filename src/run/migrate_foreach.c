@@ -84,7 +84,7 @@ fetch (foreach_t *self, ecl_scan_t *scan, bool *again, bson_error_t *error)
       call.command = &command;
       result = world->run_command (world, &call, world->now (world) + ECL_WORLD_TIMEOUT, &reply, error);
       good = result == ECL_REPLY_OK;
-      *again = !good && !(error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE);
+      *again = !good && !ecl_is_lease_error (error);
    }
    good = good && ecl_scan_take (scan, &reply, error);
    bson_destroy (&reply);

@@ -124,7 +124,7 @@ insert (ecl_migrate_t *run, const bson_t *command, int64_t *n, bson_error_t *err
          known = bson_iter_init_find (&iter, &reply, "code") && error->code != 91 && error->code != 189 &&
                  error->code != 10107 && !(error->code >= 11600 && error->code <= 11602) && error->code != 112 &&
                  error->code != 50;
-         known |= error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE;
+         known |= ecl_is_lease_error (error);
       }
       bson_destroy (&reply);
       if (known || now > end) {

@@ -27,13 +27,19 @@ plain_world (const ecl_runner_t *self)
 }
 
 /* Where the lease was lost on the way, that is what ended it. */
-static bool
-blame_lease (ecl_runner_t *self, bson_error_t *error)
+static void
+blame_lease (const ecl_runner_t *self, bson_error_t *error)
 {
-   ecl_world_t *world = plain_world (self);
+   if (self->acquired) {
+      ecl_holder_blame (&self->holder, plain_world (self), error);
+   }
+}
 
-   return self->acquired && !ecl_holder_held (&self->holder, world->now (world)) &&
-          !ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost", self->holder.name);
+static bool
+in_quarantine (const ecl_chain_t *chain, bson_error_t *error)
+{
+   return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                    "documents of %s are in quarantine: " ECL_STORE_QUARANTINE " says why", chain->collection);
 }
 
 static void
@@ -67,16 +73,11 @@ carry (void *context, ecl_world_t *world, const ecl_chain_t *chain, size_t targe
 
    ecl_pace_job (site.project, 0, &effort.settings);
    good = ecl_carry (&site, &what, listener->progress, listener->context, &carried, error);
-
    if (!good) {
       blame_lease (self, error);
    }
    tell_carried (self, &carried, good ? NULL : error);
-   if (good && carried.counts.quarantined) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
-                       "documents of %s are in quarantine: " ECL_STORE_QUARANTINE " says why", chain->collection);
-   }
-   return good;
+   return good && (!carried.counts.quarantined || in_quarantine (chain, error));
 }
 
 typedef struct {
@@ -395,9 +396,7 @@ refuse_late (const ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t 
 static ecl_outcome_t
 outcome_of (bool good, const bson_error_t *error)
 {
-   return good                                                                  ? ECL_OUTCOME_DONE
-          : error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE ? ECL_OUTCOME_BUSY
-                                                                                : ECL_OUTCOME_FAILED;
+   return good ? ECL_OUTCOME_DONE : ecl_is_lease_error (error) ? ECL_OUTCOME_BUSY : ECL_OUTCOME_FAILED;
 }
 
 /* The migrations into the catalog, before they make the first document that an older program has to read. */
@@ -501,8 +500,7 @@ ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t 
          one = carried.counts.quarantined ? ECL_OUTCOME_FOUND : ECL_OUTCOME_DONE;
          tell_carried (self, &carried, NULL);
          if (one == ECL_OUTCOME_FOUND) {
-            ecl_fail (&why, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
-                      "documents of %s are in quarantine: " ECL_STORE_QUARANTINE " says why", chains[i].collection);
+            in_quarantine (&chains[i], &why);
          }
       } else {
          blame_lease (self, &why);

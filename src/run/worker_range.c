@@ -246,12 +246,6 @@ make_machine (worker_t *self, bson_error_t *error)
    return ecl_backfill_new (&options, error);
 }
 
-static bool
-is_lease_error (const bson_error_t *error)
-{
-   return error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE;
-}
-
 /* What is to be learned from a range that was not gone through to its end. */
 static void
 take_stop (worker_t *self, const ecl_backfill_result_t *result, const bson_error_t *why)
@@ -261,7 +255,7 @@ take_stop (worker_t *self, const ecl_backfill_result_t *result, const bson_error
    if (result->progress) {
       self->progressed = self->world->now (self->world);
    }
-   if (!result->progress && is_lease_error (why) && result->window == self->window) {
+   if (!result->progress && ecl_is_lease_error (why) && result->window == self->window) {
       /* One look took as long as the claim lasts: a server may not keep to the time that it is given. */
       self->window = ecl_backfill_narrower (self->window);
    } else {
@@ -324,7 +318,7 @@ go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
    } else if (good) {
       self->state->ranges++;
       let_go (self, machine, self->phase == ECL_CHUNK_OPEN ? ECL_CHUNK_CARRIED : ECL_CHUNK_DONE);
-   } else if (!is_lease_error (&failure)) {
+   } else if (!ecl_is_lease_error (&failure)) {
       let_go (self, machine, self->row.state);
       fatal = !result->lost;
       if (result->lost) {

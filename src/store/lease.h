@@ -33,6 +33,13 @@ typedef struct {
    const char *place; /* within which pids are told apart: place.h; may be NULL */
 } ecl_who_t;
 
+/* Whether an error says that it is not held, or not any more, or that somebody else is at work. */
+static inline bool
+ecl_is_lease_error (const bson_error_t *error)
+{
+   return error->domain == ECL_DOMAIN_STORE && error->code == ECL_ERROR_LEASE;
+}
+
 /* Which document it is, and what holds for it. */
 typedef struct {
    const char *collection;

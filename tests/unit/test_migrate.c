@@ -66,6 +66,42 @@ bench_cleanup (bench_t *self)
    ecl_arena_cleanup (&self->run.arena);
 }
 
+/* ---- a lease that was lost ---- */
+
+/* What ended the work is that its lease was lost; what it said itself is kept, unless that is only that it was told to
+ * end. */
+static void
+test_lost_lease_is_blamed (void **state)
+{
+   static const struct {
+      uint32_t domain, code;
+      const char *message, *held, *lost;
+   } cases[] = {
+      {17, 13, "not authorized", "not authorized", "the lease \"migrations\" was lost: not authorized"},
+      {ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for", "ended as asked for",
+       "the lease \"migrations\" was lost"},
+      {ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "users: it was lost", "users: it was lost", "users: it was lost"},
+   };
+   fake_world_t world = fake_world (NULL);
+   ecl_holder_t holder;
+   bson_error_t error;
+
+   (void) state;
+   ecl_holder_init (&holder, &(ecl_holder_options_t){.database = "shop"});
+   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      ecl_fail (&error, cases[i].domain, cases[i].code, "%s", cases[i].message);
+      atomic_store (&holder.until, world.now + 1);
+      ecl_holder_blame (&holder, &world.world, &error);
+      assert_string_equal (error.message, cases[i].held);
+      assert_int_equal (error.code, cases[i].code);
+      ecl_holder_lose (&holder);
+      ecl_holder_blame (&holder, &world.world, &error);
+      assert_string_equal (error.message, cases[i].lost);
+      assert_true (ecl_is_lease_error (&error));
+   }
+   ecl_holder_cleanup (&holder);
+}
+
 /* ---- steps that outlast the answer ---- */
 
 static bool
@@ -260,6 +296,7 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_lost_lease_is_blamed),
       cmocka_unit_test (test_lost_answer_of_a_long_step),
       cmocka_unit_test (test_ranges),
       cmocka_unit_test (test_fill),
