@@ -12,6 +12,7 @@
 typedef struct {
    ecl_remote_t *remote;
    const ecl_chain_t *chain;
+   size_t target;
    int64_t range_docs;
    int64_t counted; /* as was last told */
 } check_t;
@@ -23,7 +24,8 @@ verify (void *context, int64_t *bad)
 
    ecl_progress_hide (&self->remote->progress);
    /* What it prints as JSON is one document. */
-   return ecl_remote_verify (self->remote, self->chain, SAMPLE, self->range_docs, self->remote->cli->json, bad);
+   return ecl_remote_verify (self->remote, self->chain, self->target, SAMPLE, self->range_docs, self->remote->cli->json,
+                             bad);
 }
 
 static void
@@ -173,7 +175,7 @@ run (ecl_cli_t *cli)
       goto done;
    }
    site = ecl_remote_site (&remote);
-   check = (check_t){&remote, options.chain, options.range_docs, INT64_MAX};
+   check = (check_t){&remote, options.chain, options.target, options.range_docs, INT64_MAX};
    options.progress = counted;
    options.context = &check;
    began = time (NULL);

@@ -100,8 +100,8 @@ print_sum (const verify_t *self, bool schema)
 }
 
 bool
-ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sample, int64_t range_docs, bool quiet,
-                   int64_t *bad)
+ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, int64_t sample, int64_t range_docs,
+                   bool quiet, int64_t *bad)
 {
    verify_t self = {.remote = remote, .chain = chain, .quiet = quiet};
    ecl_verifier_t *verifier;
@@ -109,7 +109,7 @@ ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, int64_t sampl
    bson_error_t error;
    bool good;
 
-   verifier = ecl_verifier_new (remote->upgrades, chain, on_problem, &self, &error);
+   verifier = ecl_verifier_new (remote->upgrades, chain, target, on_problem, &self, &error);
    if (!verifier) {
       ecl_cli_fail (remote->cli, "%s", error.message);
       return false;
@@ -156,7 +156,8 @@ run (ecl_cli_t *cli)
    }
    chains = ecl_project_chains (remote.project, &n);
    for (size_t i = 0; i < n; i++) {
-      if ((!only || only == &chains[i]) && !ecl_remote_verify (&remote, &chains[i], sample, range_docs, false, &bad)) {
+      if ((!only || only == &chains[i]) &&
+          !ecl_remote_verify (&remote, &chains[i], chains[i].n_steps, sample, range_docs, false, &bad)) {
          goto done;
       }
    }

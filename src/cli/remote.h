@@ -117,10 +117,10 @@ ecl_remote_run (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, boo
 bool
 ecl_remote_range_docs (const ecl_cli_t *cli, int64_t *range_docs) ECL_MUST_CHECK;
 
-/* Documents at random (0: all), read as a reader of the chain's end would, with what is wrong said (quiet: only counted);
- * *bad is added to. False after a message. */
+/* Documents at random (0: all), read as a reader of that place on the chain would, with what is wrong said (quiet: only
+ * counted); *bad is added to. False after a message. */
 bool
-ecl_remote_verify (ecl_remote_t *self, const ecl_chain_t *chain, int64_t sample, int64_t range_docs, bool quiet,
-                   int64_t *bad) ECL_MUST_CHECK;
+ecl_remote_verify (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, int64_t sample, int64_t range_docs,
+                   bool quiet, int64_t *bad) ECL_MUST_CHECK;
 
 #endif

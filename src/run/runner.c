@@ -107,7 +107,7 @@ verify (void *context, ecl_world_t *world, const ecl_chain_t *chain, bson_error_
    ecl_tour_t tour;
    bool good;
 
-   verifier = ecl_verifier_new (self->options.site.upgrades, chain, on_problem, &found, error);
+   verifier = ecl_verifier_new (self->options.site.upgrades, chain, chain->n_steps, on_problem, &found, error);
    if (!verifier) {
       return false;
    }

@@ -6,6 +6,7 @@
 
 struct ecl_verifier_t {
    const ecl_chain_t *chain;
+   size_t target;
    ecl_upgrader_t *upgrader;
    ecl_lookups_t *lookups; /* NULL where the chain looks nothing up */
    ecl_schema_t *schema; /* NULL where the target has none */
@@ -122,7 +123,7 @@ note_stage (ecl_verifier_t *self, const ecl_value_t *stage)
 static void
 note_removed (ecl_verifier_t *self)
 {
-   for (size_t i = 0; i < self->chain->n_steps; i++) {
+   for (size_t i = 0; i < self->target; i++) {
       ecl_value_t stage;
       ecl_iter_t iter;
 
@@ -140,7 +141,7 @@ note_removed (ecl_verifier_t *self)
 static bool
 make_schema (ecl_verifier_t *self, bson_error_t *error)
 {
-   const ecl_step_t *last = self->chain->n_steps ? &self->chain->steps[self->chain->n_steps - 1] : NULL;
+   const ecl_step_t *last = self->target ? &self->chain->steps[self->target - 1] : NULL;
    ecl_field_t spec;
 
    if (!last || last->schema.type != BSON_TYPE_DOCUMENT) {
@@ -153,22 +154,23 @@ make_schema (ecl_verifier_t *self, bson_error_t *error)
 }
 
 ecl_verifier_t *
-ecl_verifier_new (ecl_upgrades_t *upgrades, const ecl_chain_t *chain, ecl_verify_fn found, void *context,
+ecl_verifier_new (ecl_upgrades_t *upgrades, const ecl_chain_t *chain, size_t target, ecl_verify_fn found, void *context,
                   bson_error_t *error)
 {
    ecl_verifier_t *self = bson_malloc0 (sizeof *self);
 
    self->chain = chain;
+   self->target = target;
    self->found = found;
    self->context = context;
    ecl_arena_init (&self->arena);
    ecl_eval_init (&self->ev);
-   self->upgrader = ecl_upgrader_new (upgrades, chain, chain->target, error);
+   self->upgrader = ecl_upgrader_new (upgrades, chain, ecl_chain_version (chain, target), error);
    if (!self->upgrader || !make_schema (self, error)) {
       ecl_verifier_destroy (self);
       return NULL;
    }
-   if (ecl_chain_looks_up (chain, chain->n_steps, false)) {
+   if (ecl_chain_looks_up (chain, target, false)) {
       self->lookups = ecl_lookups_new (upgrades, self->upgrader);
    }
    note_removed (self);
@@ -241,6 +243,17 @@ exists (const ecl_value_t *v, const char *path)
    return false;
 }
 
+static bool
+is_further (ecl_verifier_t *self, const ecl_value_t *document)
+{
+   ecl_version_t version;
+   size_t index;
+
+   return self->target < self->chain->n_steps &&
+          ecl_upgrader_version (self->upgrader, document->u.raw, document->len, &version, NULL) &&
+          ecl_chain_index (self->chain, version, &index) && index > self->target;
+}
+
 bool
 ecl_verifier_run (ecl_verifier_t *self, const ecl_value_t *document)
 {
@@ -256,6 +269,9 @@ ecl_verifier_run (ecl_verifier_t *self, const ecl_value_t *document)
       self->id = ecl_missing ();
       tell (self, ECL_VERIFY_UPGRADE, "", "", error.message);
       return false;
+   }
+   if (is_further (self, document)) {
+      return true;
    }
    self->id = ecl_document_get (document, "_id", 3);
    if (!ecl_upgrader_run (self->upgrader, document->u.raw, document->len, &out, &len, &what, &error)) {

@@ -28,8 +28,9 @@ typedef void (*ecl_verify_fn) (void *context, const ecl_verify_problem_t *proble
 
 typedef struct ecl_verifier_t ecl_verifier_t;
 
+/* target: place on the chain. */
 ecl_verifier_t *
-ecl_verifier_new (ecl_upgrades_t *upgrades, const ecl_chain_t *chain, ecl_verify_fn found, void *context,
+ecl_verifier_new (ecl_upgrades_t *upgrades, const ecl_chain_t *chain, size_t target, ecl_verify_fn found, void *context,
                   bson_error_t *error);
 
 void
@@ -44,7 +45,7 @@ ecl_verifier_ahead (ecl_verifier_t *self, const ecl_scan_t *scan, ecl_world_t *w
 bool
 ecl_verifier_has_schema (const ecl_verifier_t *self);
 
-/* Whether the document is well. */
+/* Whether the document is well. One that is further along the chain is: no reader of the target has to read it. */
 bool
 ecl_verifier_run (ecl_verifier_t *self, const ecl_value_t *document);
 

@@ -54,7 +54,7 @@ def test_as_of_now(eclose, db):
 
 
 def test_what_is_in_quarantine_on_another_way_says_nothing(eclose, db):
-    """What failed on the way to version 3 does not count with `--to 2`, nor does what cannot go down."""
+    """What failed on the way to version 3 holds no `--to 2` up, and is not counted there; nor is what cannot go down."""
     project(eclose, 'things', ['up:\n  - $set: {a: 1}\n', 'up:\n  - $set: {n: {$toInt: $n}}\n'])
     fill(db, 20)
     db.things.insert_many([{'_id': f'bad{i}', 'n': 'x'} for i in range(3)])
@@ -66,12 +66,25 @@ def test_what_is_in_quarantine_on_another_way_says_nothing(eclose, db):
     assert (late['below'], late['quarantined']) == (3, 3)
     assert '3 documents are below version 3; 3 in quarantine' in eclose('complete', 'things', rc=5).out
     eclose('up', 'things', '--to', '2', rc=0)
+    assert complete(eclose, '--to', '2')['complete'] is True
     # Two that cannot go down to version 1, and one that could not come up to 2: only that is below.
     db.eclose_quarantine.update_many({'_id.id': {'$in': ['bad0', 'bad1']}}, {'$set': {'to': '1', 'version': 3}})
     db.eclose_quarantine.update_one({'_id.id': 'bad2'}, {'$set': {'to': '2'}})
     db.things.update_one({'_id': 'bad2'}, {'$set': {'schema_version': 1}})
     early = complete(eclose, '--to', '2', rc=5)
     assert (early['below'], early['quarantined']) == (1, 1)
+
+
+def test_an_earlier_version_is_verified_as_its_readers_read(eclose, db):
+    """Not as those of the end of the chain would; and what is further has passed it."""
+    project(eclose, 'things', [STEP2, 'up:\n  - $set: {a: {$toString: $a}}\nschema: {required: [c]}\n'])
+    fill(db, 10)
+    eclose('up', 'things', '--to', '2', rc=0)
+    db.things.update_one({'_id': 9}, {'$set': {'a': 'x', 'schema_version': 3}})
+    assert complete(eclose, '--to', '2')['bad'] == 0
+    db.things.update_one({'_id': 0}, {'$unset': {'a': 1}})
+    broken = complete(eclose, '--to', '2', rc=5)
+    assert (broken['below'], broken['bad']) == (0, 1)
 
 
 def test_a_validator_keeps_old_writers_out(eclose, db):

@@ -172,7 +172,7 @@ test_hybrids (void **state)
 
    (void) state;
    ecl_buf_init (&paths, 1000);
-   verifier = ecl_verifier_new (upgrades, ecl_project_chain (project, "users"), note_path, &paths, &error);
+   verifier = ecl_verifier_new (upgrades, ecl_project_chain (project, "users"), 1, note_path, &paths, &error);
    assert_non_null (verifier);
    assert_false (ecl_verifier_has_schema (verifier));
    doc = bson_new_from_json ((const uint8_t *) "{\"_id\": 1, \"schema_version\": 2, \"mail\": {\"domain\": \"y\"}, "
