@@ -34,7 +34,8 @@ ecl_rate_parse (const char *text, double *documents, double *bytes, bson_error_t
       number = strtod (text, &end);
    }
    for (size_t i = 0; end == text + digits && i < sizeof units / sizeof units[0]; i++) {
-      if (strlen (units[i].name) == len - digits && strncmp (units[i].name, end, len - digits) == 0) {
+      /* Nothing a second would be to stand still, and is not what 0 means elsewhere: whoever wants no limit says so. */
+      if (number > 0 && strlen (units[i].name) == len - digits && strncmp (units[i].name, end, len - digits) == 0) {
          *documents = units[i].bytes > 0 ? 0 : number;
          *bytes = units[i].bytes * number;
          return true;

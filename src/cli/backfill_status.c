@@ -99,7 +99,7 @@ print_worker (const bson_t *worker)
    }
    printf ("  %s, process %" PRId64 ": %s range %" PRId64 ", %s changed in it, %s/s%s%s\n", host, pid, state, range,
            ecl_progress_count ((uint64_t) changed, a), ecl_progress_count ((uint64_t) rate, b),
-           *slowed ? "; slowed by " : "", slowed);
+           *slowed ? "; slowed: " : "", slowed);
 }
 
 /* A job's record has them from when it is done; of one that was cancelled or failed its ranges tell. */
@@ -113,6 +113,31 @@ static int64_t
 done_of (const ecl_job_t *job, const ecl_chunks_sum_t *sum)
 {
    return job->state == ECL_JOB_DONE ? job->documents : ecl_job_done (job, sum);
+}
+
+/* One of them, in the words of the option that sets it. */
+static void
+print_setting (const char *option, double value, double unit, const char *ending, bool *any)
+{
+   if (value > 0) {
+      printf ("%s--%s %.10g%s", *any ? " " : "  set: ", option, value / unit, ending);
+      *any = true;
+   }
+}
+
+/* What is not the default. */
+static void
+print_settings (const ecl_job_settings_t *settings)
+{
+   bool any = false;
+
+   print_setting ("max-rate", settings->max_documents, 1, "", &any);
+   print_setting ("max-rate", settings->max_bytes, 1, "B", &any);
+   print_setting ("batch-time", (double) settings->batch_time, 1, "", &any);
+   print_setting ("max-latency", settings->max_latency, 1, "", &any);
+   print_setting ("max-lag", (double) settings->max_lag, 1000, "", &any);
+   print_setting ("min-window", (double) settings->min_window, 60000, "", &any);
+   printf ("%s", any ? "\n" : "");
 }
 
 static void
@@ -130,6 +155,9 @@ print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
            live && job->wanted != ECL_WANTED_RUNNING ? ecl_job_wanted_name (job->wanted) : "", job->mode, job->why);
    printf ("  job %s by %s, process %" PRId64 "%s%s\n", id_text (job, id), *job->host ? job->host : "unknown", job->pid,
            *job->user ? ", user " : "", job->user);
+   if (live) {
+      print_settings (&job->settings);
+   }
    if (*job->error) {
       printf ("  %s%s%s\n", ecl_cli_colour (cli, ECL_CLI_RED), job->error, ecl_cli_colour (cli, ECL_CLI_PLAIN));
    }

@@ -72,8 +72,9 @@ print_text (const ecl_carried_t *carried)
                  ecl_progress_count ((uint64_t) counts->changed, a), counts->changed == 1 ? "" : "s", to);
       }
       if (counts->quarantined) {
-         printf ("%s: %s document%s in quarantine; " ECL_STORE_QUARANTINE " says why\n", collection,
-                 ecl_progress_count ((uint64_t) counts->quarantined, c), counts->quarantined == 1 ? " is" : "s are");
+         printf ("%s: %s document%s in quarantine; `eclose quarantine list %s` says why\n", collection,
+                 ecl_progress_count ((uint64_t) counts->quarantined, c), counts->quarantined == 1 ? " is" : "s are",
+                 collection);
       }
       return;
    }
@@ -84,17 +85,22 @@ print_text (const ecl_carried_t *carried)
                  collection);
       }
    } else {
-      printf ("%s: %s document%s carried to version %s in %s (%s: %s)\n", collection,
+      /* The time is this process's; where others had a part in it that is told apart. */
+      bool shared = carried->own.changed < counts->changed;
+
+      printf ("%s: %s document%s carried to version %s%s%s%s in %s (%s: %s)\n", collection,
               ecl_progress_count ((uint64_t) counts->changed, a), counts->changed == 1 ? "" : "s", to,
-              ecl_progress_time (carried->ms, b), ecl_mode_name (carried->mode), carried->mode_why);
+              shared ? ", " : "", shared ? ecl_progress_count ((uint64_t) carried->own.changed, c) : "",
+              shared ? " of them here" : "", ecl_progress_time (carried->ms, b), ecl_mode_name (carried->mode),
+              carried->mode_why);
    }
    if (counts->conflicts) {
       printf ("%s: %s time%s a document had changed meanwhile and was read again\n", collection,
               ecl_progress_count ((uint64_t) counts->conflicts, c), counts->conflicts == 1 ? "" : "s");
    }
    if (counts->quarantined) {
-      printf ("%s: %s document%s could not be carried over; " ECL_STORE_QUARANTINE " says why\n", collection,
-              ecl_progress_count ((uint64_t) counts->quarantined, c), counts->quarantined == 1 ? "" : "s");
+      printf ("%s: %s document%s could not be carried over; `eclose quarantine list %s` says why\n", collection,
+              ecl_progress_count ((uint64_t) counts->quarantined, c), counts->quarantined == 1 ? "" : "s", collection);
    }
 }
 
@@ -189,7 +195,7 @@ ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carr
    if (progress->paused) {
       snprintf (self->progress.note, sizeof self->progress.note, "paused by `eclose backfill pause`");
    } else {
-      snprintf (self->progress.note, sizeof self->progress.note, "%s%s", *progress->slowed ? "slowed by " : "",
+      snprintf (self->progress.note, sizeof self->progress.note, "%s%s", *progress->slowed ? "slowed: " : "",
                 progress->slowed);
    }
    self->progress.rate = progress->rate;
@@ -207,6 +213,10 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
    }
    if (self->counting && !error && !self->cli->log_json) {
       *self->progress.note = '\0';
+      if (carried->ms > 0 && carried->own.changed < carried->counts.changed) {
+         /* Of this process, as its time is; not 0, which would be the mean of all. */
+         self->progress.rate = BSON_MAX (1000.0 * (double) carried->own.changed / (double) carried->ms, 0.1);
+      }
       ecl_progress_end (&self->progress, (uint64_t) carried->counts.changed, self->world->now (self->world));
    } else if (self->counting) {
       ecl_progress_hide (&self->progress);

@@ -148,6 +148,9 @@ run (ecl_cli_t *cli)
          break;
       }
    }
+   if (!cli->n_args && !cli->json && !works.runner.history.n) {
+      printf ("no database migration ran yet\n");
+   }
    status = ECL_EXIT_OK;
 
 done:

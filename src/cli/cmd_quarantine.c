@@ -266,7 +266,8 @@ show (choice_t *choice)
       return ECL_EXIT_FAILED;
    }
    return n ? ECL_EXIT_OK
-            : ecl_cli_fail (choice->remote->cli, "%s: this document is not in quarantine", choice->collection);
+            : ecl_cli_fail (choice->remote->cli, "%s: no document with the _id %s is in quarantine", choice->collection,
+                            ecl_cli_option (choice->remote->cli, "id"));
 }
 
 /* ---- drop ---- */

@@ -82,6 +82,19 @@ ecl_remote_load (ecl_remote_t *self, ecl_cli_t *cli)
    return self->project != NULL;
 }
 
+/* What the server would only complain of in the words of a namespace. False after a message. */
+static bool
+is_database (const ecl_cli_t *cli, const char *name)
+{
+   size_t len = strlen (name);
+
+   if (len == 0 || len > 63 || name[strcspn (name, "/\\. \"$")]) {
+      ecl_cli_fail (cli, "\"%s\" is no name of a database: expected 1 to 63 bytes, and none of /\\.\"$ and the space", name);
+      return false;
+   }
+   return true;
+}
+
 bool
 ecl_remote_connect (ecl_remote_t *self)
 {
@@ -121,6 +134,9 @@ ecl_remote_connect (ecl_remote_t *self)
    self->database = self->database ? self->database : named;
    if (!self->database) {
       ecl_cli_fail (cli, "no database: give --database or ECLOSE_DATABASE, or `database` in eclose.yaml");
+      return false;
+   }
+   if (!is_database (cli, self->database)) {
       return false;
    }
    if (!ecl_server_ask (self->world, &self->server, &error)) {

@@ -165,10 +165,10 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
    }
    if (living) {
       return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
-                       "%s: %d range%s of a job %s to version %s are being worked on; it can be ended with `eclose "
+                       "%s: %d range%s of a job %s to version %s %s being worked on; it can be ended with `eclose "
                        "backfill cancel %s`",
                        job->collection, living, living == 1 ? "" : "s", job->down ? "down" : "up", job->to,
-                       job->collection);
+                       living == 1 ? "is" : "are", job->collection);
    }
    bson_snprintf (why, sizeof why, "given up for a job to version %s", options->to);
    return ecl_job_close (options->world, options->database, job, ECL_JOB_CANCELLED, why, error);

@@ -125,6 +125,7 @@ def test_pause_resume_set_and_cancel_from_elsewhere(eclose, db, server):
     wait_for(lambda: done() > before)
     told = wait_for(lambda: (lambda s: s if s['workers'] else None)(status(eclose)))
     assert told['settings']['max_documents'] == n // 20
+    assert f'\n  set: --max-rate {n // 20} --max-latency 1000\n' in backfill(eclose, 'status').out
     assert all(w['pid'] == child.pid and w['alive'] for w in told['workers'])
     backfill(eclose, 'set', '--max-rate', n // 10)
     wait_for(lambda: status(eclose)['settings']['max_documents'] == n // 10)
@@ -165,6 +166,17 @@ def test_it_goes_on_where_it_stopped(eclose, db, server, how):
     backfill(eclose, 'run', 'things')
     assert at_target(db, n)
     assert job(db)['_id'] == first['_id'] and job(db)['state'] == 'done'
+
+
+def test_how_much_of_it_was_done_here(eclose, db, server):
+    """The time that is said is this process's, and so is the rate: what others did is told apart."""
+    n = size(server, 4000)
+    things(eclose, db, n)
+    first = backfill(eclose, 'run', 'things', '--for', '2s', '--max-rate', n // 10).out
+    here = n - db.things.count_documents({'schema_version': 2})
+    assert 0 < here < n and f'things: {n - here:,} documents carried to version 2 in ' in first
+    done = backfill(eclose, 'run', 'things', '--max-rate', 'none').out
+    assert f'things: {n:,} documents carried to version 2, {here:,} of them here in ' in done
 
 
 @pytest.mark.parametrize('second', [signal.SIGTERM, signal.SIGINT])
@@ -255,8 +267,18 @@ def test_what_cannot_be_asked(eclose, db):
     assert 'needs a COLLECTION' in backfill(eclose, 'start', rc=2).err
     assert '--for takes a time' in backfill(eclose, 'run', 'things', '--for', 'soon', rc=2).err
     assert 'say what to set' in backfill(eclose, 'set', rc=2).err
-    assert '--max-rate' in backfill(eclose, 'start', 'things', '--max-rate', 'fast', rc=2).err
+    for rate in ('fast', '0', '0MB'):
+        assert f'"{rate}" is no rate' in backfill(eclose, 'start', 'things', '--max-rate', rate, rc=2).err
+    for name in ('', 'a b', 'a.b', '$x', 'x' * 64):
+        told = backfill(eclose, 'status', '--database', name, rc=1).err
+        assert f'"{name}" is no name of a database' in told and 'namespace' not in told
     assert 'there is no job' in backfill(eclose, 'work', rc=1).err
+    backfill(eclose, 'start', 'things', '--detach')
+    db.eclose_chunks.update_one({}, {'$set': {'holder': {'id': ObjectId(), 'host': 'elsewhere', 'pid': 1},
+                                              'expires': DatetimeMS(2 ** 42)}})
+    assert '1 range of a job up to version 2 is being worked on' in eclose('down', 'things', '--to', 1, rc=4).err
+    assert eclose('history', rc=0).out == 'no database migration ran yet\n'
+    assert eclose('history', '--format', 'json', rc=0).out == ''
 
 
 def test_a_command_says_wait(eclose, db, tmp_path):

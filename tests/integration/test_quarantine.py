@@ -61,7 +61,7 @@ def test_show_one(eclose, db):
         shown, = quarantine(eclose, 'show', 'things', '--id', text)
         assert shown['document']['size'] == {}
     assert 'size' in eclose('quarantine', 'show', 'things', '--id', '"bad1"', rc=0).out
-    assert 'not in quarantine' in eclose('quarantine', 'show', 'things', '--id', '7', rc=1).err
+    assert 'no document with the _id 7 is in quarantine' in eclose('quarantine', 'show', 'things', '--id', '7', rc=1).err
     db.things.delete_one({'_id': 'bad1'})
     assert quarantine(eclose, 'show', 'things', '--id', 'bad1')[0]['document'] is None
     assert 'it is gone' in eclose('quarantine', 'show', 'things', '--id', 'bad1', rc=0).out

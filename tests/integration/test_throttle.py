@@ -100,7 +100,7 @@ def named(eclose, slowed, what):
     wait_for(lambda: what in (slowed() or ''))
     told = json.loads(eclose('backfill', 'status', 'things', '--format', 'json', rc=0).out)
     assert what in told['workers'][0]['slowed'], told
-    assert f'; slowed by {what}' in eclose('backfill', 'status', 'things', rc=0).out
+    assert f'; slowed: {what}' in eclose('backfill', 'status', 'things', rc=0).out
 
 
 def goes_on(eclose, db, child, slowed, what):
