@@ -4,10 +4,11 @@
  *
  * The caller only says how things stand (an account per collection); what is new in it is found here:
  *
- *    metrics  --metrics FILE: Prometheus' text format, for node_exporter's textfile collector (metrics.h). Written
- * every few seconds, and whenever the state changes. log      with --log-format json one line of JSON on standard error
- * for each event, and of progress every ten seconds; as text only what slows and what no longer does. hooks    --hook
- * EVENT=COMMAND, hooks: in eclose.yaml (hooks.h)
+ *    metrics  --metrics FILE: Prometheus' text format, for node_exporter's textfile collector (metrics.h). Written every
+ *             few seconds, and whenever the state changes.
+ *    log      with --log-format json one line of JSON on standard error for each event, and of progress every ten
+ *             seconds; as text only what slows and what no longer does, a pause and its end
+ *    hooks    --hook EVENT=COMMAND, hooks: in eclose.yaml (hooks.h)
  *
  * Events: start, throttle, resume (no longer slowed, or no longer paused), pause, failure, end. Belongs to one thread.
  */

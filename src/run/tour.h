@@ -2,9 +2,10 @@
  * who look and do not write.
  *
  *    all         ranges of _id (cut.h), one after the other, each along the index of _id and from what the majority
- * has. A cursor that the server gave up (its time was over, another primary, a lost connection) is opened again behind
- * the last document. at random   so many at a time that the server picks them instead of reading all; one may be drawn
- * twice, but in a small collection
+ *                has. A cursor that the server gave up (its time was over, another primary, a lost connection) is
+ *                opened again behind the last document.
+ *    at random   so many at a time that the server picks them instead of reading all; one may be drawn twice, but in
+ *                a small collection
  */
 #ifndef ECL_RUN_TOUR_H
 #define ECL_RUN_TOUR_H
