@@ -190,3 +190,19 @@ ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64
    *ranges = ecl_cut_ranges (sample->arena, sample->ids, sample->n, wanted, n);
    return true;
 }
+
+const ecl_chunk_range_t *
+ecl_cut_shuffle (ecl_arena_t *arena, ecl_world_t *world, const ecl_chunk_range_t *ranges, size_t n)
+{
+   ecl_chunk_range_t *shuffled = ecl_arena_array (arena, ecl_chunk_range_t, n);
+
+   memcpy (shuffled, ranges, n * sizeof *shuffled);
+   for (size_t i = n; i > 1; i--) {
+      size_t k = (size_t) (world->random (world) % i);
+      ecl_chunk_range_t other = shuffled[k];
+
+      shuffled[k] = shuffled[i - 1];
+      shuffled[i - 1] = other;
+   }
+   return shuffled;
+}

@@ -43,6 +43,10 @@ bool
 ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64_t wanted, ecl_cut_sample_t *sample,
          const ecl_chunk_range_t **ranges, size_t *n, bson_error_t *error) ECL_MUST_CHECK;
 
+/* Copies of them, in an order of chance. */
+const ecl_chunk_range_t *
+ecl_cut_shuffle (ecl_arena_t *arena, ecl_world_t *world, const ecl_chunk_range_t *ranges, size_t n);
+
 #define ECL_CUT_PIECES 3
 
 /* Cuts one range at an _id that lies in it: first what is up to it and of its type, then the rest of the type, then the

@@ -269,6 +269,10 @@ plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_cut_
       return false;
    }
    good = ecl_cut (world, database, job->collection, job->chunks, sample, &ranges, &n, error);
+   if (good) {
+      /* A worker looks at the first of many that are open: those are to lie all over the collection, and its shards. */
+      ranges = ecl_cut_shuffle (sample->arena, world, ranges, n);
+   }
    for (size_t at = 0; good && at < n; at += INSERTED) {
       size_t some = n - at < INSERTED ? n - at : INSERTED;
 

@@ -146,6 +146,58 @@ check_covers (const ecl_chunk_range_t *ranges, size_t n)
    assert_int_equal (open_below | named, ECL_IDS_ALL);
 }
 
+static uint64_t
+some_random (ecl_world_t *self)
+{
+   static uint64_t x = 1;
+
+   (void) self;
+   x = x * 6364136223846793005u + 1442695040888963407u;
+   return x >> 33;
+}
+
+/* Workers choose among the first of those that are open: of a large collection these are not to lie beside each other, or
+ * on one shard. */
+static void
+test_order (void **state)
+{
+   enum { N = 1000, FIRST = 200 };
+   fake_world_t fake = {.world = {.random = some_random}};
+   ecl_value_t *ids = bson_malloc0 (N * sizeof *ids);
+   const ecl_chunk_range_t *ranges, *shuffled;
+   size_t n, quarters[4] = {0};
+   ecl_arena_t arena;
+
+   (void) state;
+   ecl_arena_init (&arena);
+   for (int32_t i = 0; i < N; i++) {
+      ids[i] = ecl_int32 (i);
+   }
+   ranges = ecl_cut_ranges (&arena, ids, N, N, &n);
+   assert_true (n >= N);
+   shuffled = ecl_cut_shuffle (&arena, &fake.world, ranges, n);
+   for (size_t i = 0; i < n; i++) {
+      size_t times = 0;
+
+      for (size_t k = 0; k < n; k++) {
+         times += memcmp (&ranges[i], &shuffled[k], sizeof *ranges) == 0;
+      }
+      assert_int_equal (times, 1);
+   }
+   for (size_t i = 0; i < n; i++) {
+      if (i < FIRST && !ecl_is_missing (&shuffled[i].upto)) {
+         quarters[shuffled[i].upto.u.i64 * 4 / N]++;
+      }
+   }
+   for (size_t i = 0; i < 4; i++) {
+      assert_in_range (quarters[i], FIRST / 8, FIRST / 2);
+   }
+   shuffled = ecl_cut_shuffle (&arena, &fake.world, ranges, 1);
+   assert_memory_equal (shuffled, ranges, sizeof *ranges);
+   ecl_arena_cleanup (&arena);
+   bson_free (ids);
+}
+
 static void
 test_cutting (void **state)
 {
@@ -592,6 +644,7 @@ main (void)
       cmocka_unit_test (test_resuming_over_types),
       cmocka_unit_test (test_ending_over_types),
       cmocka_unit_test (test_cutting),
+      cmocka_unit_test (test_order),
       cmocka_unit_test (test_even),
       cmocka_unit_test (test_cut_sorts),
       cmocka_unit_test (test_how_many),
