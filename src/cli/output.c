@@ -96,6 +96,9 @@ ecl_cli_usage (const ecl_cli_t *self, const char *format, ...)
    va_start (args, format);
    say (self, format, args);
    va_end (args);
+   if (self->log_json) {
+      return ECL_EXIT_USAGE; /* each line is one of JSON */
+   }
    if (self->command) {
       fprintf (stderr, "usage: eclose %s [options]%s%s; eclose %s --help says more\n", self->command->name,
                *self->command->arguments ? " " : "", self->command->arguments, self->command->name);

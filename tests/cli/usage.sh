@@ -23,3 +23,5 @@ status 2 eclose up --hook end
 status 2 eclose up --hook end=
 status 2 eclose up --hook finish=true
 status 2 eclose up --log-format xml
+# Each line is one of JSON there.
+eclose up --log-format json --steps 0 2>&1 | sed 's/"time"[^,]*, *//' >&2
