@@ -1,5 +1,6 @@
 """What `eclose status` says without counting: jobs, floors, the first document that is elsewhere."""
 
+import datetime
 import json
 
 import pytest
@@ -82,6 +83,49 @@ def test_how_far_a_job_is(eclose, db):
     assert (job['state'], job['wanted'], job['done'], job['left']) == ('running', 'paused', 0, 200)
     assert 'ended' not in job
     assert 'up to version 2: running, paused, 0 of about 200 documents done, 200 left' in eclose('status', rc=0).out
+
+
+def test_how_fast_and_how_long_yet(eclose, db):
+    """Of a job that others work on: what their records say, by the server's clock. One of them was lost."""
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'n': i} for i in range(400)])
+    eclose('backfill', 'start', 'things', '--detach', '--range-docs', 80, rc=0)
+    ranges = [r['_id'] for r in db.eclose_chunks.find(sort=[('n', 1)])]
+    each = 400 // len(ranges)
+    now = db.command('hello')['localTime']
+
+    def worker(pid, hours, **progress):
+        return {'$set': {'holder': {'id': f'w{pid}', 'host': f'host{pid}', 'pid': pid}, **progress,
+                         'expires': now + datetime.timedelta(hours=hours)}}
+
+    slowed = 'replication lag 14.2 s, limit 10.0 s'
+    db.eclose_chunks.update_one({'_id': ranges[0]}, {'$set': {'state': 'done', 'counts.changed': each - 1}})
+    db.eclose_chunks.update_one({'_id': ranges[1]}, worker(11, 1, state='open', rate=4.0, slowed=slowed, counts={'changed': 30}))
+    db.eclose_chunks.update_one({'_id': ranges[2]}, worker(12, 1, state='carried', rate=6.0, counts={'changed': each}))
+    db.eclose_chunks.update_one({'_id': ranges[3]}, worker(13, -1, state='open', rate=1000.0, counts={'changed': 5}))
+    told = json.loads(eclose('backfill', 'status', 'things', '--format', 'json', rc=0).out)
+    done = each + 30 + each + 5
+    assert (told['documents'], told['done'], told['left']) == (400, done, 400 - done)
+    assert told['rate'] == 10 and told['seconds_left'] == (400 - done) // 10  # who was lost does nothing
+    assert (told['ranges'], told['carried'], told['swept']) == (len(ranges), 2, 1)
+    assert (told['mode'], told['why']) == ('pushdown', 'the server runs all stages of the chain')
+    workers = {w['pid']: w for w in told['workers']}
+    assert workers == {
+        11: {'host': 'host11', 'pid': 11, 'range': 1, 'state': 'carries', 'changed': 30, 'documents': each, 'rate': 4.0,
+             'slowed': slowed, 'alive': True},
+        12: {'host': 'host12', 'pid': 12, 'range': 2, 'state': 'sweeps', 'changed': each, 'documents': each, 'rate': 6.0,
+             'slowed': '', 'alive': True},
+        13: {'host': 'host13', 'pid': 13, 'range': 3, 'state': 'carries', 'changed': 5, 'documents': each,
+             'rate': 1000.0, 'slowed': '', 'alive': False}}
+    text = eclose('backfill', 'status', 'things', rc=0).out
+    assert f'{done} of about 400 documents done, 10/s, {(400 - done) // 10}s left' in text
+    assert f'host11, process 11: carries range 1, 30 changed in it, 4/s; slowed by {slowed}' in text
+    assert 'host13, process 13: was lost in range 3' in text
+    # Where nobody is at work there is no such time.
+    db.eclose_chunks.update_many({}, {'$set': {'holder': None}})
+    told = json.loads(eclose('backfill', 'status', 'things', '--format', 'json', rc=0).out)
+    assert told['rate'] == 0 and 'seconds_left' not in told and told['workers'] == []
+    assert 'nobody works on it' in eclose('backfill', 'status', 'things', rc=0).out
 
 
 def test_times_that_cannot_be(eclose, db):
