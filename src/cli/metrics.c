@@ -171,7 +171,7 @@ static const metric_t metrics[] = {
    {NAME ("batches_total"), "counter", "Batches written.", batches},
    {NAME ("conflicts_total"), "counter", "Times that a document had changed meanwhile and was read again.", conflicts},
    {NAME ("transactions_total"), "counter", "Documents that went through a transaction.", transactions},
-   {NAME ("workers"), "gauge", "Workers that are alive.", workers},
+   {NAME ("workers"), "gauge", "Workers of this process that are at work.", workers},
    {NAME ("throttle_wait_seconds_total"), "counter", "Time waited, by what it was waited for.", waited, "reason",
     ECL_SLOW_N - 1, slow_part},
    {NAME ("throttle_active"), "gauge", "1 for what slows it now.", slowed, "reason", ECL_SLOW_N - 1, slow_part},

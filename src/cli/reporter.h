@@ -4,8 +4,8 @@
  *
  * The caller only says how things stand (an account per collection); what is new in it is found here:
  *
- *    metrics  --metrics FILE: Prometheus' text format, for node_exporter's textfile collector (metrics.h). Written every
- *             few seconds, and whenever the state changes.
+ *    metrics  --metrics FILE: Prometheus' text format, for node_exporter's textfile collector (metrics.h). Written
+ *             every few seconds, and whenever the state changes.
  *    log      with --log-format json one line of JSON on standard error for each event, and of progress every ten
  *             seconds; as text only what slows and what no longer does, a pause and its end
  *    hooks    --hook EVENT=COMMAND, hooks: in eclose.yaml (hooks.h)
@@ -32,7 +32,7 @@ typedef struct {
    int64_t changed;   /* by this process */
    int64_t batches;
    int64_t conflicts, transactions, quarantined;
-   uint32_t workers;           /* that are alive, as far as is known */
+   uint32_t workers;           /* of this process, at work */
    ecl_slow_t slowed;          /* what slows it now */
    bool stopped;               /* and stops it altogether */
    const char *slowed_text;    /* ecl_throttle_describe; may be NULL */
