@@ -2,19 +2,13 @@
 #include "run/aside.h"
 
 #include "bson/compare.h"
-#include "run/admit.h"
-#include "run/convert.h"
-#include "run/lookups.h"
 #include "run/retry.h"
 #include "run/scan.h"
+#include "run/trier.h"
 #include "store/store.h"
 #include "upgrade/append.h"
-#include "upgrade/loads.h"
 
 #define BATCH 100
-
-/* DocumentValidationFailure */
-#define REFUSED_BY_VALIDATOR 121
 
 static ecl_value_t
 get (const ecl_value_t *document, const char *name)
@@ -137,81 +131,33 @@ list (const ecl_aside_t *aside, ecl_arena_t *arena, again_t *self)
    }
 }
 
-typedef struct {
-   bool transactions;
-   ecl_converter_t *converter;
-   ecl_admit_t *admit;
-   ecl_arena_t arena; /* of one document */
-} trier_t;
-
-/* Whether it is known to fail, and with which code. Each is tried alone, and computed here whatever the mode of the
- * course. */
-static bool
-fails (trier_t *self, const ecl_value_t *document, int32_t *code)
-{
-   ecl_converted_t converted;
-   ecl_convert_kind_t kind;
-
-   ecl_arena_reset (&self->arena);
-   kind = ecl_convert (self->converter, &self->arena, document, &converted);
-   if (kind == ECL_CONVERT_TRANSACTION && !self->transactions) {
-      ecl_convert_untransacted (&self->arena, &converted);
-      kind = ECL_CONVERT_FAILED;
-   } else if ((kind == ECL_CONVERT_STATEMENT || kind == ECL_CONVERT_TRANSACTION) &&
-              !ecl_admit (self->admit, document, &converted.after, NULL)) {
-      converted.code = REFUSED_BY_VALIDATOR;
-      kind = ECL_CONVERT_FAILED;
-   }
-   *code = converted.code;
-   return kind == ECL_CONVERT_FAILED;
-}
-
 /* Runs them here, without writing. */
 static bool
 sort_out (again_t *self, const ecl_course_t *course, const bson_t *filter, bson_error_t *error)
 {
-   const ecl_site_t *site = self->site;
-   ecl_convert_options_t options = {.upgrades = site->upgrades,
-                                    .chain = course->chain,
-                                    .target = course->target,
-                                    .down = course->down,
-                                    .form = ECL_GUARD_IN_PIPELINE,
-                                    .always_transaction = ecl_facts_transaction (&course->facts)};
-   trier_t trier = {.transactions = site->server.transactions, .converter = ecl_converter_new (&options, error)};
-   ecl_lookups_t *lookups = NULL;
-   ecl_facts_t facts = course->facts;
+   ecl_trier_t *trier = ecl_trier_new (self->site, course, ECL_TRIER_SINGLE, error);
    const ecl_value_t *document;
+   ecl_converted_t converted;
    ecl_scan_t scan;
    bool good;
 
-   if (!trier.converter) {
+   if (!trier) {
       return false;
    }
-   if (ecl_chain_looks_up (course->chain, course->target, course->down)) {
-      lookups = ecl_lookups_new (site->upgrades, ecl_converter_upgrader (trier.converter));
-   }
-   facts.n_indexes = 0; /* whether another one that is tried gets its key is for the server to say */
-   trier.admit = ecl_admit_new (&facts);
-   ecl_arena_init (&trier.arena);
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, filter, true);
-   while (
-      (good = ecl_scan_next (&scan, site->world, site->database, course->chain->collection, BATCH, &document, error) &&
-              (!document || ecl_lookups_ahead (lookups, &scan, site->world, site->database, error))) &&
-      document) {
+   while ((good = ecl_trier_next (trier, &scan, &document, error)) && document) {
       ecl_value_t id = get (document, "_id");
       one_t *one = one_of (self, &id);
 
       /* Several have it where a collection is sharded by something else: one of them that goes is enough. */
       if (one && one->verdict != GOES) {
-         one->verdict = fails (&trier, document, &one->code) ? FAILS : GOES;
+         one->verdict = ecl_trier_run (trier, document, false, &converted) == ECL_TRIED_FAILS ? FAILS : GOES;
+         one->code = converted.code;
       }
    }
    ecl_scan_cleanup (&scan);
-   ecl_arena_cleanup (&trier.arena);
-   ecl_admit_destroy (trier.admit);
-   ecl_lookups_destroy (lookups);
-   ecl_converter_destroy (trier.converter);
+   ecl_trier_destroy (trier);
    return good;
 }
 
