@@ -4,9 +4,7 @@
  *
  * tests/integration/test_leading.py finds the names here and runs each.
  */
-#include "api_check.h"
-
-#include <eclose/mongoc.h>
+#include "server_check.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -604,13 +602,6 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_migrate_runs_functions, setup, teardown),
       cmocka_unit_test_setup_teardown (test_migrate_goes_no_further_than_the_program, setup, teardown),
    };
-   int status;
 
-   mongoc_init ();
-   if (argc > 1) {
-      cmocka_set_test_filter (argv[1]);
-   }
-   status = cmocka_run_group_tests_name ("leading", tests, NULL, NULL);
-   mongoc_cleanup ();
-   return status;
+   return RUN_TESTS ("leading", tests, argc, argv);
 }

@@ -353,13 +353,6 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_change_stream, setup, teardown),
       cmocka_unit_test_setup_teardown (test_catalog, setup, teardown),
    };
-   int failed;
 
-   mongoc_init ();
-   if (argc > 1) {
-      cmocka_set_test_filter (argv[1]);
-   }
-   failed = cmocka_run_group_tests_name ("libeclose-mongoc", tests, NULL, NULL);
-   mongoc_cleanup ();
-   return failed;
+   return RUN_TESTS ("libeclose-mongoc", tests, argc, argv);
 }

@@ -3,9 +3,7 @@
 #ifndef LIVE_CHECK_H
 #define LIVE_CHECK_H
 
-#include "api_check.h"
-
-#include <eclose/mongoc.h>
+#include "server_check.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -212,13 +212,6 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_find_and_modify_beside_a_change, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_removes, setup, teardown),
    };
-   int failed;
 
-   mongoc_init ();
-   if (argc > 1) {
-      cmocka_set_test_filter (argv[1]);
-   }
-   failed = cmocka_run_group_tests_name ("libeclose-mongoc", tests, NULL, NULL);
-   mongoc_cleanup ();
-   return failed;
+   return RUN_TESTS ("libeclose-mongoc", tests, argc, argv);
 }
