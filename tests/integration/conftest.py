@@ -200,6 +200,13 @@ class Eclose:
         self.children.append(child)
         return child
 
+    def wait(self, child, rc=0, timeout=150):
+        """Waits until one that was started has ended. As the call: with another exit status than rc the test fails."""
+        out, err = child.communicate(timeout=timeout)
+        result = Result(child.returncode, out, err)
+        assert result.rc == rc, result
+        return result
+
     def end(self):
         for child in self.children:
             if child.poll() is None:

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from works import put
+
 BIN = os.path.dirname(sys.executable)  # of the virtual environment: the tools' own programs
 
 
@@ -16,12 +18,6 @@ def run(*args, cwd, env=None, rc=0):
                           timeout=90, env=dict(os.environ, **(env or {})), check=False)
     assert done.returncode == rc, done.stdout + done.stderr
     return done.stdout
-
-
-def put(folder, name, text):
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, name), 'w', encoding='utf-8') as f:
-        f.write(text)
 
 
 def project(eclose, *names):

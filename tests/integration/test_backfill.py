@@ -13,6 +13,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from conftest import ROOT
+from works import put
 
 sys.path.insert(0, os.path.join(ROOT, 'examples', 'demo'))
 from application import Application, upgraded, user_v1  # noqa: E402
@@ -29,13 +30,9 @@ def example(eclose, name):
 
 def project(eclose, collection, steps, settings='unversioned: 1'):
     """A project with one collection; steps are the texts of migrations to 2, 3, …"""
-    folder = os.path.join(eclose.folder, 'migrations', collection)
-    os.makedirs(folder)
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write(f'database: none\ncollections:\n  {collection}: {{{settings}}}\n')
+    put(eclose.folder, 'eclose.yaml', f'database: none\ncollections:\n  {collection}: {{{settings}}}\n')
     for i, text in enumerate(steps):
-        with open(os.path.join(folder, f'{i + 2:04d}_step.yaml'), 'w', encoding='utf-8') as f:
-            f.write(f'to: {i + 2}\ndescription: a step\n{text}')
+        put(eclose.folder, f'migrations/{collection}/{i + 2:04d}_step.yaml', f'to: {i + 2}\ndescription: a step\n{text}')
     return eclose
 
 
@@ -108,8 +105,7 @@ def test_two_at_once(eclose, db, server, mode):
     application.run()
     children = [eclose.start('up', '--mode', mode) for _ in range(2)]
     for child in children:
-        _, err = child.communicate(timeout=90)
-        assert child.returncode == 0, err
+        eclose.wait(child)
     application.stop(1)
     up(eclose, 'users', mode)
     application.stop(2)

@@ -6,6 +6,7 @@ import threading
 
 from test_client import program
 from test_examples_c import run
+from works import put
 
 CONFIG = 'collections: {users: {unversioned: 0}}\n'
 NAMES = 'to: 1\nup: [{$set: {name: {$toUpper: $name}}}]\ndown: [{$set: {name: {$toLower: $name}}}]\n'
@@ -14,12 +15,9 @@ PLAN = 'to: 3\nup: [{$set: {plan: free}}]\ndown: [{$unset: plan}]\n'
 
 
 def write(folder, steps, config=CONFIG, collection='users'):
-    os.makedirs(os.path.join(folder, 'migrations', collection), exist_ok=True)
-    with open(os.path.join(folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write(config)
+    put(folder, 'eclose.yaml', config)
     for name, text in steps.items():
-        with open(os.path.join(folder, 'migrations', collection, name), 'w', encoding='utf-8') as f:
-            f.write(text)
+        put(folder, f'migrations/{collection}/{name}', text)
 
 
 def published(db):
@@ -85,7 +83,6 @@ def test_collections_of_other_projects_stay(eclose, db):
     eclose('up', rc=0)
     os.rename(os.path.join(eclose.folder, 'migrations', 'users'), os.path.join(eclose.folder, 'migrations', 'posts'))
     write(eclose.folder, {}, 'version_field: _v\ncollections: {posts: {unversioned: 0}}\n')
-    os.rmdir(os.path.join(eclose.folder, 'migrations', 'users'))
     eclose('up', rc=0)
     assert sorted(published(db)) == ['eclose.json', 'posts/0001_names.json', 'users/0001_names.json']
     settings = json.loads(published(db)['eclose.json']['text'])['collections']
@@ -96,6 +93,5 @@ def test_many_publish_at_once(eclose, db):
     write(eclose.folder, {'0001_names.yaml': NAMES, '0002_full.yaml': FULL})
     children = [eclose.start('up') for _ in range(8)]
     for child in children:
-        _, err = child.communicate(timeout=60)
-        assert child.returncode == 0, err
+        eclose.wait(child)
     assert len(published(db)) == 3

@@ -10,7 +10,8 @@ from bson import Binary, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from test_backfill import project
-from test_jobs import ODD, wait_for
+from test_jobs import ODD
+from works import put, wait_for
 
 STEP2 = 'up:\n  - $set: {a: {$add: [$n, 1]}}\nschema: {required: [a]}\ndown:\n  - $unset: a\n'
 STEP3 = 'up:\n  - $set: {b: $a}\ndown:\n  - $unset: b\n'
@@ -30,8 +31,7 @@ def floor(db):
 
 
 def set_floor(eclose, version):
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write(f'collections:\n  things: {{unversioned: 1, floor: {version}}}\n')
+    put(eclose.folder, 'eclose.yaml', f'collections:\n  things: {{unversioned: 1, floor: {version}}}\n')
 
 
 def test_as_of_now(eclose, db):
@@ -269,8 +269,7 @@ def test_an_old_writer_comes_while_it_counts(mixed, db, relay):
     assert len(counts(relay)) < 40
     db.things.insert_one({'_id': ObjectId('f' * 24), 'n': 1})
     relay.go()
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 5, err
+    out = mixed.wait(child, rc=5).out
     told = json.loads(out.splitlines()[-1])
     assert (told['below'], told['complete']) == (1, False)
     assert floor(db) is None
@@ -287,8 +286,7 @@ def test_with_a_validator_nobody_comes_while_it_counts(mixed, db, relay):
         with pytest.raises(pymongo.errors.WriteError):
             db.things.insert_one({'_id': late, 'n': 1})
     relay.go()
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 0, err
+    out = mixed.wait(child).out
     told = json.loads(out.splitlines()[-1])
     assert (told['below'], told['stays']) == (0, True)
     assert floor(db)['validated'] is True
@@ -299,8 +297,7 @@ def test_counting_can_be_stopped(mixed, db, relay):
     child = mixed.start('complete', 'things', '--range-docs', 20)
     wait_for(lambda: len(counts(relay)) >= 3)
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 1 and 'ended as asked for' in err, err
+    assert 'ended as asked for' in mixed.wait(child, rc=1).err
     assert len(counts(relay)) < 40
     assert floor(db) is None
 
@@ -312,8 +309,7 @@ def test_connections_are_cut_while_it_counts(mixed, db, relay):
     for k in (3, 10, 20):
         wait_for(lambda k=k: len(counts(relay)) >= k or child.poll() is not None)
         relay.cut()
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 5, err
+    out = mixed.wait(child, rc=5).out
     assert json.loads(out.splitlines()[-1])['below'] == 1
 
 
@@ -325,8 +321,7 @@ def test_verify_reads_by_ranges(mixed, db, relay):
     for k in (4, 9):
         wait_for(lambda k=k: len(looks(relay)) >= k or child.poll() is not None)
         relay.cut()
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 5, err
+    out = mixed.wait(child, rc=5).out
     told = json.loads(out.splitlines()[-1])
     assert (told['documents'], told['bad']) == (len(MIXED) + 1, 1)
     finds = [c for c in looks(relay) if c.name == 'find']

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from works import write
+from works import put, write
 
 FOLDER = os.path.join(ROOT, 'examples', 'deploy')
 
@@ -81,8 +81,7 @@ def test_the_project_file_in_the_config_map(eclose):
     """It is a project file, whose migrations lie in the image."""
     text = of_kind('kubernetes.yaml', 'ConfigMap')['data']['eclose.yaml']
     project(eclose)
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write(text)
+    put(eclose.folder, 'eclose.yaml', text)
     assert 'no problems: 0 collections, 0 document migrations, 1 database migration' in eclose(
         'lint', '--migrations', os.path.join(eclose.folder, 'migrations'), rc=0).out
 
@@ -163,12 +162,8 @@ def test_the_command_that_lets_documents_wait_in_quarantine(eclose, db):
     """As docs/deploy.md has it: status 5 becomes 0, and no other does."""
     with open(os.path.join(ROOT, 'docs', 'deploy.md'), encoding='utf-8') as f:
         command, = (yaml.safe_load(line)['command'] for line in f if line.startswith('    command: [sh, -c'))
-    folder = os.path.join(eclose.folder, 'migrations', 'users')
-    os.makedirs(folder)
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write('version_field: v\n')
-    with open(os.path.join(folder, '0001_m.yaml'), 'w', encoding='utf-8') as f:
-        f.write('to: 1\nup: [{$set: {m: {$add: [$n, 1]}}}]\n')
+    write(eclose.folder)
+    put(eclose.folder, 'migrations/users/0001_m.yaml', 'to: 1\nup: [{$set: {m: {$add: [$n, 1]}}}]\n')
     db.users.insert_many([{'_id': 1, 'n': 1}, {'_id': 2, 'n': 1}, {'_id': 3, 'n': 'x'}])
     # At each start the same.
     for _ in range(2):

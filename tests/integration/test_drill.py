@@ -1,13 +1,13 @@
 """Two versions of a program on the same documents, while a backfill goes up and down under them."""
 
 import json
-import os
 import signal
 import subprocess
 import time
 
 import pytest
 from test_client import environment, program
+from works import put
 
 RENAME = '''to: 2
 up: [{$set: {full: $name}}, {$unset: name}]
@@ -28,11 +28,8 @@ def carry(eclose, seconds, *args):
 
 
 def drill(eclose, server, db, documents, seconds):
-    os.makedirs(os.path.join(eclose.folder, 'migrations', 'users'))
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write('collections: {users: {unversioned: 1}}\n')
-    with open(os.path.join(eclose.folder, 'migrations', 'users', '0002_rename.yaml'), 'w', encoding='utf-8') as f:
-        f.write(RENAME)
+    put(eclose.folder, 'eclose.yaml', 'collections: {users: {unversioned: 1}}\n')
+    put(eclose.folder, 'migrations/users/0002_rename.yaml', RENAME)
     db.users.insert_many([{'_id': i, 'name': f'user {i}'} for i in range(documents)])
     env = environment(server, db, ECLOSE_TEST_PROJECT=eclose.folder)
     programs = [subprocess.Popen([program('tests', 'api', 'drill'), str(target), str(documents), str(seed)], env=env,

@@ -9,18 +9,9 @@ from bson import Binary, Decimal128, Int64, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from test_backfill import MODES, project, raw, size
+from works import wait_for
 
 STEP = 'up:\n  - $set: {b: {$add: [$a, 1]}}\ndown:\n  - $unset: b\n'
-
-
-def wait_for(what, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f'not within {seconds} seconds')
 
 
 def things(eclose, db, n, first=0):
@@ -99,8 +90,7 @@ def test_several_processes_and_one_is_killed(eclose, db, server, mode):
     assert after['state'] != 'open' or after['after']['id'] >= held['after']['id']
     backfill(eclose, 'set', 'things', '--max-rate', 'none')
     for worker in workers[1:]:
-        out, err = worker.communicate(timeout=90)
-        assert worker.returncode == 0, out + err
+        eclose.wait(worker)
     assert at_target(db, n)
     # What it did between its checkpoint and its death no reply told the others: less than two seconds of its work.
     assert job(db)['state'] == 'done' and n - n // 2 < job(db)['counts']['changed'] <= n
@@ -130,8 +120,7 @@ def test_pause_resume_set_and_cancel_from_elsewhere(eclose, db, server):
     backfill(eclose, 'set', '--max-rate', n // 10)
     wait_for(lambda: status(eclose)['settings']['max_documents'] == n // 10)
     backfill(eclose, 'cancel', 'things')
-    _, err = child.communicate(timeout=30)
-    assert child.returncode == 1 and 'somebody cancelled the job' in err
+    assert 'somebody cancelled the job' in eclose.wait(child, rc=1).err
     assert job(db)['state'] == 'cancelled' and 0 < done() < n
     # What its ranges say: it carried some, and not all.
     told = status(eclose)
@@ -156,8 +145,7 @@ def test_it_goes_on_where_it_stopped(eclose, db, server, how):
         child = eclose.start('up', 'things', *rate)
         wait_for(lambda: db.eclose_chunks.find_one({'after.id': {'$exists': True}}))
         child.send_signal(how)
-        _, err = child.communicate(timeout=30)
-        assert child.returncode == 1 and 'goes on where this one stopped' in err
+        assert 'goes on where this one stopped' in eclose.wait(child, rc=1).err
     first = job(db)
     chunk = db.eclose_chunks.find_one()
     assert first['state'] == 'running' and chunk['holder'] is None
@@ -290,8 +278,7 @@ def test_a_command_says_wait(eclose, db, tmp_path):
     wait_for(lambda: any('command' in c.get('slowed', '') for c in db.eclose_chunks.find()))
     flag.unlink()
     backfill(eclose, 'set', '--max-rate', 'none')
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 0, err
+    eclose.wait(child)
     assert at_target(db, 3000)
 
 
@@ -326,6 +313,5 @@ def test_the_next_batch_is_read_while_one_is_written(eclose, db, relay):
         assert not any(map(is_checkpoint, since_the_find()))
     finally:
         relay.go()
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 0, out + err
+    eclose.wait(child)
     assert at_target(db, 3000)

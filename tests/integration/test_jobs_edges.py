@@ -10,7 +10,8 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from test_backfill import project, raw, size
-from test_jobs import at_target, backfill, job, things, wait_for
+from test_jobs import at_target, backfill, job, things
+from works import wait_for
 
 
 @pytest.fixture
@@ -121,8 +122,7 @@ def test_whoever_makes_the_plan_is_killed(eclose, db, relay, where):
             'holder.place': 'another machine', 'expires': lease['renewed'] + timedelta(seconds=2)}})
     workers = [eclose.start('backfill', 'work', 'things', env=times) for _ in range(2)]
     for worker in workers:
-        out, err = worker.communicate(timeout=90)
-        assert worker.returncode == 0, out + err
+        eclose.wait(worker)
     assert db.eclose_lease.find_one({'_id': lease['_id']})['token'] > lease['token']
     new = planned_anew(db, first)
     assert at_target(db, 3000) and db.eclose_jobs.count_documents({}) == 2
@@ -144,8 +144,7 @@ def test_work_waits_for_the_plan(eclose, db, relay):
     db.eclose_lease.update_one({'_id': 'backfill:things'}, {'$set': {'holder': None}})
     wait_for(lambda: db.eclose_chunks.count_documents({'holder.pid': child.pid}) == 3)
     backfill(eclose, 'set', 'things', '--max-rate', 'none')
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 0, out + err
+    eclose.wait(child)
     assert at_target(db, 2000)
 
 
@@ -162,8 +161,7 @@ def test_who_may_not_write_ends_alone(eclose, db, server, relay):
     assert 'this process cannot work on the job' in told.err and 'not authorized' in told.err
     assert job(db)['state'] == 'running' and worker.poll() is None
     backfill(eclose, 'set', 'things', '--max-rate', 'none')
-    out, err = worker.communicate(timeout=60)
-    assert worker.returncode == 0, out + err
+    eclose.wait(worker)
     assert at_target(db, n) and job(db)['state'] == 'done'
 
 
@@ -202,8 +200,7 @@ def test_who_joins_changes_the_settings(eclose, db, server, how):
     assert {k: job(db)['settings'][k] for k in ('max_documents', 'max_lag', 'batch_time')} == \
         {'max_documents': n * 100, 'max_lag': 7000, 'batch_time': 9}
     # At the rate of before it would take much longer than a test may.
-    out, err = worker.communicate(timeout=60)
-    assert worker.returncode == 0, out + err
+    eclose.wait(worker)
     assert at_target(db, n) and db.eclose_jobs.count_documents({}) == 1
 
 
@@ -215,8 +212,7 @@ def test_a_job_that_fails_under_its_workers(eclose, db, server):
     worker = eclose.start('backfill', 'work', 'things')
     wait_for(lambda: db.things.count_documents({'schema_version': 2}))
     db.eclose_jobs.update_one({}, {'$set': {'state': 'failed', 'error': 'a reason'}})
-    out, err = worker.communicate(timeout=60)
-    assert worker.returncode == 6 and 'a reason' in err, out + err
+    assert 'a reason' in eclose.wait(worker, rc=6).err
     assert 'a reason' in backfill(eclose, 'work', rc=6).err
     # A new one is begun by whoever mended it, and worked on as any.
     backfill(eclose, 'start', 'things', '--detach')
@@ -273,8 +269,7 @@ def test_a_look_takes_longer_than_the_claim(eclose, db, relay, mode):
     env = {'ECLOSE_URI': relay.uri, 'ECLOSE_LEASE_TIME': '900', 'ECLOSE_MAX_CLOCK_SKEW': '100'}
     backfill(eclose, 'start', 'things', '--mode', mode, '--detach')
     child = eclose.start('backfill', 'work', 'things', env=env)
-    out, err = child.communicate(timeout=150)
-    assert child.returncode == 0, out + err
+    eclose.wait(child)
     assert at_target(db, n) and job(db)['counts']['changed'] == len(left)
     # It lost its claim on the way, more than once.
     assert looks[0][0] == n and looks[-1][1] > looks[0][1] + 1

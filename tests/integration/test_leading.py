@@ -1,7 +1,6 @@
 """Leases and eclose_migrate() of the C libraries on a server: the tests of tests/api/leading.c, and many processes."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import subprocess
 import pytest
 from conftest import SANITIZER_STATUS
 from test_client import environment, names_in, program
+from works import put, write
 
 
 @pytest.mark.parametrize('name', names_in('leading'))
@@ -37,12 +37,9 @@ def finish(children, seconds=120):
 
 
 def test_twenty_applications_start_at_once(server, db, tmp_path):
-    os.makedirs(tmp_path / 'migrations' / 'users')
-    (tmp_path / 'eclose.yaml').write_text('version_field: v\n')
-    (tmp_path / 'migrations' / 'users' / '0001_one.yaml').write_text('to: 1\nup: [{$set: {a: $n}}]\n')
-    for name in 'abc':
-        (tmp_path / 'migrations' / f'20260101_{name}.yaml').write_text(
-            f'up:\n  - insert: {{collection: log, document: {{of: {name}}}}}\n    repeatable: because this is a test\n')
+    write(tmp_path, **{name: f'up:\n  - insert: {{collection: log, document: {{of: {name}}}}}\n'
+                             '    repeatable: because this is a test\n' for name in 'abc'})
+    put(tmp_path, 'migrations/users/0001_one.yaml', 'to: 1\nup: [{$set: {a: $n}}]\n')
     db.users.insert_many([{'_id': i, 'n': i} for i in range(3000)])
     children = [start(server, db, program('examples', 'c', 'example_migrate'), server.uri, db.name, str(tmp_path))
                 for _ in range(20)]

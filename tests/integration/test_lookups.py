@@ -1,8 +1,9 @@
 """$lookup in document migrations: up, down, plan and verify carry out what an upgrade reads from other collections."""
 
 import json
-import os
 import threading
+
+from works import put
 
 DEVICES = '''to: 1
 up:
@@ -38,13 +39,9 @@ up:
 def write(eclose, devices, *products):
     files = {'devices': [devices], 'products': products}
     for collection, texts in files.items():
-        folder = os.path.join(eclose.folder, 'migrations', collection)
-        os.makedirs(folder, exist_ok=True)
         for i, text in enumerate(texts):
-            with open(os.path.join(folder, f'{i + 1:04d}_step.yaml'), 'w', encoding='utf-8') as f:
-                f.write(text)
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write('unversioned: 0\n')
+            put(eclose.folder, f'migrations/{collection}/{i + 1:04d}_step.yaml', text)
+    put(eclose.folder, 'eclose.yaml', 'unversioned: 0\n')
 
 
 def up(eclose, *args, rc=0):

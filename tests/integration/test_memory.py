@@ -34,8 +34,7 @@ def peak(eclose, *args):
         with open(f'/proc/{child.pid}/status', encoding='ascii') as f:
             most = max([most, *(int(line.split()[1]) for line in f if line.startswith('VmHWM'))])
         time.sleep(0.005)
-    out, err = child.communicate(timeout=30)
-    assert child.returncode == 0, out + err
+    eclose.wait(child)
     return most / 1024
 
 

@@ -3,8 +3,7 @@
 import pytest
 
 from test_misfortune import data_writes
-from test_jobs import wait_for
-from works import FAST, example, record
+from works import FAST, example, record, wait_for
 
 CATEGORIES, LABELS, POSTS = 24, 8, 600
 

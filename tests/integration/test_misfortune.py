@@ -1,14 +1,12 @@
 """What `eclose up` does when the network, the server or its own process fails in the middle."""
 
 import json
-import os
 import signal
 import threading
 
 import pymongo
 import pytest
-from test_jobs import wait_for
-from works import FAST, docs, program, record, write
+from works import FAST, docs, program, put, record, wait_for, write
 
 WRITES = ('update', 'insert', 'delete', 'findAndModify')
 
@@ -82,13 +80,9 @@ def test_a_holder_that_cannot_reach_the_server(eclose, db, relay):
 
 # ---- connections that end in the middle; the run goes on, or says what happened and can be repeated ----
 
-def users(eclose, db, n=6000):
-    folder = os.path.join(eclose.folder, 'migrations', 'users')
-    os.makedirs(folder)
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write('version_field: v\n')
-    with open(os.path.join(folder, '0001_m.yaml'), 'w', encoding='utf-8') as f:
-        f.write('to: 1\nup: [{$set: {m: {$add: [$n, 1]}}}, {$unset: n}]\n')
+def users(eclose, db, n=6000, up='[{$set: {m: {$add: [$n, 1]}}}, {$unset: n}]'):
+    write(eclose.folder)
+    put(eclose.folder, 'migrations/users/0001_m.yaml', f'to: 1\nup: {up}\n')
     db.users.insert_many([{'_id': i, 'n': i} for i in range(n)])
 
 
@@ -131,13 +125,7 @@ def ids_of(command):
 
 def counted(eclose, db, n):
     """A change that shows where it was made twice."""
-    folder = os.path.join(eclose.folder, 'migrations', 'users')
-    os.makedirs(folder)
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write('version_field: v\n')
-    with open(os.path.join(folder, '0001_m.yaml'), 'w', encoding='utf-8') as f:
-        f.write('to: 1\nup: [{$set: {n: {$add: [$n, 1]}}}]\n')
-    db.users.insert_many([{'_id': i, 'n': i} for i in range(n)])
+    users(eclose, db, n, up='[{$set: {n: {$add: [$n, 1]}}}]')
 
 
 def too_late(reply, code=64, name='WriteConcernFailed'):
@@ -187,8 +175,7 @@ def test_what_the_majority_does_not_have_is_not_done(eclose, db, relay, mode, co
         db.users.update_one({'_id': end}, {'$set': {'seen': True}})
     late.clear()
     eclose('backfill', 'set', 'users', '--max-rate', 'none', rc=0)
-    out, err = child.communicate(timeout=100)
-    assert child.returncode == 0, (out, err)
+    eclose.wait(child)
     wrong = [d for d in db.users.find() if (d['n'], d['v']) != (d['_id'] + 1, 1)]
     assert not wrong and db.users.count_documents({'seen': True}) == lost
     counts = db.eclose_jobs.find_one()['counts']
@@ -230,8 +217,7 @@ def test_up_does_not_look_at_latency_unless_asked_to(eclose, db, relay):
         wait_for(lambda k=k: len(data_writes(relay.commands())) > k)
         assert child.poll() is None
         relay.delay(ms)
-    _, err = child.communicate(timeout=100)
-    assert child.returncode == 0 and 'when all is calm' not in err, err
+    assert 'when all is calm' not in eclose.wait(child).err
 
 
 def test_connections_are_cut_in_a_foreach(eclose, db, relay):
@@ -258,8 +244,7 @@ def test_a_program_does_not_see_that_connections_of_eclose_are_cut(eclose, db, r
         relay.cut()
         wait_for(lambda beat=beat: db.eclose_lease.find_one()['beat'] >= beat + 2)
     go.touch()
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 0, (out, err)
+    eclose.wait(child)
     assert record(db, '20260101_waits')['state'] == 'applied'
 
 

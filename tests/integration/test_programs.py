@@ -11,8 +11,7 @@ import time
 import pytest
 
 from conftest import ROOT
-from test_jobs import wait_for
-from works import FAST, program, record
+from works import FAST, change, program, record, wait_for
 
 NAME = '20260101_program'
 
@@ -101,8 +100,7 @@ def test_a_program_outlives_leases_while_eclose_lives(eclose, db, tmp_path, text
     wait_for(lambda: (db.eclose_lease.find_one()['renewed'] - first['expires']).total_seconds() > 3)
     assert alive(int(began.read_text())) and db.eclose_lease.find_one()['token'] == first['token']
     go.touch()
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 0, (out, err[-500:])
+    eclose.wait(child)
     assert record(db, NAME)['state'] == 'applied'
 
 
@@ -130,8 +128,7 @@ def test_a_program_dies_with_eclose_and_with_the_lease(eclose, db, tmp_path, how
     if how == signal.SIGSTOP:
         # It was the watchdog's doing; when eclose goes on it sees that the lease is over.
         child.send_signal(signal.SIGCONT)
-        _, err = child.communicate(timeout=60)
-        assert child.returncode == 4 and 'the lease "migrations" was lost' in err
+        assert 'the lease "migrations" was lost' in eclose.wait(child, rc=4).err
 
 
 def test_what_a_program_leaves_behind_ends_with_it(eclose, db, tmp_path):
@@ -149,8 +146,7 @@ def test_a_program_does_not_go_on_without_its_watchdog(eclose, db, tmp_path):
     family = [int(pid) for pid in pids.read_text().split()]
     watchdog, = set(children_of(child.pid)) - set(family)
     os.kill(watchdog, signal.SIGKILL)
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 1 and 'its watchdog, a process of eclose, was ended before it' in err
+    assert 'its watchdog, a process of eclose, was ended before it' in eclose.wait(child, rc=1).err
     assert not any(map(alive, family)) and record(db, NAME)['state'] == 'failed'
 
 
@@ -269,10 +265,6 @@ def test_mongosh(eclose, db, npm):
     assert [{'_id': c['_id'], 'phone': c['phone']} for c in db.customers.find({'_id': {'$type': 'number'}}).sort('_id', 1)] == given
     # What throws has failed.
     db.customers.insert_one({'_id': 'bad', 'phone': '1 1'})
-    path = os.path.join(eclose.folder, 'migrations', '20261122T1100_phone_numbers.js')
-    with open(path, encoding='utf-8') as f:
-        text = f.read()
-    with open(path, 'w', encoding='utf-8') as f:
-        f.write(text.replace('customer.phone.replace', 'customer.phone.no_such'))
+    change(eclose.folder, 'migrations/20261122T1100_phone_numbers.js', 'customer.phone.replace', 'customer.phone.no_such')
     failed = eclose('up', rc=1)
     assert 'ended with status 1' in failed.err and 'no_such' in db.eclose_changelog.find_one()['output']

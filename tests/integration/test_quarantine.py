@@ -7,8 +7,8 @@ import pytest
 from bson import ObjectId
 
 from test_backfill import MODES, project, up
-from test_jobs import wait_for
 from test_reports import samples, value
+from works import change, wait_for
 
 STEP = 'up:\n  - $set: {size: {$toInt: $size}}\ndown:\n  - $set: {size: {$toString: $size}}\n'
 
@@ -162,8 +162,7 @@ def test_what_the_sweep_sets_aside_is_counted_once(eclose, db, relay, mode, rang
     db.things.insert_many([{'_id': i, 'size': 'large'} for i in (-0.5, 20.5, 999.5)])
     db.things.update_one({'_id': 250.5}, {'$set': {'size': '7'}})
     relay.go()
-    out, err = child.communicate(timeout=90)
-    assert child.returncode == 5, (out, err)
+    out = eclose.wait(child, rc=5).out
     told, job = json.loads(out.splitlines()[-1]), db.eclose_jobs.find_one()
     assert (told['changed'], told['quarantined']) == (n + 1, 5)
     assert (job['state'], job['counts']['quarantined'], job['counts']['changed']) == ('done', 5, n + 1)
@@ -233,11 +232,8 @@ def test_what_was_mended_leaves_quarantine_without_a_job(eclose, db, mode, comma
     assert db.things.find_one({'_id': 'bad0'}) == {'_id': 'bad0', 'size': 7, 'schema_version': 2}
     assert [r['_id']['id'] for r in db.eclose_quarantine.find()] == [ObjectId('507f1f77bcf86cd799439011')]
     # And where the migration is another one by now.
-    step = os.path.join(eclose.folder, 'migrations', 'things', '0002_step.yaml')
-    with open(step, encoding='utf-8') as f:
-        text = f.read()
-    with open(step, 'w', encoding='utf-8') as f:
-        f.write(text.replace('{$toInt: $size}', '{$convert: {input: $size, to: int, onError: 0}}'))
+    change(eclose.folder, 'migrations/things/0002_step.yaml', '{$toInt: $size}',
+           '{$convert: {input: $size, to: int, onError: 0}}')
     eclose(*command, rc=0)
     assert db.things.find_one({'_id': ObjectId('507f1f77bcf86cd799439011')})['size'] == 0
     assert db.eclose_quarantine.count_documents({}) == 0 and db.eclose_jobs.count_documents({}) == jobs

@@ -1,9 +1,10 @@
 """eclose query and eclose view on a server; and that indexes, old ones too, are used."""
 
 import json
-import os
 
 import pytest
+
+from works import change, put
 
 RENAME = '''to: 2
 up: [{$set: {full: $name, plan: 0}}, {$unset: name}]
@@ -17,15 +18,9 @@ down: [{$unset: upper}]
 
 @pytest.fixture
 def users(eclose, db):
-    def write(path, text):
-        path = os.path.join(eclose.folder, path)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, 'w', encoding='utf-8') as f:
-            f.write(text)
-
-    write('eclose.yaml', 'collections: {users: {unversioned: 1}}\n')
-    write('migrations/users/0002_rename.yaml', RENAME)
-    write('migrations/users/0003_upper.yaml', COMPUTED)
+    put(eclose.folder, 'eclose.yaml', 'collections: {users: {unversioned: 1}}\n')
+    put(eclose.folder, 'migrations/users/0002_rename.yaml', RENAME)
+    put(eclose.folder, 'migrations/users/0003_upper.yaml', COMPUTED)
     return db.users
 
 
@@ -86,15 +81,12 @@ def test_older_shape_and_no_way(eclose, users):
     mixed(users)
     rows = found(eclose('query', 'users', '{name: c}', '--to', 1, '--relaxed', rc=0))
     assert rows == [{'_id': 3, 'age': 50, 'schema_version': 1, 'name': 'c'}]
-    path = os.path.join(eclose.folder, 'migrations/users/0003_upper.yaml')
-    with open(path, 'w', encoding='utf-8') as f:
-        f.write(COMPUTED.replace('[{$unset: upper}]', 'irreversible'))
+    change(eclose.folder, 'migrations/users/0003_upper.yaml', '[{$unset: upper}]', 'irreversible')
     assert 'irreversible' in eclose('query', 'users', '{}', '--to', 1, rc=1).err
 
 
 def test_replaced_documents_keep_their_id(eclose, users):
-    with open(os.path.join(eclose.folder, 'migrations/users/0004_whole.yaml'), 'w', encoding='utf-8') as f:
-        f.write('to: 4\nup: [{$replaceWith: {who: $upper}}]\n')
+    put(eclose.folder, 'migrations/users/0004_whole.yaml', 'to: 4\nup: [{$replaceWith: {who: $upper}}]\n')
     mixed(users)
     rows = found(eclose('query', 'users', '{who: A}', '--relaxed', rc=0))
     assert rows == [{'_id': 1, 'who': 'A', 'schema_version': 4}]
@@ -105,8 +97,7 @@ def test_what_is_refused(eclose, users):
     assert '$where' in eclose('query', 'users', '{$where: "1"}', rc=1).err
     assert '$text' in eclose('query', 'users', '{$text: {$search: x}}', rc=1).err
     assert 'no collection' in eclose('query', 'user', '{}', rc=1).err
-    with open(os.path.join(eclose.folder, 'migrations/users/0004_id.yaml'), 'w', encoding='utf-8') as f:
-        f.write('to: 4\nup: [{$replaceWith: {a: 1}}, {$set: {b: $_id}}]\n')
+    put(eclose.folder, 'migrations/users/0004_id.yaml', 'to: 4\nup: [{$replaceWith: {a: 1}}, {$set: {b: $_id}}]\n')
     assert '_id' in eclose('query', 'users', '{}', rc=1).err
 
 

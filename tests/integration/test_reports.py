@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from test_backfill import project, users
-from test_jobs import wait_for
+from works import put, wait_for
 
 UP = 'up:\n  - $set: {n: {$add: [$n, 1]}}\n'
 FAILS = 'up:\n  - $set: {n: {$toInt: $n}}\n'
@@ -117,8 +117,7 @@ def test_metrics_of_two_processes_of_a_machine(eclose, db):
     child = eclose.start('backfill', 'start', 'things', '--range-docs', 100, '--max-rate', 100, '--metrics', files[0])
     wait_for(lambda: db.things.count_documents({'schema_version': 2}) > 0)
     eclose('backfill', 'work', 'things', '--metrics', files[1], rc=0)
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 0, err
+    eclose.wait(child)
     one, two = map(samples, files)
     assert one and two and not one.keys() & two.keys()
     assert {dict(labels)['process'] for _, labels in one} == {'one'}
@@ -132,13 +131,9 @@ def test_metrics_of_two_processes_of_a_machine(eclose, db):
 
 def test_metrics_of_all_collections_and_odd_names(eclose, db):
     odd = 'a"b\\c'
-    os.makedirs(os.path.join(eclose.folder, 'migrations', 'plain'))
-    os.makedirs(os.path.join(eclose.folder, 'migrations', odd))
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write('unversioned: 1\n')
+    put(eclose.folder, 'eclose.yaml', 'unversioned: 1\n')
     for name in ('plain', odd):
-        with open(os.path.join(eclose.folder, 'migrations', name, '0002_step.yaml'), 'w', encoding='utf-8') as f:
-            f.write('to: 2\n' + UP)
+        put(eclose.folder, f'migrations/{name}/0002_step.yaml', 'to: 2\n' + UP)
         db[name].insert_many([{'n': i} for i in range(10)])
     path = os.path.join(eclose.folder, 'eclose.prom')
     eclose('up', '--metrics', path, rc=0)
@@ -150,12 +145,9 @@ def test_metrics_of_all_collections_and_odd_names(eclose, db):
 def test_a_reader_of_metrics_never_sees_half_of_them(eclose, db):
     """Another process reads all the time while they are written, once per collection and state."""
     n = 15
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write('unversioned: 1\n')
+    put(eclose.folder, 'eclose.yaml', 'unversioned: 1\n')
     for i in range(n):
-        os.makedirs(os.path.join(eclose.folder, 'migrations', f'c{i}'))
-        with open(os.path.join(eclose.folder, 'migrations', f'c{i}', '0002_step.yaml'), 'w', encoding='utf-8') as f:
-            f.write('to: 2\n' + UP)
+        put(eclose.folder, f'migrations/c{i}/0002_step.yaml', 'to: 2\n' + UP)
         db[f'c{i}'].insert_one({'n': i})
     path = os.path.join(eclose.folder, 'eclose.prom')
     child = eclose.start('up', '--metrics', path)
@@ -169,8 +161,7 @@ def test_a_reader_of_metrics_never_sees_half_of_them(eclose, db):
             continue
         assert text.endswith('\n') and text.splitlines()[-1].startswith('eclose_backfill_written_time_seconds{'), text
         seen.add(len(list(text_string_to_metric_families(text))[0].samples))
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 0, err
+    eclose.wait(child)
     # Each was another file in its place, and one after the other had more collections in it.
     assert len(seen) > 3 and len(files) > 1, (seen, files)
     assert len([key for key in samples(path) if key[0] == 'eclose_backfill_info']) == n
@@ -260,8 +251,7 @@ def test_hooks_of_what_slows_and_of_a_pause(eclose, db, tmp_path):
     eclose('backfill', 'resume', 'things', rc=0)
     said('resume', 2)
     eclose('backfill', 'set', 'things', '--max-rate', 'none', rc=0)
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 0, err
+    err = eclose.wait(child).err
     assert [x[:2] for x in hook_lines(told)] == [
         ['start', 'running'], ['throttle', 'running'], ['resume', 'running'], ['pause', 'paused'], ['resume', 'running'],
         ['end', 'done']]

@@ -5,8 +5,7 @@ import signal
 import pytest
 
 from test_misfortune import data_writes
-from test_jobs import wait_for
-from works import FAST, docs, record, write
+from works import FAST, docs, record, wait_for, write
 
 LOG = ('up: [{{insert: {{collection: log, document: {{_id: {0}}}}}}}]\n'
        'down: [{{insert: {{collection: undone, document: {{_id: {0}}}}}}}, '

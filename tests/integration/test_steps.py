@@ -2,14 +2,12 @@
 
 import datetime
 import json
-import os
 import signal
 
 import pymongo
 import pytest
 
-from test_jobs import wait_for
-from works import docs, record, write
+from works import docs, put, record, wait_for, write
 
 NAME = '20260101_a'
 
@@ -45,8 +43,7 @@ def test_wait_waits_until_somebody_else_removed_the_last_match(eclose, db, relay
         wait_for(lambda seen=seen: looks(relay) >= seen + 2)
         assert record(db, NAME)['state'] == 'running' and db.after.count_documents({}) == 0
         db.jobs.delete_one({'_id': i})
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 0, (out, err)
+    eclose.wait(child)
     assert docs(db.after) == [{'_id': 1}] and docs(db.jobs) == [{'_id': 3, 'open': False}]
     # The insert came after the last look.
     order = [c.name for c in relay.commands() if c.collection in ('jobs', 'after')]
@@ -70,8 +67,7 @@ def test_wait_ends_when_asked_to(eclose, db, relay):
     child = eclose.start('up', env={'ECLOSE_URI': relay.uri})
     wait_for(lambda: looks(relay))
     child.send_signal(signal.SIGTERM)
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 1 and 'ended as asked for' in err
+    assert 'ended as asked for' in eclose.wait(child, rc=1).err
     assert record(db, NAME)['state'] == 'failed' and db.eclose_lease.find_one()['holder'] is None
 
 
@@ -145,17 +141,14 @@ up:
 
 
 def test_while_versions_are_mixed_each_has_its_own_schema(eclose, db):
-    folder = eclose.folder + '/migrations/users'
     write(eclose.folder, a='''
 up: [{validator: {collection: users, mixed: true}}]
 down: [{validator: {collection: users, filter: {}}}]
 ''')
-
-    os.makedirs(folder)
     for version, field in ((1, 'm'), (2, 'k')):
-        with open(f'{folder}/000{version}_{field}.yaml', 'w', encoding='utf-8') as f:
-            f.write(f'to: {version}\nup: [{{$set: {{{field}: 1}}}}]\ndown: [{{$unset: {field}}}]\n'
-                    f'schema: {{required: [{field}], properties: {{{field}: {{bsonType: int}}}}}}\n')
+        put(eclose.folder, f'migrations/users/000{version}_{field}.yaml',
+            f'to: {version}\nup: [{{$set: {{{field}: 1}}}}]\ndown: [{{$unset: {field}}}]\n'
+            f'schema: {{required: [{field}], properties: {{{field}: {{bsonType: int}}}}}}\n')
     eclose('up', '--steps', 1, rc=0)
     branches = options(db, 'users')['validator']['$or']
     assert len(branches) == 3 and [b['$and'][1] for b in branches if '$and' in b] == [
@@ -264,12 +257,9 @@ def test_up_says_whose_lease_it_is(eclose, db):
 # ---- pace ----
 
 def test_the_projects_throttle_counts_for_migrations_and_for_jobs_that_begin(eclose, db):
-    users = os.path.join(eclose.folder, 'migrations', 'users')
-    os.makedirs(users)
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write('version_field: v\nthrottle: {max_rate: 400, batch_time: 20, max_lag: 3, min_window: 5, max_latency: 9}\n')
-    with open(os.path.join(users, '0001_m.yaml'), 'w', encoding='utf-8') as f:
-        f.write('to: 1\nup: [{$set: {m: $n}}]\ndown: [{$unset: m}]\n')
+    put(eclose.folder, 'eclose.yaml',
+        'version_field: v\nthrottle: {max_rate: 400, batch_time: 20, max_lag: 3, min_window: 5, max_latency: 9}\n')
+    put(eclose.folder, 'migrations/users/0001_m.yaml', 'to: 1\nup: [{$set: {m: $n}}]\ndown: [{$unset: m}]\n')
     db.a.insert_many([{'_id': i} for i in range(500)])
     db.users.insert_many([{'_id': i, 'n': i} for i in range(50)])
     write(eclose.folder, a='''

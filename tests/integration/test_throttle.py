@@ -3,12 +3,12 @@ and fewer, and all of that is over when it is calm. How fast it falls and comes 
 test throttle); here it is printed."""
 
 import json
-import os
 from datetime import timedelta
 
 import pytest
 
-from test_jobs import backfill, things, wait_for
+from test_jobs import backfill, things
+from works import put, wait_for
 
 N = 12000
 LAG = 'replSetGetStatus'
@@ -110,8 +110,7 @@ def goes_on(eclose, db, child, slowed, what):
     wait_for(lambda: sum(c.collection == 'eclose_jobs' for c in slowed.relay.commands(mark)) >= 5 or
              child.poll() is not None)  # looked at about once a second
     eclose('backfill', 'set', 'things', '--max-rate', 'none')  # or it has ended by now
-    _, err = child.communicate(timeout=120)
-    assert child.returncode == 0, err
+    err = eclose.wait(child).err
     assert db.things.count_documents({'schema_version': 2}) == N
     return err
 
@@ -225,18 +224,14 @@ def test_what_it_cannot_see_is_said_once(eclose, db, relay):
     n, rate = 800, 100
     names = ('others', 'things')
     things(eclose, db, n)
-    with open(os.path.join(eclose.folder, 'eclose.yaml'), 'w', encoding='utf-8') as f:
-        f.write('unversioned: 1\n')
-    os.makedirs(os.path.join(eclose.folder, 'migrations', 'others'))
-    with open(os.path.join(eclose.folder, 'migrations', 'others', '0002_step.yaml'), 'w', encoding='utf-8') as f:
-        f.write('to: 2\nup:\n  - $set: {b: 1}\n')
+    put(eclose.folder, 'eclose.yaml', 'unversioned: 1\n')
+    put(eclose.folder, 'migrations/others/0002_step.yaml', 'to: 2\nup:\n  - $set: {b: 1}\n')
     db.others.insert_many([{'_id': i, 'schema_version': 1} for i in range(n)])
     edit(relay)
     change(relay, LAG, refused)
     change(relay, 'serverStatus', refused)
     child = eclose.start('up', '--workers', 2, '--range-docs', n // 2, '--max-rate', rate, env={'ECLOSE_URI': relay.uri})
-    _, err = child.communicate(timeout=120)
-    assert child.returncode == 0, err
+    err = eclose.wait(child).err
     assert [db[name].count_documents({'schema_version': 2}) for name in names] == [n, n]
     for said in ('replSetGetStatus cannot be read, so replication lag is that of the majority, from hello',
                  'flow control is not known here and slows nothing'):
@@ -272,7 +267,6 @@ def test_set_pause_resume_and_cancel_reach_a_worker(eclose, db, relay):
     print(f'sizes of batches after `set`: {sizes(writes(relay, mark))}')
     mark = len(relay.commands())
     backfill(eclose, 'cancel', 'things')
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 1 and 'cancelled' in err, err
+    assert 'cancelled' in eclose.wait(child, rc=1).err
     assert not held() and db.things.count_documents({'schema_version': 1}) > 0
     print(f'batches after `cancel`: {len(writes(relay, mark))}')

@@ -1,11 +1,11 @@
 """The trial before a job: what the server would refuse is seen in a sample, before anything is written."""
 
 import json
-import os
 
 import pytest
 
 from test_backfill import MODES, project, raw
+from works import put
 
 NUMBER = 'up:\n  - $set: {size: {$toInt: $size}}\n'
 STRINGS = {'$jsonSchema': {'properties': {'size': {'bsonType': 'string'}}}}
@@ -100,7 +100,6 @@ def test_the_validator_of_complete_lets_the_next_version_pass(eclose, db):
     fill(db)
     eclose('up', 'things', rc=0)
     eclose('complete', 'things', '--validator', rc=0)
-    with open(os.path.join(eclose.folder, 'migrations', 'things', '0003_step.yaml'), 'w', encoding='utf-8') as f:
-        f.write('to: 3\ndescription: a step\nup:\n  - $set: {b: {$toInt: $b}}\n')
+    put(eclose.folder, 'migrations/things/0003_step.yaml', 'to: 3\ndescription: a step\nup:\n  - $set: {b: {$toInt: $b}}\n')
     assert 'judge' not in eclose('up', 'things', '--max-errors', '0', rc=0).err
     assert db.things.count_documents({'schema_version': 3, 'b': {'$type': 'int'}}) == 100

@@ -8,8 +8,7 @@ import pymongo
 import pytest
 from bson import Int64, ObjectId
 
-from test_jobs import wait_for
-from works import FAST, docs, program, record, write
+from works import FAST, docs, program, put, record, wait_for, write
 
 
 def test_every_kind_of_step(eclose, db):
@@ -228,8 +227,7 @@ def test_a_transaction_for_each_row_takes_effect_once(eclose, db):
     wait_for(lambda: db.orders.count_documents({'booked': True}) == 299)
     assert db.entries.count_documents({'order': 299}) == 0  # nothing of a row that is held back
     db.held.delete_one({'_id': 299})
-    _, err = child.communicate(timeout=90)
-    assert child.returncode == 0, err
+    eclose.wait(child)
     assert sorted(e['order'] for e in db.entries.find()) == list(range(300))
     assert [(a['n'], a['balance']) for a in docs(db.accounts)] == [
         (60, sum(range(i, 300, 5))) for i in range(5)]
@@ -293,17 +291,9 @@ def test_a_changed_file_is_refused(eclose, db):
 
 
 def test_repair_keeps_what_a_program_said(eclose, db):
-    write(eclose.folder)
-    path = os.path.join(eclose.folder, 'migrations', '20260101_a.sh')
-
-    def program(text):
-        with open(path, 'w', encoding='utf-8') as f:
-            f.write(f'#!/bin/sh\necho {text}\n')
-        os.chmod(path, 0o755)
-
-    program('what was said')
+    program(eclose.folder, '20260101_a.sh', '#!/bin/sh\necho what was said\n')
     eclose('up', rc=0)
-    program('something else')
+    program(eclose.folder, '20260101_a.sh', '#!/bin/sh\necho something else\n')
     eclose('up', rc=1)
     eclose('repair', '20260101_a', rc=0)
     eclose('up', rc=0)
@@ -312,9 +302,8 @@ def test_repair_keeps_what_a_program_said(eclose, db):
 
 
 def test_backfill_verify_and_mixed_validator(eclose, db):
-    os.makedirs(os.path.join(eclose.folder, 'migrations', 'users'))
-    with open(os.path.join(eclose.folder, 'migrations', 'users', '0001_n.yaml'), 'w', encoding='utf-8') as f:
-        f.write('to: 1\nup: [{$set: {m: $n}}, {$unset: n}]\nschema: {required: [m]}\n')
+    put(eclose.folder, 'migrations/users/0001_n.yaml',
+        'to: 1\nup: [{$set: {m: $n}}, {$unset: n}]\nschema: {required: [m]}\n')
     db.users.insert_many([{'_id': i, 'n': i} for i in range(50)])
     write(eclose.folder, a='''
 up:
@@ -341,9 +330,7 @@ up:
 
 def test_a_step_that_verifies_goes_on_where_its_cursor_is_lost(eclose, db, relay):
     """By ranges of _id, from what the majority has, and no document is left out or looked at twice."""
-    os.makedirs(os.path.join(eclose.folder, 'migrations', 'users'))
-    with open(os.path.join(eclose.folder, 'migrations', 'users', '0001_n.yaml'), 'w', encoding='utf-8') as f:
-        f.write('to: 1\nup: [{$set: {m: $n}}]\nschema: {required: [m]}\n')
+    put(eclose.folder, 'migrations/users/0001_n.yaml', 'to: 1\nup: [{$set: {m: $n}}]\nschema: {required: [m]}\n')
     db.users.insert_many([{'_id': i, 'v': 1, 'm': i} for i in range(1700)])
     db.users.insert_many([{'_id': 'bad', 'v': 1}, {'_id': 'worse', 'v': 1}])
     write(eclose.folder, a='up: [{verify: {collection: users}}]\n')
@@ -359,8 +346,7 @@ def test_a_step_that_verifies_goes_on_where_its_cursor_is_lost(eclose, db, relay
         wait_for(lambda: relay.caught() or child.poll() is not None)
         relay.cut()
         relay.go()
-        out, err = child.communicate(timeout=60)
-        assert child.returncode == 1, out + err
+        err = eclose.wait(child, rc=1).err
         assert '2 of 1702 documents of users are not as they should be' in err
         finds = [c.document for c in relay.commands(before) if c.name == 'find' and reads(c)]
         assert len(finds) == 2 and all(f['sort'] == {'_id': 1} for f in finds)

@@ -10,8 +10,7 @@ import time
 
 import pytest
 
-from test_jobs import wait_for
-from works import FAST, docs, example, program, record, write
+from works import FAST, change, docs, example, program, record, wait_for, write
 
 
 # ---- a story ----
@@ -93,12 +92,7 @@ def test_webhooks(eclose, db):
     example(eclose, 'webhooks')
     pause = 2
     for name in os.listdir(os.path.join(eclose.folder, 'migrations')):
-        path = os.path.join(eclose.folder, 'migrations', name)
-        with open(path, encoding='utf-8') as f:
-            text = f.read()
-        assert text.count('seconds: 60') == 1
-        with open(path, 'w', encoding='utf-8') as f:
-            f.write(text.replace('seconds: 60', f'seconds: {pause}'))
+        change(eclose.folder, f'migrations/{name}', 'seconds: 60', f'seconds: {pause}')
     rest = os.path.join(eclose.folder, 'migrations', '20261129T1000_webhooks_rest.yaml')
     os.rename(rest, os.path.join(eclose.folder, 'later'))
     # A hook that the application has under an _id of its own already, and as it wants it.

@@ -1,9 +1,8 @@
 """What `eclose plan` says of database migrations, and that it only looks."""
 
 import json
-import os
 
-from works import docs, program, write
+from works import docs, program, put, write
 
 
 def dump(db):
@@ -15,9 +14,7 @@ def plan_of_all_kinds(eclose, db):
     db.posts.insert_many([{'_id': i, 'categoryId': i % 10, 'n': i} for i in range(1000)])
     db.categories.insert_many([{'_id': i, 'label': f'label {i % 4}'} for i in range(10)])
     db.old.insert_one({'_id': 1})
-    os.makedirs(os.path.join(eclose.folder, 'migrations', 'users'))
-    with open(os.path.join(eclose.folder, 'migrations', 'users', '0001_n.yaml'), 'w', encoding='utf-8') as f:
-        f.write('to: 1\nup: [{$set: {m: $n}}]\n')
+    put(eclose.folder, 'migrations/users/0001_n.yaml', 'to: 1\nup: [{$set: {m: $n}}]\n')
     db.users.insert_many([{'_id': i, 'n': i} for i in range(5)])
     write(eclose.folder, a='''
 description: Merge categories
