@@ -244,7 +244,7 @@ def test_examples_live(eclose, db, name, mode):
     db[collection].insert_many(documents)
     result = up(eclose, collection, mode)
     assert result['changed'] == len(documents), result
-    assert eclose('status', '--check', rc=0)
+    eclose('status', '--check', rc=0)
     assert up(eclose, collection, mode)['wrote'] is False
     if name == 'enabled':
         assert db.users.count_documents({'enabled': True}) == 50 and db.users.count_documents({'enabled': False}) == 1
@@ -283,7 +283,7 @@ def test_ten_bad_documents_among_ten_thousand(eclose, db, server, mode):
     db.users.update_many({'schema_version': 1}, {'$set': {'name': 'Mended Now'}})
     assert up(eclose, 'users', mode)['changed'] == 10
     assert db.eclose_quarantine.count_documents({}) == 0
-    assert eclose('status', '--check', rc=0)
+    eclose('status', '--check', rc=0)
 
 
 @MODES
@@ -401,8 +401,8 @@ def test_up_to_and_down(eclose, db):
     assert told['pending'] == ['0003_step'] and told['documents_pending'] == 20
     eclose('up', rc=0)
     assert 'down' in eclose('down', 'things', '--to', 1, rc=1).err
-    assert eclose('down', 'things', rc=2)
-    assert eclose('up', '--to', 2, rc=2)
+    eclose('down', 'things', rc=2)
+    eclose('up', '--to', 2, rc=2)
 
 
 def test_plan_says_what_and_writes_nothing(eclose, db, server):

@@ -148,7 +148,7 @@ def test_no_write_of_an_application_is_lost(eclose, db):
     finally:
         end.set()
         worker.join()
-    assert not failures, failures
+    assert added and not failures, failures
     up(eclose)
     for device in db.devices.find():
         assert device['n'] == added.get(device['_id'], 0)

@@ -47,7 +47,7 @@ def carry(eclose, db, mode, n, size, workers=1):
     used = peak(eclose, 'up', 'things', '--mode', mode, '--workers', workers, '--range-docs', max(1, n // workers))
     print(f'{n} documents of {size} bytes, {mode}, {workers} workers: {used:.1f} MiB')
     assert db.things.count_documents({'schema_version': 2}) == n
-    assert used <= MIB_PER_WORKER * workers
+    assert 0 < used <= MIB_PER_WORKER * workers
 
 
 @MODES

@@ -142,7 +142,7 @@ def test_metrics_of_all_collections_and_odd_names(eclose, db):
         assert value(found, 'documents_changed_total', collection=name) == 10
 
 
-def test_a_reader_of_metrics_never_sees_half_of_them(eclose, db):
+def test_a_reader_of_metrics_never_sees_half_of_them(eclose, db, relay):
     """Another process reads all the time while they are written, once per collection and state."""
     n = 15
     put(eclose.folder, 'eclose.yaml', 'unversioned: 1\n')
@@ -150,7 +150,8 @@ def test_a_reader_of_metrics_never_sees_half_of_them(eclose, db):
         put(eclose.folder, f'migrations/c{i}/0002_step.yaml', 'to: 2\n' + UP)
         db[f'c{i}'].insert_one({'n': i})
     path = os.path.join(eclose.folder, 'eclose.prom')
-    child = eclose.start('up', '--metrics', path)
+    relay.delay(1)  # or it could be over before the reader is there
+    child = eclose.start('up', '--metrics', path, env={'ECLOSE_URI': relay.uri})
     seen, files = set(), set()
     while child.poll() is None:
         try:
