@@ -244,9 +244,11 @@ name_versions (const eclose_project_t *self)
       size_t index;
 
       BSON_ASSERT (chain && ecl_version_parse (chain->format, added->version, strlen (added->version), &version));
-      BSON_ASSERT (ecl_chain_index (chain, version, &index) && index > 0);
-      ecl_version_text (chain->format, ecl_chain_version (chain, added->direction == ECLOSE_UP ? index : index - 1),
-                        added->leads_to);
+      /* Else it lies at or below the floor: no document takes that way any more. */
+      if (ecl_chain_index (chain, version, &index) && index > 0) {
+         ecl_version_text (chain->format, ecl_chain_version (chain, added->direction == ECLOSE_UP ? index : index - 1),
+                           added->leads_to);
+      }
    }
 }
 

@@ -212,6 +212,28 @@ test_function_as_the_way_down_of_a_file (void **state)
    eclose_project_destroy (project);
 }
 
+/* The program goes on adding what `floor` has made superfluous, as files may still be there. */
+static void
+test_functions_below_the_floor (void **state)
+{
+   eclose_project_t *project = eclose_project_new ();
+   eclose_upgrader_t *up;
+   bson_error_t error;
+
+   (void) state;
+   add_text (project, "eclose.yaml", "collections: {users: {floor: 2}}\n");
+   check (eclose_project_add_function (project, "users", "1", ECLOSE_UP, up_3, NULL, &error), &error);
+   check (eclose_project_add_function (project, "users", "2", ECLOSE_UP, up_3, NULL, &error), &error);
+   check (eclose_project_add_function (project, "users", "2", ECLOSE_DOWN, down_3, NULL, &error), &error);
+   check (eclose_project_add_function (project, "users", "3", ECLOSE_UP, up_3, "me", &error), &error);
+   load (project);
+   up = upgrader (project, "users", NULL);
+   runs_to (up, "{\"_id\": 1, \"schema_version\": 2}",
+            "{ \"_id\" : 1, \"schema_version\" : 3, \"to\" : \"3\", \"by\" : \"me\" }");
+   eclose_upgrader_destroy (up);
+   eclose_project_destroy (project);
+}
+
 static void
 test_functions_that_cannot_be (void **state)
 {
@@ -334,6 +356,7 @@ main (void)
       cmocka_unit_test (test_error_document),
       cmocka_unit_test (test_functions_and_data_in_one_chain),
       cmocka_unit_test (test_function_as_the_way_down_of_a_file),
+      cmocka_unit_test (test_functions_below_the_floor),
       cmocka_unit_test (test_functions_that_cannot_be),
       cmocka_unit_test (test_catalog),
       cmocka_unit_test (test_forms_of_versions),
