@@ -43,7 +43,7 @@ struct _eclose_project_t {
 /* What stands before the path of a published file in messages. */
 #define ECL_API_CATALOG "eclose_catalog/"
 
-/* The last version of the program's own migrations. */
+/* The last version of the program's own migrations; see eclose_upgrader_new. */
 ecl_version_t
 ecl_api_own_target (const ecl_chain_t *chain);
 

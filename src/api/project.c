@@ -340,16 +340,23 @@ eclose_project_document (const eclose_project_t *self, size_t i, bson_t *documen
    return self->loaded && ecl_catalog_write (self->project, i, document);
 }
 
+static bool
+is_published (const char *file)
+{
+   return strncmp (file, ECL_API_CATALOG, strlen (ECL_API_CATALOG)) == 0;
+}
+
 ecl_version_t
 ecl_api_own_target (const ecl_chain_t *chain)
 {
    size_t i = chain->n_steps;
 
-   while (i && strncmp (chain->steps[i - 1].file, ECL_API_CATALOG, strlen (ECL_API_CATALOG)) == 0) {
+   while (i && is_published (chain->steps[i - 1].file)) {
       i--;
    }
-   /* A program that has no migrations of its own reads what is newest. */
-   return i ? ecl_chain_version (chain, i) : chain->target;
+   /* Where its own are all below its floor, and deleted, it ends there. One that has nothing of its own reads what is
+    * newest. */
+   return i || (chain->has_floor && !is_published (chain->config_text->name)) ? ecl_chain_version (chain, i) : chain->target;
 }
 
 const char *

@@ -302,6 +302,40 @@ test_catalog (void **state)
    eclose_project_destroy (older);
 }
 
+/* A program whose migrations are all below its floor, and deleted, ends there, whatever a later one has published. */
+static void
+test_catalog_above_the_floor (void **state)
+{
+   eclose_project_t *newer = eclose_project_new (), *older = eclose_project_new (), *none = eclose_project_new ();
+   eclose_upgrader_t *reader;
+   bson_t document;
+   bson_error_t error;
+
+   (void) state;
+   add_text (newer, "eclose.yaml", "collections: {users: {floor: 2}}\n");
+   add_text (newer, "users/0003_x.yaml", "to: 3\nup: [{$set: {x: 1}}]\ndown: [{$unset: x}]\n");
+   load (newer);
+   add_text (older, "eclose.yaml", "collections: {users: {floor: 2}}\n");
+   for (size_t i = 0; eclose_project_document (newer, i, &document); i++) {
+      check (eclose_project_add_document (older, &document, &error), &error);
+      check (eclose_project_add_document (none, &document, &error), &error);
+      bson_destroy (&document);
+   }
+   bson_destroy (&document);
+   load (older);
+   load (none);
+   reader = upgrader (older, "users", NULL);
+   assert_string_equal (eclose_upgrader_target (reader), "2");
+   runs_to (reader, "{\"_id\": 1, \"schema_version\": 3, \"x\": 1}", "{ \"_id\" : 1, \"schema_version\" : 2 }");
+   eclose_upgrader_destroy (reader);
+   reader = upgrader (none, "users", NULL);
+   assert_string_equal (eclose_upgrader_target (reader), "3");
+   eclose_upgrader_destroy (reader);
+   eclose_project_destroy (newer);
+   eclose_project_destroy (older);
+   eclose_project_destroy (none);
+}
+
 /* ---- versions ---- */
 
 static void
@@ -359,6 +393,7 @@ main (void)
       cmocka_unit_test (test_functions_below_the_floor),
       cmocka_unit_test (test_functions_that_cannot_be),
       cmocka_unit_test (test_catalog),
+      cmocka_unit_test (test_catalog_above_the_floor),
       cmocka_unit_test (test_forms_of_versions),
       cmocka_unit_test (test_version_of_the_library),
    };
