@@ -44,8 +44,9 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
    }
    if (data[0] < 64) {
       const ecl_timezone_t *z = data[0] & 1 ? &zone : NULL;
+      bool ok = ecl_date_parse ((const char *) data + 1, size - 1, z, &ms, &error);
 
-      check (ecl_date_parse ((const char *) data + 1, size - 1, z, &ms, &error), ms);
+      check (ok, ms);
    } else if (data[0] < 128) {
       const char *text = (const char *) data + 1;
       const char *format = memchr (text, 0, size - 1);
@@ -54,7 +55,9 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 
       format = format ? format + 1 : "";
       if (ecl_date_check_format (format, format_len, ECL_DATE_FROM_STRING_SPECIFIERS, &error)) {
-         check (ecl_date_parse_format (text, len, format, format_len, NULL, &ms, &error), ms);
+         bool ok = ecl_date_parse_format (text, len, format, format_len, NULL, &ms, &error);
+
+         check (ok, ms);
       }
    } else {
       ecl_arena_t arena;
