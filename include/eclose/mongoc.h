@@ -187,7 +187,8 @@ eclose_driver_destroy (eclose_driver_t *self);
 
 /* ---- the catalog ---- */
 
-/* Writes the project's migrations to eclose_catalog of the database, for programs that are older than they are. */
+/* Writes the project's migrations to eclose_catalog of the database, for programs that are older than they are. What is
+ * there as it is to be is not written, and what a later release has published stays: see eclose_project_changes. */
 ECLOSE_EXPORT (bool)
 eclose_project_publish (const eclose_project_t *project, mongoc_client_t *client, const char *database,
                         bson_error_t *error) ECLOSE_MUST_CHECK;

@@ -88,10 +88,20 @@ eclose_project_collection (const eclose_project_t *self, size_t i);
 ECLOSE_EXPORT (const char *)
 eclose_project_version_field (const eclose_project_t *self, const char *collection);
 
-/* The i-th document that stands for the loaded project in eclose_catalog; to be stored by its _id, over what is there.
- * document is initialised here in any case; the caller destroys it. False past the end. Functions are not published. */
+/* The i-th document that stands for the loaded project in an empty eclose_catalog, to be stored by its _id. document is initialised here in any case; the caller destroys it. False past the end. Functions are not published. */
 ECLOSE_EXPORT (bool)
 eclose_project_document (const eclose_project_t *self, size_t i, bson_t *document);
+
+/* What publishing the loaded project changes in an eclose_catalog that holds these n documents (all that are there):
+ *
+ *    {remove: [_id, …], store: [document, …]}
+ *
+ * first those go, then these are stored by their _id, over what is there. What a later release has published stays:
+ * collections that this project does not know, and those of which there are steps beyond its own. changes is initialised
+ * here in any case; the caller destroys it. False with an error where the project is not loaded. */
+ECLOSE_EXPORT (bool)
+eclose_project_changes (const eclose_project_t *self, bson_t *const *published, size_t n, bson_t *changes,
+                        bson_error_t *error) ECLOSE_MUST_CHECK;
 
 ECLOSE_END_DECLS
 

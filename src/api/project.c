@@ -334,6 +334,40 @@ eclose_project_version_field (const eclose_project_t *self, const char *collecti
 }
 
 bool
+eclose_project_changes (const eclose_project_t *self, bson_t *const *published, size_t n, bson_t *changes,
+                        bson_error_t *error)
+{
+   ecl_catalog_changes_t found;
+   bson_t list;
+
+   bson_init (changes);
+   if (!self->loaded) {
+      return ecl_fail (error, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID, "the project is not loaded");
+   }
+   ecl_catalog_compare (self->project, published, n, &found);
+   BSON_APPEND_ARRAY_BEGIN (changes, "remove", &list);
+   for (size_t i = 0; i < found.n_stale; i++) {
+      char buffer[16];
+      const char *key;
+
+      bson_uint32_to_string ((uint32_t) i, &key, buffer, sizeof buffer);
+      BSON_APPEND_UTF8 (&list, key, found.stale[i]);
+   }
+   bson_append_array_end (changes, &list);
+   BSON_APPEND_ARRAY_BEGIN (changes, "store", &list);
+   for (size_t i = 0; i < found.n_documents; i++) {
+      char buffer[16];
+      const char *key;
+
+      bson_uint32_to_string ((uint32_t) i, &key, buffer, sizeof buffer);
+      BSON_APPEND_DOCUMENT (&list, key, found.documents[i]);
+   }
+   bson_append_array_end (changes, &list);
+   ecl_catalog_changes_cleanup (&found);
+   return true;
+}
+
+bool
 eclose_project_document (const eclose_project_t *self, size_t i, bson_t *document)
 {
    bson_init (document);

@@ -337,6 +337,35 @@ test_catalog (void **state)
    eclose_project_destroy (older);
 }
 
+/* A release that is older than what is published, and starts last, takes nothing of it away. */
+static void
+test_catalog_of_a_later_release (void **state)
+{
+   live_t *live = *state;
+   eclose_project_t *older = eclose_project_new (), *reader = eclose_project_new ();
+   eclose_collection_t *users;
+   eclose_document_t *document;
+   bson_error_t error;
+
+   check (eclose_project_publish (live->project, live->client, live->name, &error), &error);
+   add_text (older, "eclose.yaml", "version_field: other\ncollections: {pets: {}}\n");
+   add_text (older, "pets/0001_x.yaml", "to: 1\nup: [{$set: {x: 1}}]\n");
+   load (older);
+   check (eclose_project_publish (older, live->client, live->name, &error), &error);
+   check (eclose_project_add_catalog (reader, live->client, live->name, &error), &error);
+   load (reader);
+   assert_true (eclose_project_has_collection (reader, "pets"));
+   assert_string_equal (eclose_project_version_field (reader, "pets"), "other");
+   users = eclose_collection_new (reader, live->client, live->name, "users", NULL, &error);
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   document = find_one (users, "{\"_id\": 1}");
+   same_json (eclose_document_get (document), "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
+   eclose_document_destroy (document);
+   eclose_collection_destroy (users);
+   eclose_project_destroy (older);
+   eclose_project_destroy (reader);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -352,6 +381,7 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_lookups_are_one_query_a_batch, setup, teardown),
       cmocka_unit_test_setup_teardown (test_change_stream, setup, teardown),
       cmocka_unit_test_setup_teardown (test_catalog, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_catalog_of_a_later_release, setup, teardown),
    };
 
    return RUN_TESTS ("libeclose-mongoc", tests, argc, argv);

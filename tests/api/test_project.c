@@ -302,6 +302,76 @@ test_catalog (void **state)
    eclose_project_destroy (older);
 }
 
+/* The lengths of both lists, for a catalog that holds what these n documents are. */
+static void
+changes_are (const eclose_project_t *project, bson_t *const *published, size_t n, uint32_t removed, uint32_t stored)
+{
+   const char *const names[] = {"remove", "store"};
+   const uint32_t expected[] = {removed, stored};
+   bson_error_t error;
+   bson_t changes;
+
+   check (eclose_project_changes (project, published, n, &changes, &error), &error);
+   for (int i = 0; i < 2; i++) {
+      bson_iter_t iter, items;
+      uint32_t found = 0;
+
+      assert_true (bson_iter_init_find (&iter, &changes, names[i]) && bson_iter_recurse (&iter, &items));
+      while (bson_iter_next (&items)) {
+         found++;
+      }
+      assert_int_equal (found, expected[i]);
+   }
+   bson_destroy (&changes);
+}
+
+static void
+test_changes_of_the_catalog (void **state)
+{
+   static const char step[] = "to: 3\nup: [{$set: {x: 1}}]\ndown: [{$unset: x}]\n";
+   eclose_project_t *newer = eclose_project_new (), *older = eclose_project_new (), *other = eclose_project_new (),
+                    *unread = eclose_project_new ();
+   bson_t *published[8], changes;
+   bson_error_t error;
+   size_t n = 0;
+
+   (void) state;
+   add_text (newer, "eclose.yaml", "collections: {users: {unversioned: 1}, pets: {version_field: _v}}\n");
+   add_text (newer, "users/0002_split.yaml", USERS_2);
+   add_text (newer, "users/0003_x.yaml", step);
+   load (newer);
+   add_text (older, "eclose.yaml", "collections: {users: {unversioned: 1}}\n");
+   add_text (older, "users/0002_split.yaml", USERS_2);
+   load (older);
+   add_text (other, "eclose.yaml", "collections: {users: {unversioned: 1}}\n");
+   add_text (other, "users/0002_split.yaml", USERS_2);
+   add_text (other, "users/0003_y.yaml", step);
+   load (other);
+   changes_are (newer, NULL, 0, 0, 3);
+   changes_are (older, NULL, 0, 0, 2);
+   while (eclose_project_document (newer, n, &changes)) {
+      published[n++] = bson_copy (&changes);
+      bson_destroy (&changes);
+   }
+   bson_destroy (&changes);
+   assert_int_equal (n, 3);
+   changes_are (newer, published, n, 0, 0);
+   /* An older release leaves what it does not know, and the settings of it. */
+   changes_are (older, published, n, 0, 0);
+   /* The migration of a version under another name goes: two would be a double in the chain. */
+   changes_are (other, published, n, 1, 1);
+   assert_false (eclose_project_changes (unread, published, n, &changes, &error));
+   assert_true (bson_empty (&changes));
+   bson_destroy (&changes);
+   for (size_t i = 0; i < n; i++) {
+      bson_destroy (published[i]);
+   }
+   eclose_project_destroy (newer);
+   eclose_project_destroy (older);
+   eclose_project_destroy (other);
+   eclose_project_destroy (unread);
+}
+
 /* A program whose migrations are all below its floor, and deleted, ends there, whatever a later one has published. */
 static void
 test_catalog_above_the_floor (void **state)
@@ -393,6 +463,7 @@ main (void)
       cmocka_unit_test (test_functions_below_the_floor),
       cmocka_unit_test (test_functions_that_cannot_be),
       cmocka_unit_test (test_catalog),
+      cmocka_unit_test (test_changes_of_the_catalog),
       cmocka_unit_test (test_catalog_above_the_floor),
       cmocka_unit_test (test_forms_of_versions),
       cmocka_unit_test (test_version_of_the_library),

@@ -205,7 +205,8 @@ class Project:
 
     @property
     def documents(self) -> list[Document]:
-        """What stands for the project in eclose_catalog; each to be stored by its _id, over what is there."""
+        """What stands for the project in an empty eclose_catalog, each to be stored by its _id; `migrate` and `eclose up`
+        publish it, and leave there what later releases have published."""
         return [bson.decode(document) for document in self._native.documents()]
 
     def version_field(self, collection: str) -> str:
