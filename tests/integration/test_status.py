@@ -119,7 +119,7 @@ def test_how_fast_and_how_long_yet(eclose, db):
              'rate': 1000.0, 'slowed': '', 'alive': False}}
     text = eclose('backfill', 'status', 'things', rc=0).out
     assert f'{done} of about 400 documents done, 10/s, {(400 - done) // 10}s left' in text
-    assert f'host11, process 11: carries range 1, 30 changed in it, 4/s; slowed by {slowed}' in text
+    assert f'host11, process 11: carries range 1, 30 changed in it, 4/s; slowed: {slowed}' in text
     assert 'host13, process 13: was lost in range 3' in text
     # Where nobody is at work there is no such time.
     db.eclose_chunks.update_many({}, {'$set': {'holder': None}})
