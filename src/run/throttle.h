@@ -81,7 +81,7 @@ typedef struct {
    uint32_t most;        /* documents of any batch; 10,000 */
 } ecl_throttle_settings_t;
 
-/* "1000" (documents per second), "5MB", "512kB", "1MiB", "20000B" (bytes per second), "0" or "none" (no limit): sets
+/* "1000" (documents per second), "5MB", "512kB", "1MiB", "20000B" (bytes per second), "none" (no limit): sets
  * max_documents and max_bytes. */
 bool
 ecl_throttle_parse_rate (const char *text, ecl_throttle_settings_t *settings, bson_error_t *error) ECL_MUST_CHECK;

@@ -85,6 +85,20 @@ def test_how_far_a_job_is(eclose, db):
     assert 'up to version 2: running, paused, 0 of about 200 documents done, 200 left' in eclose('status', rc=0).out
 
 
+def test_records_are_asked_and_not_the_collection(eclose, db, large, relay):
+    """On the wire: of a collection that is large nothing is asked but the number that the server keeps."""
+    eclose('backfill', 'start', 'things', '--detach', rc=0)
+    since = len(relay.commands())
+    eclose('status', 'things', rc=0, env={'ECLOSE_URI': relay.uri})
+    asked = [(c.name, c.document.get('query')) for c in relay.commands(since) if c.collection == 'things']
+    assert asked == [('count', None)]
+    since = len(relay.commands())
+    eclose('backfill', 'status', 'things', rc=0, env={'ECLOSE_URI': relay.uri})
+    sent = relay.commands(since)
+    assert {'eclose_jobs', 'eclose_chunks'} <= {c.collection for c in sent}
+    assert not [c for c in sent if c.collection == 'things']
+
+
 def test_how_fast_and_how_long_yet(eclose, db):
     """Of a job that others work on: what their records say, by the server's clock. One of them was lost."""
     project(eclose, 'things', [STEP])
