@@ -2,6 +2,7 @@
 #include "run/facts.h"
 
 #include "bson/cursor.h"
+#include "run/insist.h"
 
 /* ---- asking ---- */
 
@@ -172,9 +173,9 @@ ask_shard_key (ecl_world_t *world, const char *database, const char *collection,
    BSON_APPEND_INT32 (&command, "limit", 1);
    BSON_APPEND_BOOL (&command, "singleBatch", true);
    answer = world->run_command (world, &call, world->now (world) + ECL_WORLD_TIMEOUT, &reply, error);
-   if (answer == ECL_REPLY_REFUSED) {
+   if (answer == ECL_REPLY_REFUSED && !ecl_insist_passing (error->code)) {
       out->shard_key_unknown = true;
-   } else if (answer == ECL_REPLY_LOST || !first_batch (arena, &reply, &list, error)) {
+   } else if (answer != ECL_REPLY_OK || !first_batch (arena, &reply, &list, error)) {
       good = false;
    } else {
       ecl_iter_init (&iter, &list);

@@ -34,7 +34,7 @@ typedef struct {
    size_t n_indexes;
 } ecl_facts_t;
 
-/* All that *out points to lies in the arena. */
+/* All that *out points to lies in the arena. error may not be NULL. */
 bool
 ecl_facts_ask (ecl_world_t *world, const ecl_server_t *server, const char *database, const char *collection,
                ecl_arena_t *arena, ecl_facts_t *out, bson_error_t *error) ECL_MUST_CHECK;

@@ -118,6 +118,29 @@ test_shard_key (void **state)
           "0 config.collections may not be read: the shard key is not known\n");
 }
 
+/* A server that steps down has not said that it may not be read: the collection would be begun though its shard key
+ * changes. */
+static void
+test_shard_key_later (void **state)
+{
+   const canned_t script[] = {{"listCollections", BATCH ("{\"type\": \"collection\", \"options\": {}}")},
+                              NO_INDEXES,
+                              {"collections", "REFUSED 11602"},
+                              {0}};
+   const ecl_server_t server = {.sharded = true};
+   fake_world_t world = fake_world (script);
+   ecl_arena_t arena;
+   ecl_facts_t facts;
+   bson_error_t error;
+
+   (void) state;
+   ecl_arena_init (&arena);
+   assert_false (ecl_facts_ask (&world.world, &server, "shop", "users", &arena, &facts, &error));
+   assert_int_equal (error.code, 11602);
+   fake_done (&world);
+   ecl_arena_cleanup (&arena);
+}
+
 static void
 test_server (void **state)
 {
@@ -194,7 +217,8 @@ main (void)
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_nothing_in_the_way), cmocka_unit_test (test_obstacles),
       cmocka_unit_test (test_encryption),         cmocka_unit_test (test_shard_key),
-      cmocka_unit_test (test_server),             cmocka_unit_test (test_hybrids),
+      cmocka_unit_test (test_shard_key_later),    cmocka_unit_test (test_server),
+      cmocka_unit_test (test_hybrids),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
