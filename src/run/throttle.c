@@ -502,12 +502,25 @@ ecl_throttle_next (ecl_throttle_t *self, int64_t now)
    return advice;
 }
 
+/* What the pace is on its way back from: what it is by now may not even be known. */
+static const char *const over[ECL_SLOW_N] = {
+   [ECL_SLOW_LATENCY] = "slow writes",
+   [ECL_SLOW_LAG] = "replication lag",
+   [ECL_SLOW_FLOW] = "flow control",
+   [ECL_SLOW_OPLOG] = "an oplog too short",
+   [ECL_SLOW_COMMAND] = "the throttle command",
+};
+
 const char *
 ecl_throttle_describe (const ecl_throttle_t *self, char *text, size_t size)
 {
    const ecl_throttle_settings_t *settings = &self->settings;
 
    *text = '\0';
+   if (over[self->by] && self->levels[self->by] <= 1) {
+      snprintf (text, size, "%s until just now: it is getting faster again", over[self->by]);
+      return text;
+   }
    switch (self->by) {
    case ECL_SLOW_LATENCY:
       snprintf (text, size, "writes take %.1f times what they take when all is calm, limit %.1f",

@@ -191,7 +191,8 @@ ecl_throttle_command (ecl_throttle_t *self, bool wait, const char *reason, int64
 ecl_throttle_advice_t
 ecl_throttle_next (ecl_throttle_t *self, int64_t now);
 
-/* What slows it, with value and limit: "replication lag 14.2 s, limit 10.0 s"; "" where nothing does. */
+/* What slows it, with value and limit: "replication lag 14.2 s, limit 10.0 s"; "replication lag until just now: …" where
+ * only the pace is not back yet; "" where nothing does. */
 const char *
 ecl_throttle_describe (const ecl_throttle_t *self, char *text, size_t size);
 

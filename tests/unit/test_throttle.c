@@ -312,7 +312,6 @@ test_lag (void **state)
    assert_int_equal (world.throttle.by, ECL_SLOW_NONE);
 }
 
-/* A reading that is old says nothing; and -1 is no lag. */
 /* Two in flight: the second one is begun when the first one is back, and both are waited for. */
 static void
 test_two_in_flight (void **state)
@@ -338,6 +337,35 @@ test_two_in_flight (void **state)
    assert_int_equal (ecl_throttle_next (&throttle, now + 480).wait, 0);
 }
 
+/* On the way back to full pace it is still named what had slowed it, but not as if it still were so, nor with a value that
+ * is not known. */
+static void
+test_way_back (void **state)
+{
+   ecl_throttle_t throttle;
+   char text[ECL_THROTTLE_TEXT];
+   int64_t now = 100000;
+
+   (void) state;
+   ecl_throttle_init (&throttle, &(ecl_throttle_settings_t){0}, now);
+   ecl_throttle_pressure (&throttle, &(ecl_pressure_t){30000, -1, -1, -1}, now);
+   assert_int_equal (ecl_throttle_next (&throttle, now).by, ECL_SLOW_LAG);
+   assert_string_equal (ecl_throttle_describe (&throttle, text, sizeof text), "replication lag 30.0 s, limit 10.0 s");
+   ecl_throttle_batch (&throttle, 100, 0, 100, now += 100);
+   ecl_throttle_pressure (&throttle, &(ecl_pressure_t){-1, -1, -1, -1}, now);
+   assert_int_equal (ecl_throttle_next (&throttle, now).by, ECL_SLOW_LAG);
+   assert_string_equal (ecl_throttle_describe (&throttle, text, sizeof text),
+                        "replication lag until just now: it is getting faster again");
+   ecl_throttle_command (&throttle, true, "backup", now);
+   assert_int_equal (ecl_throttle_next (&throttle, now).by, ECL_SLOW_COMMAND);
+   assert_string_equal (ecl_throttle_describe (&throttle, text, sizeof text), "the throttle command says wait: backup");
+   ecl_throttle_command (&throttle, false, "", now);
+   assert_int_equal (ecl_throttle_next (&throttle, now).by, ECL_SLOW_COMMAND);
+   assert_string_equal (ecl_throttle_describe (&throttle, text, sizeof text),
+                        "the throttle command until just now: it is getting faster again");
+}
+
+/* A reading that is old says nothing; and -1 is no lag. */
 static void
 test_stale (void **state)
 {
@@ -563,6 +591,7 @@ main (void)
       cmocka_unit_test (test_begins_under_load),
       cmocka_unit_test (test_lag),
       cmocka_unit_test (test_two_in_flight),
+      cmocka_unit_test (test_way_back),
       cmocka_unit_test (test_stale),
       cmocka_unit_test (test_flow),
       cmocka_unit_test (test_oplog),
