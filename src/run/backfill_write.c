@@ -189,14 +189,6 @@ id_at (const statements_t *self, uint32_t i)
    return ecl_document_get (&query, "_id", 3);
 }
 
-/* What was to be looked up for it is not here: it was more than is kept. */
-static void
-looks_up_too_much (ecl_converted_t *converted)
-{
-   converted->code = ECL_ERROR_TOO_LARGE;
-   converted->message = "what it looks up in other collections is too large to be kept in memory";
-}
-
 /* As many of the batch's documents as one command takes. */
 void
 ecl_work_enter (ecl_backfill_t *self)
@@ -236,7 +228,7 @@ ecl_work_enter (ecl_backfill_t *self)
          }
          break;
       case ECL_CONVERT_NEEDS:
-         looks_up_too_much (&converted);
+         ecl_convert_overloaded (&converted);
          quarantine (self, &converted);
          break;
       case ECL_CONVERT_FAILED:
@@ -501,7 +493,7 @@ reply_txn_read (ecl_backfill_t *self, bson_t *reply)
          ecl_lookups_also (self->lookups, &found->items[0]);
          self->txn_same = true;
       } else {
-         looks_up_too_much (&converted);
+         ecl_convert_overloaded (&converted);
          quarantine (self, &converted);
       }
       break;

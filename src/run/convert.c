@@ -236,3 +236,10 @@ ecl_convert_untransacted (ecl_arena_t *arena, ecl_converted_t *out)
       ecl_arena_printf (arena, "%s: only a transaction could write it safely, and this server has none", out->why);
    out->code = ECL_ERROR_UNSUPPORTED;
 }
+
+void
+ecl_convert_overloaded (ecl_converted_t *out)
+{
+   out->message = "what it looks up in other collections is too large to be kept in memory";
+   out->code = ECL_ERROR_TOO_LARGE;
+}

@@ -58,6 +58,10 @@ ecl_convert (ecl_converter_t *self, ecl_arena_t *arena, const ecl_value_t *docum
 void
 ecl_convert_untransacted (ecl_arena_t *arena, ecl_converted_t *out);
 
+/* What looks up more than is kept (lookups.h): why it fails. */
+void
+ecl_convert_overloaded (ecl_converted_t *out);
+
 /* The place of a document's version on the chain; false where it cannot be read or is not on it. */
 bool
 ecl_convert_version (ecl_converter_t *self, const ecl_value_t *document, size_t *index);

@@ -92,7 +92,9 @@ ecl_trier_run (ecl_trier_t *self, const ecl_value_t *document, bool words, ecl_c
    case ECL_CONVERT_FAILED:
       return ECL_TRIED_FAILS;
    case ECL_CONVERT_NEEDS:
-      return ECL_TRIED_GOES;
+      /* It was fetched, as far as there is room for it. */
+      ecl_convert_overloaded (out);
+      return ECL_TRIED_FAILS;
    case ECL_CONVERT_TRANSACTION:
       if (self->no_transactions) {
          ecl_convert_untransacted (&self->arena, out);
