@@ -13,7 +13,7 @@ typedef struct {
    ecl_remote_t *remote;
    const ecl_chain_t *chain;
    size_t target;
-   int64_t range_docs;
+   const ecl_look_t *how;
    int64_t counted; /* as was last told */
 } check_t;
 
@@ -24,8 +24,7 @@ verify (void *context, int64_t *bad)
 
    ecl_progress_hide (&self->remote->progress);
    /* What it prints as JSON is one document. */
-   return ecl_remote_verify (self->remote, self->chain, self->target, SAMPLE, self->range_docs, self->remote->cli->json,
-                             bad);
+   return ecl_remote_verify (self->remote, self->chain, self->target, SAMPLE, self->how, self->remote->cli->json, bad);
 }
 
 static void
@@ -158,7 +157,7 @@ run (ecl_cli_t *cli)
    check_t check;
 
    if (!read_validator (cli, &options.validator) ||
-       !ecl_remote_range_docs (cli, &options.range_docs)) {
+       !ecl_remote_look (&remote, cli, &options.look)) {
       return ECL_EXIT_USAGE;
    }
    if (options.replace && options.validator == ECL_VALIDATOR_NONE) {
@@ -175,7 +174,7 @@ run (ecl_cli_t *cli)
       goto done;
    }
    site = ecl_remote_site (&remote);
-   check = (check_t){&remote, options.chain, options.target, options.range_docs, INT64_MAX};
+   check = (check_t){&remote, options.chain, options.target, &options.look, INT64_MAX};
    options.progress = counted;
    options.context = &check;
    began = time (NULL);
@@ -202,7 +201,7 @@ static const ecl_option_t command_options[] = {
    {"to", 0, "N", "the version below which no document may be; the end of the chain unless told otherwise"},
    {"validator", 0, "[=warn|strict]", "have the server refuse documents below it: first warn, then strict"},
    {"replace", 0, NULL, "put that in place of a validator that is there and another"},
-   ECL_REMOTE_RANGE_DOCS,
+   ECL_REMOTE_LOOK,
    {NULL},
 };
 

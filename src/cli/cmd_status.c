@@ -20,7 +20,7 @@ typedef struct {
    const ecl_cli_t *cli;
    ecl_remote_t *remote;
    int64_t seconds; /* that counting gets, per collection */
-   int64_t range_docs;
+   ecl_look_t how;
    int64_t counted; /* of the collection at hand, as was last told */
    bool exact, check;
 } status_t;
@@ -303,7 +303,7 @@ look (status_t *self, const ecl_chain_t *chain, ecl_arena_t *arena, findings_t *
    }
    if (self->exact || out->standing.estimate <= SMALL) {
       ecl_survey_options_t options = {.until = world->now (world) + self->seconds * 1000,
-                                      .range_docs = self->range_docs,
+                                      .look = self->how,
                                       .progress = tell_counted,
                                       .context = self};
       bool good;
@@ -354,11 +354,11 @@ run (ecl_cli_t *cli)
    size_t n;
 
    if (!ecl_cli_number (cli, "count-time", 1, ECL_REMOTE_COUNT_TIME_MAX, COUNT_TIME, &self.seconds) ||
-       !ecl_remote_range_docs (cli, &self.range_docs)) {
+       !ecl_remote_look (&remote, cli, &self.how)) {
       return ECL_EXIT_USAGE;
    }
-   if (self.range_docs && !self.exact) {
-      return ecl_cli_usage (cli, "--range-docs is about --exact");
+   if ((self.how.range_docs || self.how.workers) && !self.exact) {
+      return ecl_cli_usage (cli, "--%s is about --exact", self.how.workers ? "workers" : "range-docs");
    }
    ecl_arena_init (&arena);
    if (!ecl_remote_load (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only) ||
@@ -399,7 +399,7 @@ static const ecl_option_t options[] = {
    {"check", 0, NULL, "end with status 3 where something is pending; finds one such document"},
    {"exact", 0, NULL, "count, which goes through each collection once per version"},
    {"count-time", 0, "SECONDS", "that --exact and --check get for a collection; 60"},
-   ECL_REMOTE_RANGE_DOCS,
+   ECL_REMOTE_LOOK,
    {NULL},
 };
 

@@ -6,31 +6,43 @@
 #include "run/verify.h"
 #include "upgrade/append.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #define SAMPLE 1000
 
+/* Documents after which one tells the others. */
+#define TOLD 100
+
+typedef struct verify_t verify_t;
+
+/* What one of those who look has. */
 typedef struct {
+   verify_t *all;
+   ecl_verifier_t *verifier;
+   bool hybrid;                     /* the document at hand */
+   int64_t documents, bad, hybrids; /* that were not told yet */
+} looker_t;
+
+struct verify_t {
    ecl_remote_t *remote;
    const ecl_chain_t *chain;
-   int64_t documents, bad, hybrids;
-   bool hybrid; /* the document at hand */
+   size_t target;
+   looker_t first;
+   ecl_tour_t tour; /* that hands share */
    bool quiet;
+   pthread_mutex_t lock; /* over all that follows, and over what is printed */
+   int64_t documents, bad, hybrids;
    ecl_progress_t progress;
-} verify_t;
+   bool failed;
+   bson_error_t error;
+};
 
 static const char *const kinds[] = {"upgrade", "schema", "hybrid"};
 
 static void
-on_problem (void *context, const ecl_verify_problem_t *problem)
+print_problem (const verify_t *self, const ecl_verify_problem_t *problem)
 {
-   verify_t *self = context;
-
-   self->hybrid = self->hybrid || problem->kind == ECL_VERIFY_HYBRID;
-   if (self->quiet) {
-      return;
-   }
-   ecl_progress_hide (&self->progress);
    if (self->remote->cli->json) {
       bson_t line = BSON_INITIALIZER;
 
@@ -53,24 +65,92 @@ on_problem (void *context, const ecl_verify_problem_t *problem)
    }
 }
 
+static void
+on_problem (void *context, const ecl_verify_problem_t *problem)
+{
+   looker_t *looker = context;
+   verify_t *self = looker->all;
+
+   looker->hybrid = looker->hybrid || problem->kind == ECL_VERIFY_HYBRID;
+   if (!self->quiet) {
+      pthread_mutex_lock (&self->lock);
+      ecl_progress_hide (&self->progress);
+      print_problem (self, problem);
+      pthread_mutex_unlock (&self->lock);
+   }
+}
+
+/* What was seen since. False where another one failed. */
+static bool
+add_up (looker_t *looker, int64_t now)
+{
+   verify_t *self = looker->all;
+   bool on;
+
+   pthread_mutex_lock (&self->lock);
+   self->documents += looker->documents;
+   self->bad += looker->bad;
+   self->hybrids += looker->hybrids;
+   ecl_progress_update (&self->progress, (uint64_t) self->documents, now);
+   on = !self->failed;
+   pthread_mutex_unlock (&self->lock);
+   looker->documents = looker->bad = looker->hybrids = 0;
+   return on;
+}
+
 /* All that there is to be read. */
 static bool
-look (verify_t *self, ecl_tour_t *tour, ecl_verifier_t *verifier, bson_error_t *error)
+look (looker_t *self, ecl_tour_t *tour, bson_error_t *error)
 {
-   ecl_world_t *world = self->remote->world;
+   const char *database = self->all->remote->database;
    const ecl_value_t *document;
-   bool good;
+   bool good, on = true;
 
-   while ((good = ecl_tour_next (tour, &document, error) &&
-                  (!document || ecl_verifier_ahead (verifier, &tour->scan, world, self->remote->database, error))) &&
+   while (on && (good = ecl_tour_next (tour, &document, error) &&
+                        (!document || ecl_verifier_ahead (self->verifier, &tour->scan, tour->world, database, error))) &&
           document) {
       self->hybrid = false;
       self->documents++;
-      self->bad += !ecl_verifier_run (verifier, document);
+      self->bad += !ecl_verifier_run (self->verifier, document);
       self->hybrids += self->hybrid;
-      ecl_progress_update (&self->progress, (uint64_t) self->documents, world->now (world));
+      on = self->documents < TOLD || add_up (self, tour->world->now (tour->world));
    }
+   (void) add_up (self, tour->world->now (tour->world));
    return good;
+}
+
+/* Another one who looks. */
+static bool
+join (verify_t *self, ecl_world_t *world, bson_error_t *error)
+{
+   ecl_upgrades_t *upgrades = ecl_upgrades_new (self->remote->project);
+   looker_t looker = {.all = self};
+   ecl_tour_t tour;
+   bool good;
+
+   looker.verifier = ecl_verifier_new (upgrades, self->chain, self->target, on_problem, &looker, error);
+   ecl_tour_share (&tour, &self->tour, world);
+   good = looker.verifier && look (&looker, &tour, error);
+   ecl_tour_cleanup (&tour);
+   ecl_verifier_destroy (looker.verifier);
+   ecl_upgrades_destroy (upgrades);
+   return good;
+}
+
+static void
+work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *why)
+{
+   verify_t *self = context;
+   bson_error_t error;
+
+   (void) why; /* without a connection fewer look */
+   if (!world || (number ? join (self, world, &error) : look (&self->first, &self->tour, &error))) {
+      return;
+   }
+   pthread_mutex_lock (&self->lock);
+   self->error = self->failed ? self->error : error;
+   self->failed = true;
+   pthread_mutex_unlock (&self->lock);
 }
 
 static void
@@ -100,34 +180,37 @@ print_sum (const verify_t *self, bool schema)
 }
 
 bool
-ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, int64_t sample, int64_t range_docs,
+ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, int64_t sample, const ecl_look_t *how,
                    bool quiet, int64_t *bad)
 {
-   verify_t self = {.remote = remote, .chain = chain, .quiet = quiet};
-   ecl_verifier_t *verifier;
-   ecl_tour_t tour;
-   bson_error_t error;
-   bool good;
+   verify_t self = {.remote = remote, .chain = chain, .target = target, .quiet = quiet, .first = {.all = &self}};
+   ecl_world_t *world = remote->world;
+   uint32_t workers = sample ? 1 : how->workers;
 
-   verifier = ecl_verifier_new (remote->upgrades, chain, target, on_problem, &self, &error);
-   if (!verifier) {
-      ecl_cli_fail (remote->cli, "%s", error.message);
+   self.first.verifier = ecl_verifier_new (remote->upgrades, chain, target, on_problem, &self.first, &self.error);
+   if (!self.first.verifier) {
+      ecl_cli_fail (remote->cli, "%s", self.error.message);
       return false;
    }
-   good = ecl_tour_init (&tour, remote->world, remote->database, chain->collection, sample, range_docs, &error);
+   pthread_mutex_init (&self.lock, NULL);
+   self.failed = !ecl_tour_init (&self.tour, world, remote->database, chain->collection, sample, how->range_docs, workers,
+                                 &self.error);
    ecl_progress_begin (&self.progress, stderr, isatty (STDERR_FILENO) != 0, chain->collection,
-                       (uint64_t) (sample ? sample : tour.documents), remote->world->now (remote->world));
-   good = good && look (&self, &tour, verifier, &error);
+                       (uint64_t) (sample ? sample : self.tour.documents), world->now (world));
+   if (!self.failed) {
+      ecl_hands (world, how->connector, workers, work, &self);
+   }
    ecl_progress_hide (&self.progress);
-   if (good && !quiet) {
-      print_sum (&self, ecl_verifier_has_schema (verifier));
-   } else if (!good) {
-      ecl_cli_fail (remote->cli, "%s: %s", chain->collection, error.message);
+   if (self.failed) {
+      ecl_cli_fail (remote->cli, "%s: %s", chain->collection, self.error.message);
+   } else if (!quiet) {
+      print_sum (&self, ecl_verifier_has_schema (self.first.verifier));
    }
    *bad += self.bad;
-   ecl_tour_cleanup (&tour);
-   ecl_verifier_destroy (verifier);
-   return good;
+   ecl_tour_cleanup (&self.tour);
+   pthread_mutex_destroy (&self.lock);
+   ecl_verifier_destroy (self.first.verifier);
+   return !self.failed;
 }
 
 static ecl_exit_t
@@ -136,18 +219,19 @@ run (ecl_cli_t *cli)
    ecl_exit_t status = ECL_EXIT_FAILED;
    const ecl_chain_t *chains, *only;
    ecl_remote_t remote = {0};
-   int64_t sample, range_docs, bad = 0;
+   int64_t sample, bad = 0;
+   ecl_look_t how;
    size_t n;
 
    if (!ecl_cli_number (cli, "sample", 1, INT32_MAX, SAMPLE, &sample) ||
-       !ecl_remote_range_docs (cli, &range_docs)) {
+       !ecl_remote_look (&remote, cli, &how)) {
       return ECL_EXIT_USAGE;
    }
    if (ecl_cli_flag (cli, "all") && ecl_cli_flag (cli, "sample")) {
       return ecl_cli_usage (cli, "--all and --sample exclude each other");
    }
-   if (range_docs && !ecl_cli_flag (cli, "all")) {
-      return ecl_cli_usage (cli, "--range-docs is about --all");
+   if ((how.range_docs || how.workers) && !ecl_cli_flag (cli, "all")) {
+      return ecl_cli_usage (cli, "--%s is about --all", how.workers ? "workers" : "range-docs");
    }
    sample = ecl_cli_flag (cli, "all") ? 0 : sample;
    if (!ecl_remote_load (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only) ||
@@ -157,7 +241,7 @@ run (ecl_cli_t *cli)
    chains = ecl_project_chains (remote.project, &n);
    for (size_t i = 0; i < n; i++) {
       if ((!only || only == &chains[i]) &&
-          !ecl_remote_verify (&remote, &chains[i], chains[i].n_steps, sample, range_docs, false, &bad)) {
+          !ecl_remote_verify (&remote, &chains[i], chains[i].n_steps, sample, &how, false, &bad)) {
          goto done;
       }
    }
@@ -171,7 +255,7 @@ done:
 static const ecl_option_t options[] = {
    {"sample", 0, "N", "so many documents of each collection, at random; 1000 unless told otherwise"},
    {"all", 0, NULL, "every document"},
-   ECL_REMOTE_RANGE_DOCS,
+   ECL_REMOTE_LOOK,
    {NULL},
 };
 

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define MOST_WORKERS 256
+
 static volatile sig_atomic_t asked_to_end;
 
 /* The second one ends the process, whichever of the two it is, and also where nobody ends process 1 of a container. */
@@ -283,9 +285,15 @@ ecl_remote_settings (const ecl_cli_t *cli, ecl_job_settings_t *settings, unsigne
 }
 
 bool
-ecl_remote_range_docs (const ecl_cli_t *cli, int64_t *range_docs)
+ecl_remote_look (ecl_remote_t *remote, const ecl_cli_t *cli, ecl_look_t *how)
 {
-   return ecl_cli_number (cli, "range-docs", 1, 1000000000, 0, range_docs);
+   int64_t workers = 0;
+   bool good = ecl_cli_number (cli, "range-docs", 1, 1000000000, 0, &how->range_docs) &&
+               ecl_cli_number (cli, "workers", 1, MOST_WORKERS, 0, &workers);
+
+   how->workers = (uint32_t) workers;
+   how->connector = &remote->connector;
+   return good;
 }
 
 bool
@@ -293,11 +301,10 @@ ecl_remote_effort (ecl_remote_t *self)
 {
    const ecl_cli_t *cli = self->cli;
    ecl_effort_t *effort = &self->effort;
-   int64_t workers;
+   ecl_look_t how;
    bool given;
 
-   if (!ecl_cli_number (cli, "workers", 1, 256, 0, &workers) ||
-       !ecl_remote_range_docs (cli, &effort->range_docs) ||
+   if (!ecl_remote_look (self, cli, &how) ||
        !read_double (cli, "max-errors", 0, 1, &effort->max_errors, &given) ||
        !ecl_remote_settings (cli, &effort->settings, &effort->set)) {
       return false;
@@ -307,8 +314,9 @@ ecl_remote_effort (ecl_remote_t *self)
    if (given && effort->max_errors <= 0) {
       effort->max_errors = -1; /* none at all */
    }
-   effort->connector = &self->connector;
-   effort->workers = (uint32_t) workers;
+   effort->connector = how.connector;
+   effort->workers = how.workers;
+   effort->range_docs = how.range_docs;
    effort->throttle_command = ecl_cli_option (cli, "throttle-command");
    return true;
 }

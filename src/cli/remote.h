@@ -6,6 +6,7 @@
 #include "cli/progress.h"
 #include "cli/reporter.h"
 #include "run/course.h"
+#include "run/hands.h"
 #include "run/place.h"
 
 typedef struct {
@@ -108,19 +109,20 @@ ecl_exit_t
 ecl_remote_run (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted);
 
 /* Of commands that only look. */
-#define ECL_REMOTE_RANGE_DOCS                                                \
-   {                                                                         \
-      "range-docs", 0, "N", "documents that one command looks at; 100000" \
+#define ECL_REMOTE_LOOK                                                              \
+   {"range-docs", 0, "N", "documents that one command looks at; 100000"},            \
+   {                                                                                 \
+      "workers", 0, "N", "so many at once, each over a connection of its own; 1" \
    }
 
-/* What --range-docs says, of these commands and of ECL_REMOTE_EFFORT; 0 where it says nothing. False after a message. */
+/* What they say; 0 where they say nothing. remote may have been loaded later. False after a message. */
 bool
-ecl_remote_range_docs (const ecl_cli_t *cli, int64_t *range_docs) ECL_MUST_CHECK;
+ecl_remote_look (ecl_remote_t *remote, const ecl_cli_t *cli, ecl_look_t *how) ECL_MUST_CHECK;
 
 /* Documents at random (0: all), read as a reader of that place on the chain would, with what is wrong said (quiet: only
  * counted); *bad is added to. False after a message. */
 bool
-ecl_remote_verify (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, int64_t sample, int64_t range_docs,
+ecl_remote_verify (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, int64_t sample, const ecl_look_t *how,
                    bool quiet, int64_t *bad) ECL_MUST_CHECK;
 
 #endif

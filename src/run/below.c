@@ -217,7 +217,7 @@ ecl_below_tally (const ecl_site_t *site, const ecl_chain_t *chain, const bson_t 
                                 .collection = chain->collection,
                                 .filters = &filter,
                                 .n_filters = 1,
-                                .range_docs = options->range_docs,
+                                .look = options->look,
                                 .enough = ECL_BELOW_ENOUGH,
                                 .progress = options->progress,
                                 .context = options->context};

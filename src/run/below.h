@@ -15,7 +15,7 @@
 #define ECL_BELOW_ENOUGH 100000
 
 typedef struct {
-   int64_t range_docs;    /* 0: the default */
+   ecl_look_t look;
    ecl_tally_fn progress; /* may be NULL; not told where an index answers */
    void *context;
 } ecl_below_options_t;

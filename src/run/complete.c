@@ -24,7 +24,7 @@ insist (ecl_world_t *world, const char *database, const bson_t *command, bson_er
 static ecl_below_options_t
 counting (const ecl_complete_options_t *options)
 {
-   return (ecl_below_options_t){options->range_docs, options->progress, options->context};
+   return (ecl_below_options_t){options->look, options->progress, options->context};
 }
 
 /* ---- floors ---- */

@@ -30,7 +30,7 @@ typedef struct {
    bool replace;  /* put it in place of a validator that is another */
    /* Whether documents are well, beside what is counted here; may be NULL. Called before the floor is recorded. */
    bool (*verify) (void *context, int64_t *bad);
-   int64_t range_docs;    /* documents that one command counts; 0: the default */
+   ecl_look_t look;       /* how it is counted */
    ecl_tally_fn progress; /* of counting; may be NULL */
    void *context;
 } ecl_complete_options_t;

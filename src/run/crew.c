@@ -1,8 +1,8 @@
 /* Several workers in one process: see crew.h. */
 #include "run/crew.h"
 
-#include "base/thread.h"
 #include "run/adviser.h"
+#include "run/hands.h"
 #include "run/place.h"
 
 #include <pthread.h>
@@ -11,19 +11,14 @@
 /* How often others' part of the work is asked for. */
 #define SUM_MS 2000
 
-typedef struct crew_t crew_t;
-
 typedef struct {
-   crew_t *crew;
-   uint32_t number;
-   pthread_t thread;
-   bool started;
-   ecl_worker_state_t state; /* under the crew's lock */
+   bool started;             /* under the crew's lock, as the state */
+   ecl_worker_state_t state;
    uint32_t heard;           /* what of the command's words it has been told */
    bson_error_t error;
 } mate_t;
 
-struct crew_t {
+typedef struct {
    const ecl_site_t *site;
    const ecl_task_t *task;
    const ecl_effort_t *effort;
@@ -42,7 +37,7 @@ struct crew_t {
    int64_t own;      /* changed by this crew, then */
    int64_t done;     /* what was shown last */
    atomic_bool stop; /* the first one was asked to */
-};
+} crew_t;
 
 /* ---- what workers tell and are told ---- */
 
@@ -165,43 +160,30 @@ is_dead (void *context, const char *place, int64_t pid)
 /* ---- threads ---- */
 
 static void
-fail_mate (mate_t *mate)
+work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *why)
 {
-   pthread_mutex_lock (&mate->crew->lock);
-   mate->state.end = ECL_WORKER_FAILED;
-   pthread_mutex_unlock (&mate->crew->lock);
-}
+   crew_t *self = context;
+   mate_t *mate = &self->mates[number];
+   ecl_worker_state_t state = {.end = ECL_WORKER_FAILED};
+   ecl_site_t site = *self->site;
 
-static void *
-run_mate (void *context)
-{
-   mate_t *self = context;
-   crew_t *crew = self->crew;
-   const ecl_connector_t *connector = crew->effort->connector;
-   ecl_site_t site = *crew->site;
-   ecl_worker_state_t state;
-   ecl_worker_end_t end;
-
-   site.world = connector->connect (connector->context, 0, &self->error);
-   if (!site.world) {
-      fail_mate (self);
-      return NULL;
+   pthread_mutex_lock (&self->lock);
+   mate->started = true;
+   pthread_mutex_unlock (&self->lock);
+   if (!world) {
+      mate->error = *why;
+   } else if (number) {
+      site.world = world;
+      site.upgrades = ecl_upgrades_new (site.project);
+      state.end = ecl_worker_run (self->task, &site, number, &state, &mate->error);
+      ecl_upgrades_destroy (site.upgrades);
+   } else {
+      state.end = ecl_worker_run (self->task, &site, number, &state, &mate->error);
+      atomic_store (&self->stop, state.end == ECL_WORKER_STOPPED);
    }
-   site.upgrades = ecl_upgrades_new (site.project);
-   end = ecl_worker_run (crew->task, &site, self->number, &state, &self->error);
-   pthread_mutex_lock (&crew->lock);
-   self->state = state;
-   self->state.end = end;
-   pthread_mutex_unlock (&crew->lock);
-   ecl_upgrades_destroy (site.upgrades);
-   connector->disconnect (connector->context, site.world);
-   return NULL;
-}
-
-static void
-start_mate (mate_t *self)
-{
-   self->started = ecl_thread_start (&self->thread, run_mate, self) == 0;
+   pthread_mutex_lock (&self->lock);
+   mate->state = state;
+   pthread_mutex_unlock (&self->lock);
 }
 
 /* What all of them did. A worker that failed weighs more than one that was stopped, and that more than one that saw the
@@ -257,7 +239,6 @@ ecl_crew_run (const ecl_site_t *site, ecl_task_t *task, const ecl_effort_t *effo
    ecl_watch_t watch = {
       .context = &self, .progress = on_progress, .advise = advise, .dead = is_dead, .stop = is_stopped, .say = on_say};
    int64_t many = job->chunks > 0 ? job->chunks : 1;
-   ecl_worker_state_t first;
    bool good;
 
    /* More hands than ranges have nothing to do. */
@@ -268,24 +249,7 @@ ecl_crew_run (const ecl_site_t *site, ecl_task_t *task, const ecl_effort_t *effo
    ecl_adviser_init (&self.adviser, effort->throttle_command);
    task->watch = &watch;
    task->connector = effort->connector;
-   self.mates[0].started = true;
-   for (uint32_t i = 0; i < self.n; i++) {
-      self.mates[i].crew = &self;
-      self.mates[i].number = i;
-      if (i) {
-         start_mate (&self.mates[i]);
-      }
-   }
-   first.end = ecl_worker_run (task, site, 0, &first, &self.mates[0].error);
-   atomic_store (&self.stop, first.end == ECL_WORKER_STOPPED);
-   pthread_mutex_lock (&self.lock);
-   self.mates[0].state = first;
-   pthread_mutex_unlock (&self.lock);
-   for (uint32_t i = 1; i < self.n; i++) {
-      if (self.mates[i].started) {
-         pthread_join (self.mates[i].thread, NULL);
-      }
-   }
+   ecl_hands (site->world, effort->connector, self.n, work, &self);
    good = add_up (&self, state, error);
    ecl_adviser_cleanup (&self.adviser);
    pthread_mutex_destroy (&self.lock);

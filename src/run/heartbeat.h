@@ -7,15 +7,6 @@
 
 typedef struct ecl_heartbeat_t ecl_heartbeat_t;
 
-/* Makes worlds for other threads than the one that works. */
-typedef struct {
-   void *context;
-   /* NULL where it cannot be had. A server that does not answer within so many milliseconds counts as one that lost the
-    * command. */
-   ecl_world_t *(*connect) (void *context, int32_t timeout, bson_error_t *error);
-   void (*disconnect) (void *context, ecl_world_t *world);
-} ecl_connector_t;
-
 /* For a holder that has acquired its lease, and that outlives the heartbeat, as the connector does. NULL where no
  * connection or thread can be had. */
 ecl_heartbeat_t *

@@ -111,7 +111,7 @@ verify (void *context, ecl_world_t *world, const ecl_chain_t *chain, bson_error_
    if (!verifier) {
       return false;
    }
-   good = ecl_tour_init (&tour, world, database, chain->collection, 0, 0, error);
+   good = ecl_tour_init (&tour, world, database, chain->collection, 0, 0, 1, error);
    while (good && (good = ecl_tour_next (&tour, &document, error) &&
                           (!document || ecl_verifier_ahead (verifier, &tour.scan, world, database, error))) &&
           document) {

@@ -93,7 +93,7 @@ ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *
                                 .collection = chain->collection,
                                 .filters = (const bson_t *const *) filters,
                                 .n_filters = n,
-                                .range_docs = options->range_docs,
+                                .look = options->look,
                                 .until = options->until,
                                 .progress = options->progress,
                                 .context = options->context};

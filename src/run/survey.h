@@ -23,7 +23,7 @@ ecl_survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, 
 
 typedef struct {
    int64_t until;         /* in terms of the world's now; 0: it takes as long as it takes */
-   int64_t range_docs;    /* 0: the default */
+   ecl_look_t look;
    ecl_tally_fn progress; /* may be NULL */
    void *context;
 } ecl_survey_options_t;

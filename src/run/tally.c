@@ -5,6 +5,8 @@
 #include "run/insist.h"
 #include "store/store.h"
 
+#include <pthread.h>
+
 /* Without an answer of the server's, before it gives up; and between two tries. */
 #define PATIENCE_MS 180000
 #define PAUSE_MS 300
@@ -14,33 +16,52 @@ typedef struct {
    int64_t documents; /* about */
 } part_t;
 
+typedef enum { SAID, LATE, FAILED } said_t;
+
+/* What one hand has. */
 typedef struct {
    ecl_world_t *world;
    const ecl_tally_options_t *options;
-   int64_t *counts, *of_part;
-   int64_t total, done; /* documents, about */
-   int64_t fit;         /* as many are counted in time; 0: nothing was too much yet */
-   bool ranges;         /* there are several: each is read along the index of _id */
-   ecl_arena_t arena;   /* of bounds */
+   int64_t *of_part;  /* what was counted of the part at hand */
+   int64_t fit;       /* as many are counted in time; 0: nothing was too much yet */
+   bool ranges;       /* there are several: each is read along the index of _id */
+   ecl_arena_t arena; /* of bounds: others may have taken those, so it lasts as long as any hand works */
+   part_t pieces[ECL_CUT_PIECES];
+   size_t n_pieces; /* that the part at hand was cut in */
+   bson_error_t error;
+} hand_t;
+
+/* What all of them have, under the lock. */
+typedef struct {
+   const ecl_tally_options_t *options;
+   pthread_mutex_t lock;
+   pthread_cond_t news; /* a part is done, or there are more */
+   hand_t *hands;
    part_t *parts;       /* a stack: the next one is the last */
    size_t n, cap;
+   uint32_t busy;       /* hands that have a part */
+   int64_t *counts, found;
+   int64_t total, done; /* documents, about */
+   int64_t fit;         /* as a hand's, of all */
+   bool ranges;
+   said_t said;         /* other than SAID: it is over */
+   bool enough;
+   bson_error_t *error;
 } tally_t;
 
-typedef enum { SAID, LATE, FAILED } said_t;
-
 static void
-push (tally_t *self, const ecl_chunk_range_t *range, int64_t documents)
+push (tally_t *self, const part_t *part)
 {
    if (self->n == self->cap) {
       self->cap = 2 * self->cap + 64;
       self->parts = bson_realloc (self->parts, self->cap * sizeof *self->parts);
    }
-   self->parts[self->n++] = (part_t){*range, documents};
+   self->parts[self->n++] = *part;
 }
 
 /* Sends it until it is answered, or its time is over. reply is always initialised. */
 static said_t
-ask (tally_t *self, const bson_t *command, bson_t *reply, bson_error_t *error)
+ask (hand_t *self, const bson_t *command, bson_t *reply, bson_error_t *error)
 {
    ecl_world_t *world = self->world;
    ecl_call_t call = {.database = self->options->database, .command = command};
@@ -83,7 +104,7 @@ ask (tally_t *self, const bson_t *command, bson_t *reply, bson_error_t *error)
 
 /* As the index of _id has them; without a range the server may choose. */
 static void
-append_hint (const tally_t *self, bson_t *command)
+append_hint (const hand_t *self, bson_t *command)
 {
    bson_t hint;
 
@@ -95,7 +116,7 @@ append_hint (const tally_t *self, bson_t *command)
 }
 
 static void
-count_command (const tally_t *self, const bson_t *range, const bson_t *filter, bson_t *command)
+count_command (const hand_t *self, const bson_t *range, const bson_t *filter, bson_t *command)
 {
    bson_t both = BSON_INITIALIZER, list;
 
@@ -114,7 +135,7 @@ count_command (const tally_t *self, const bson_t *range, const bson_t *filter, b
 
 /* Into of_part: nothing counts until all of the part is counted. */
 static said_t
-count_part (tally_t *self, const part_t *part, bson_error_t *error)
+count_part (hand_t *self, const part_t *part, bson_error_t *error)
 {
    ecl_value_t none = ecl_missing ();
    said_t said = SAID;
@@ -138,7 +159,7 @@ count_part (tally_t *self, const part_t *part, bson_error_t *error)
 
 /* The _id behind so many of the range; missing where there are not so many. Keys of an index, which are soon read. */
 static said_t
-find_behind (tally_t *self, const ecl_chunk_range_t *range, int64_t skip, ecl_value_t *id, bson_error_t *error)
+find_behind (hand_t *self, const ecl_chunk_range_t *range, int64_t skip, ecl_value_t *id, bson_error_t *error)
 {
    ecl_value_t none = ecl_missing ();
    bson_t command, reply, first;
@@ -159,9 +180,9 @@ find_behind (tally_t *self, const ecl_chunk_range_t *range, int64_t skip, ecl_va
    return said;
 }
 
-/* Puts parts of it in its place, the first of which fits. late: all of it was too much. */
+/* Cuts it into pieces, the first of which fits. late: all of it was too much. */
 static said_t
-cut (tally_t *self, const part_t *part, bool late, bson_error_t *error)
+cut (hand_t *self, const part_t *part, bool late, bson_error_t *error)
 {
    int64_t until = self->options->until;
    ecl_chunk_range_t pieces[ECL_CUT_PIECES];
@@ -176,7 +197,7 @@ cut (tally_t *self, const part_t *part, bool late, bson_error_t *error)
          return said;
       }
       if (said == SAID && ecl_is_missing (&id) && !late) {
-         push (self, &part->range, self->fit); /* there are fewer than was thought */
+         self->pieces[self->n_pieces++] = (part_t){part->range, self->fit}; /* there are fewer than was thought */
          return SAID;
       }
       if (ecl_is_missing (&id) && self->fit == 1) {
@@ -190,17 +211,17 @@ cut (tally_t *self, const part_t *part, bool late, bson_error_t *error)
                 "the server needs more than %d s for a range of _id that cannot be made smaller", ECL_TALLY_MS / 1000);
       return FAILED;
    }
-   for (size_t i = n; i-- > 0;) {
+   for (size_t i = 0; i < n; i++) {
       int64_t left = part->documents - self->fit;
 
-      push (self, &pieces[i], i == 0 ? self->fit : i == 1 && left > 0 ? left : 0);
+      self->pieces[self->n_pieces++] = (part_t){pieces[i], i == 0 ? self->fit : i == 1 && left > 0 ? left : 0};
    }
    return SAID;
 }
 
 /* As many as are counted in time, after a part that was not. */
 static said_t
-take_less (tally_t *self, const part_t *part, bson_error_t *error)
+take_less (hand_t *self, const part_t *part, bson_error_t *error)
 {
    if (self->fit == 1) {
       ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the server does not count two documents in %d s",
@@ -215,12 +236,12 @@ take_less (tally_t *self, const part_t *part, bson_error_t *error)
 /* ---- all of it ---- */
 
 static said_t
-begin (tally_t *self, bson_error_t *error)
+begin (tally_t *self, hand_t *hand, bson_error_t *error)
 {
    const ecl_tally_options_t *options = self->options;
-   int64_t range_docs = options->range_docs ? options->range_docs : ECL_TALLY_DOCUMENTS, wanted;
+   int64_t range_docs = options->look.range_docs ? options->look.range_docs : ECL_TALLY_DOCUMENTS, wanted;
    bson_t command = BSON_INITIALIZER, reply;
-   ecl_cut_sample_t own = {.arena = &self->arena};
+   ecl_cut_sample_t own = {.arena = &hand->arena};
    const ecl_chunk_range_t *ranges;
    bson_error_t ignored;
    said_t said;
@@ -228,25 +249,28 @@ begin (tally_t *self, bson_error_t *error)
 
    /* As the server keeps the number: at once. */
    BSON_APPEND_UTF8 (&command, "count", options->collection);
-   said = ask (self, &command, &reply, error);
+   said = ask (hand, &command, &reply, error);
    self->total = said == SAID ? ecl_reply_number (&reply, "n") : 0;
    bson_destroy (&reply);
    bson_destroy (&command);
    if (said != SAID) {
       return said;
    }
-   wanted = ecl_cut_count (self->total, range_docs, 1);
-   if (!ecl_cut (self->world, options->database, options->collection, wanted, &own, &ranges, &n, &ignored)) {
+   wanted = ecl_cut_count (self->total, range_docs, options->look.workers);
+   if (!ecl_cut (hand->world, options->database, options->collection, wanted, &own, &ranges, &n, &ignored)) {
       /* A sample of a large collection may take long, too. Then it is cut as it is gone through. */
       self->fit = range_docs;
-      push (self, &(ecl_chunk_range_t){ECL_IDS_ALL, ecl_missing (), ecl_missing ()}, self->total);
+      push (self, &(part_t){{ECL_IDS_ALL, ecl_missing (), ecl_missing ()}, self->total});
       return SAID;
+   }
+   if (options->look.workers > 1) {
+      ranges = ecl_cut_shuffle (&hand->arena, hand->world, ranges, n); /* if it is sharded by _id: on all shards */
    }
    self->ranges = n > 1;
    for (int closed = 0; closed < 2; closed++) {
       for (size_t i = n; i-- > 0;) {
          if (!ecl_is_missing (&ranges[i].upto) == closed) {
-            push (self, &ranges[i], self->total / (int64_t) n);
+            push (self, &(part_t){ranges[i], self->total / (int64_t) n});
          }
       }
    }
@@ -254,62 +278,148 @@ begin (tally_t *self, bson_error_t *error)
 }
 
 static void
-take_part (tally_t *self, const part_t *part, int64_t ms, int64_t *found)
+tell (const tally_t *self)
 {
    const ecl_tally_options_t *options = self->options;
 
-   for (size_t i = 0; i < options->n_filters; i++) {
-      self->counts[i] += self->of_part[i];
-      *found += self->of_part[i];
-   }
-   if (self->fit && part->documents >= self->fit && ms < ECL_TALLY_MS / 8) {
-      self->fit *= 2; /* what was too much may have been so for a while only */
-   }
-   self->done += part->documents;
    if (options->progress) {
-      options->progress (options->context, self->done < self->total ? self->done : self->total, self->total);
+      options->progress (options->context, BSON_MIN (self->done, self->total), self->total);
    }
 }
 
-static ecl_tally_t
-run (tally_t *self, bson_error_t *error)
+/* The next one, under the lock; false where there will be none. Others may yet cut what they have. */
+static bool
+take (tally_t *self, hand_t *hand, part_t *part)
 {
-   const ecl_tally_options_t *options = self->options;
-   said_t said = begin (self, error);
-   int64_t found = 0, began;
-
-   while (said == SAID && self->n) {
-      part_t part = self->parts[--self->n];
-
-      if (self->fit && part.documents / 2 > self->fit) {
-         said = cut (self, &part, false, error);
-         continue;
-      }
-      began = self->world->now (self->world);
-      said = count_part (self, &part, error);
-      if (said == SAID) {
-         take_part (self, &part, self->world->now (self->world) - began, &found);
-      } else if (said == LATE && !(options->until && self->world->now (self->world) >= options->until)) {
-         said = take_less (self, &part, error);
-      }
-      if (said == SAID && options->enough && found >= options->enough && self->n) {
-         return ECL_TALLY_ENOUGH;
+   while (self->said == SAID && !self->enough && !self->n && self->busy) {
+      pthread_cond_wait (&self->news, &self->lock);
+      if (hand == self->hands) {
+         tell (self);
       }
    }
-   return said == SAID ? ECL_TALLY_ALL : said == LATE ? ECL_TALLY_LATE : ECL_TALLY_FAILED;
+   if (self->said != SAID || self->enough || !self->n) {
+      return false;
+   }
+   *part = self->parts[--self->n];
+   self->busy++;
+   hand->fit = self->fit;
+   hand->ranges = self->ranges;
+   hand->n_pieces = 0;
+   return true;
+}
+
+/* What became of it: it was counted, or cut. */
+static said_t
+do_part (hand_t *self, const part_t *part, bool *fast, bson_error_t *error)
+{
+   int64_t until = self->options->until, began;
+   said_t said;
+
+   *fast = false;
+   if (self->fit && part->documents / 2 > self->fit) {
+      return cut (self, part, false, error);
+   }
+   began = self->world->now (self->world);
+   said = count_part (self, part, error);
+   *fast = self->world->now (self->world) - began < ECL_TALLY_MS / 8;
+   if (said == LATE && !(until && self->world->now (self->world) >= until)) {
+      said = take_less (self, part, error);
+   }
+   return said;
+}
+
+/* Under the lock. */
+static void
+take_result (tally_t *self, const hand_t *hand, const part_t *part, said_t said, bool fast)
+{
+   const ecl_tally_options_t *options = self->options;
+
+   self->busy--;
+   if (said != SAID && self->said == SAID && !self->enough) {
+      self->said = said;
+      *self->error = hand->error;
+   }
+   if (said != SAID) {
+      return;
+   }
+   if (hand->n_pieces) {
+      for (size_t i = hand->n_pieces; i-- > 0;) {
+         push (self, &hand->pieces[i]);
+      }
+      self->fit = self->fit ? BSON_MIN (self->fit, hand->fit) : hand->fit;
+      self->ranges = true;
+      return;
+   }
+   for (size_t i = 0; i < options->n_filters; i++) {
+      self->counts[i] += hand->of_part[i];
+      self->found += hand->of_part[i];
+   }
+   if (self->fit && part->documents >= self->fit && fast) {
+      self->fit *= 2; /* what was too much may have been so for a while only */
+   }
+   self->done += part->documents;
+   self->enough = options->enough && self->found >= options->enough && (self->n || self->busy);
+}
+
+static void
+work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *why)
+{
+   tally_t *self = context;
+   hand_t *hand = &self->hands[number];
+   part_t part;
+
+   (void) why; /* fewer hands */
+   if (!world) {
+      return;
+   }
+   hand->world = world;
+   pthread_mutex_lock (&self->lock);
+   while (take (self, hand, &part)) {
+      said_t said;
+      bool fast;
+
+      pthread_mutex_unlock (&self->lock);
+      said = do_part (hand, &part, &fast, &hand->error);
+      pthread_mutex_lock (&self->lock);
+      take_result (self, hand, &part, said, fast);
+      if (number == 0 && said == SAID && !hand->n_pieces) {
+         tell (self);
+      }
+      pthread_cond_broadcast (&self->news);
+   }
+   pthread_mutex_unlock (&self->lock);
 }
 
 ecl_tally_t
 ecl_tally (ecl_world_t *world, const ecl_tally_options_t *options, int64_t *counts, bson_error_t *error)
 {
-   tally_t self = {.world = world, .options = options, .counts = counts};
-   ecl_tally_t end;
+   uint32_t n = options->look.connector && options->look.workers ? options->look.workers : 1;
+   tally_t self = {.options = options, .counts = counts, .error = error};
 
    memset (counts, 0, options->n_filters * sizeof *counts);
-   ecl_arena_init (&self.arena);
-   self.of_part = ecl_arena_array (&self.arena, int64_t, options->n_filters + 1);
-   end = run (&self, error);
-   ecl_arena_cleanup (&self.arena);
+   self.hands = bson_malloc0 (n * sizeof *self.hands);
+   for (uint32_t i = 0; i < n; i++) {
+      self.hands[i].options = options;
+      ecl_arena_init (&self.hands[i].arena);
+      self.hands[i].of_part = ecl_arena_array (&self.hands[i].arena, int64_t, options->n_filters + 1);
+   }
+   pthread_mutex_init (&self.lock, NULL);
+   pthread_cond_init (&self.news, NULL);
+   self.hands[0].world = world;
+   self.said = begin (&self, &self.hands[0], error);
+   if (self.said == SAID) {
+      /* A whole that is cut as it is gone through may come to any number of parts. */
+      ecl_hands (world, options->look.connector, self.fit ? n : BSON_MIN (n, (uint32_t) self.n), work, &self);
+   }
+   pthread_cond_destroy (&self.news);
+   pthread_mutex_destroy (&self.lock);
+   for (uint32_t i = 0; i < n; i++) {
+      ecl_arena_cleanup (&self.hands[i].arena);
+   }
+   bson_free (self.hands);
    bson_free (self.parts);
-   return end;
+   return self.said == LATE     ? ECL_TALLY_LATE
+          : self.said == FAILED ? ECL_TALLY_FAILED
+          : self.enough         ? ECL_TALLY_ENOUGH
+                                : ECL_TALLY_ALL;
 }

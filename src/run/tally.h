@@ -9,6 +9,8 @@
  *    large       ──► range 1 │ range 2 │ … │ range n │ last the ranges that are open above, where new documents come
  *    too long    ──►         │ 2a │ 2b │
  *
+ * Several hands (hands.h) take the ranges from one heap.
+ *
  * No _id ever changes, so a document that matches from the beginning to the end is counted, wherever it lies; one that
  * comes or changes meanwhile may be counted or not. One command over all would say no more: it sees no single moment
  * either.
@@ -16,7 +18,7 @@
 #ifndef ECL_RUN_TALLY_H
 #define ECL_RUN_TALLY_H
 
-#include "run/world.h"
+#include "run/hands.h"
 
 /* Documents of a range where nobody says otherwise, about. */
 #define ECL_TALLY_DOCUMENTS 100000
@@ -24,14 +26,14 @@
 /* Milliseconds that one command may take. */
 #define ECL_TALLY_MS 30000
 
-/* Told after each range, in terms of documents, about. */
+/* Told after each range, in terms of documents, about; in the thread of who counts. */
 typedef void (*ecl_tally_fn) (void *context, int64_t done, int64_t total);
 
 typedef struct {
    const char *database, *collection;
    const bson_t *const *filters; /* each is counted */
    size_t n_filters;
-   int64_t range_docs;    /* 0: ECL_TALLY_DOCUMENTS */
+   ecl_look_t look;       /* range_docs 0: ECL_TALLY_DOCUMENTS */
    int64_t enough;        /* it ends once so many were counted, of all filters together; 0: never */
    int64_t until;         /* it ends then, in terms of the world's now; 0: never */
    ecl_tally_fn progress; /* may be NULL */

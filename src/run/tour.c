@@ -27,7 +27,7 @@ read_range (ecl_tour_t *self, const bson_t *filter)
 {
    ecl_scan_start (&self->scan, filter, true);
    /* Nothing is asked for but an _id. */
-   self->scan.hinted = self->ranges[self->at - 1].types & ECL_IDS_BINARY;
+   self->scan.hinted = self->ranges[self->at].types & ECL_IDS_BINARY;
 }
 
 /* The next range, or the next draw. False where there is none. */
@@ -36,15 +36,14 @@ go_on (ecl_tour_t *self)
 {
    ecl_value_t none = ecl_missing ();
    bson_t filter;
-
    self->after = none;
    if (self->sample > 0) {
       bson_init (&filter);
       ecl_scan_start (&self->scan, &filter, false);
       self->scan.sample = self->sample < self->draw ? self->sample : self->draw;
       self->sample -= self->scan.sample;
-   } else if (self->at < self->n) {
-      ecl_chunk_filter (&self->ranges[self->at++], &none, &none, &filter);
+   } else if ((self->at = atomic_fetch_add (self->begun, 1)) < self->n) {
+      ecl_chunk_filter (&self->ranges[self->at], &none, &none, &filter);
       read_range (self, &filter);
    } else {
       return false;
@@ -67,38 +66,58 @@ open_again (ecl_tour_t *self)
       self->scan.opened = self->scan.sample <= 0; /* it had given all */
       return;
    }
-   ecl_chunk_filter (&self->ranges[self->at - 1], &self->after, &none, &filter);
+   ecl_chunk_filter (&self->ranges[self->at], &self->after, &none, &filter);
    read_range (self, &filter);
    bson_destroy (&filter);
 }
 
-bool
-ecl_tour_init (ecl_tour_t *self, ecl_world_t *world, const char *database, const char *collection, int64_t sample,
-               int64_t range_docs, bson_error_t *error)
+static void
+start (ecl_tour_t *self, ecl_world_t *world, const char *database, const char *collection)
 {
-   ecl_cut_sample_t own = {.arena = &self->arena};
-   int64_t wanted;
-
    memset (self, 0, sizeof *self);
    self->world = world;
    self->database = database;
    self->collection = collection;
-   self->sample = sample;
+   self->begun = &self->own;
    self->after = ecl_missing ();
    self->answered = world->now (world);
    ecl_arena_init (&self->arena);
    ecl_arena_init (&self->last);
    ecl_scan_init (&self->scan);
+}
+
+bool
+ecl_tour_init (ecl_tour_t *self, ecl_world_t *world, const char *database, const char *collection, int64_t sample,
+               int64_t range_docs, uint32_t workers, bson_error_t *error)
+{
+   ecl_cut_sample_t own = {.arena = &self->arena};
+   int64_t wanted;
+
+   start (self, world, database, collection);
+   self->sample = sample;
    if (!ecl_survey_estimate (world, database, collection, &self->documents, error)) {
       return false;
    }
    self->draw = sample > DRAW && self->documents / PICKED > DRAW ? DRAW : sample;
-   wanted = ecl_cut_count (self->documents, range_docs ? range_docs : ECL_CUT_DOCUMENTS, 1);
+   wanted = ecl_cut_count (self->documents, range_docs ? range_docs : ECL_CUT_DOCUMENTS, workers);
    if (!sample && !ecl_cut (world, database, collection, wanted, &own, &self->ranges, &self->n, error)) {
       return false;
    }
-   (void) go_on (self);
+   if (workers > 1 && !sample) {
+      self->ranges = ecl_cut_shuffle (&self->arena, world, self->ranges, self->n); /* sharded by _id: on all shards */
+   }
+   self->scan.opened = !go_on (self);
    return true;
+}
+
+void
+ecl_tour_share (ecl_tour_t *self, ecl_tour_t *first, ecl_world_t *world)
+{
+   start (self, world, first->database, first->collection);
+   self->ranges = first->ranges;
+   self->n = first->n;
+   self->begun = first->begun;
+   self->scan.opened = !go_on (self); /* others may have begun all of them */
 }
 
 void

@@ -54,6 +54,15 @@ struct ecl_world_t {
    size_t (*sessions) (ecl_world_t *self, uint8_t (*ids)[16], size_t max);
 };
 
+/* Makes worlds for other threads than the one that works. */
+typedef struct {
+   void *context;
+   /* NULL where it cannot be had. A server that does not answer within so many milliseconds counts as one that lost the
+    * command. */
+   ecl_world_t *(*connect) (void *context, int32_t timeout, bson_error_t *error);
+   void (*disconnect) (void *context, ecl_world_t *world);
+} ecl_connector_t;
+
 /* A command that gets as much time as one that must not hang needs; false where it was refused or lost. */
 bool
 ecl_world_call (ecl_world_t *world, const char *database, const bson_t *command, bson_t *reply, bson_error_t *error)

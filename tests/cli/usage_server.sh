@@ -39,6 +39,9 @@ status 2 eclose up --only a --steps 1
 status 2 eclose up --to-migration a --steps 1
 status 2 eclose verify users --range-docs 10
 status 2 eclose status --range-docs 10
+status 2 eclose verify users --workers 2
+status 2 eclose status --workers 2
+status 2 eclose complete users --workers 0
 
 echo '---- arguments that are given with "="' >&2
 status 2 eclose complete users --validator warn

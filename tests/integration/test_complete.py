@@ -249,6 +249,45 @@ def test_it_counts_by_ranges(mixed, db, relay):
     assert len(counts(relay, since)) == 1
 
 
+def lost_workers(child, relay, what):
+    """Cuts every connection a few times, while several of them look."""
+    for k in (3, 10, 20):
+        wait_for(lambda k=k: len(what(relay)) >= k or child.poll() is not None)
+        relay.cut()
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 5, err
+    assert len({c.connection for c in what(relay)}) > 4
+    return json.loads(out.splitlines()[-1])
+
+
+def test_several_count(mixed, db, relay):
+    """Each over a connection of its own; together they find what one finds, whatever is cut meanwhile."""
+    db.things.insert_many([{'_id': -1, 'n': 1}, {'_id': 'zz', 'n': 1}])
+    relay.delay(5)
+    child = mixed.start('complete', 'things', '--range-docs', 20, '--workers', 4, '--format', 'json')
+    assert lost_workers(child, relay, counts)['below'] == 2
+
+
+def test_several_verify(mixed, db, relay):
+    db.things.insert_many([{'_id': -1, 'schema_version': 2}, {'_id': 'zz', 'schema_version': 2}])
+    relay.delay(5)
+    child = mixed.start('verify', 'things', '--all', '--range-docs', 20, '--workers', 4, '--format', 'json')
+    told = lost_workers(child, relay, lambda relay: [c for c in looks(relay) if c.name == 'find'])
+    assert (told['documents'], told['bad']) == (len(MIXED) + 2, 2)
+
+
+def test_several_are_stopped(mixed, db, relay):
+    relay.delay(20)
+    for command in (['complete'], ['verify', '--all']):
+        child = mixed.start(*command, 'things', '--range-docs', 20, '--workers', 4)
+        since = len(relay.commands())
+        wait_for(lambda since=since: len({c.connection for c in looks(relay, since)}) >= 3)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+        assert child.returncode == 1 and 'ended as asked for' in err, err
+    assert floor(db) is None
+
+
 def test_no_id_is_outside_of_the_ranges(mixed, db):
     """Wherever one document below the version lies, and of whatever type that no sample showed, it is found."""
     others = [-1, 10**9, 'A', 'zzzz', {'z': 1}, DatetimeMS(77), Timestamp(9, 9)]
@@ -339,9 +378,10 @@ def test_verify_draws_a_sample_in_parts(eclose, db, relay):
     assert drawn == [1000, 1000, 500]
 
 
-def test_status_counts_by_ranges(mixed, db, relay):
+@pytest.mark.parametrize('workers', [1, 4])
+def test_status_counts_by_ranges(mixed, db, relay, workers):
     db.things.insert_many([{'_id': -1, 'n': 1}, {'_id': 'zz', 'schema_version': 'what'}])
-    done = mixed('status', 'things', '--exact', '--range-docs', 50, '--format', 'json', rc=0)
+    done = mixed('status', 'things', '--exact', '--range-docs', 50, '--workers', workers, '--format', 'json', rc=0)
     told = json.loads(done.out.splitlines()[-1])
     assert told['versions'] == [{'version': '1', 'documents': 1}, {'version': '2', 'documents': len(MIXED)}]
     assert told['unknown'] == 1 and told['documents_pending'] == 2

@@ -1,10 +1,12 @@
-/* The threads of a crew, for ThreadSanitizer: workers, each with the sender that writes what it computed, on one job.
+/* Threads, for ThreadSanitizer: a crew of workers, each with the sender that writes what it computed, on one job; hands
+ * that count, and hands that read a collection through.
  * The simulator's server under a lock stands in for the driver, which is not instrumented. Real threads and real time:
  * what happens in which order is nobody's choice here. */
 #include "sim.h"
 
 #include "run/crew.h"
 #include "run/survey.h"
+#include "run/tour.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -238,6 +240,89 @@ work (const ecl_site_t *site, const ecl_connector_t *connector)
    BSON_ASSERT (state.counts.changed == DOCUMENTS && state.counts.conflicts == 0);
 }
 
+/* ---- looking ---- */
+
+static void
+counted (void *context, int64_t done, int64_t total)
+{
+   int64_t *last = context;
+
+   BSON_ASSERT (done >= *last && done <= total);
+   *last = done;
+}
+
+static void
+count (const ecl_site_t *site, const ecl_connector_t *connector)
+{
+   bson_t *filter = BCON_NEW ("schema_version", BCON_INT32 (TARGET));
+   const bson_t *filters[] = {filter};
+   int64_t n, done = 0;
+   ecl_tally_options_t options = {.database = DATABASE,
+                                  .collection = "things",
+                                  .filters = filters,
+                                  .n_filters = 1,
+                                  .look = {RANGE_DOCS, WORKERS, connector},
+                                  .progress = counted,
+                                  .context = &done};
+   bson_error_t error;
+
+   BSON_ASSERT (ecl_tally (site->world, &options, &n, &error) == ECL_TALLY_ALL);
+   BSON_ASSERT (n == DOCUMENTS && done > 0);
+   done = 0;
+   options.enough = 1;
+   BSON_ASSERT (ecl_tally (site->world, &options, &n, &error) == ECL_TALLY_ENOUGH);
+   BSON_ASSERT (n > 0 && n < DOCUMENTS);
+   bson_destroy (filter);
+}
+
+typedef struct {
+   ecl_tour_t first;
+   atomic_uint times[DOCUMENTS]; /* that each was read */
+} reading_t;
+
+static void
+read_through (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *why)
+{
+   reading_t *self = context;
+   const ecl_value_t *document;
+   bson_error_t error;
+   ecl_tour_t own, *tour = number ? &own : &self->first;
+
+   (void) why;
+   if (number) {
+      ecl_tour_share (&own, &self->first, world);
+   }
+   for (;;) {
+      ecl_value_t id;
+
+      BSON_ASSERT (ecl_tour_next (tour, &document, &error));
+      if (!document) {
+         break;
+      }
+      id = ecl_document_get (document, "_id", 3);
+      atomic_fetch_add (&self->times[id.u.i64], 1);
+   }
+   if (number) {
+      ecl_tour_cleanup (&own);
+   }
+}
+
+static void
+read_all (const ecl_site_t *site, const ecl_connector_t *connector)
+{
+   static reading_t reading;
+   bson_error_t error;
+
+   BSON_ASSERT (
+      ecl_tour_init (&reading.first, site->world, DATABASE, "things", 0, RANGE_DOCS, WORKERS, &error));
+   BSON_ASSERT (reading.first.n >= WORKERS);
+   ecl_hands (site->world, connector, WORKERS, read_through, &reading);
+   ecl_tour_cleanup (&reading.first);
+   for (int i = 0; i < DOCUMENTS; i++) {
+      BSON_ASSERT (reading.times[i] == 1);
+   }
+}
+
 int
 main (void)
 {
@@ -256,9 +341,12 @@ main (void)
       server_put (&all.sim.server, "things", blob_of (BCON_NEW ("_id", BCON_INT32 (i), "a", BCON_INT32 (i))));
    }
    work (&site, &connector);
-   close_link (NULL, site.world);
    BSON_ASSERT (all.written == DOCUMENTS && all.told > 0);
    BSON_ASSERT (all.connections == 2 * WORKERS);
+   count (&site, &connector);
+   read_all (&site, &connector);
+   BSON_ASSERT (all.connections == 2 * WORKERS + 3 * (WORKERS - 1));
+   close_link (NULL, site.world);
    printf ("%u connections, of which %u wrote\n", all.connections, all.senders);
    BSON_ASSERT (all.senders > 0 && all.senders <= WORKERS);
    ecl_upgrades_destroy (site.upgrades);

@@ -92,7 +92,7 @@ test_ranges (void **state)
    told_t told;
 
    (void) state;
-   assert_int_equal (tally (script, &(ecl_tally_options_t){.range_docs = 10}, &n, &told, &error), ECL_TALLY_ALL);
+   assert_int_equal (tally (script, &(ecl_tally_options_t){.look.range_docs = 10}, &n, &told, &error), ECL_TALLY_ALL);
    assert_int_equal (n, 7);
    assert_true (told.n == 4 && told.done[3] <= 30 && told.done[0] < told.done[1]);
 }
@@ -107,7 +107,7 @@ test_enough (void **state)
    told_t told;
 
    (void) state;
-   assert_int_equal (tally (script, &(ecl_tally_options_t){.range_docs = 10, .enough = 10}, &n, &told, &error),
+   assert_int_equal (tally (script, &(ecl_tally_options_t){.look.range_docs = 10, .enough = 10}, &n, &told, &error),
                      ECL_TALLY_ENOUGH);
    assert_int_equal (n, 10);
 }
@@ -136,7 +136,7 @@ test_too_long (void **state)
    told_t told;
 
    (void) state;
-   assert_int_equal (tally (script, &(ecl_tally_options_t){.range_docs = 10}, &n, &told, &error), ECL_TALLY_ALL);
+   assert_int_equal (tally (script, &(ecl_tally_options_t){.look.range_docs = 10}, &n, &told, &error), ECL_TALLY_ALL);
    assert_int_equal (n, 15);
 }
 
@@ -161,9 +161,9 @@ test_without_a_sample (void **state)
    told_t told;
 
    (void) state;
-   assert_int_equal (tally (script, &(ecl_tally_options_t){.range_docs = 10}, &n, &told, &error), ECL_TALLY_ALL);
+   assert_int_equal (tally (script, &(ecl_tally_options_t){.look.range_docs = 10}, &n, &told, &error), ECL_TALLY_ALL);
    assert_int_equal (n, 7);
-   assert_int_equal (tally (shorter, &(ecl_tally_options_t){.range_docs = 10}, &n, &told, &error), ECL_TALLY_ALL);
+   assert_int_equal (tally (shorter, &(ecl_tally_options_t){.look.range_docs = 10}, &n, &told, &error), ECL_TALLY_ALL);
    assert_int_equal (n, 3);
 }
 
