@@ -114,7 +114,8 @@ def test_how_fast_and_how_long_yet(eclose, db):
 
     slowed = 'replication lag 14.2 s, limit 10.0 s'
     db.eclose_chunks.update_one({'_id': ranges[0]}, {'$set': {'state': 'done', 'counts.changed': each - 1}})
-    db.eclose_chunks.update_one({'_id': ranges[1]}, worker(11, 1, state='open', rate=4.0, slowed=slowed, counts={'changed': 30}))
+    db.eclose_chunks.update_one({'_id': ranges[1]},
+                                worker(11, 1, state='open', rate=4.0, slowed=slowed, counts={'changed': 30}))
     db.eclose_chunks.update_one({'_id': ranges[2]}, worker(12, 1, state='carried', rate=6.0, counts={'changed': each}))
     db.eclose_chunks.update_one({'_id': ranges[3]}, worker(13, -1, state='open', rate=1000.0, counts={'changed': 5}))
     told = json.loads(eclose('backfill', 'status', 'things', '--format', 'json', rc=0).out)
@@ -125,8 +126,8 @@ def test_how_fast_and_how_long_yet(eclose, db):
     assert (told['mode'], told['why']) == ('pushdown', 'the server runs all stages of the chain')
     workers = {w['pid']: w for w in told['workers']}
     assert workers == {
-        11: {'host': 'host11', 'pid': 11, 'range': 1, 'state': 'carries', 'changed': 30, 'documents': each, 'rate': 4.0,
-             'slowed': slowed, 'alive': True},
+        11: {'host': 'host11', 'pid': 11, 'range': 1, 'state': 'carries', 'changed': 30, 'documents': each,
+             'rate': 4.0, 'slowed': slowed, 'alive': True},
         12: {'host': 'host12', 'pid': 12, 'range': 2, 'state': 'sweeps', 'changed': each, 'documents': each, 'rate': 6.0,
              'slowed': '', 'alive': True},
         13: {'host': 'host13', 'pid': 13, 'range': 3, 'state': 'carries', 'changed': 5, 'documents': each,
