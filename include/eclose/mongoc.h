@@ -31,7 +31,7 @@ typedef struct _eclose_change_stream_t eclose_change_stream_t;
 /* ---- the handle ---- */
 
 /* Project and client outlive it. target as in eclose_upgrader_new. What migrations look up in other collections comes
- * from the same database, through the same client. */
+ * from the same database, through the same client. NULL with an error as there; the server is not asked. */
 ECLOSE_EXPORT (eclose_collection_t *)
 eclose_collection_new (const eclose_project_t *project, mongoc_client_t *client, const char *database,
                        const char *collection, const char *target, bson_error_t *error);
@@ -51,7 +51,9 @@ eclose_collection_set_write_back (eclose_collection_t *self, bool on);
 
 /* ---- reading ---- */
 
-/* As mongoc_collection_find_with_opts. `projection` is refused: a document that lacks fields cannot be upgraded. */
+/* As mongoc_collection_find_with_opts. `projection` is refused: a document that lacks fields cannot be upgraded. Like all
+ * cursors and streams here it is never NULL: what is wrong with it, its error says. The caller destroys it, before the
+ * handle. */
 ECLOSE_EXPORT (eclose_cursor_t *)
 eclose_collection_find (eclose_collection_t *self, const bson_t *filter, const bson_t *opts,
                         const mongoc_read_prefs_t *read_prefs);
@@ -79,6 +81,7 @@ eclose_collection_find_one (eclose_collection_t *self, const bson_t *filter, con
 ECLOSE_EXPORT (bool)
 eclose_cursor_next (eclose_cursor_t *self, const bson_t **document);
 
+/* Whether it ended with an error. */
 ECLOSE_EXPORT (bool)
 eclose_cursor_error (eclose_cursor_t *self, bson_error_t *error);
 
@@ -87,10 +90,11 @@ eclose_cursor_error (eclose_cursor_t *self, bson_error_t *error);
 ECLOSE_EXPORT (bool)
 eclose_cursor_error_document (eclose_cursor_t *self, bson_error_t *error, const bson_t **document);
 
+/* As mongoc_cursor_more: false where it is certain that nothing more comes. */
 ECLOSE_EXPORT (bool)
 eclose_cursor_more (eclose_cursor_t *self);
 
-/* The cursor below; it belongs to this one. Only to be asked and set up, not to be read. */
+/* The cursor below; it belongs to this one. Only to be asked and set up, not to be read. NULL where it could not be made. */
 ECLOSE_EXPORT (mongoc_cursor_t *)
 eclose_cursor_get (eclose_cursor_t *self);
 
@@ -119,12 +123,13 @@ eclose_document_destroy (eclose_document_t *self);
 
 /* ---- writing ---- */
 
-/* As mongoc_collection_insert_one, with the version stamped. document is in the target's shape. */
+/* As mongoc_collection_insert_one, with the version stamped. document is in the target's shape. reply may be NULL; else it
+ * is initialised in any case, and the caller destroys it. */
 ECLOSE_EXPORT (bool)
 eclose_collection_insert_one (eclose_collection_t *self, const bson_t *document, const bson_t *opts, bson_t *reply,
                               bson_error_t *error);
 
-/* As mongoc_collection_insert_many. */
+/* As mongoc_collection_insert_many; likewise. Where one cannot be stamped none is inserted. */
 ECLOSE_EXPORT (bool)
 eclose_collection_insert_many (eclose_collection_t *self, const bson_t **documents, size_t n, const bson_t *opts,
                                bson_t *reply, bson_error_t *error);
@@ -158,10 +163,12 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
 ECLOSE_EXPORT (eclose_change_stream_t *)
 eclose_collection_watch (eclose_collection_t *self, const bson_t *pipeline, const bson_t *opts);
 
-/* As mongoc_change_stream_next; fullDocument and fullDocumentBeforeChange of the event are in the target's shape. */
+/* As mongoc_change_stream_next; fullDocument and fullDocumentBeforeChange of the event are in the target's shape. *event is
+ * valid until the next call. An upgrade that fails ends the stream. */
 ECLOSE_EXPORT (bool)
 eclose_change_stream_next (eclose_change_stream_t *self, const bson_t **event);
 
+/* As eclose_cursor_error_document. */
 ECLOSE_EXPORT (bool)
 eclose_change_stream_error_document (eclose_change_stream_t *self, bson_error_t *error, const bson_t **document);
 

@@ -35,7 +35,7 @@ ECLOSE_EXPORT (void)
 eclose_project_destroy (eclose_project_t *self);
 
 /* Adds the folder in which eclose.yaml lies, and the migrations below it; they are read when the project is loaded. Only
- * one. */
+ * one: false for a second, and once the project is loaded, as for all that adds. */
 ECLOSE_EXPORT (bool)
 eclose_project_add_folder (eclose_project_t *self, const char *folder, bson_error_t *error) ECLOSE_MUST_CHECK;
 
@@ -84,11 +84,13 @@ eclose_project_has_collection (const eclose_project_t *self, const char *collect
 ECLOSE_EXPORT (const char *)
 eclose_project_collection (const eclose_project_t *self, size_t i);
 
-/* The version field of a collection of the loaded project, dotted. It belongs to the project. */
+/* The version field of a collection of the loaded project, dotted; of one that it does not know, the project's own. NULL
+ * where it is not loaded. It belongs to the project. */
 ECLOSE_EXPORT (const char *)
 eclose_project_version_field (const eclose_project_t *self, const char *collection);
 
-/* The i-th document that stands for the loaded project in an empty eclose_catalog, to be stored by its _id. document is initialised here in any case; the caller destroys it. False past the end. Functions are not published. */
+/* The i-th document that stands for the loaded project in an empty eclose_catalog, to be stored by its _id. document is
+ * initialised here in any case; the caller destroys it. False past the end. Functions are not published. */
 ECLOSE_EXPORT (bool)
 eclose_project_document (const eclose_project_t *self, size_t i, bson_t *document);
 

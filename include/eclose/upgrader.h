@@ -19,7 +19,8 @@ typedef struct _eclose_upgrader_t eclose_upgrader_t;
 /* target is any version of the chain as text ("2", "1.2.0"), or NULL for the last one of the program's own migrations
  * (not counting those that only eclose_catalog has); where it has none, for its own `floor`, or without one for the
  * end of the chain. A collection that the project does not know has one version, and its documents stay as they are. The
- * project outlives it; texts are copied. NULL with an error where the chain has no such version, or the project is not loaded. */
+ * project outlives it; texts are copied. NULL with an error where the chain has no such version, or the project is not
+ * loaded. */
 ECLOSE_EXPORT (eclose_upgrader_t *)
 eclose_upgrader_new (const eclose_project_t *project, const char *collection, const char *target, bson_error_t *error);
 
