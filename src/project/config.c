@@ -98,13 +98,15 @@ large:
 static const char *
 read_string (reader_t *reader, const ecl_field_t *field)
 {
-   const char *p = field->value.u.str, *end = p + field->value.len, *result = NULL;
+   const char *p, *end, *result = NULL;
    ecl_buf_t out;
 
    if (!ecl_is_string (&field->value)) {
       fail_type (reader, field, "a string");
       return NULL;
    }
+   p = field->value.u.str;
+   end = p + field->value.len;
    if (memchr (p, '\0', field->value.len)) {
       reader->ok = ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, ecl_at (field),
                                       "%.*s must not hold a NUL", (int) field->key_len, field->key);
