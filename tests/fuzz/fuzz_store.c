@@ -73,6 +73,47 @@ read_lease (const bson_t *reply)
 }
 
 static void
+add (ecl_project_t *project, const char *path, const char *text)
+{
+   ecl_text_source_t source = {.name = path, .bytes = text, .len = strlen (text)};
+   ecl_diags_t diags;
+
+   ecl_diags_init (&diags);
+   FUZZ_ASSERT (strchr (path, '/') ? ecl_project_add (project, path, &source, &diags)
+                                   : ecl_project_configure (project, &source, &diags));
+   ecl_diags_cleanup (&diags);
+}
+
+/* What is to be changed in a catalog that holds it: what is stored then can be read. */
+static void
+compare_catalog (const bson_t *document)
+{
+   static ecl_project_t *project;
+   ecl_catalog_changes_t changes;
+   bson_t *published[] = {bson_copy (document)};
+
+   if (!project) {
+      ecl_diags_t diags;
+
+      ecl_diags_init (&diags);
+      project = ecl_project_new (&(ecl_project_options_t){0});
+      add (project, "eclose.yaml", "collections: {users: {unversioned: 1}}\n");
+      add (project, "users/0002_split.yaml", "to: 2\nup: [{$set: {a: 1}}]\n");
+      FUZZ_ASSERT (ecl_project_link (project, &diags));
+      ecl_diags_cleanup (&diags);
+   }
+   ecl_catalog_compare (project, published, 1, &changes);
+   for (size_t i = 0; i < changes.n_documents; i++) {
+      const char *path, *text;
+      size_t len;
+
+      FUZZ_ASSERT (ecl_catalog_read (changes.documents[i], &path, &text, &len, NULL));
+   }
+   ecl_catalog_changes_cleanup (&changes);
+   bson_destroy (published[0]);
+}
+
+static void
 read_all (const bson_t *document)
 {
    bson_error_t error = {0};
@@ -92,6 +133,7 @@ read_all (const bson_t *document)
    if (ecl_changelog_parse (document, &record, NULL)) {
       FUZZ_ASSERT (record.name && record.state != ECL_CHANGELOG_ABSENT);
    }
+   compare_catalog (document);
    if (ecl_catalog_read (document, &path, &text, &len, NULL)) {
       FUZZ_ASSERT (text[len] == '\0');
    }
