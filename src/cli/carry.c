@@ -203,6 +203,13 @@ ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carr
 }
 
 ecl_exit_t
+ecl_remote_fail (const ecl_remote_t *self, const bson_error_t *error)
+{
+   ecl_cli_fail (self->cli, "%s", error->message);
+   return ecl_is_lease_error (error) ? ECL_EXIT_LEASE : ECL_EXIT_FAILED;
+}
+
+ecl_exit_t
 ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error)
 {
    bool time_up = error && carried->time_up;
@@ -238,8 +245,7 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
    if (time_up) {
       ecl_cli_note (self->cli, "%s", error->message);
    } else if (error) {
-      ecl_cli_fail (self->cli, "%s", error->message);
-      return ecl_is_lease_error (error) ? ECL_EXIT_LEASE : ECL_EXIT_FAILED;
+      return ecl_remote_fail (self, error);
    }
    return carried->counts.quarantined ? ECL_EXIT_FOUND : ECL_EXIT_OK;
 }

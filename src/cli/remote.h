@@ -97,6 +97,10 @@ ecl_remote_settings (const ecl_cli_t *cli, ecl_job_settings_t *settings, unsigne
 void
 ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carry_progress_t *progress);
 
+/* Says what failed. ECL_EXIT_LEASE where somebody else has the lease, or took it; else ECL_EXIT_FAILED. */
+ecl_exit_t
+ecl_remote_fail (const ecl_remote_t *self, const bson_error_t *error);
+
 /* Something worth knowing, in a line; what the throttle cannot see only once. */
 void
 ecl_remote_note (ecl_remote_t *self, const char *message);

@@ -4,7 +4,6 @@
 #include "run/pace.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 /* ---- what is said ---- */
@@ -235,15 +234,8 @@ ecl_works_acquire (ecl_works_t *self, int64_t wait)
 {
    bson_error_t error;
 
-   switch (ecl_runner_acquire (&self->runner, wait, &error)) {
-   case ECL_ACQUIRED:
-      return ECL_EXIT_OK;
-   case ECL_ACQUIRE_BUSY:
-      ecl_cli_fail (self->remote->cli, "%s", error.message);
-      return ECL_EXIT_LEASE;
-   default:
-      return ecl_cli_fail (self->remote->cli, "%s", error.message);
-   }
+   return ecl_runner_acquire (&self->runner, wait, &error) == ECL_ACQUIRED ? ECL_EXIT_OK
+                                                                           : ecl_remote_fail (self->remote, &error);
 }
 
 ecl_exit_t
@@ -251,11 +243,7 @@ ecl_works_run (ecl_works_t *self, const ecl_placed_t *placed, bool down)
 {
    bson_error_t error;
 
-   if (ecl_runner_run (&self->runner, placed, down, &error)) {
-      return ECL_EXIT_OK;
-   }
-   ecl_cli_fail (self->remote->cli, "%s", error.message);
-   return ecl_is_lease_error (&error) ? ECL_EXIT_LEASE : ECL_EXIT_FAILED;
+   return ecl_runner_run (&self->runner, placed, down, &error) ? ECL_EXIT_OK : ecl_remote_fail (self->remote, &error);
 }
 
 /* ---- small things ---- */

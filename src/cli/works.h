@@ -40,7 +40,7 @@ ecl_works_rate (const ecl_cli_t *cli, ecl_throttle_settings_t *rate) ECL_MUST_CH
 void
 ecl_works_set_rate (ecl_works_t *self, const ecl_throttle_settings_t *rate);
 
-/* Takes the lease and reads the changelog again. ECL_EXIT_OK; ECL_EXIT_LEASE where somebody else has it. */
+/* Takes the lease and reads the changelog again. ECL_EXIT_OK, or a message and what ecl_remote_fail returns. */
 ecl_exit_t
 ecl_works_acquire (ecl_works_t *self, int64_t wait) ECL_MUST_CHECK;
 
