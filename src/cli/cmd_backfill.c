@@ -101,7 +101,8 @@ nothing_to_work_on (const call_t *call, const ecl_job_t *last)
       return ECL_EXIT_OK;
    }
    if (last) {
-      ecl_cli_fail (call->cli, "%s: there is no job to work on, the last one failed: %s", last->collection, last->error);
+      ecl_cli_fail (call->cli, "%s: there is no job to work on, the last one failed: %s", last->collection,
+                    last->error);
       return ECL_EXIT_JOB;
    }
    return ecl_cli_fail (call->cli, "there is no job%s%s", collection ? " on " : "", collection ? collection : "");

@@ -240,6 +240,16 @@ bad_option (const ecl_cli_t *self, const parser_t *parser, int c, char **argv)
    return ecl_cli_usage (self, "unknown option %s", word);
 }
 
+/* The word that getopt took for this long option where it is only its beginning, else NULL: `up --for 2h` is not about
+ * --format, and what is short for one option today may be so for two tomorrow. */
+static const char *
+shortened (const ecl_option_t *option, char **argv)
+{
+   const char *word = argv[optarg && optarg == argv[optind - 1] ? optind - 2 : optind - 1];
+
+   return strcspn (word + 2, "=") < strlen (option->name) ? word : NULL;
+}
+
 /* One run of getopt; leaves optind at the first argument. */
 static bool
 parse_options (ecl_cli_t *self, const parser_t *parser, int argc, char **argv, ecl_exit_t *status)
@@ -250,6 +260,7 @@ parse_options (ecl_cli_t *self, const parser_t *parser, int argc, char **argv, e
    optind = 0; /* begins anew */
    while (optopt = 0, (c = getopt_long (argc, argv, parser->shorts, parser->longs, NULL)) != -1) {
       const ecl_option_t *option = NULL;
+      const char *word;
 
       if (c == '?' || c == ':') {
          *status = bad_option (self, parser, c, argv);
@@ -257,6 +268,11 @@ parse_options (ecl_cli_t *self, const parser_t *parser, int argc, char **argv, e
       }
       for (size_t i = 0; i < parser->n && !option; i++) {
          option = c == 256 + (int) i || (c < 256 && parser->known[i]->letter == c) ? parser->known[i] : NULL;
+      }
+      word = c >= 256 ? shortened (option, argv) : NULL;
+      if (word) {
+         *status = ecl_cli_usage (self, "unknown option %s; did you mean --%s?", word, option->name);
+         return false;
       }
       if (self->n_given == ECL_CLI_OPTIONS) {
          *status = ecl_cli_usage (self, "too many options");

@@ -102,6 +102,7 @@ ecl_remote_connect (ecl_remote_t *self)
 {
    const ecl_cli_t *cli = self->cli;
    const char *uri, *named = NULL;
+   char complaints[1024];
    bson_error_t error;
    int64_t seconds;
 
@@ -127,6 +128,10 @@ ecl_remote_connect (ecl_remote_t *self)
    }
    catch_signals ();
    ecl_mongo_init ();
+   ecl_mongo_uri_complaints (uri, complaints, sizeof complaints);
+   if (*complaints) {
+      ecl_cli_note (cli, "the server's URI: %s", complaints);
+   }
    self->world = ecl_mongo_world_new_patient (uri, (int32_t) (seconds * 1000), cancelled, &named, &error);
    if (!self->world) {
       ecl_cli_fail (cli, "%s", error.message);

@@ -345,6 +345,40 @@ ecl_mongo_init (void)
    mongoc_log_set_handler (NULL, NULL);
 }
 
+typedef struct {
+   char *text;
+   size_t size;
+} complaints_t;
+
+static void
+keep_complaint (mongoc_log_level_t level, const char *domain, const char *message, void *context)
+{
+   const complaints_t *self = context;
+   size_t len = strlen (self->text);
+
+   (void) domain;
+   if (level <= MONGOC_LOG_LEVEL_WARNING && len < self->size) {
+      bson_snprintf (self->text + len, self->size - len, "%s%s", len ? "; " : "", message);
+   }
+}
+
+void
+ecl_mongo_uri_complaints (const char *uri, char *text, size_t size)
+{
+   complaints_t complaints = {text, size};
+   mongoc_uri_t *parsed;
+   bson_error_t ignored;
+
+   *text = '\0';
+   mongoc_log_set_handler (keep_complaint, &complaints);
+   parsed = mongoc_uri_new_with_error (uri, &ignored);
+   mongoc_log_set_handler (NULL, NULL);
+   if (!parsed) {
+      *text = '\0'; /* that is an error, which says it all */
+   }
+   mongoc_uri_destroy (parsed);
+}
+
 const char *
 ecl_mongo_version (void)
 {

@@ -9,6 +9,11 @@
 void
 ecl_mongo_init (void);
 
+/* What the driver would have said of a URI that it can read: an option that it does not know, or whose value means nothing.
+ * In text, one behind the other, or "". For a program of ours, as above. */
+void
+ecl_mongo_uri_complaints (const char *uri, char *text, size_t size);
+
 /* Connects when first used. *database is what the URI names, or NULL; it belongs to the world. cancelled is asked
  * between commands and while waiting; may be NULL. NULL where the URI cannot be read. */
 ecl_world_t *

@@ -18,6 +18,12 @@ status 1 eclose status --exact --range-docs 10
 
 echo '---- options that are for another verb' >&2
 status 2 eclose backfill resume users --max-rate 100
+status 2 eclose backfill start users --max-rat 100
+status 2 eclose backfill start users --max-rat=100
+status 2 eclose up users --for 2h
+status 2 eclose up users --work 2
+status 2 eclose backfill work --work=2
+status 2 eclose backfill set users --max-rate 0
 status 2 eclose backfill pause --batch-time 10
 status 2 eclose backfill cancel users --max-lag 3
 status 2 eclose backfill status users --to 2

@@ -257,6 +257,10 @@ def test_what_cannot_be_asked(eclose, db):
     assert 'say what to set' in backfill(eclose, 'set', rc=2).err
     for rate in ('fast', '0', '0MB'):
         assert f'"{rate}" is no rate' in backfill(eclose, 'start', 'things', '--max-rate', rate, rc=2).err
+    uri = eclose.env['ECLOSE_URI']
+    uri += ('&' if '?' in uri else '/?') + 'tsl=true&bogus=1'
+    told = backfill(eclose, 'status', '--uri', uri, rc=0).err
+    assert told == 'the server\'s URI: Unsupported URI option "tsl"; Unsupported URI option "bogus"\n'
     for name in ('', 'a b', 'a.b', '$x', 'x' * 64):
         told = backfill(eclose, 'status', '--database', name, rc=1).err
         assert f'"{name}" is no name of a database' in told and 'namespace' not in told

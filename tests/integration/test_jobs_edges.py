@@ -178,7 +178,10 @@ def test_work_after_the_end(eclose, db):
         assert 'a reason' in backfill(eclose, 'work', 'things', rc=6).err
 
 
-@pytest.mark.parametrize('how', ['start', 'work', *(pytest.param(how, marks=pytest.mark.long) for how in ('run', 'up'))])
+LONG = [pytest.param(how, marks=pytest.mark.long) for how in ('run', 'up')]
+
+
+@pytest.mark.parametrize('how', ['start', 'work', *LONG])
 def test_who_joins_changes_the_settings(eclose, db, server, how):
     """For all who work on the job, as is said; with what the job was made it stays."""
     n = size(server, 4000)
