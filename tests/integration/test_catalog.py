@@ -58,11 +58,23 @@ def test_an_old_program_reads_what_up_makes(eclose, db, server, tmp_path):
     assert not failures, failures[0]
 
 
-def test_only_what_differs_is_written(eclose, db):
+def test_only_what_differs_is_written(eclose, db, relay):
+    eclose.env['ECLOSE_URI'] = relay.uri
+
+    def written():
+        """The _ids, since it was asked last."""
+        sent = [c.document for c in relay.commands(written.seen) if c.collection == 'eclose_catalog']
+        written.seen = len(relay.commands())
+        assert {next(iter(c)) for c in sent} <= {'find', 'getMore', 'update'}, sent
+        return sorted(u['q']['_id'] for c in sent for u in c.get('updates', []))
+
+    written.seen = 0
     write(eclose.folder, {'0001_names.yaml': NAMES, '0002_full.yaml': FULL})
     eclose('up', rc=0)
     first = published(db)
-    assert sorted(first) == ['eclose.json', 'users/0001_names.json', 'users/0002_full.json']
+    assert sorted(first) == written() == ['eclose.json', 'users/0001_names.json', 'users/0002_full.json']
+    eclose('up', rc=0)
+    assert written() == []
     # A later release, one that renamed a file, and the old one again.
     write(eclose.folder, {'0003_plan.yaml': PLAN})
     os.rename(os.path.join(eclose.folder, 'migrations/users/0002_full.yaml'),
