@@ -104,7 +104,9 @@ def test_watch(server, db):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
             if child.stdout.readline() != 'watching\n':
-                pytest.skip(f'no change streams here: {child.communicate(timeout=30)[1]}')
+                _, err = child.communicate(timeout=30)
+                assert child.returncode == 1, err
+                pytest.skip(f'no change streams here: {err}')
             db.users.insert_one({'_id': 1, 'login': 'ariel', 'name': 'Ariel Whiteaker'})
             out, err = child.communicate(timeout=60)
         finally:

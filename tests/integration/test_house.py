@@ -266,6 +266,7 @@ def count(**entry):
     ({'stdout': '1..3\nok 1 - a\nnot ok 2 - b\nnot ok 3 # SKIP c\n', 'result': 'ERROR', 'returncode': 1},
      1, ['t: b'], ['t: c']),
     ({'stdout': '1..1\nok 1 - a # SKIP no clang\n', 'result': 'OK'}, 0, [], ['t: a: no clang']),
+    ({'stdout': '1..2\n# of a\nok 1 - a\n# no zones\nnot ok 2 # SKIP b\n', 'result': 'OK'}, 1, [], ['t: b: no zones']),
     # A leak is found after the last line: all lines are good, the program is not.
     ({'stdout': '1..1\nok 1 - a\n', 'result': 'ERROR', 'returncode': 99}, 1, ['t: ERROR, status 99'], []),
     ({'result': 'OK'}, 1, [], []),

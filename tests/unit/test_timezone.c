@@ -194,6 +194,7 @@ test_database (void **state)
 
    (void) state;
    if (ecl_timezone_db_size (db) == 0) {
+      print_message ("# the system has no tzdata\n");
       skip ();
    }
    ecl_arena_init (&arena);
