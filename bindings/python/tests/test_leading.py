@@ -224,10 +224,20 @@ def test_who_waits_gets_it(project, db):
 
 def test_a_wait_is_cancelled(project, db):
     with project.leader(db):
-        other = project.leader(db, wait=True)
-        threading.Timer(0.3, other.cancel).start()
-        with pytest.raises(eclose.EcloseError, match='cancelled'):
-            other.acquire()
+        other, ended = project.leader(db, wait=True), threading.Event()
+
+        def cancel():
+            while not ended.wait(0.1):
+                other.cancel()
+
+        thread = threading.Thread(target=cancel)
+        thread.start()
+        try:
+            with pytest.raises(eclose.EcloseError, match='cancelled'):
+                other.acquire()
+        finally:
+            ended.set()
+            thread.join()
 
 
 def test_it_is_renewed_while_python_is_busy(project, db):
