@@ -128,8 +128,8 @@ def test_how_fast_and_how_long_yet(eclose, db):
     assert workers == {
         11: {'host': 'host11', 'pid': 11, 'range': 1, 'state': 'carries', 'changed': 30, 'documents': each,
              'rate': 4.0, 'slowed': slowed, 'alive': True},
-        12: {'host': 'host12', 'pid': 12, 'range': 2, 'state': 'sweeps', 'changed': each, 'documents': each, 'rate': 6.0,
-             'slowed': '', 'alive': True},
+        12: {'host': 'host12', 'pid': 12, 'range': 2, 'state': 'sweeps', 'changed': each, 'documents': each,
+             'rate': 6.0, 'slowed': '', 'alive': True},
         13: {'host': 'host13', 'pid': 13, 'range': 3, 'state': 'carries', 'changed': 5, 'documents': each,
              'rate': 1000.0, 'slowed': '', 'alive': False}}
     text = eclose('backfill', 'status', 'things', rc=0).out
