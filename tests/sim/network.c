@@ -121,13 +121,15 @@ kill_at (sim_t *sim, message_t *message)
    }
 }
 
-/* At most one statement goes out after the lease is over: the one that was on its way when the process was stopped. */
+/* At most one statement goes out after the lease is over: the one that was on its way when the process was stopped. What
+ * the driver sends once more is the same one. */
 static void
-check_held (process_t *process, const ecl_call_t *call)
+check_held (const task_t *task, const ecl_call_t *call)
 {
+   process_t *process = task->process;
    sim_t *sim = process->sim;
 
-   if (!process->token || strcmp (command_target (call->command), ECL_STORE_LEASE) == 0 ||
+   if (task->again || !process->token || strcmp (command_target (call->command), ECL_STORE_LEASE) == 0 ||
        ecl_holder_held (&process->runner.holder, sim->now)) {
       return;
    }
@@ -196,7 +198,7 @@ network_send (task_t *task, const ecl_call_t *call, const bson_t *command, int64
    }
    task->message = message;
    if (writes && !task->heart && !process->app) {
-      check_held (process, call);
+      check_held (task, call);
    }
 }
 

@@ -182,6 +182,7 @@ typedef struct task_t {
    message_t *message; /* that it waits for */
    bool answered;
    bool heart;
+   bool again; /* it sends as the driver does, by itself, what it sent before */
    struct task_t *waiter; /* one that waits for the answer in its place */
 } task_t;
 

@@ -134,7 +134,9 @@ end_transaction (task_t *task, const ecl_call_t *call, int64_t deadline, bson_t 
    if (commit && answer == ECL_REPLY_LOST && !process->dead) {
       /* Drivers try once more by themselves. */
       bson_destroy (reply);
+      task->again = true;
       answer = ask (task, call, deadline, reply, error);
+      task->again = false;
       if (answer == ECL_REPLY_LOST) {
          sim_reached (process->sim, FAULT_COMMIT);
       }
