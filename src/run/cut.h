@@ -27,6 +27,7 @@ typedef struct {
    ecl_arena_t *arena;
    ecl_value_t *ids;
    size_t n, cap;
+   int64_t to_do; /* documents of it that can be carried, and are not yet, where somebody looked (trial.h) */
 } ecl_cut_sample_t;
 
 /* Adds a copy of the document's _id. */

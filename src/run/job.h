@@ -43,7 +43,7 @@ typedef struct {
    ecl_who_t who;
    int64_t lease_time, lease_skew; /* as in holder.h */
    /* Asked before anything is written for a new job; false: there will be none. What _ids it sees at random it may leave
-    * in *sample. May be NULL. */
+    * in *sample, and how many of those documents can be carried and are not yet: if any, none is looked for. May be NULL. */
    bool (*before) (void *context, ecl_cut_sample_t *sample, bson_error_t *error);
    void *context;
 } ecl_job_start_t;

@@ -414,6 +414,35 @@ plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, e
    return start;
 }
 
+/* Before a new job: *found is how many documents are to be carried, or -1 where that was not found out; *finished, that
+ * records say there are none, and nothing that was found says otherwise. The trial is over unless there is nothing to do. */
+static bool
+look_ahead (const ecl_job_start_t *options, bool many, ecl_cut_sample_t *sample, int64_t *found, bool *finished,
+            bson_error_t *error)
+{
+   bool recorded = many && options->finished, tried = false, late;
+
+   *found = -1;
+   *finished = false;
+   if (recorded) {
+      if (!look (options, found, error)) {
+         return false;
+      }
+      *finished = *found < 0;
+   } else if (many && options->before) {
+      /* One of the sample says as much as the first that is found, which may lie behind all that others carried. */
+      if (!options->before (options->context, sample, error)) {
+         return false;
+      }
+      tried = true;
+   }
+   if (!recorded && !sample->to_do && !count (options, many, COUNT_MS, found, &late, error)) {
+      return false;
+   }
+   return tried || *finished || *found == 0 || !options->before ||
+          options->before (options->context, sample, error);
+}
+
 ecl_start_t
 ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
 {
@@ -436,17 +465,13 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
    ecl_arena_init (&arena);
    sample.arena = &arena;
    if (!waits) {
-      bool many = documents > COUNTED, late;
+      bool many = documents > COUNTED, finished;
 
-      if (many && options->finished) {
-         if (!look (options, &found, error)) {
-            goto done;
-         }
-         if (found < 0) {
-            start = ECL_START_FINISHED;
-            goto done;
-         }
-      } else if (!count (options, many, COUNT_MS, &found, &late, error)) {
+      if (!look_ahead (options, many, &sample, &found, &finished, error)) {
+         goto done;
+      }
+      if (finished) {
+         start = ECL_START_FINISHED;
          goto done;
       }
       if (found == 0) {
@@ -457,9 +482,6 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
          goto done;
       }
       documents = many || found < 0 ? documents : found + options->aside;
-      if (options->before && !options->before (options->context, &sample, error)) {
-         goto done;
-      }
    }
    start = plan_alone (options, documents, wanted, &sample, job, error);
 

@@ -87,6 +87,7 @@ ecl_trial (const ecl_trial_t *self, ecl_cut_sample_t *sample, bson_error_t *erro
    }
    good = try_all (&run, sample, error);
    ecl_trier_destroy (run.trier);
+   sample->to_do = run.tried - run.failed; /* those may be in quarantine already */
    if (good && run.tried >= ECL_TRIAL_FEWEST && (double) run.failed > most * (double) run.tried) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
                        "%s: %lld of %lld documents that were tried without writing cannot be carried over, so nothing "

@@ -28,7 +28,7 @@ typedef struct {
 } ecl_trial_t;
 
 /* False where more than that share of the sample failed; *error names the first. The _ids that were seen are left in
- * *sample: who cuts ranges need not ask for others. */
+ * *sample, and how many of them can be carried and are not yet: who cuts ranges need not ask for others, nor look for such documents. */
 bool
 ecl_trial (const ecl_trial_t *self, ecl_cut_sample_t *sample, bson_error_t *error) ECL_MUST_CHECK;
 

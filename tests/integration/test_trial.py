@@ -103,3 +103,31 @@ def test_the_validator_of_complete_lets_the_next_version_pass(eclose, db):
     put(eclose.folder, 'migrations/things/0003_step.yaml', 'to: 3\ndescription: a step\nup:\n  - $set: {b: {$toInt: $b}}\n')
     assert 'judge' not in eclose('up', 'things', '--max-errors', '0', rc=0).err
     assert db.things.count_documents({'schema_version': 3, 'b': {'$type': 'int'}}) == 100
+
+
+def test_what_the_sample_shows_is_not_looked_for(eclose, db, relay):
+    """In a large collection the first document that is to be carried may lie behind millions that were last night. One of
+    the sample does as well. Only where it shows none, one is looked for."""
+    project(eclose, 'things', [NUMBER])
+    fill(db, 10001)
+    eclose.env['ECLOSE_URI'] = relay.uri
+
+    def asked(since):
+        """Before a job is made, or instead."""
+        sent = relay.commands(since)
+        made = next((i for i, c in enumerate(sent) if c.collection == 'eclose_jobs' and c.name == 'findAndModify'), None)
+        return [next(iter(c.document['pipeline'][0])) for c in sent[:made] if c.collection == 'things' and c.name == 'aggregate']
+
+    db.things.update_many({'_id': {'$lt': 5000}}, [{'$set': {'size': {'$toInt': '$size'}, 'schema_version': 2}}])
+    assert up(eclose)['changed'] == 5001
+    assert asked(0) == ['$sample']
+    db.eclose_jobs.drop()
+    db.things.update_one({'_id': 7}, {'$set': {'schema_version': 1, 'size': '7'}})
+    since = len(relay.commands())
+    assert up(eclose)['changed'] == 1
+    assert asked(since)[0] == '$sample' and len(asked(since)) <= 2  # it may be in the sample
+    db.eclose_jobs.drop()
+    since = len(relay.commands())
+    assert up(eclose)['changed'] == 0
+    assert asked(since) == ['$sample', '$match']
+    assert not db.eclose_jobs.count_documents({})
