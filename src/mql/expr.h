@@ -206,6 +206,16 @@ ecl_parse_named (ecl_parse_t *self, const ecl_operator_t *op, const ecl_field_t 
 ecl_expr_t *
 ecl_parse_node (ecl_parse_t *self, const ecl_operator_t *op, const ecl_field_t *spec, uint32_t n);
 
+/* The place of a field's name among n names; n where it is none of them. */
+uint32_t
+ecl_key_among (const ecl_field_t *field, const char *const *names, uint32_t n);
+
+/* Parses the fields of an object into the arguments of an operator node, whose names these are. False after a report,
+ * with the code `unknown` where a field has none of the names. */
+bool
+ecl_parse_arguments (ecl_parse_t *self, ecl_expr_t *e, const ecl_field_t *spec, const char *const *names,
+                     uint32_t unknown);
+
 ecl_expr_t *
 ecl_parse_constant (ecl_parse_t *self, const ecl_value_t *value, const uint8_t *source);
 

@@ -87,14 +87,13 @@ ecl_check_variable_name (ecl_parse_t *self, const uint8_t *at, const char *name,
       return true;
    }
    if (!((name[0] >= 'a' && name[0] <= 'z') || (name[0] & 0x80))) {
-      ecl_parse_fail (self, at, 9, "'%.*s' starts with an invalid character for a user variable name", (int) len,
-                      name);
+      ecl_parse_fail (self, at, 9, "'%.*s' starts with an invalid character for a user variable name", (int) len, name);
       return false;
    }
    for (size_t i = 1; i < len; i++) {
       if (!is_variable_char (name[i])) {
-         ecl_parse_fail (self, at, 9, "'%.*s' contains an invalid character for a variable name: '%c'", (int) len,
-                         name, name[i]);
+         ecl_parse_fail (self, at, 9, "'%.*s' contains an invalid character for a variable name: '%c'", (int) len, name,
+                         name[i]);
          return false;
       }
    }
@@ -313,8 +312,9 @@ parse_object (ecl_parse_t *self, const ecl_field_t *spec)
       }
       for (uint32_t k = 0; k < i; k++) {
          if (keys[k].len == field.key_len && memcmp (keys[k].str, field.key, field.key_len) == 0) {
-            return ecl_parse_fail (self, ecl_at (&field), 16406, "duplicate field name specified in object literal: %.*s",
-                                   (int) field.key_len, field.key);
+            return ecl_parse_fail (self, ecl_at (&field), 16406,
+                                   "duplicate field name specified in object literal: %.*s", (int) field.key_len,
+                                   field.key);
          }
       }
       keys[i] = (ecl_name_t){.str = field.key, .len = field.key_len};
@@ -427,66 +427,6 @@ ecl_parse_positional (ecl_parse_t *self, const ecl_operator_t *op, const ecl_fie
       if (!e->args[0]) {
          return NULL;
       }
-   }
-   return ecl_parse_fold (self, e);
-}
-
-/* The index of a name in "a! b c!"; its number of names goes to *n. */
-static int
-named_index (const char *names, const ecl_field_t *field, uint32_t *n)
-{
-   int found = -1;
-   uint32_t i = 0;
-
-   for (const char *p = names; *p; i++) {
-      size_t len = strcspn (p, " ");
-      size_t bare = len && p[len - 1] == '!' ? len - 1 : len;
-
-      if (field && bare == field->key_len && memcmp (p, field->key, bare) == 0) {
-         found = (int) i;
-      }
-      p += len;
-      p += *p == ' ';
-   }
-   *n = i;
-   return found;
-}
-
-ecl_expr_t *
-ecl_parse_named (ecl_parse_t *self, const ecl_operator_t *op, const ecl_field_t *spec)
-{
-   uint32_t n, i = 0;
-   ecl_expr_t *e;
-   ecl_iter_t iter;
-   ecl_field_t field;
-
-   if (spec->value.type != BSON_TYPE_DOCUMENT) {
-      return ecl_parse_fail (self, ecl_at (spec), 9, "%s expects an object of named arguments (%s), found %s", op->name,
-                             op->named, ecl_type_name (spec->value.type));
-   }
-   named_index (op->named, NULL, &n);
-   e = ecl_parse_node (self, op, spec, n);
-   ecl_iter_init (&iter, &spec->value);
-   while (ecl_iter_field (&iter, &field)) {
-      int k = named_index (op->named, &field, &n);
-
-      if (k < 0) {
-         return ecl_parse_fail (self, ecl_at (&field), 9, "%s has no argument '%.*s'; it takes: %s", op->name,
-                                (int) field.key_len, field.key, op->named);
-      }
-      e->args[k] = ecl_parse_expr (self, &field);
-      if (!e->args[k]) {
-         return NULL;
-      }
-   }
-   for (const char *p = op->named; *p; i++) {
-      size_t len = strcspn (p, " ");
-
-      if (p[len - 1] == '!' && !e->args[i]) {
-         return ecl_parse_fail (self, ecl_at (spec), 9, "%s requires the argument '%.*s'", op->name, (int) len - 1, p);
-      }
-      p += len;
-      p += *p == ' ';
    }
    return ecl_parse_fold (self, e);
 }

@@ -22,11 +22,8 @@ ecl_op_cond_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field
       e = ecl_parse_node (parse, op, spec, 3);
       ecl_iter_init (&iter, &spec->value);
       while (ecl_iter_field (&iter, &field)) {
-         uint32_t k = 0;
+         uint32_t k = ecl_key_among (&field, names, 3);
 
-         while (k < 3 && !ecl_key_is (&field, names[k])) {
-            k++;
-         }
          if (k == 3) {
             return ecl_parse_fail (parse, ecl_at (&field), 17083, "Unrecognized parameter to $cond: %.*s",
                                    (int) field.key_len, field.key);

@@ -48,20 +48,8 @@ ecl_op_getField_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_f
          return NULL;
       }
    } else {
-      ecl_field_t field;
-
-      ecl_iter_init (&iter, &spec->value);
-      while (ecl_iter_field (&iter, &field)) {
-         uint32_t k = ecl_key_is (&field, "input");
-
-         if (!ecl_key_is (&field, names[k])) {
-            return ecl_parse_fail (parse, ecl_at (&field), 3041701, "$getField found an unknown argument: %.*s",
-                                   (int) field.key_len, field.key);
-         }
-         e->args[k] = ecl_parse_expr (parse, &field);
-         if (!e->args[k]) {
-            return NULL;
-         }
+      if (!ecl_parse_arguments (parse, e, spec, names, 3041701)) {
+         return NULL;
       }
       for (uint32_t k = 0; k < 2; k++) {
          if (!e->args[k]) {

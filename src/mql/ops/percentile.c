@@ -33,11 +33,8 @@ find_arguments (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t 
    }
    ecl_iter_init (&iter, &spec->value);
    while (ecl_iter_field (&iter, &field)) {
-      int k = 0;
+      uint32_t k = ecl_key_among (&field, names, N_ARGUMENTS);
 
-      while (k < N_ARGUMENTS && !ecl_key_is (&field, names[k])) {
-         k++;
-      }
       if (k == N_ARGUMENTS || (median && k == P)) {
          ecl_parse_fail (parse, ecl_at (&field), 40415, "%s has no argument '%.*s'", op->name, (int) field.key_len,
                          field.key);

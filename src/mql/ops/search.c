@@ -208,29 +208,14 @@ replace_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *
 {
    static const char *const names[] = {"input", "find", "replacement"};
    ecl_expr_t *e;
-   ecl_iter_t iter;
-   ecl_field_t field;
 
    if (spec->value.type != BSON_TYPE_DOCUMENT) {
       return ecl_parse_fail (parse, ecl_at (spec), 51751, "%s requires an object as an argument, found: %s", op->name,
                              ecl_type_name (spec->value.type));
    }
    e = ecl_parse_node (parse, op, spec, 3);
-   ecl_iter_init (&iter, &spec->value);
-   while (ecl_iter_field (&iter, &field)) {
-      uint32_t k = 0;
-
-      while (k < 3 && !ecl_key_is (&field, names[k])) {
-         k++;
-      }
-      if (k == 3) {
-         return ecl_parse_fail (parse, ecl_at (&field), 51750, "%s found an unknown argument: %.*s", op->name,
-                                (int) field.key_len, field.key);
-      }
-      e->args[k] = ecl_parse_expr (parse, &field);
-      if (!e->args[k]) {
-         return NULL;
-      }
+   if (!ecl_parse_arguments (parse, e, spec, names, 51750)) {
+      return NULL;
    }
    for (uint32_t k = 0; k < 3; k++) {
       if (!e->args[k]) {

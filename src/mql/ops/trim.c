@@ -147,31 +147,16 @@ is_trimmed (const trim_set_t *set, const ecl_value_t *v)
 static ecl_expr_t *
 trim_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec)
 {
+   static const char *const names[] = {"input", "chars"};
    ecl_expr_t *e;
-   ecl_iter_t iter;
-   ecl_field_t field;
 
    if (spec->value.type != BSON_TYPE_DOCUMENT) {
       return ecl_parse_fail (parse, ecl_at (spec), 50696, "%s only supports an object as an argument, found %s",
                              op->name, ecl_type_name (spec->value.type));
    }
    e = ecl_parse_node (parse, op, spec, 2);
-   ecl_iter_init (&iter, &spec->value);
-   while (ecl_iter_field (&iter, &field)) {
-      uint32_t k;
-
-      if (ecl_key_is (&field, "input")) {
-         k = 0;
-      } else if (ecl_key_is (&field, "chars")) {
-         k = 1;
-      } else {
-         return ecl_parse_fail (parse, ecl_at (&field), 50694, "%s found an unknown argument: %.*s", op->name,
-                                (int) field.key_len, field.key);
-      }
-      e->args[k] = ecl_parse_expr (parse, &field);
-      if (!e->args[k]) {
-         return NULL;
-      }
+   if (!ecl_parse_arguments (parse, e, spec, names, 50694)) {
+      return NULL;
    }
    if (!e->args[0]) {
       return ecl_parse_fail (parse, ecl_at (spec), 50695, "%s requires an 'input' field", op->name);

@@ -36,11 +36,8 @@ find_fields (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *sp
    }
    ecl_iter_init (&iter, &spec->value);
    while (ecl_iter_field (&iter, &field)) {
-      uint32_t k = 0;
+      uint32_t k = ecl_key_among (&field, names, n);
 
-      while (k < n && !ecl_key_is (&field, names[k])) {
-         k++;
-      }
       if (k == n) {
          ecl_parse_fail (parse, ecl_at (&field), unknown_code, "Unrecognized parameter to %s: %.*s", op->name,
                          (int) field.key_len, field.key);
