@@ -4,6 +4,8 @@
 #include "run/insist.h"
 #include "store/store.h"
 
+_Static_assert(ECL_CHUNK_SLOWED >= ECL_THROTTLE_TEXT, "a range's record has room for what slows it");
+
 /* How long one answer is waited for, all tries together. */
 #define SEND_MS 30000
 

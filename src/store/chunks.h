@@ -31,6 +31,9 @@
 /* Of a record's _id, with its end. */
 #define ECL_CHUNK_ID 40
 
+/* Of what slows a range, with its end: as much as ecl_throttle_describe says. */
+#define ECL_CHUNK_SLOWED 224
+
 /* Types of _id, as sets: each bit is a bracket of comparisons, in the server's order. */
 typedef enum {
    ECL_IDS_MINKEY = 1 << 0,
@@ -72,10 +75,10 @@ typedef struct {
    ecl_value_t after; /* likewise; missing: at its beginning */
    ecl_job_counts_t counts;
    double rate;
-   char slowed[224]; /* "" where nothing does */
-   bool held;        /* somebody is named in it */
+   char slowed[ECL_CHUNK_SLOWED]; /* "" where nothing does */
+   bool held;                     /* somebody is named in it */
    int64_t token;
-   int64_t left;    /* ms that the claim lasts, by the server's clock; only in answers to ecl_chunks_held */
+   int64_t left; /* ms that the claim lasts, by the server's clock; only in answers to ecl_chunks_held */
    char host[256], place[96];
    int64_t pid;
 } ecl_chunk_row_t;
