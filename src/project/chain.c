@@ -41,7 +41,8 @@ find_floor (ecl_project_t *self, ecl_chain_t *chain)
 
 /* One migration's place: previous is the version before it, or the floor. */
 static bool
-check_place (const ecl_chain_t *chain, const ecl_draft_t *draft, const ecl_draft_t *previous, ecl_diags_t *diags)
+check_place (const ecl_project_t *project, const ecl_chain_t *chain, const ecl_draft_t *draft,
+             const ecl_draft_t *previous, ecl_diags_t *diags)
 {
    ecl_version_t before = previous ? previous->step.to : chain->floor;
    const ecl_step_t *step = &draft->step;
@@ -55,6 +56,9 @@ check_place (const ecl_chain_t *chain, const ecl_draft_t *draft, const ecl_draft
       return ecl_project_error (step->text, diags, ECL_ERROR_CHAIN, draft->to_at,
                                 "a double in the chain of %s: %s leads to version %s, too", chain->collection,
                                 previous->step.file, to);
+   }
+   if (project->config_failed) {
+      return true; /* where the chain begins, and how versions are counted, may be what could not be read */
    }
    if (step->to <= chain->floor) {
       return ecl_project_error (step->text, diags, ECL_ERROR_CHAIN, draft->to_at,
@@ -199,7 +203,7 @@ link_chain (ecl_project_t *self, ecl_chain_t *chain, ecl_diags_t *diags)
    n = drop_below (chain, drafts, n, diags);
    steps = ecl_arena_array (&self->arena, ecl_step_t, n);
    for (size_t i = 0; i < n; i++) {
-      ok &= check_place (chain, drafts[i], i ? drafts[i - 1] : NULL, diags);
+      ok &= check_place (self, chain, drafts[i], i ? drafts[i - 1] : NULL, diags);
       steps[i] = drafts[i]->step;
       steps[i].from = i ? steps[i - 1].to : chain->floor;
    }

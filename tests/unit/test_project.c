@@ -102,6 +102,15 @@ test_migration_problems (void **state)
    /* A file that cannot be read makes no gap. */
    check_problems (NULL, FILES ({"users/0001_a.json", "{\"to\": 1"}, {"users/0002_b.yaml", "to: 2\nup: []\n"}),
                    "users/0001_a.json:1:9: expected ',' or '}', found the end of the text (at to)\n");
+   /* Nor does what is wrong with the project file: where chains begin is not known then. */
+   check_problems ("colections: {users: {unversioned: 4}}\n", FILES ({"users/0005_a.yaml", "to: 5\nup: []\n"}),
+                   "eclose.yaml:1:1: unknown key \"colections\"; did you mean \"collections\"? (at colections)\n");
+   check_problems ("collections: {users: {unversioned: four}}\n",
+                   FILES ({"users/0005_a.yaml", "to: 5\nup: []\n"}, {"users/0005_b.yaml", "to: 5\nup: []\n"}),
+                   "eclose.yaml:1:23: unversioned must be a whole number from 0 to 2147483647"
+                   " (at collections.users.unversioned)\n"
+                   "users/0005_b.yaml:1:1: a double in the chain of users: users/0005_a.yaml leads to version 5, too"
+                   " (at to)\n");
 }
 
 static void
