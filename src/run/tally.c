@@ -42,11 +42,12 @@ typedef struct {
    uint32_t busy;       /* hands that have a part */
    int64_t *counts, found;
    int64_t total, done; /* documents, about */
+   int64_t told;        /* of them, as was said last */
    int64_t fit;         /* as a hand's, of all */
    bool ranges;
    said_t said;         /* other than SAID: it is over */
    bool enough;
-   bson_error_t *error;
+   bson_error_t error;  /* of what it ended with */
 } tally_t;
 
 static void
@@ -277,13 +278,17 @@ begin (tally_t *self, hand_t *hand, bson_error_t *error)
    return SAID;
 }
 
+/* Nothing that was said already: a part that was cut is not done, and of what lies behind the last bound nothing is
+ * known. */
 static void
-tell (const tally_t *self)
+tell (tally_t *self)
 {
    const ecl_tally_options_t *options = self->options;
+   int64_t done = BSON_MIN (self->done, self->total);
 
-   if (options->progress) {
-      options->progress (options->context, BSON_MIN (self->done, self->total), self->total);
+   if (options->progress && done != self->told) {
+      self->told = done;
+      options->progress (options->context, done, self->total);
    }
 }
 
@@ -337,7 +342,7 @@ take_result (tally_t *self, const hand_t *hand, const part_t *part, said_t said,
    self->busy--;
    if (said != SAID && self->said == SAID && !self->enough) {
       self->said = said;
-      *self->error = hand->error;
+      self->error = hand->error;
    }
    if (said != SAID) {
       return;
@@ -394,7 +399,7 @@ ecl_tally_t
 ecl_tally (ecl_world_t *world, const ecl_tally_options_t *options, int64_t *counts, bson_error_t *error)
 {
    uint32_t n = options->look.connector && options->look.workers ? options->look.workers : 1;
-   tally_t self = {.options = options, .counts = counts, .error = error};
+   tally_t self = {.options = options, .counts = counts, .told = -1};
 
    memset (counts, 0, options->n_filters * sizeof *counts);
    self.hands = bson_malloc0 (n * sizeof *self.hands);
@@ -406,10 +411,15 @@ ecl_tally (ecl_world_t *world, const ecl_tally_options_t *options, int64_t *coun
    pthread_mutex_init (&self.lock, NULL);
    pthread_cond_init (&self.news, NULL);
    self.hands[0].world = world;
-   self.said = begin (&self, &self.hands[0], error);
+   self.said = begin (&self, &self.hands[0], &self.error);
    if (self.said == SAID) {
       /* A whole that is cut as it is gone through may come to any number of parts. */
       ecl_hands (world, options->look.connector, self.fit ? n : BSON_MIN (n, (uint32_t) self.n), work, &self);
+   }
+   if (self.said == SAID) {
+      tell (&self); /* what others did last */
+   } else if (error) {
+      *error = self.error;
    }
    pthread_cond_destroy (&self.news);
    pthread_mutex_destroy (&self.lock);

@@ -26,7 +26,7 @@
 /* Milliseconds that one command may take. */
 #define ECL_TALLY_MS 30000
 
-/* Told after each range, in terms of documents, about; in the thread of who counts. */
+/* Told as ranges are done, in terms of documents, about, and only where there are more; in the thread of who counts. */
 typedef void (*ecl_tally_fn) (void *context, int64_t done, int64_t total);
 
 typedef struct {

@@ -30,6 +30,7 @@ on_progress (void *context, int64_t done, int64_t total)
    told_t *told = context;
 
    assert_true (told->n < 16 && done <= total);
+   assert_true (!told->n || done > told->done[told->n - 1]); /* whoever shows it begins anew where it is not more */
    told->done[told->n++] = done;
    told->total = total;
 }
