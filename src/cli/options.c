@@ -215,12 +215,31 @@ add_option (parser_t *parser, const ecl_option_t *option)
    }
 }
 
+/* The word that getopt took for this long option where it is only its beginning, else NULL: `up --for 2h` is not about
+ * --format, and what is short for one option today may be so for two tomorrow. */
+static const char *
+shortened (const ecl_option_t *option, char **argv)
+{
+   const char *word = argv[optarg && optarg == argv[optind - 1] ? optind - 2 : optind - 1];
+
+   return strcspn (word + 2, "=") < strlen (option->name) ? word : NULL;
+}
+
+static ecl_exit_t
+not_short (const ecl_cli_t *self, const char *word, const ecl_option_t *option)
+{
+   return ecl_cli_usage (self, "unknown option %s; did you mean --%s?", word, option->name);
+}
+
 /* What getopt did not take, in our words. */
 static ecl_exit_t
 bad_option (const ecl_cli_t *self, const parser_t *parser, int c, char **argv)
 {
    const char *names[ECL_CLI_OPTIONS + 1] = {NULL}, *meant, *word = argv[optind - 1];
 
+   if (optopt >= 256 && shortened (parser->known[optopt - 256], argv)) {
+      return not_short (self, word, parser->known[optopt - 256]);
+   }
    if (c == ':') {
       return ecl_cli_usage (self, "%s takes an argument", word);
    }
@@ -238,16 +257,6 @@ bad_option (const ecl_cli_t *self, const parser_t *parser, int c, char **argv)
       return ecl_cli_usage (self, "unknown option %s; did you mean --%s?", word, meant);
    }
    return ecl_cli_usage (self, "unknown option %s", word);
-}
-
-/* The word that getopt took for this long option where it is only its beginning, else NULL: `up --for 2h` is not about
- * --format, and what is short for one option today may be so for two tomorrow. */
-static const char *
-shortened (const ecl_option_t *option, char **argv)
-{
-   const char *word = argv[optarg && optarg == argv[optind - 1] ? optind - 2 : optind - 1];
-
-   return strcspn (word + 2, "=") < strlen (option->name) ? word : NULL;
 }
 
 /* One run of getopt; leaves optind at the first argument. */
@@ -271,7 +280,7 @@ parse_options (ecl_cli_t *self, const parser_t *parser, int argc, char **argv, e
       }
       word = c >= 256 ? shortened (option, argv) : NULL;
       if (word) {
-         *status = ecl_cli_usage (self, "unknown option %s; did you mean --%s?", word, option->name);
+         *status = not_short (self, word, option);
          return false;
       }
       if (self->n_given == ECL_CLI_OPTIONS) {

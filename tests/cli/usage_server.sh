@@ -22,6 +22,8 @@ status 2 eclose backfill start users --max-rat 100
 status 2 eclose backfill start users --max-rat=100
 status 2 eclose up users --for 2h
 status 2 eclose up users --work 2
+status 2 eclose up users --work
+status 2 eclose status --exa=1
 status 2 eclose backfill work --work=2
 status 2 eclose backfill set users --max-rate 0
 status 2 eclose backfill pause --batch-time 10
