@@ -96,7 +96,7 @@ print_text (const status_t *self, const findings_t *found)
    }
    if (standing->has_floor) {
       printf ("  floor %s, found %s%s\n", standing->floor.floor, ecl_cli_time (standing->floor.when, n),
-              standing->floor.validated ? ", kept by a validator" : "");
+              standing->floor.validated ? ", kept by a validator then" : "");
    }
    if (found->counted) {
       print_counts (cli, chain, survey);

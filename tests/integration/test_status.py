@@ -72,6 +72,7 @@ def test_a_validator_spares_the_search(eclose, db, large):
     db.command('collMod', 'things', validationAction='warn')
     db.things.insert_one({'_id': 'old', 'schema_version': 1, 'n': 1})
     assert status(eclose, '--check', rc=3)['any_pending'] is True
+    assert 'kept by a validator then\n' in eclose('status', rc=0).out
 
 
 def test_how_far_a_job_is(eclose, db):
