@@ -198,7 +198,8 @@ ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target
    ecl_progress_begin (&self.progress, stderr, isatty (STDERR_FILENO) != 0, chain->collection,
                        (uint64_t) (sample ? sample : self.tour.documents), world->now (world));
    if (!self.failed) {
-      ecl_hands (world, how->connector, workers, work, &self);
+      /* More hands than ranges have nothing to do. */
+      ecl_hands (world, how->connector, BSON_MIN (workers, (uint32_t) self.tour.n), work, &self);
    }
    ecl_progress_hide (&self.progress);
    if (self.failed) {

@@ -299,6 +299,20 @@ settle (const ecl_site_t *site, told_t *told, const ecl_carried_t *out, bson_err
    return true;
 }
 
+/* More workers than ranges have nothing to do. */
+static void
+say_idle (told_t *told, const ecl_carried_t *out)
+{
+   char text[256];
+
+   if (out->job.chunks > 0 && out->workers > out->job.chunks) {
+      bson_snprintf (text, sizeof text, "%s: the job has %d range%s, so %d worker%s of %" PRIu32 " %s at work",
+                     out->job.collection, out->job.chunks, out->job.chunks == 1 ? "" : "s", out->job.chunks,
+                     out->job.chunks == 1 ? "" : "s", out->workers, out->job.chunks == 1 ? "is" : "are");
+      say (told, text);
+   }
+}
+
 static bool
 go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carried_t *out, bson_error_t *error)
 {
@@ -340,6 +354,7 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
    if (out->joined && !take_over (out, &task, error)) {
       return false;
    }
+   say_idle (told, out);
    good = ecl_crew_run (site, &task, effort, out->workers, &out->job, &listener, &state, error);
    take_result (site, &state, out);
    out->time_up = !good && state.end == ECL_WORKER_STOPPED && task.until && !site->world->cancelled (site->world);

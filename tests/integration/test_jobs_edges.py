@@ -148,6 +148,15 @@ def test_work_waits_for_the_plan(eclose, db, relay):
     assert at_target(db, 2000)
 
 
+def test_more_workers_than_ranges(eclose, db):
+    """A small collection is one range, and who asked for more workers than that is told."""
+    things(eclose, db, 20)
+    done = eclose('up', 'things', '--workers', 3, rc=0)
+    assert 'things: the job has 1 range, so 1 worker of 3 is at work' in done.err
+    things(eclose, db, 20, first=20)
+    assert 'range' not in eclose('up', 'things', '--workers', 3, '--range-docs', 5, rc=0).err
+
+
 def test_who_may_not_write_ends_alone(eclose, db, server, relay):
     """What the server refuses to one user says nothing about the migration: others go on."""
     n = size(server, 4000)
