@@ -24,115 +24,155 @@ ecl_schema_property (const ecl_schema_node_t *self, const char *name, uint32_t l
              : NULL;
 }
 
+/* Names as they are met. */
+typedef struct {
+   ecl_parse_t *parse;
+   ecl_schema_property_t *all;
+   uint32_t n, cap;
+   bool ok;
+} names_t;
+
+static void
+add_name (names_t *self, const char *text, uint32_t len)
+{
+   if (self->n == self->cap) {
+      size_t size = self->cap * sizeof *self->all;
+
+      self->all = ecl_arena_grow (self->parse->arena, self->all, size, 2 * size);
+      self->cap *= 2;
+   }
+   memset (&self->all[self->n], 0, sizeof *self->all);
+   self->all[self->n++].name = (ecl_name_t){.str = text, .len = len};
+}
+
+static void
+collect_properties (names_t *self, const ecl_field_t *properties)
+{
+   ecl_iter_t iter;
+   ecl_field_t field;
+
+   if (properties->value.type != BSON_TYPE_DOCUMENT) {
+      self->ok = ecl_schema_fail_type (self->parse, properties, "an object");
+      return;
+   }
+   ecl_iter_init (&iter, &properties->value);
+   while (ecl_iter_field (&iter, &field)) {
+      if (field.value.type != BSON_TYPE_DOCUMENT) {
+         ecl_parse_fail (self->parse, ecl_at (&field), 14,
+                         "Nested schema for $jsonSchema property '%.*s' must be an object, found %s",
+                         (int) field.key_len, field.key, ecl_type_name (field.value.type));
+         self->ok = false;
+      }
+      add_name (self, field.key, field.key_len);
+   }
+}
+
+static void
+collect_required (names_t *self, const ecl_field_t *required)
+{
+   uint32_t before = self->n;
+   ecl_iter_t iter;
+   ecl_field_t field;
+
+   if (required->value.type != BSON_TYPE_ARRAY) {
+      self->ok = ecl_schema_fail_type (self->parse, required, "an array");
+      return;
+   }
+   ecl_iter_init (&iter, &required->value);
+   while (ecl_iter_field (&iter, &field)) {
+      if (field.value.type != BSON_TYPE_UTF8) {
+         self->ok = ecl_schema_fail_type (self->parse, required, "an array of strings");
+         break;
+      }
+      add_name (self, field.value.u.str, field.value.len);
+   }
+   if (self->ok && self->n == before) {
+      ecl_parse_fail (self->parse, ecl_at (required), 9, "$jsonSchema keyword 'required' cannot be an empty array");
+      self->ok = false;
+   }
+}
+
+/* Those of one dependency: an array of names; an object is a schema, and names what it names by itself. */
+static void
+collect_dependency (names_t *self, const ecl_field_t *field)
+{
+   uint32_t before = self->n;
+   ecl_iter_t iter;
+   ecl_value_t name;
+
+   if (field->value.type != BSON_TYPE_ARRAY) {
+      if (field->value.type != BSON_TYPE_DOCUMENT) {
+         ecl_parse_fail (self->parse, ecl_at (field), 14,
+                         "property '%.*s' in $jsonSchema keyword 'dependencies' must be either an object or an "
+                         "array, found %s",
+                         (int) field->key_len, field->key, ecl_type_name (field->value.type));
+         self->ok = false;
+      }
+      return;
+   }
+   ecl_iter_init (&iter, &field->value);
+   while (ecl_iter_item (&iter, &name)) {
+      if (name.type != BSON_TYPE_UTF8) {
+         ecl_parse_fail (self->parse, ecl_at (field), 14,
+                         "array '%.*s' in $jsonSchema keyword 'dependencies' can only contain strings, but "
+                         "found element of type: %s",
+                         (int) field->key_len, field->key, ecl_type_name (name.type));
+         self->ok = false;
+         break;
+      }
+      add_name (self, name.u.str, name.len);
+   }
+   if (self->ok && self->n == before) {
+      ecl_parse_fail (self->parse, ecl_at (field), 9,
+                      "property '%.*s' in $jsonSchema keyword 'dependencies' cannot be an empty array",
+                      (int) field->key_len, field->key);
+      self->ok = false;
+   }
+}
+
+static void
+collect_dependencies (names_t *self, const ecl_field_t *dependencies)
+{
+   ecl_iter_t iter;
+   ecl_field_t field;
+
+   if (dependencies->value.type != BSON_TYPE_DOCUMENT) {
+      self->ok = ecl_schema_fail_type (self->parse, dependencies, "an object");
+      return;
+   }
+   ecl_iter_init (&iter, &dependencies->value);
+   while (ecl_iter_field (&iter, &field)) {
+      add_name (self, field.key, field.key_len);
+      collect_dependency (self, &field);
+   }
+}
+
 /* Checks properties, required and dependencies and collects the names in them, sorted, each once. */
 static bool
 collect_names (ecl_parse_t *parse, const ecl_schema_fields_t fields, ecl_schema_node_t *node)
 {
-   const ecl_field_t *properties = &fields[ECL_KEYWORD_properties], *required = &fields[ECL_KEYWORD_required],
-                     *dependencies = &fields[ECL_KEYWORD_dependencies];
-   ecl_schema_property_t *names;
-   uint32_t cap = 8, n = 0, kept = 0;
-   ecl_iter_t iter;
-   ecl_field_t field;
-   bool ok = true;
+   names_t names = {.parse = parse, .cap = 8, .ok = true};
+   uint32_t kept = 0;
 
-   names = ecl_arena_array (parse->arena, ecl_schema_property_t, cap);
-#define ADD(text, length)                                                                                     \
-   do {                                                                                                       \
-      if (n == cap) {                                                                                         \
-         names = ecl_arena_grow (parse->arena, names, cap * sizeof *names, 2 * (size_t) cap * sizeof *names); \
-         cap *= 2;                                                                                            \
-      }                                                                                                       \
-      memset (&names[n], 0, sizeof names[n]);                                                                 \
-      names[n++].name = (ecl_name_t){.str = (text), .len = (length)};                                         \
-   } while (0)
-
-   if (properties->key) {
-      if (properties->value.type != BSON_TYPE_DOCUMENT) {
-         ok = ecl_schema_fail_type (parse, properties, "an object");
-      } else {
-         ecl_iter_init (&iter, &properties->value);
-         while (ecl_iter_field (&iter, &field)) {
-            if (field.value.type != BSON_TYPE_DOCUMENT) {
-               ecl_parse_fail (parse, ecl_at (&field), 14,
-                               "Nested schema for $jsonSchema property '%.*s' must be an object, found %s",
-                               (int) field.key_len, field.key, ecl_type_name (field.value.type));
-               ok = false;
-            }
-            ADD (field.key, field.key_len);
-         }
+   names.all = ecl_arena_array (parse->arena, ecl_schema_property_t, names.cap);
+   if (fields[ECL_KEYWORD_properties].key) {
+      collect_properties (&names, &fields[ECL_KEYWORD_properties]);
+   }
+   if (fields[ECL_KEYWORD_required].key) {
+      collect_required (&names, &fields[ECL_KEYWORD_required]);
+   }
+   if (fields[ECL_KEYWORD_dependencies].key) {
+      collect_dependencies (&names, &fields[ECL_KEYWORD_dependencies]);
+   }
+   qsort (names.all, names.n, sizeof *names.all, ecl_schema_compare_names);
+   for (uint32_t i = 0; i < names.n; i++) {
+      if (kept == 0 || ecl_schema_compare_names (&names.all[kept - 1], &names.all[i]) != 0) {
+         names.all[kept++] = names.all[i];
       }
    }
-   if (required->key) {
-      uint32_t before = n;
-
-      if (required->value.type != BSON_TYPE_ARRAY) {
-         ok = ecl_schema_fail_type (parse, required, "an array");
-      } else {
-         ecl_iter_init (&iter, &required->value);
-         while (ecl_iter_field (&iter, &field)) {
-            if (field.value.type != BSON_TYPE_UTF8) {
-               ok = ecl_schema_fail_type (parse, required, "an array of strings");
-               break;
-            }
-            ADD (field.value.u.str, field.value.len);
-         }
-         if (ok && n == before) {
-            ecl_parse_fail (parse, ecl_at (required), 9, "$jsonSchema keyword 'required' cannot be an empty array");
-            ok = false;
-         }
-      }
-   }
-   if (dependencies->key) {
-      if (dependencies->value.type != BSON_TYPE_DOCUMENT) {
-         ok = ecl_schema_fail_type (parse, dependencies, "an object");
-      } else {
-         ecl_iter_init (&iter, &dependencies->value);
-         while (ecl_iter_field (&iter, &field)) {
-            ADD (field.key, field.key_len);
-            if (field.value.type == BSON_TYPE_ARRAY) {
-               ecl_iter_t inner;
-               ecl_value_t name;
-               uint32_t before = n;
-
-               ecl_iter_init (&inner, &field.value);
-               while (ecl_iter_item (&inner, &name)) {
-                  if (name.type != BSON_TYPE_UTF8) {
-                     ecl_parse_fail (parse, ecl_at (&field), 14,
-                                     "array '%.*s' in $jsonSchema keyword 'dependencies' can only contain strings, but "
-                                     "found element of type: %s",
-                                     (int) field.key_len, field.key, ecl_type_name (name.type));
-                     ok = false;
-                     break;
-                  }
-                  ADD (name.u.str, name.len);
-               }
-               if (ok && n == before) {
-                  ecl_parse_fail (parse, ecl_at (&field), 9,
-                                  "property '%.*s' in $jsonSchema keyword 'dependencies' cannot be an empty array",
-                                  (int) field.key_len, field.key);
-                  ok = false;
-               }
-            } else if (field.value.type != BSON_TYPE_DOCUMENT) {
-               ecl_parse_fail (parse, ecl_at (&field), 14,
-                               "property '%.*s' in $jsonSchema keyword 'dependencies' must be either an object or an "
-                               "array, found %s",
-                               (int) field.key_len, field.key, ecl_type_name (field.value.type));
-               ok = false;
-            }
-         }
-      }
-   }
-#undef ADD
-   qsort (names, n, sizeof *names, ecl_schema_compare_names);
-   for (uint32_t i = 0; i < n; i++) {
-      if (kept == 0 || ecl_schema_compare_names (&names[kept - 1], &names[i]) != 0) {
-         names[kept++] = names[i];
-      }
-   }
-   node->properties = names;
+   node->properties = names.all;
    node->n_properties = kept;
-   return ok;
+   return names.ok;
 }
 
 static ecl_schema_property_t *

@@ -191,14 +191,59 @@ read_bulk (ecl_work_reader_t *reader, ecl_act_t *act)
    act->n_acts = n;
 }
 
+/* What stands in a step: its name, and the parts beside it. What is not there has no key. */
+typedef struct {
+   ecl_field_t name, let, body, unless, reason, database;
+} parts_t;
+
+/* False after a report. */
+static bool
+find_parts (ecl_work_reader_t *reader, const ecl_field_t *entry, parts_t *parts)
+{
+   ecl_act_kind_t kind;
+   ecl_field_t field;
+   ecl_iter_t iter;
+   bool good = true;
+
+   memset (parts, 0, sizeof *parts);
+   ecl_iter_init (&iter, &entry->value);
+   while (ecl_iter_field (&iter, &field)) {
+      if (ecl_key_is (&field, "let")) {
+         parts->let = field;
+      } else if (ecl_key_is (&field, "do")) {
+         parts->body = field;
+      } else if (ecl_key_is (&field, "unless")) {
+         parts->unless = field;
+      } else if (ecl_key_is (&field, "repeatable")) {
+         parts->reason = field;
+      } else if (ecl_key_is (&field, "database")) {
+         parts->database = field;
+      } else if (!find_kind (&field, &kind)) {
+         unknown_act (reader, &field);
+         good = false;
+      } else if (parts->name.key) {
+         ecl_work_error (reader, ecl_at (&field), "two names in one step: \"%.*s\" and \"%.*s\"",
+                         (int) parts->name.key_len, parts->name.key, (int) field.key_len, field.key);
+         good = false;
+      } else {
+         parts->name = field;
+      }
+   }
+   if (good && !parts->name.key) {
+      ecl_work_error (reader, ecl_at (entry), "the step has no name");
+   }
+   return good;
+}
+
 /* The parts beside the act's name are found first: they say how the rest is read. */
 static void
 read_act (ecl_work_reader_t *reader, const ecl_field_t *entry, ecl_act_t *act)
 {
-   ecl_field_t field, name = {0}, let = {0}, body = {0}, unless = {0}, reason = {0}, database = {0};
+   ecl_field_t field;
    ecl_field_t *args = ecl_arena_array (&reader->project->arena, ecl_field_t, ECL_ARG_COUNT_OF);
-   bool good = true;
    ecl_iter_t iter;
+   parts_t parts;
+   bool good;
 
    memset (args, 0, ECL_ARG_COUNT_OF * sizeof *args);
    memset (act, 0, sizeof *act);
@@ -209,49 +254,25 @@ read_act (ecl_work_reader_t *reader, const ecl_field_t *entry, ecl_act_t *act)
                       ecl_type_name (entry->value.type));
       return;
    }
-   ecl_iter_init (&iter, &entry->value);
-   while (ecl_iter_field (&iter, &field)) {
-      if (ecl_key_is (&field, "let")) {
-         let = field;
-      } else if (ecl_key_is (&field, "do")) {
-         body = field;
-      } else if (ecl_key_is (&field, "unless")) {
-         unless = field;
-      } else if (ecl_key_is (&field, "repeatable")) {
-         reason = field;
-      } else if (ecl_key_is (&field, "database")) {
-         database = field;
-      } else if (!find_kind (&field, &act->kind)) {
-         unknown_act (reader, &field);
-         good = false;
-      } else if (name.key) {
-         ecl_work_error (reader, ecl_at (&field), "two names in one step: \"%.*s\" and \"%.*s\"", (int) name.key_len,
-                         name.key, (int) field.key_len, field.key);
-         good = false;
-      } else {
-         name = field;
-      }
-   }
-   if (!name.key) {
-      if (good) {
-         ecl_work_error (reader, act->at, "the step has no name");
-      }
+   good = find_parts (reader, entry, &parts);
+   if (!parts.name.key) {
       return;
    }
-   find_kind (&name, &act->kind);
-   act->at = ecl_at (&name);
-   act->spec = name.value;
-   if (reason.key) {
-      act->repeatable = read_reason (reader, &reason);
+   find_kind (&parts.name, &act->kind);
+   act->at = ecl_at (&parts.name);
+   act->spec = parts.name.value;
+   if (parts.reason.key) {
+      act->repeatable = read_reason (reader, &parts.reason);
    }
-   if (unless.key) {
-      read_unless (reader, act, &unless);
+   if (parts.unless.key) {
+      read_unless (reader, act, &parts.unless);
    }
-   if (database.key) {
-      read_database (reader, act, &database);
+   if (parts.database.key) {
+      read_database (reader, act, &parts.database);
    }
-   if (act->kind != ECL_ACT_FOREACH && (let.key || body.key)) {
-      ecl_work_error (reader, ecl_at (let.key ? &let : &body), "%s goes with foreach", let.key ? "let" : "do");
+   if (act->kind != ECL_ACT_FOREACH && (parts.let.key || parts.body.key)) {
+      ecl_work_error (reader, ecl_at (parts.let.key ? &parts.let : &parts.body), "%s goes with foreach",
+                      parts.let.key ? "let" : "do");
    }
    if (reader->foreach && !ecl_act_is_statement (act->kind) && act->kind != ECL_ACT_FOREACH &&
        act->kind != ECL_ACT_TRANSACTION) {
@@ -260,11 +281,11 @@ read_act (ecl_work_reader_t *reader, const ecl_field_t *entry, ecl_act_t *act)
       return;
    }
    if (act->kind == ECL_ACT_TRANSACTION) {
-      read_transaction (reader, act, &name);
+      read_transaction (reader, act, &parts.name);
       return;
    }
-   if (!ecl_is_document (&name.value)) {
-      reader->ok = ecl_project_wrong_type (reader->text, reader->diags, &name, "a mapping");
+   if (!ecl_is_document (&parts.name.value)) {
+      reader->ok = ecl_project_wrong_type (reader->text, reader->diags, &parts.name, "a mapping");
       return;
    }
    if (act->kind != ECL_ACT_COMMAND) {
@@ -278,7 +299,7 @@ read_act (ecl_work_reader_t *reader, const ecl_field_t *entry, ecl_act_t *act)
       read_bulk (reader, act);
    }
    if (act->kind == ECL_ACT_FOREACH) {
-      ecl_work_read_foreach (reader, act, &let, &body);
+      ecl_work_read_foreach (reader, act, &parts.let, &parts.body);
    }
    if (good && reader->ok) {
       ecl_work_lint (reader, act);
