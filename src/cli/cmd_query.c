@@ -3,6 +3,7 @@
 #include "cli/documents.h"
 #include "cli/remote.h"
 
+#include "store/store.h"
 #include "upgrade/query.h"
 
 /* Documents that one reply brings. */
@@ -72,14 +73,10 @@ print_batch (ecl_writer_t *writer, const bson_t *reply, int64_t *cursor, bson_er
 static void
 aggregate_command (const char *collection, const bson_t *pipeline, bson_t *command)
 {
-   bson_t cursor;
-
    bson_init (command);
    BSON_APPEND_UTF8 (command, "aggregate", collection);
    BSON_APPEND_ARRAY (command, "pipeline", pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
-   BSON_APPEND_INT32 (&cursor, "batchSize", BATCH);
-   bson_append_document_end (command, &cursor);
+   ecl_store_cursor (BATCH, command);
 }
 
 static ecl_exit_t

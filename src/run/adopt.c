@@ -329,7 +329,7 @@ static bool
 list_collections (ecl_adopt_t *self, ecl_world_t *world, const char *database, const char ***names, size_t *n,
                   bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, child, reply, all = BSON_INITIALIZER;
+   bson_t command = BSON_INITIALIZER, reply, all = BSON_INITIALIZER;
    const ecl_value_t *item;
    size_t cap = 0;
    ecl_scan_t scan;
@@ -339,8 +339,7 @@ list_collections (ecl_adopt_t *self, ecl_world_t *world, const char *database, c
    *n = 0;
    BSON_APPEND_INT32 (&command, "listCollections", 1);
    BSON_APPEND_BOOL (&command, "nameOnly", true);
-   BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &child);
-   bson_append_document_end (&command, &child);
+   ecl_store_cursor (0, &command);
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &all, false);
    good = ecl_world_call (world, database, &command, &reply, error) && ecl_scan_take (&scan, &reply, error);

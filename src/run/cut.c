@@ -3,6 +3,7 @@
 
 #include "bson/compare.h"
 #include "run/scan.h"
+#include "store/store.h"
 
 /* Of each range: the more, the more even they are. */
 #define SAMPLES 10
@@ -128,9 +129,7 @@ sample_command (const char *collection, int64_t size, bson_t *command)
    bson_append_document_end (&stage, &child);
    bson_append_document_end (&pipeline, &stage);
    bson_append_array_end (command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &child);
-   BSON_APPEND_INT32 (&child, "batchSize", 1000);
-   bson_append_document_end (command, &child);
+   ecl_store_cursor (1000, command);
 }
 
 void

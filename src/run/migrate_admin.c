@@ -131,7 +131,7 @@ drop_index (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
 static bool
 has_collection (ecl_migrate_t *self, const char *name, bool *found, bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, filter, cursor, reply, first;
+   bson_t command = BSON_INITIALIZER, filter, reply, first;
    bool good;
 
    BSON_APPEND_INT32 (&command, "listCollections", 1);
@@ -139,8 +139,7 @@ has_collection (ecl_migrate_t *self, const char *name, bool *found, bson_error_t
    BSON_APPEND_UTF8 (&filter, "name", name);
    bson_append_document_end (&command, &filter);
    BSON_APPEND_BOOL (&command, "nameOnly", true);
-   BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
-   bson_append_document_end (&command, &cursor);
+   ecl_store_cursor (0, &command);
    good = ecl_migrate_send (self, self->options->database, &command, &reply, error);
    *found = good && ecl_store_first (&reply, &first);
    bson_destroy (&reply);
@@ -379,14 +378,13 @@ run_command (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
 static bool
 aggregate (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, cursor;
+   bson_t command = BSON_INITIALIZER;
    bool good;
 
    BSON_APPEND_UTF8 (&command, "aggregate", ecl_migrate_text (self, act, ECL_ARG_COLLECTION));
    ecl_append_value (&command, "pipeline", ecl_act_arg (act, ECL_ARG_PIPELINE));
    append_fields (&command, &act->args[ECL_ARG_OPTIONS]);
-   BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
-   bson_append_document_end (&command, &cursor);
+   ecl_store_cursor (0, &command);
    ecl_store_write_concern (&command);
    good = send_or (self, &command, 0, true, error);
    bson_destroy (&command);
@@ -442,7 +440,7 @@ ecl_migrate_assert (ecl_migrate_t *self, const ecl_act_t *act, ecl_txn_t *txn, b
    int64_t high = count->key ? count->value.u.i64 : max->key ? max->value.u.i64 : INT64_MAX, n = 0;
    const char *collection = ecl_migrate_text (self, act, ECL_ARG_COLLECTION);
    const char *message = ecl_migrate_text (self, act, ECL_ARG_MESSAGE);
-   bson_t command = BSON_INITIALIZER, reply, pipeline, stage, cursor;
+   bson_t command = BSON_INITIALIZER, reply, pipeline, stage;
    bson_iter_t iter, found;
    bool good;
 
@@ -455,8 +453,7 @@ ecl_migrate_assert (ecl_migrate_t *self, const ecl_act_t *act, ecl_txn_t *txn, b
    BSON_APPEND_UTF8 (&stage, "$count", "n");
    bson_append_document_end (&pipeline, &stage);
    bson_append_array_end (&command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
-   bson_append_document_end (&command, &cursor);
+   ecl_store_cursor (0, &command);
    if (txn) {
       ecl_call_t call = {.database = self->options->database, .command = &command, .txn = *txn};
 

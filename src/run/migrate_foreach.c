@@ -36,16 +36,14 @@ void
 ecl_migrate_query (const ecl_act_t *act, const char *collection, uint32_t batch, bson_t *command)
 {
    const ecl_field_t *args = act->args;
-   bson_t empty = BSON_INITIALIZER, cursor;
+   bson_t empty = BSON_INITIALIZER;
 
    bson_init (command);
    if (args[ECL_ARG_AGGREGATE].key) {
       BSON_APPEND_UTF8 (command, "aggregate", collection);
       ecl_append_value (command, "pipeline", &args[ECL_ARG_PIPELINE].value);
       BSON_APPEND_BOOL (command, "allowDiskUse", true);
-      BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
-      BSON_APPEND_INT32 (&cursor, "batchSize", (int32_t) batch);
-      bson_append_document_end (command, &cursor);
+      ecl_store_cursor ((int32_t) batch, command);
    } else {
       BSON_APPEND_UTF8 (command, "find", collection);
       if (args[ECL_ARG_FILTER].key) {

@@ -2,6 +2,7 @@
 #include "run/preview-private.h"
 
 #include "run/scan.h"
+#include "store/store.h"
 #include "upgrade/append.h"
 
 /* MongoDB's code for a command that took longer than it was given. */
@@ -88,7 +89,7 @@ ecl_preview_count_pipeline (ecl_previewer_t *self, const char *collection, const
                             uint32_t without, const ecl_value_t *match, const ecl_value_t *collation, int64_t *n,
                             const char **why)
 {
-   bson_t command = BSON_INITIALIZER, list, stage, cursor, reply;
+   bson_t command = BSON_INITIALIZER, list, stage, reply;
    uint32_t place = 0, total = pipeline ? ecl_array_count (pipeline) : 0;
    ecl_counted_t result;
    ecl_value_t item;
@@ -120,8 +121,7 @@ ecl_preview_count_pipeline (ecl_previewer_t *self, const char *collection, const
    if (collation) {
       ecl_append_value (&command, "collation", collation);
    }
-   BSON_APPEND_DOCUMENT_BEGIN (&command, "cursor", &cursor);
-   bson_append_document_end (&command, &cursor);
+   ecl_store_cursor (0, &command);
    result = ecl_preview_ask (self, &command, &reply, why);
    *n = result == ECL_COUNTED ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : ECL_PREVIEW_TOO_SLOW;
    bson_destroy (&reply);

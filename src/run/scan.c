@@ -77,13 +77,9 @@ ecl_scan_restart (ecl_scan_t *self)
 static void
 pipeline_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command)
 {
-   bson_t child;
-
    BSON_APPEND_UTF8 (command, "aggregate", collection);
    BSON_APPEND_ARRAY (command, "pipeline", self->pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &child);
-   BSON_APPEND_INT32 (&child, "batchSize", (int32_t) batch);
-   bson_append_document_end (command, &child);
+   ecl_store_cursor ((int32_t) batch, command);
    if (self->majority) {
       ecl_store_read_concern (command);
    }
@@ -109,9 +105,7 @@ sample_command (const ecl_scan_t *self, const char *collection, uint32_t batch, 
    bson_append_document_end (&stage, &child);
    bson_append_document_end (&pipeline, &stage);
    bson_append_array_end (command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &child);
-   BSON_APPEND_INT32 (&child, "batchSize", (int32_t) batch);
-   bson_append_document_end (command, &child);
+   ecl_store_cursor ((int32_t) batch, command);
 }
 
 void

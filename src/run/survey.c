@@ -155,9 +155,7 @@ ecl_survey_any (ecl_world_t *world, const char *database, const ecl_chain_t *cha
    BSON_APPEND_DOCUMENT_BEGIN (&command, "projection", &fields);
    BSON_APPEND_INT32 (&fields, "_id", 1);
    bson_append_document_end (&command, &fields);
-   BSON_APPEND_INT32 (&command, "limit", 1);
-   BSON_APPEND_BOOL (&command, "singleBatch", true);
-   ecl_store_read_concern (&command);
+   ecl_store_single_batch (1, &command);
    answer = world->run_command (world, &call, deadline, &reply, &why);
    *late = (answer == ECL_REPLY_REFUSED && ecl_insist_late (why.code)) ||
            (answer == ECL_REPLY_LOST && world->now (world) >= deadline);

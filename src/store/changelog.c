@@ -39,10 +39,7 @@ ecl_changelog_find (const char *name, const char *after, int32_t limit, bool out
       BSON_APPEND_INT32 (&part, "output", 0);
       bson_append_document_end (command, &part);
    }
-   BSON_APPEND_INT32 (command, "limit", limit);
-   BSON_APPEND_INT32 (command, "batchSize", limit);
-   BSON_APPEND_BOOL (command, "singleBatch", true);
-   ecl_store_read_concern (command);
+   ecl_store_single_batch (limit, command);
 }
 
 /* Text of at most max bytes, not cut through a character; keeps the end of it where that is what matters. */

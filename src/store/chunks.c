@@ -320,10 +320,7 @@ ecl_chunks_find (const uint8_t job[12], ecl_chunk_state_t state, int32_t limit, 
    BSON_APPEND_INT32 (&sort, "holder.id", 1); /* null before any */
    BSON_APPEND_INT32 (&sort, "_id", 1);
    bson_append_document_end (command, &sort);
-   BSON_APPEND_INT32 (command, "limit", limit);
-   BSON_APPEND_INT32 (command, "batchSize", limit);
-   BSON_APPEND_BOOL (command, "singleBatch", true);
-   ecl_store_read_concern (command);
+   ecl_store_single_batch (limit, command);
 }
 
 void
@@ -336,15 +333,13 @@ ecl_chunk_find (const char *id, bson_t *command)
    BSON_APPEND_DOCUMENT_BEGIN (command, "filter", &filter);
    BSON_APPEND_UTF8 (&filter, "_id", id);
    bson_append_document_end (command, &filter);
-   BSON_APPEND_INT32 (command, "limit", 1);
-   BSON_APPEND_BOOL (command, "singleBatch", true);
-   ecl_store_read_concern (command);
+   ecl_store_single_batch (1, command);
 }
 
 void
 ecl_chunks_held (const uint8_t job[12], bson_t *command)
 {
-   bson_t pipeline, stage, match, holder, set, left, list, part, cursor;
+   bson_t pipeline, stage, match, holder, set, left, list, part;
 
    bson_init (command);
    BSON_APPEND_UTF8 (command, "aggregate", ECL_STORE_CHUNKS);
@@ -372,9 +367,7 @@ ecl_chunks_held (const uint8_t job[12], bson_t *command)
    bson_append_document_end (&stage, &set);
    bson_append_document_end (&pipeline, &stage);
    bson_append_array_end (command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
-   BSON_APPEND_INT32 (&cursor, "batchSize", 1000);
-   bson_append_document_end (command, &cursor);
+   ecl_store_cursor (1000, command);
    ecl_store_read_concern (command);
 }
 
@@ -397,7 +390,7 @@ ecl_chunks_sum (const uint8_t job[12], bson_t *command)
 {
    static const char *const counts[] = {"seen",         "changed",     "pushed", "conflicts",
                                         "transactions", "quarantined", "redone"};
-   bson_t pipeline, stage, match, group, cursor;
+   bson_t pipeline, stage, match, group;
    char path[32];
 
    bson_init (command);
@@ -420,8 +413,7 @@ ecl_chunks_sum (const uint8_t job[12], bson_t *command)
    bson_append_document_end (&stage, &group);
    bson_append_document_end (&pipeline, &stage);
    bson_append_array_end (command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
-   bson_append_document_end (command, &cursor);
+   ecl_store_cursor (0, command);
    ecl_store_read_concern (command);
 }
 

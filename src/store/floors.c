@@ -67,10 +67,7 @@ ecl_floor_find (const char *collection, bson_t *command)
    BSON_APPEND_DOCUMENT_BEGIN (command, "sort", &child);
    BSON_APPEND_INT32 (&child, "_id", 1);
    bson_append_document_end (command, &child);
-   BSON_APPEND_INT32 (command, "limit", 10000);
-   BSON_APPEND_INT32 (command, "batchSize", 10000);
-   BSON_APPEND_BOOL (command, "singleBatch", true);
-   ecl_store_read_concern (command);
+   ecl_store_single_batch (10000, command);
 }
 
 bool

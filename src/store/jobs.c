@@ -298,9 +298,7 @@ find_end (int32_t limit, bson_t *command)
    BSON_APPEND_DOCUMENT_BEGIN (command, "sort", &sort);
    BSON_APPEND_INT32 (&sort, "started", -1);
    bson_append_document_end (command, &sort);
-   BSON_APPEND_INT32 (command, "limit", limit);
-   BSON_APPEND_BOOL (command, "singleBatch", true);
-   ecl_store_read_concern (command);
+   ecl_store_single_batch (limit, command);
 }
 
 void
@@ -315,9 +313,7 @@ ecl_job_find_one (const uint8_t id[12], bson_t *command)
    BSON_APPEND_DOCUMENT_BEGIN (command, "filter", &filter);
    BSON_APPEND_OID (&filter, "_id", &oid);
    bson_append_document_end (command, &filter);
-   BSON_APPEND_INT32 (command, "limit", 1);
-   BSON_APPEND_BOOL (command, "singleBatch", true);
-   ecl_store_read_concern (command);
+   ecl_store_single_batch (1, command);
 }
 
 void

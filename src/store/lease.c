@@ -242,15 +242,13 @@ ecl_lease_find (const ecl_lease_key_t *key, bson_t *command)
    BSON_APPEND_DOCUMENT_BEGIN (command, "filter", &filter);
    ecl_append_value (&filter, "_id", &key->id);
    bson_append_document_end (command, &filter);
-   BSON_APPEND_INT32 (command, "limit", 1);
-   BSON_APPEND_BOOL (command, "singleBatch", true);
-   ecl_store_read_concern (command);
+   ecl_store_single_batch (1, command);
 }
 
 void
 ecl_lease_find_expired (const ecl_lease_key_t *key, bson_t *command)
 {
-   bson_t match, pipeline, stage, cursor;
+   bson_t match, pipeline, stage;
    bson_t *expr = BCON_NEW ("$expr", EXPIRED), *doomed = BCON_NEW ("$set", "{", "doomed", DOOMED (true), "}");
 
    bson_init (command);
@@ -264,8 +262,7 @@ ecl_lease_find_expired (const ecl_lease_key_t *key, bson_t *command)
    bson_append_document_end (&pipeline, &stage);
    BSON_APPEND_DOCUMENT (&pipeline, "1", doomed);
    bson_append_array_end (command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
-   bson_append_document_end (command, &cursor);
+   ecl_store_cursor (0, command);
    ecl_store_read_concern (command);
    bson_destroy (expr);
    bson_destroy (doomed);

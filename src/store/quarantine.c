@@ -150,9 +150,7 @@ ecl_quarantine_stale (const ecl_chain_t *chain, size_t target, bool down, int64_
    BSON_APPEND_DOCUMENT_BEGIN (command, "filter", &filter);
    append_stale (&filter, chain, target, down, before, job);
    bson_append_document_end (command, &filter);
-   BSON_APPEND_INT32 (command, "limit", 1);
-   BSON_APPEND_BOOL (command, "singleBatch", true);
-   ecl_store_read_concern (command);
+   ecl_store_single_batch (1, command);
 }
 
 void
@@ -308,8 +306,6 @@ ecl_quarantine_reasons (const bson_t *filter, bson_t *command)
    bson_append_document_end (&stage, &child);
    bson_append_document_end (&pipeline, &stage);
    bson_append_array_end (command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &child);
-   BSON_APPEND_INT32 (&child, "batchSize", 1000);
-   bson_append_document_end (command, &child);
+   ecl_store_cursor (1000, command);
    ecl_store_read_concern (command);
 }

@@ -24,6 +24,27 @@ ecl_store_read_concern (bson_t *command)
 }
 
 void
+ecl_store_single_batch (int32_t limit, bson_t *command)
+{
+   BSON_APPEND_INT32 (command, "limit", limit);
+   BSON_APPEND_INT32 (command, "batchSize", limit); /* without it the server's own, of some 100 documents */
+   BSON_APPEND_BOOL (command, "singleBatch", true);
+   ecl_store_read_concern (command);
+}
+
+void
+ecl_store_cursor (int32_t batch, bson_t *command)
+{
+   bson_t cursor;
+
+   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
+   if (batch) {
+      BSON_APPEND_INT32 (&cursor, "batchSize", batch);
+   }
+   bson_append_document_end (command, &cursor);
+}
+
+void
 ecl_store_append_text (bson_t *to, const char *key, const char *text)
 {
    bson_t literal;
@@ -58,7 +79,7 @@ ecl_store_first (const bson_t *reply, bson_t *document)
 void
 ecl_store_count (const char *collection, const bson_t *filter, int64_t limit, bson_t *command)
 {
-   bson_t pipeline, stage, cursor;
+   bson_t pipeline, stage;
 
    bson_init (command);
    BSON_APPEND_UTF8 (command, "aggregate", collection);
@@ -75,6 +96,5 @@ ecl_store_count (const char *collection, const bson_t *filter, int64_t limit, bs
    BSON_APPEND_UTF8 (&stage, "$count", "n");
    bson_append_document_end (&pipeline, &stage);
    bson_append_array_end (command, &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (command, "cursor", &cursor);
-   bson_append_document_end (command, &cursor);
+   ecl_store_cursor (0, command);
 }

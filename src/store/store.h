@@ -30,6 +30,14 @@ ecl_store_write_concern (bson_t *command);
 void
 ecl_store_read_concern (bson_t *command);
 
+/* Ends a find all of whose documents come in one reply: limit, batchSize, singleBatch and the read concern. */
+void
+ecl_store_single_batch (int32_t limit, bson_t *command);
+
+/* Appends cursor: {batchSize}; 0: {}, which leaves it to the server. */
+void
+ecl_store_cursor (int32_t batch, bson_t *command);
+
 /* Text that a pipeline shall not read as a path: {key: {$literal: text}}. */
 void
 ecl_store_append_text (bson_t *to, const char *key, const char *text);
