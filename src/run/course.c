@@ -305,7 +305,7 @@ say_idle (told_t *told, const ecl_carried_t *out)
 {
    char text[256];
 
-   if (out->job.chunks > 0 && out->workers > out->job.chunks) {
+   if (out->job.chunks > 0 && out->workers > (uint32_t) out->job.chunks) {
       bson_snprintf (text, sizeof text, "%s: the job has %d range%s, so %d worker%s of %" PRIu32 " %s at work",
                      out->job.collection, out->job.chunks, out->job.chunks == 1 ? "" : "s", out->job.chunks,
                      out->job.chunks == 1 ? "" : "s", out->workers, out->job.chunks == 1 ? "is" : "are");
