@@ -46,6 +46,7 @@ struct _eclose_driver_t {
     * run_command. */
    void *(*connect) (void *user_data, int32_t timeout, bson_error_t *error);
 
+   /* Ends a connection that connect gave, and frees what it holds; none of its commands is under way. */
    void (*disconnect) (void *user_data, void *connection);
 
    /* Sends one command to the primary, in the connection's session. limit, in milliseconds, becomes its maxTimeMS

@@ -1,4 +1,7 @@
-/* What the public headers share: linkage and the version. */
+/* What the public headers share: linkage, and results that are not to be passed over.
+ *
+ * Since 0.1.0.
+ */
 #ifndef ECLOSE_EXPORT_H
 #define ECLOSE_EXPORT_H
 

@@ -28,17 +28,18 @@ typedef bool (*eclose_function_t) (const bson_t *in, bson_t *out, eclose_context
 ECLOSE_EXPORT (void *)
 eclose_context_user_data (const eclose_context_t *context);
 
-/* The collection whose document it is. */
+/* The collection whose document it is; borrowed for the call. */
 ECLOSE_EXPORT (const char *)
 eclose_context_collection (const eclose_context_t *context);
 
-/* The version that the step leads to, as text ("2", "1.2.0"): of a way down the version before the step. */
+/* The version that the step leads to, as text ("2", "1.2.0"): of a way down the version before the step.
+ * Borrowed for the call. */
 ECLOSE_EXPORT (const char *)
 eclose_context_version (const eclose_context_t *context);
 
 typedef struct _eclose_loader_t eclose_loader_t;
 
-/* The loader of the upgrader; NULL where it has none. */
+/* The loader of the upgrader, to which it belongs; NULL where it has none. */
 ECLOSE_EXPORT (const eclose_loader_t *)
 eclose_context_loader (const eclose_context_t *context);
 

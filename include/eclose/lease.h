@@ -95,9 +95,8 @@ eclose_lease_release (eclose_lease_t *self);
  *
  *    {held, token, host, pid, user, release, granted, renewed, expires}
  *
- * those after token only where it is held; it may have expired. *holder is initialised in any case; the caller destroys
- * it.
- */
+ * those after token only where it is held; it may have expired. The last three are dates, by the server's clock.
+ * *holder is initialised in any case; the caller destroys it. */
 ECLOSE_EXPORT (bool)
 eclose_lease_holder (eclose_lease_t *self, bson_t *holder, bson_error_t *error) ECLOSE_MUST_CHECK;
 

@@ -47,7 +47,7 @@ typedef struct {
    size_t text_len;
    size_t step, n_steps; /* from 1 */
    int64_t done, total;
-   int64_t ms;
+   int64_t ms; /* milliseconds that it took */
 } eclose_migrate_progress_t;
 
 /* Functions may be NULL. They are called by the thread that called eclose_migrate(). */

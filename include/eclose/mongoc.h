@@ -81,7 +81,7 @@ eclose_collection_find_one (eclose_collection_t *self, const bson_t *filter, con
 ECLOSE_EXPORT (bool)
 eclose_cursor_next (eclose_cursor_t *self, const bson_t **document);
 
-/* Whether it ended with an error. */
+/* Whether it ended with an error; error, which may be NULL, is filled then. */
 ECLOSE_EXPORT (bool)
 eclose_cursor_error (eclose_cursor_t *self, bson_error_t *error);
 
@@ -113,7 +113,7 @@ eclose_cursor_destroy (eclose_cursor_t *self);
 ECLOSE_EXPORT (const bson_t *)
 eclose_document_get (const eclose_document_t *self);
 
-/* As it is stored. */
+/* As it is stored; valid as long. */
 ECLOSE_EXPORT (const bson_t *)
 eclose_document_stored (const eclose_document_t *self);
 

@@ -28,7 +28,7 @@ eclose_upgrader_new (const eclose_project_t *project, const char *collection, co
 ECLOSE_EXPORT (void)
 eclose_upgrader_destroy (eclose_upgrader_t *self);
 
-/* Where documents of other collections come from; see function.h. NULL: nowhere. */
+/* Where documents of other collections come from; see function.h. The table is copied. NULL: nowhere. */
 ECLOSE_EXPORT (void)
 eclose_upgrader_set_loader (eclose_upgrader_t *self, const eclose_loader_t *loader);
 
