@@ -523,8 +523,9 @@ ecl_throttle_describe (const ecl_throttle_t *self, char *text, size_t size)
    }
    switch (self->by) {
    case ECL_SLOW_LATENCY:
+      /* What decided: where it stopped, the slower one of the last two. */
       snprintf (text, size, "writes take %.1f times what they take when all is calm, limit %.1f",
-                ecl_throttle_latency (self), settings->max_latency);
+                self->levels[ECL_SLOW_LATENCY] * settings->max_latency, settings->max_latency);
       break;
    case ECL_SLOW_LAG:
       snprintf (text, size, "replication lag %.1f s, limit %.1f s", (double) self->pressure.lag / 1000,

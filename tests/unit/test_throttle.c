@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "run/throttle.h"
@@ -236,6 +237,29 @@ test_latency_stops (void **state)
    run (&world, 40); /* two probes, at most 16 seconds apart */
    assert_true (run (&world, 20) > 0.85 * calm);
    assert_int_equal (world.throttle.by, ECL_SLOW_NONE);
+}
+
+/* One calm batch is not enough to go on: what is told meanwhile is what keeps it waiting, and that is above the limit. */
+static void
+test_latency_told (void **state)
+{
+   char text[ECL_THROTTLE_TEXT];
+   double told = 0, limit = 0;
+   world_t world;
+
+   (void) state;
+   init (&world, &(ecl_throttle_settings_t){0});
+   run (&world, 60);
+   world.load = 30;
+   run (&world, 3);
+   assert_true (ecl_throttle_next (&world.throttle, now_of (&world)).stopped);
+   world.load = 1;
+   assert_true (batch (&world, INFINITY));
+   assert_true (ecl_throttle_next (&world.throttle, now_of (&world)).stopped);
+   assert_true (ecl_throttle_latency (&world.throttle) < 1.5);
+   ecl_throttle_describe (&world.throttle, text, sizeof text);
+   assert_int_equal (sscanf (text, "writes take %lf times what they take when all is calm, limit %lf", &told, &limit), 2);
+   assert_true (limit == 2 && told > limit);
 }
 
 /* Load that grows over hours is not mistaken for calm. */
@@ -587,6 +611,7 @@ main (void)
       cmocka_unit_test (test_noise),
       cmocka_unit_test (test_latency),
       cmocka_unit_test (test_latency_stops),
+      cmocka_unit_test (test_latency_told),
       cmocka_unit_test (test_creep),
       cmocka_unit_test (test_begins_under_load),
       cmocka_unit_test (test_lag),
