@@ -334,15 +334,20 @@ common_options (ecl_cli_t *self, ecl_exit_t *status)
 static const ecl_command_t *
 find_command (ecl_cli_t *self, const char *name, const ecl_command_t *const *commands, ecl_exit_t *status)
 {
-   const char *names[64] = {NULL}, *meant;
+   const char **names, *meant;
+   size_t n = 0;
 
-   for (size_t i = 0; commands[i]; i++) {
-      if (strcmp (commands[i]->name, name) == 0) {
-         return commands[i];
+   for (; commands[n]; n++) {
+      if (strcmp (commands[n]->name, name) == 0) {
+         return commands[n];
       }
+   }
+   names = bson_malloc0 ((n + 1) * sizeof (char *));
+   for (size_t i = 0; i < n; i++) {
       names[i] = commands[i]->name;
    }
    meant = ecl_suggest (name, strlen (name), names);
+   bson_free (names);
    *status = meant ? ecl_cli_usage (self, "unknown command \"%s\"; did you mean \"%s\"?", name, meant)
                    : ecl_cli_usage (self, "unknown command \"%s\"", name);
    return NULL;
