@@ -13,6 +13,9 @@
 #include <sys/prctl.h>
 #endif
 
+/* Of 4096 bytes at most, in one look: as much as a pipe may hold. */
+#define DRAIN_READS 256
+
 extern char **environ;
 
 /* Ours, with what was given in its place or behind it; the texts are borrowed. */
@@ -114,16 +117,21 @@ done:
    return ok;
 }
 
-/* What there is of its output; all but the first line is dropped, so that it never waits for us. */
+/* What there is of its output; all but the first line is dropped, so that it need not wait for us. One that writes without
+ * end waits until the next look: we have other work, too. */
 static void
 drain (ecl_child_t *self)
 {
-   char bytes[1024], *end;
+   char bytes[4096], *end;
    ssize_t n;
 
-   while ((n = read (self->output, bytes, sizeof bytes)) > 0 || (n < 0 && errno == EINTR)) {
-      for (ssize_t i = 0; i < n && self->n < sizeof self->line - 1; i++) {
-         self->line[self->n++] = bytes[i];
+   for (int i = 0; i < DRAIN_READS; i++) {
+      n = read (self->output, bytes, sizeof bytes);
+      if (n == 0 || (n < 0 && errno != EINTR)) {
+         break;
+      }
+      for (ssize_t k = 0; k < n && self->n < sizeof self->line - 1; k++) {
+         self->line[self->n++] = bytes[k];
       }
    }
    self->line[self->n] = '\0';

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,29 @@ test_much_output (void **state)
    assert_int_equal (to_the_end (&child), ECL_CHILD_ENDED);
    assert_int_equal (child.status, 0);
    assert_int_equal (strlen (child.line), ECL_CHILD_LINE - 1);
+}
+
+/* One that always has more to say keeps nobody, alive or gone. */
+static void
+test_endless_output (void **state)
+{
+   int zero = open ("/dev/zero", O_RDONLY); /* never empty, as a pipe may be that is written to all the time */
+   ecl_child_t child;
+   bson_error_t error;
+
+   (void) state;
+   assert_true (ecl_child_start (&child, "sleep 1000", NULL, 0, 1000, &error));
+   assert_true (dup2 (zero, child.output) == child.output);
+   assert_int_equal (ecl_child_poll (&child, 999), ECL_CHILD_RUNS);
+   assert_int_equal (ecl_child_poll (&child, 1000), ECL_CHILD_LATE);
+   close (zero);
+   /* And so with a pipe. */
+   assert_true (ecl_child_start (&child, "exec yes", NULL, 0, 1000, &error));
+   while (!child.line[0]) {
+      assert_int_equal (ecl_child_poll (&child, 999), ECL_CHILD_RUNS);
+   }
+   assert_int_equal (ecl_child_poll (&child, 1000), ECL_CHILD_LATE);
+   assert_string_equal (child.line, "y");
 }
 
 /* Its time is up: it goes, and what it started goes, too. */
@@ -206,6 +230,7 @@ main (void)
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_status_and_line),
       cmocka_unit_test (test_much_output),
+      cmocka_unit_test (test_endless_output),
       cmocka_unit_test (test_late),
       cmocka_unit_test (test_reaped_by_nobody),
       cmocka_unit_test (test_adviser),
