@@ -411,6 +411,9 @@ ecl_throttle_pressure (ecl_throttle_t *self, const ecl_pressure_t *pressure, int
    if (pressure->oplog_first < 0 || pressure->oplog_last < pressure->oplog_first) {
       return;
    }
+   if (n && pressure->oplog_first == self->oplog[n - 1].first && pressure->oplog_last == self->oplog[n - 1].last) {
+      return; /* told once more: the oplog is looked at less often than the rest */
+   }
    if (!n) {
       self->window_before = pressure->oplog_last - pressure->oplog_first;
    }

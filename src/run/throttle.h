@@ -94,7 +94,7 @@ typedef struct {
    int64_t oplog_last;
 } ecl_pressure_t;
 
-/* The last readings of the oplog: how fast its old end moves. */
+/* The last readings of the oplog, about ten seconds apart: how fast its old end moves, over five minutes. */
 #define ECL_THROTTLE_OPLOG 32
 
 /* Batches that one median is taken over. */

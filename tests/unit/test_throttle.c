@@ -472,6 +472,27 @@ test_oplog (void **state)
    assert_int_equal (world.throttle.by, ECL_SLOW_NONE);
 }
 
+/* The oplog is read every ten seconds, and each reading is told with every one of the lag between. It is kept once: what is
+ * measured over is the whole of the time that there is room for. */
+static void
+test_oplog_readings (void **state)
+{
+   ecl_throttle_t throttle;
+   int64_t now = 100000;
+
+   (void) state;
+   ecl_throttle_init (&throttle, &(ecl_throttle_settings_t){0}, now);
+   for (int i = 0; i < 2 * ECL_THROTTLE_OPLOG; i++) {
+      for (int k = 0; k < 10; k++) {
+         ecl_throttle_pressure (&throttle, &(ecl_pressure_t){-1, -1, 1000 + 5000 * i, 1000000 + 10000 * i}, now += 1000);
+      }
+      assert_int_equal (throttle.n_oplog, i < ECL_THROTTLE_OPLOG ? i + 1 : ECL_THROTTLE_OPLOG);
+   }
+   for (int i = 1; i < ECL_THROTTLE_OPLOG; i++) {
+      assert_int_equal (throttle.oplog[i].last - throttle.oplog[i - 1].last, 10000);
+   }
+}
+
 static void
 test_command (void **state)
 {
@@ -620,6 +641,7 @@ main (void)
       cmocka_unit_test (test_stale),
       cmocka_unit_test (test_flow),
       cmocka_unit_test (test_oplog),
+      cmocka_unit_test (test_oplog_readings),
       cmocka_unit_test (test_command),
       cmocka_unit_test (test_rate),
       cmocka_unit_test (test_worst),
