@@ -16,7 +16,7 @@ void
 ecl_pressure_init (ecl_pressure_reader_t *self, void (*say) (void *context, const char *message), void *context)
 {
    memset (self, 0, sizeof *self);
-   self->last = (ecl_pressure_t){-1, -1, -1, -1};
+   self->last = (ecl_pressure_t){-1, -1, -1, -1, 0, 0};
    self->say = say;
    self->context = context;
 }
@@ -262,17 +262,30 @@ read_entry (ecl_pressure_reader_t *self, ecl_world_t *world, int32_t direction)
 static void
 read_oplog (ecl_pressure_reader_t *self, ecl_world_t *world)
 {
-   self->last.oplog_first = self->closed[ECL_ASK_OPLOG] ? -1 : read_entry (self, world, 1);
-   self->last.oplog_last = self->last.oplog_first < 0 ? -1 : read_entry (self, world, -1);
-   if (self->last.oplog_last < 0) {
-      self->last.oplog_first = -1;
+   int64_t first = self->closed[ECL_ASK_OPLOG] ? -1 : read_entry (self, world, 1);
+   int64_t last = first < 0 ? -1 : read_entry (self, world, -1), now = world->now (world);
+
+   if (last >= 0) {
+      self->last.oplog_first = first;
+      self->last.oplog_last = last;
+      self->oplog_lost = 0;
+   } else {
+      self->oplog_lost = self->oplog_lost ? self->oplog_lost : now;
    }
+}
+
+/* Whether a reading that is so old may stand in for one that could not be had. */
+static bool
+is_stale (int64_t at, int64_t now)
+{
+   return now - at > ECL_THROTTLE_STALE;
 }
 
 bool
 ecl_pressure_read (ecl_pressure_reader_t *self, ecl_world_t *world, ecl_pressure_t *out)
 {
-   int64_t now = world->now (world);
+   int64_t now = world->now (world), lag;
+   int flow;
 
    if (self->asked && now - self->asked_at < ECL_PRESSURE_EVERY) {
       return false;
@@ -288,10 +301,23 @@ ecl_pressure_read (ecl_pressure_reader_t *self, ecl_world_t *world, ecl_pressure
       took = world->now (world) - now;
       self->oplog_due = now + took + BSON_MAX (100 * took, 10 * ECL_PRESSURE_EVERY);
    }
-   self->last.lag = read_lag (self, world);
-   self->last.flow = read_flow (self, world);
+   lag = read_lag (self, world);
+   flow = read_flow (self, world);
    self->asked = true;
-   self->asked_at = world->now (world); /* what it takes to ask does not come out of the time between */
+   self->asked_at = now = world->now (world); /* what it takes to ask does not come out of the time between */
+   if (lag >= 0 || is_stale (self->lag_at, now)) {
+      self->last.lag = lag;
+      self->lag_at = now;
+   }
+   if (flow >= 0 || is_stale (self->flow_at, now)) {
+      self->last.flow = flow;
+      self->flow_at = now;
+   }
+   if (self->closed[ECL_ASK_OPLOG] || (self->oplog_lost && is_stale (self->oplog_lost, now))) {
+      self->last.oplog_first = self->last.oplog_last = -1;
+   }
+   self->last.lag_age = self->last.lag < 0 ? 0 : now - self->lag_at;
+   self->last.flow_age = self->last.flow < 0 ? 0 : now - self->flow_at;
    *out = self->last;
    return true;
 }

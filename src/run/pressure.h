@@ -9,6 +9,9 @@
  *    flow control serverStatus (clusterMonitor)
  *    oplog        the first and the last entry of local.oplog.rs (read on the database local)
  *
+ * A question that has no answer is no sign that all is well: until there is one the last reading counts, with its age,
+ * and no longer than ECL_THROTTLE_STALE. The oplog's, which is old in any case, so long after the first that had none.
+ *
  * Through mongos there is none of them: there the throttle has the latency of its own writes, which is enough.
  */
 #ifndef ECL_RUN_PRESSURE_H
@@ -34,6 +37,8 @@ typedef struct {
    int64_t oplog_due;      /* 0: not known yet */
    bool asked;
    ecl_pressure_t last;
+   int64_t lag_at, flow_at; /* when these were read */
+   int64_t oplog_lost;      /* since when the oplog has no answer; 0: it has */
    /* Told once of each input that cannot be had, in a sentence; may be NULL. */
    void (*say) (void *context, const char *message);
    void *context;

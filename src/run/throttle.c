@@ -70,7 +70,7 @@ ecl_throttle_init (ecl_throttle_t *self, const ecl_throttle_settings_t *settings
    self->rate_at = (double) now;
    self->since = now;
    self->probe_wait = PROBE_MS;
-   self->pressure = (ecl_pressure_t){-1, -1, -1, -1};
+   self->pressure = (ecl_pressure_t){-1, -1, -1, -1, 0, 0};
    self->pressure_at = self->command_at = now - ECL_THROTTLE_STALE - 1;
 }
 
@@ -279,15 +279,18 @@ oplog_level (const ecl_throttle_t *self)
 static double
 judge (ecl_throttle_t *self, int64_t now)
 {
-   bool known = now - self->pressure_at <= ECL_THROTTLE_STALE;
+   int64_t told = now - self->pressure_at;
+   bool lag_known = told + self->pressure.lag_age <= ECL_THROTTLE_STALE;
+   bool flow_known = told + self->pressure.flow_age <= ECL_THROTTLE_STALE;
    double *levels = self->levels, worst = 0;
 
+   self->judged_at = now;
    levels[ECL_SLOW_LATENCY] = latency_level (self);
-   levels[ECL_SLOW_LAG] = known && self->settings.max_lag > 0 && self->pressure.lag > 0
+   levels[ECL_SLOW_LAG] = lag_known && self->settings.max_lag > 0 && self->pressure.lag > 0
                              ? (double) self->pressure.lag / (double) self->settings.max_lag
                              : 0;
-   levels[ECL_SLOW_FLOW] = known && self->pressure.flow == 1 ? FLOW_LEVEL : 0;
-   levels[ECL_SLOW_OPLOG] = known ? oplog_level (self) : 0;
+   levels[ECL_SLOW_FLOW] = flow_known && self->pressure.flow == 1 ? FLOW_LEVEL : 0;
+   levels[ECL_SLOW_OPLOG] = told <= ECL_THROTTLE_STALE ? oplog_level (self) : 0;
    levels[ECL_SLOW_COMMAND] =
       self->command_waits && now - self->command_at <= ECL_THROTTLE_STALE ? ECL_THROTTLE_CRITICAL : 0;
    for (int i = ECL_SLOW_LATENCY; i < ECL_SLOW_RATE; i++) {
@@ -514,10 +517,23 @@ static const char *const over[ECL_SLOW_N] = {
    [ECL_SLOW_COMMAND] = "the throttle command",
 };
 
+/* Behind a reading that is kept for want of a newer one; age as it was told. */
+static const char *
+describe_age (const ecl_throttle_t *self, int64_t age, char *text, size_t size)
+{
+   *text = '\0';
+   if (age > 0) {
+      snprintf (text, size, " (as of %" PRId64 " s ago: no answer since)",
+                (age + self->judged_at - self->pressure_at + 500) / 1000);
+   }
+   return text;
+}
+
 const char *
 ecl_throttle_describe (const ecl_throttle_t *self, char *text, size_t size)
 {
    const ecl_throttle_settings_t *settings = &self->settings;
+   char age[64];
 
    *text = '\0';
    if (over[self->by] && self->levels[self->by] <= 1) {
@@ -531,11 +547,12 @@ ecl_throttle_describe (const ecl_throttle_t *self, char *text, size_t size)
                 self->levels[ECL_SLOW_LATENCY] * settings->max_latency, settings->max_latency);
       break;
    case ECL_SLOW_LAG:
-      snprintf (text, size, "replication lag %.1f s, limit %.1f s", (double) self->pressure.lag / 1000,
-                (double) settings->max_lag / 1000);
+      snprintf (text, size, "replication lag %.1f s, limit %.1f s%s", (double) self->pressure.lag / 1000,
+                (double) settings->max_lag / 1000, describe_age (self, self->pressure.lag_age, age, sizeof age));
       break;
    case ECL_SLOW_FLOW:
-      snprintf (text, size, "flow control: the primary holds writers back");
+      snprintf (text, size, "flow control: the primary holds writers back%s",
+                describe_age (self, self->pressure.flow_age, age, sizeof age));
       break;
    case ECL_SLOW_OPLOG:
       snprintf (

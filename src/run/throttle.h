@@ -92,6 +92,8 @@ typedef struct {
    int flow;            /* 1: it holds writers back; 0: it does not */
    int64_t oplog_first; /* ms since 1970: the oldest and the newest entry */
    int64_t oplog_last;
+   int64_t lag_age;  /* ms: it was read so long ago, and what was asked since had no answer; 0: it is new */
+   int64_t flow_age; /* likewise */
 } ecl_pressure_t;
 
 /* The last readings of the oplog, about ten seconds apart: how fast its old end moves, over five minutes. */
@@ -140,6 +142,7 @@ typedef struct {
    ecl_slow_t duty_by; /* what made it less than 1 */
    double levels[ECL_SLOW_N];
    bool stopped[ECL_SLOW_N];
+   int64_t judged_at; /* when the levels were found */
    int64_t batch_end; /* when the last batch came back; -1: there was none */
    double batch_ms;
    double rate_at; /* when the rate allows the next one */
@@ -191,7 +194,8 @@ ecl_throttle_command (ecl_throttle_t *self, bool wait, const char *reason, int64
 ecl_throttle_advice_t
 ecl_throttle_next (ecl_throttle_t *self, int64_t now);
 
-/* What slows it, with value and limit: "replication lag 14.2 s, limit 10.0 s"; "replication lag until just now: …" where
+/* What slows it, with value and limit: "replication lag 14.2 s, limit 10.0 s"; with "(as of 4 s ago: no answer since)" where
+ * that is an old reading; "replication lag until just now: …" where
  * only the pace is not back yet; "" where nothing does. */
 const char *
 ecl_throttle_describe (const ecl_throttle_t *self, char *text, size_t size);

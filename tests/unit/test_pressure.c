@@ -76,8 +76,62 @@ test_replica_set (void **state)
    assert_int_equal (pressure.oplog_last, 5000000);
    world.now += 1000;
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
-   assert_int_equal (pressure.lag, -1);
-   assert_int_equal (pressure.flow, -1);
+   assert_int_equal (pressure.lag, 0); /* of a second ago */
+   assert_int_equal (pressure.lag_age, 1000);
+   assert_int_equal (pressure.flow, 1);
+   assert_int_equal (pressure.flow_age, 1000);
+   assert_int_equal (said.n, 0);
+   fake_done (&world);
+}
+
+/* What cannot be had just now is as it was, for a while: a worker that was stopped does not go on for want of an answer. */
+static void
+test_lost (void **state)
+{
+   static const char lagged[] = "{\"ok\": 1, \"members\": [" MEMBER (0, 1, 100000) ", " MEMBER (1, 2, 40000) "]}";
+   static const char held[] = "{\"ok\": 1, \"flowControl\": {\"isLagged\": true}}";
+   static const canned_t script[] = {
+      {"\"$natural\" : 1 ", ENTRY (1000)},
+      {"\"$natural\" : -1 ", ENTRY (5000)},
+      {"replSetGetStatus", lagged},
+      {"replSetGetConfig", "REFUSED 13"},
+      {"serverStatus", held},
+      {"replSetGetStatus", "LOST"},
+      {"serverStatus", "REFUSED 11600"},
+      /* the oplog, too: its first entry is had, its last one is not */
+      {"\"$natural\" : 1 ", ENTRY (2000)},
+      {"\"$natural\" : -1 ", "LOST"},
+      {"replSetGetStatus", "LOST"},
+      {"serverStatus", "LOST"},
+      {"replSetGetStatus", "LOST"},
+      {"serverStatus", held},
+      {"\"$natural\" : 1 ", "LOST"},
+      {"replSetGetStatus", lagged},
+      {"serverStatus", "LOST"},
+      {NULL},
+   };
+   static const struct {
+      int64_t after, lag, lag_age, flow, flow_age, oplog_first;
+   } steps[] = {
+      {0, 60000, 0, 1, 0, 1000000}, {1000, 60000, 1000, 1, 1000, 1000000}, {14000, 60000, 15000, 1, 15000, 1000000},
+      {1000, -1, 0, 1, 0, 1000000}, {15000, 60000, 0, 1, 15000, -1},
+   };
+   ecl_pressure_reader_t reader;
+   ecl_pressure_t pressure;
+   fake_world_t world;
+   said_t said = {0};
+
+   (void) state;
+   begin (&reader, &world, script, &said);
+   for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+      world.now += steps[i].after;
+      assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+      assert_int_equal (pressure.lag, steps[i].lag);
+      assert_int_equal (pressure.lag_age, steps[i].lag_age);
+      assert_int_equal (pressure.flow, steps[i].flow);
+      assert_int_equal (pressure.flow_age, steps[i].flow_age);
+      assert_int_equal (pressure.oplog_first, steps[i].oplog_first);
+   }
    assert_int_equal (said.n, 0);
    fake_done (&world);
 }
@@ -248,6 +302,7 @@ main (void)
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_replica_set),   cmocka_unit_test (test_not_allowed),   cmocka_unit_test (test_nothing),
       cmocka_unit_test (test_stepping_down), cmocka_unit_test (test_configuration), cmocka_unit_test (test_oplog_later),
+      cmocka_unit_test (test_lost),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

@@ -258,7 +258,8 @@ test_latency_told (void **state)
    assert_true (ecl_throttle_next (&world.throttle, now_of (&world)).stopped);
    assert_true (ecl_throttle_latency (&world.throttle) < 1.5);
    ecl_throttle_describe (&world.throttle, text, sizeof text);
-   assert_int_equal (sscanf (text, "writes take %lf times what they take when all is calm, limit %lf", &told, &limit), 2);
+   assert_int_equal (sscanf (text, "writes take %lf times what they take when all is calm, limit %lf", &told, &limit),
+                     2);
    assert_true (limit == 2 && told > limit);
 }
 
@@ -405,6 +406,31 @@ test_stale (void **state)
    assert_int_equal (ecl_throttle_next (&world.throttle, now_of (&world)).by, ECL_SLOW_NONE);
 }
 
+/* One that is kept for want of an answer counts on, for no longer than it would have without; and it is said to be old. */
+static void
+test_kept (void **state)
+{
+   ecl_pressure_t pressure = {60000, 1, -1, -1, 14000, 14000};
+   char text[ECL_THROTTLE_TEXT];
+   ecl_throttle_t throttle;
+   int64_t now = 100000;
+
+   (void) state;
+   ecl_throttle_init (&throttle, &(ecl_throttle_settings_t){0}, now);
+   ecl_throttle_pressure (&throttle, &pressure, now);
+   now += ECL_THROTTLE_STALE - 14000;
+   assert_true (ecl_throttle_next (&throttle, now).stopped);
+   assert_string_equal (ecl_throttle_describe (&throttle, text, sizeof text),
+                        "replication lag 60.0 s, limit 10.0 s (as of 15 s ago: no answer since)");
+   assert_int_equal (ecl_throttle_next (&throttle, now + 1).by, ECL_SLOW_NONE);
+   pressure.lag = 0;
+   pressure.flow_age = 2000;
+   ecl_throttle_pressure (&throttle, &pressure, now);
+   assert_int_equal (ecl_throttle_next (&throttle, now).by, ECL_SLOW_FLOW);
+   assert_string_equal (ecl_throttle_describe (&throttle, text, sizeof text),
+                        "flow control: the primary holds writers back (as of 2 s ago: no answer since)");
+}
+
 static void
 test_flow (void **state)
 {
@@ -484,7 +510,8 @@ test_oplog_readings (void **state)
    ecl_throttle_init (&throttle, &(ecl_throttle_settings_t){0}, now);
    for (int i = 0; i < 2 * ECL_THROTTLE_OPLOG; i++) {
       for (int k = 0; k < 10; k++) {
-         ecl_throttle_pressure (&throttle, &(ecl_pressure_t){-1, -1, 1000 + 5000 * i, 1000000 + 10000 * i}, now += 1000);
+         ecl_throttle_pressure (&throttle, &(ecl_pressure_t){-1, -1, 1000 + 5000 * i, 1000000 + 10000 * i},
+                                now += 1000);
       }
       assert_int_equal (throttle.n_oplog, i < ECL_THROTTLE_OPLOG ? i + 1 : ECL_THROTTLE_OPLOG);
    }
@@ -590,10 +617,11 @@ test_parse (void **state)
    static const struct {
       const char *text;
       double documents, bytes;
-   } good[] = {{"1000", 1000, 0},    {"0.5", 0.5, 0},      {"5MB", 0, 5e6},         {"512kB", 0, 512000},
-               {"1MiB", 0, 1048576}, {"20000B", 0, 20000}, {"1000/s", 1000, 0},     {"5MB/s", 0, 5e6},
+   } good[] = {{"1000", 1000, 0},    {"0.5", 0.5, 0},         {"5MB", 0, 5e6},     {"512kB", 0, 512000},
+               {"1MiB", 0, 1048576}, {"20000B", 0, 20000},    {"1000/s", 1000, 0}, {"5MB/s", 0, 5e6},
                {"none", 0, 0},       {"1.5GB", 0, 1500000000}};
-   static const char *const bad[] = {"", "0", "0MB", "0.0", "-1", "MB", "5 MB", "5mb", "1e3", "1.2.3", ".", "inf", "99999999999999999999"};
+   static const char *const bad[] = {
+      "", "0", "0MB", "0.0", "-1", "MB", "5 MB", "5mb", "1e3", "1.2.3", ".", "inf", "99999999999999999999"};
    ecl_throttle_settings_t settings;
    bson_error_t error;
 
@@ -627,25 +655,16 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_size),
-      cmocka_unit_test (test_size_bytes),
-      cmocka_unit_test (test_noise),
-      cmocka_unit_test (test_latency),
-      cmocka_unit_test (test_latency_stops),
-      cmocka_unit_test (test_latency_told),
-      cmocka_unit_test (test_creep),
-      cmocka_unit_test (test_begins_under_load),
-      cmocka_unit_test (test_lag),
-      cmocka_unit_test (test_two_in_flight),
-      cmocka_unit_test (test_way_back),
-      cmocka_unit_test (test_stale),
-      cmocka_unit_test (test_flow),
-      cmocka_unit_test (test_oplog),
-      cmocka_unit_test (test_oplog_readings),
-      cmocka_unit_test (test_command),
-      cmocka_unit_test (test_rate),
-      cmocka_unit_test (test_worst),
-      cmocka_unit_test (test_parse),
+      cmocka_unit_test (test_size),          cmocka_unit_test (test_size_bytes),
+      cmocka_unit_test (test_noise),         cmocka_unit_test (test_latency),
+      cmocka_unit_test (test_latency_stops), cmocka_unit_test (test_latency_told),
+      cmocka_unit_test (test_creep),         cmocka_unit_test (test_begins_under_load),
+      cmocka_unit_test (test_lag),           cmocka_unit_test (test_two_in_flight),
+      cmocka_unit_test (test_way_back),      cmocka_unit_test (test_stale),
+      cmocka_unit_test (test_kept),          cmocka_unit_test (test_flow),
+      cmocka_unit_test (test_oplog),         cmocka_unit_test (test_oplog_readings),
+      cmocka_unit_test (test_command),       cmocka_unit_test (test_rate),
+      cmocka_unit_test (test_worst),         cmocka_unit_test (test_parse),
       cmocka_unit_test (test_set),
    };
 
