@@ -212,7 +212,8 @@ take_result (const ecl_site_t *site, const ecl_worker_state_t *state, ecl_carrie
    }
 }
 
-/* What is in a job that somebody else made counts: he may have had reasons. */
+/* What is in a job that somebody else made counts: he may have had reasons. False where the project cannot do it: then
+ * nothing of the job is changed, either. */
 static bool
 take_over (ecl_carried_t *out, ecl_task_t *task, bson_error_t *error)
 {
@@ -337,6 +338,7 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
    if (!ecl_server_guard_form (site->world, &site->server, site->database, course->chain->collection, &task.form,
                                error) ||
        !(effort->only_join ? join (site, course, out, error) : start (site, course, told, out, error)) ||
+       (out->joined && !effort->only_start && !take_over (out, &task, error)) ||
        (out->joined && !settle (site, told, out, error))) {
       return false;
    }
@@ -351,9 +353,6 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
    }
    memcpy (task.job, out->job.id, sizeof task.job);
    task.until = effort->lasts ? began + effort->lasts : 0;
-   if (out->joined && !take_over (out, &task, error)) {
-      return false;
-   }
    say_idle (told, out);
    good = ecl_crew_run (site, &task, effort, out->workers, &out->job, &listener, &state, error);
    take_result (site, &state, out);

@@ -148,6 +148,18 @@ def test_work_waits_for_the_plan(eclose, db, relay):
     assert at_target(db, 2000)
 
 
+def test_work_on_what_the_project_does_not_know(eclose, db):
+    """A worker of an older release leaves a job to a later version alone, and its settings."""
+    things(eclose, db, 20)
+    backfill(eclose, 'start', 'things', '--detach')
+    db.eclose_jobs.update_one({}, {'$set': {'to': '3'}})
+    before = job(db)
+    done = eclose('backfill', 'work', 'things', '--max-rate', 7, rc=1)
+    assert 'the job is to version 3, which is not on the chain of this project' in done.err
+    assert done.out == '' and 'changed' not in done.err
+    assert job(db) == before and db.things.count_documents({'schema_version': 1}) == 20
+
+
 def test_more_workers_than_ranges(eclose, db):
     """A small collection is one range, and who asked for more workers than that is told."""
     things(eclose, db, 20)
