@@ -13,7 +13,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from conftest import ROOT
-from works import put
+from works import put, size
 
 sys.path.insert(0, os.path.join(ROOT, 'examples', 'demo'))
 from application import Application, upgraded, user_v1  # noqa: E402
@@ -34,11 +34,6 @@ def project(eclose, collection, steps, settings='unversioned: 1'):
     for i, text in enumerate(steps):
         put(eclose.folder, f'migrations/{collection}/{i + 2:04d}_step.yaml', f'to: {i + 2}\ndescription: a step\n{text}')
     return eclose
-
-
-def size(server, n):
-    """So many documents; an eighth of them where the server is slow (secantusd-py scans for each range)."""
-    return n // 8 if server.name == 'py' else n
 
 
 def raw(collection):

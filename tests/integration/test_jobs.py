@@ -7,8 +7,8 @@ import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
 
-from test_backfill import MODES, project, raw, size
-from works import wait_for
+from test_backfill import MODES, project, raw
+from works import size, wait_for
 
 STEP = 'up:\n  - $set: {b: {$add: [$a, 1]}}\ndown:\n  - $unset: b\n'
 
@@ -45,15 +45,18 @@ ODD = [None, float('nan'), float('inf'), float('-inf'), Int64(2 ** 62), 0.5, Dec
 
 
 @MODES
-def test_every_id_is_in_a_range(eclose, db, mode):
+def test_every_id_is_in_a_range(eclose, db, server, mode):
     """Ids of every type, many ranges, and documents that come while it runs: below, above, between, of types that no
     sample showed."""
     project(eclose, 'things', [STEP])
-    ids = [*range(0, 3000, 3), *(f's{i:05}' for i in range(1000)), *(Binary(b'%08d' % i) for i in range(500)),
-           *({'k': i} for i in range(300)), *(ObjectId() for _ in range(500)), *ODD]
+    many, some, few = (size(server, k) for k in (1000, 500, 300))
+    ids = [*range(0, 3 * many, 3), *(f's{i:05}' for i in range(many)), *(Binary(b'%08d' % i) for i in range(some)),
+           *({'k': i} for i in range(few)), *(ObjectId() for _ in range(some)), *ODD]
+    if server.name == 'py':  # it takes no update of a document whose _id is NaN; MongoDB compares NaN as equal to itself
+        ids = [i for i in ids if i == i]
     db.things.insert_many([{'_id': i, 'schema_version': 1, 'a': 1} for i in ids], ordered=False)
     n = len(ids)
-    done = backfill(eclose, 'start', 'things', '--mode', mode, '--range-docs', 100, '--detach')
+    done = backfill(eclose, 'start', 'things', '--mode', mode, '--range-docs', size(server, 100), '--detach')
     assert 'carried' not in done.out
     ranges = db.eclose_chunks.count_documents({})
     assert ranges > 10

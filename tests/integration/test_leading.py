@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from conftest import SANITIZER_STATUS
 from test_client import environment, names_in, program
-from works import put, write
+from works import put, size, write
 
 
 @pytest.mark.parametrize('name', names_in('leading'))
@@ -40,7 +40,8 @@ def test_twenty_applications_start_at_once(server, db, tmp_path):
     write(tmp_path, **{name: f'up:\n  - insert: {{collection: log, document: {{of: {name}}}}}\n'
                              '    repeatable: because this is a test\n' for name in 'abc'})
     put(tmp_path, 'migrations/users/0001_one.yaml', 'to: 1\nup: [{$set: {a: $n}}]\n')
-    db.users.insert_many([{'_id': i, 'n': i} for i in range(3000)])
+    n = size(server, 3000)
+    db.users.insert_many([{'_id': i, 'n': i} for i in range(n)])
     children = [start(server, db, program('examples', 'c', 'example_migrate'), server.uri, db.name, str(tmp_path))
                 for _ in range(20)]
     done = finish(children)
@@ -52,7 +53,7 @@ def test_twenty_applications_start_at_once(server, db, tmp_path):
     assert sorted(d['of'] for d in db.log.find()) == ['a', 'b', 'c']
     assert [e['state'] for e in db.eclose_changelog.find()] == ['applied'] * 3
     assert {e['release'] for e in db.eclose_changelog.find()} == {'1.4.2'}
-    assert db.users.count_documents({'v': 1, '$expr': {'$eq': ['$a', '$n']}}) == 3000
+    assert db.users.count_documents({'v': 1, '$expr': {'$eq': ['$a', '$n']}}) == n
 
 
 def test_one_leader_at_a_time(server, db):

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from test_backfill import MODES, project
+from works import size
 
 MIB_PER_WORKER = 64
 # The large field is read and written: the guard holds it as it was, and the statement as it becomes.
@@ -51,8 +52,8 @@ def carry(eclose, db, mode, n, size, workers=1):
 
 
 @MODES
-def test_many_documents(eclose, db, mode):
-    carry(eclose, db, mode, 10000, 100)
+def test_many_documents(eclose, db, server, mode):
+    carry(eclose, db, mode, size(server, 10000), 100)
 
 
 @MODES
@@ -62,8 +63,8 @@ def test_documents_of_a_megabyte(eclose, db, mode):
 
 @pytest.mark.long
 @MODES
-def test_ten_times_as_many(eclose, db, mode):
-    carry(eclose, db, mode, 100_000, 100)
+def test_ten_times_as_many(eclose, db, server, mode):
+    carry(eclose, db, mode, size(server, 100_000), 100)
 
 
 @pytest.mark.long

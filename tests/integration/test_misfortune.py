@@ -6,7 +6,7 @@ import threading
 
 import pymongo
 import pytest
-from works import FAST, docs, program, put, record, wait_for, write
+from works import FAST, docs, fast, program, put, record, size, wait_for, write
 
 WRITES = ('update', 'insert', 'delete', 'findAndModify')
 
@@ -33,14 +33,15 @@ def records_touched(commands):
     return [c for c in commands if c.name in WRITES and str(c.collection).startswith('eclose_')]
 
 
-def holder_loses(eclose, db, relay, stop, go_on):
+def holder_loses(eclose, db, server, relay, stop, go_on):
     """One that can do nothing for longer than its lease, while another one takes over and ends the work."""
-    db.src.insert_many([{'_id': i, 'v': i} for i in range(6000)])
+    n = size(server, 6000)
+    db.src.insert_many([{'_id': i, 'v': i} for i in range(n)])
     write(eclose.folder, copy=COPY)
-    first = eclose.start('up', env=dict(FAST, ECLOSE_URI=relay.uri))
+    first = eclose.start('up', env=dict(fast(server), ECLOSE_URI=relay.uri))
     wait_for(lambda: len(data_writes(relay.commands())) > 3)
     stop(first)
-    second = eclose('up', '--wait', rc=0, env=FAST)
+    second = eclose('up', '--wait', rc=0, env=fast(server))
     assert 'applied' in second.out
     before = docs(db.eclose_changelog), docs(db.eclose_lease), docs(db.eclose_catalog)
     token = db.eclose_lease.find_one()['token']
@@ -61,32 +62,32 @@ def holder_loses(eclose, db, relay, stop, go_on):
                 'abortTransaction', 'replSetGetStatus', 'serverStatus', 'collStats', *WRITES}
     assert {c.name for c in late} <= harmless, late
     assert not [c for c in late if c.name == 'aggregate' and any('$out' in s or '$merge' in s for s in c.document['pipeline'])]
-    copied(db, 6000)
+    copied(db, n)
 
 
-def test_a_holder_that_was_stopped_past_its_lease(eclose, db, relay):
-    holder_loses(eclose, db, relay, lambda child: child.send_signal(signal.SIGSTOP),
+def test_a_holder_that_was_stopped_past_its_lease(eclose, db, server, relay):
+    holder_loses(eclose, db, server, relay, lambda child: child.send_signal(signal.SIGSTOP),
                  lambda child: child.send_signal(signal.SIGCONT))
 
 
-def test_a_holder_whose_network_hung_past_its_lease(eclose, db, relay):
-    holder_loses(eclose, db, relay, lambda _: relay.hold(), lambda _: relay.go())
+def test_a_holder_whose_network_hung_past_its_lease(eclose, db, server, relay):
+    holder_loses(eclose, db, server, relay, lambda _: relay.hold(), lambda _: relay.go())
 
 
-def test_a_holder_that_cannot_reach_the_server(eclose, db, relay):
+def test_a_holder_that_cannot_reach_the_server(eclose, db, server, relay):
     """Its statements fail, and so does its heartbeat: another one goes on."""
-    holder_loses(eclose, db, relay, lambda _: relay.refuse(), lambda _: None)
+    holder_loses(eclose, db, server, relay, lambda _: relay.refuse(), lambda _: None)
 
 
 # ---- connections that end in the middle; the run goes on, or says what happened and can be repeated ----
 
-def users(eclose, db, n=6000, up='[{$set: {m: {$add: [$n, 1]}}}, {$unset: n}]'):
+def users(eclose, db, n, up='[{$set: {m: {$add: [$n, 1]}}}, {$unset: n}]'):
     write(eclose.folder)
     put(eclose.folder, 'migrations/users/0001_m.yaml', f'to: 1\nup: {up}\n')
     db.users.insert_many([{'_id': i, 'n': i} for i in range(n)])
 
 
-def users_are_there(db, n=6000):
+def users_are_there(db, n):
     assert db.users.count_documents({'v': 1, '$expr': {'$eq': ['$m', {'$add': ['$_id', 1]}]}}) == n
 
 
@@ -100,8 +101,9 @@ def ends(eclose, child, *again):
 
 
 @pytest.mark.parametrize('mode', ['pushdown', 'client'])
-def test_connections_are_cut_while_documents_are_carried(eclose, db, relay, mode):
-    users(eclose, db)
+def test_connections_are_cut_while_documents_are_carried(eclose, db, server, relay, mode):
+    n = size(server, 6000)
+    users(eclose, db, n)
     relay.delay(5)
     child = eclose.start('up', '--mode', mode, env={'ECLOSE_URI': relay.uri})
     for k in (1, 2, 4):
@@ -109,7 +111,7 @@ def test_connections_are_cut_while_documents_are_carried(eclose, db, relay, mode
         relay.cut()
     assert len(data_writes(relay.commands())) >= 2
     ends(eclose, child)
-    users_are_there(db)
+    users_are_there(db, n)
     assert db.eclose_quarantine.count_documents({}) == 0
 
 
@@ -135,10 +137,10 @@ def too_late(reply, code=64, name='WriteConcernFailed'):
 @pytest.mark.parametrize('mode', ['pushdown', 'client'])
 @pytest.mark.parametrize(('code', 'name', 'lost'), [(64, 'WriteConcernFailed', False),
                                                     (91, 'ShutdownInProgress', True)])
-def test_what_the_majority_does_not_have_is_not_done(eclose, db, relay, mode, code, name, lost):
+def test_what_the_majority_does_not_have_is_not_done(eclose, db, server, relay, mode, code, name, lost):
     """The server did a batch, and says that it has not reached the majority: the same is sent until it has. No
     checkpoint stands behind it, for another primary may not have it; then it is done again, and the rest is not."""
-    n = 4000
+    n = size(server, 4000)
     counted(eclose, db, n)
     late = threading.Event()
 
@@ -155,7 +157,7 @@ def test_what_the_majority_does_not_have_is_not_done(eclose, db, relay, mode, co
 
     relay.change(answer)
     # Some seconds long on any machine: there are others before it, and behind it.
-    child = eclose.start('backfill', 'start', 'users', '--mode', mode, '--batch-time', 20, '--max-rate', 400,
+    child = eclose.start('backfill', 'start', 'users', '--mode', mode, '--batch-time', 20, '--max-rate', n // 10,
                          '--max-latency', 1000, env={'ECLOSE_URI': relay.uri})
     wait_for(lambda: batches() and db.eclose_chunks.find_one({'after.id': {'$exists': True}}))
     late.set()
@@ -184,9 +186,9 @@ def test_what_the_majority_does_not_have_is_not_done(eclose, db, relay, mode, co
 
 
 @pytest.mark.parametrize('mode', ['pushdown', 'client'])
-def test_records_that_the_majority_does_not_have_are_written_again(eclose, db, relay, mode):
+def test_records_that_the_majority_does_not_have_are_written_again(eclose, db, server, relay, mode):
     """Claims, checkpoints, quarantine, the job itself: every second write of eclose's own is too late."""
-    n = 2000
+    n = size(server, 2000)
     counted(eclose, db, n)
     db.users.insert_one({'_id': n, 'n': 'no number'})
     late = []
@@ -198,7 +200,7 @@ def test_records_that_the_majority_does_not_have_are_written_again(eclose, db, r
         return too_late(reply) if len(late) % 2 else None
 
     relay.change(answer)
-    done = eclose('up', 'users', '--mode', mode, '--range-docs', 500, '--format', 'json', rc=5, env={'ECLOSE_URI': relay.uri})
+    done = eclose('up', 'users', '--mode', mode, '--range-docs', n // 4, '--format', 'json', rc=5, env={'ECLOSE_URI': relay.uri})
     told = json.loads(done.out.splitlines()[-1])
     assert (told['changed'], told['quarantined']) == (n, 1)
     assert {'eclose_lease', 'eclose_jobs', 'eclose_chunks', 'eclose_quarantine'} <= {c.collection for c in late}
@@ -208,9 +210,9 @@ def test_records_that_the_majority_does_not_have_are_written_again(eclose, db, r
     assert {c['state'] for c in db.eclose_chunks.find()} == {'done'} and len(docs(db.eclose_quarantine)) == 1
 
 
-def test_up_does_not_look_at_latency_unless_asked_to(eclose, db, relay):
+def test_up_does_not_look_at_latency_unless_asked_to(eclose, db, server, relay):
     """Somebody waits for it; a job may be slowed by that."""
-    users(eclose, db, 9000)
+    users(eclose, db, size(server, 9000))
     # Short batches: however fast the machine is, there are many.
     child = eclose.start('up', '--mode', 'client', '--batch-time', 10, env={'ECLOSE_URI': relay.uri})
     for k, ms in (0, 0), (25, 150), (35, 0):
@@ -250,7 +252,7 @@ def test_a_program_does_not_see_that_connections_of_eclose_are_cut(eclose, db, r
 
 @pytest.mark.parametrize('mode', ['pushdown', pytest.param('client', marks=pytest.mark.long)])
 def test_the_server_goes_away_while_documents_are_carried(own_eclose, own_server, own_db, mode):
-    n = 8000
+    n = size(own_server, 8000)
     users(own_eclose, own_db, n)
     child = own_eclose.start('up', '--mode', mode)
     wait_for(lambda: own_db.users.find_one({'v': 1}) or child.poll() is not None)

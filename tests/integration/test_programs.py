@@ -214,20 +214,20 @@ def points(db):
     return {c['_id']: c.get('points', 0) for c in db.customers.find()}
 
 
-def test_pymongo_killed_and_run_again(eclose, db):
+def test_pymongo_killed_and_run_again(eclose, db, server):
     example(eclose, '20261122T1000_loyalty_points.py')
     db.customers.insert_many([{'_id': i} for i in range(20)])
     db.orders.insert_many([{'_id': i, 'customer': i % 20, 'total': 10.0 * (i % 7)} for i in range(1000)])
     expected = {c: sum(i % 7 for i in range(c, 1000, 20)) for c in range(20)}
-    # Renewals are not so near to each other that a slow machine's transactions meet one each time.
-    times = dict(FAST, ECLOSE_LEASE_TIME='6000')
+    # Renewals, each third of that, are not so near to each other that a slow machine's transactions meet one each time.
+    times = dict(FAST, ECLOSE_LEASE_TIME='15000' if server.name == 'py' else '6000')
     for part in (100, 400):
         child = eclose.start('up', '--wait', env=times)
         wait_for(lambda part=part: db.orders.count_documents({'points': {'$ne': None}}) >= part)
         child.kill()
         assert child.wait() == -signal.SIGKILL
     # Killed in the moment before its commit, its transaction would keep the lease for a minute: it is ended.
-    up = eclose('up', '--wait', rc=0, env=times)
+    up = eclose('up', '--wait', rc=0, env=times, timeout=150)
     assert points(db) == expected, up
     assert db.orders.count_documents({'points': None}) == 0
     assert ' orders\n' in db.eclose_changelog.find_one()['output']

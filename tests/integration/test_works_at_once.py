@@ -10,29 +10,29 @@ import time
 
 import pytest
 
-from works import FAST, change, docs, example, program, record, wait_for, write
+from works import FAST, change, docs, example, fast, program, record, size, wait_for, write
 
 
 # ---- a story ----
 
-def run_killed(eclose, delays):
+def run_killed(eclose, server, delays):
     for delay in delays:
-        child = eclose.start('up', '--wait', env=FAST)
+        child = eclose.start('up', '--wait', env=fast(server))
         time.sleep(delay)
         child.kill()
         child.wait()
-    eclose('up', '--wait', rc=0, env=FAST)
+    eclose('up', '--wait', rc=0, env=fast(server))
 
 
 class Hooks:
     """Applications beside the migration of the webhooks: what they were told is there, and readers who want to see it."""
 
-    def __init__(self, db, pause):
-        self.db, self.pause = db, pause
-        self.known = {i: {f'http://h/{i}/{k % 3}' for k in range(i % 6)} for i in range(800)}
+    def __init__(self, db, pause, n):
+        self.db, self.pause, self.n = db, pause, n
+        self.known = {i: {f'http://h/{i}/{k % 3}' for k in range(i % 6)} for i in range(n)}
         self.lock, self.end, self.old_ended = threading.Lock(), threading.Event(), threading.Event()
         self.wrong, self.seen, self.twice = [], 0, 0
-        db.creators.insert_many([{'_id': i, 'webhookUrls': [f'http://h/{i}/{k % 3}' for k in range(i % 6)]} for i in range(800)])
+        db.creators.insert_many([{'_id': i, 'webhookUrls': [f'http://h/{i}/{k % 3}' for k in range(i % 6)]} for i in range(n)])
         self.threads = [threading.Thread(target=self.run, args=(what, seed)) for seed, what in enumerate(
             [self.read, self.read, self.write_new, self.write_old])]
 
@@ -51,7 +51,7 @@ class Hooks:
         chance, n = random.Random(seed), 0
         try:
             while not (self.old_ended if what == self.write_old else self.end).is_set():
-                what(chance.randrange(800), n)
+                what(chance.randrange(self.n), n)
                 n += 1
         except Exception as e:  # noqa: BLE001
             self.wrong.append(repr(e))
@@ -88,7 +88,7 @@ class Hooks:
         self.wrote(creator, url)
 
 
-def test_webhooks(eclose, db):
+def test_webhooks(eclose, db, server):
     example(eclose, 'webhooks')
     pause = 2
     for name in os.listdir(os.path.join(eclose.folder, 'migrations')):
@@ -99,14 +99,14 @@ def test_webhooks(eclose, db):
     db.webhooks.create_index([('creatorId', 1), ('event', 1), ('url', 1)], unique=True)
     mine = {'_id': 'mine', 'creatorId': 5, 'event': 'post-created', 'name': 'Mine', 'secret': 's', 'url': 'http://h/5/0'}
     db.webhooks.insert_one(mine)
-    with Hooks(db, pause) as hooks:
-        run_killed(eclose, [0.1, 0.4, 1])
+    with Hooks(db, pause, size(server, 800)) as hooks:
+        run_killed(eclose, server, [0.1, 0.4, 1])
         left = db.creators.count_documents({'webhookUrls': {'$exists': True}})
         # The next release: nobody writes lists any more, and what stayed is moved.
         hooks.old_ended.set()
         hooks.threads[-1].join()
         os.rename(os.path.join(eclose.folder, 'later'), rest)
-        run_killed(eclose, [0.2])
+        run_killed(eclose, server, [0.2])
     assert not hooks.wrong, hooks.wrong[:3]
     print(f'{hooks.seen} readers, {hooks.twice} of them saw a hook in both places; {left} lists stayed for the second')
     assert hooks.seen and hooks.twice
