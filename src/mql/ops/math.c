@@ -8,6 +8,7 @@
 static bool
 number_arg (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *v, bool *done)
 {
+   *done = false;
    if (!ecl_expr_eval (self->args[0], ev, v)) {
       return false;
    }
