@@ -98,3 +98,51 @@ ecl_adviser_look (ecl_adviser_t *self, const char *const *environment, int64_t n
    self->next = now + ECL_ADVISER_EVERY;
    return true;
 }
+
+/* ---- for several ---- */
+
+void
+ecl_counsel_init (ecl_counsel_t *self, const char *command)
+{
+   memset (self, 0, sizeof *self);
+   ecl_adviser_init (&self->adviser, command);
+   pthread_mutex_init (&self->lock, NULL);
+}
+
+void
+ecl_counsel_cleanup (ecl_counsel_t *self)
+{
+   ecl_adviser_cleanup (&self->adviser);
+   pthread_mutex_destroy (&self->lock);
+}
+
+bool
+ecl_counsel_look (ecl_counsel_t *self, uint32_t number, uint32_t *heard, int64_t now, bool *wait,
+                  char reason[ECL_THROTTLE_REASON])
+{
+   bool running, news;
+
+   pthread_mutex_lock (&self->lock);
+   running = ecl_child_runs (&self->adviser.child);
+   self->spoken += ecl_adviser_look (&self->adviser, NULL, now, &self->wait);
+   if (!running && ecl_child_runs (&self->adviser.child)) {
+      self->asker = number;
+   }
+   news = *heard != self->spoken;
+   *heard = self->spoken;
+   *wait = self->wait;
+   memcpy (reason, self->adviser.reason, sizeof self->adviser.reason);
+   pthread_mutex_unlock (&self->lock);
+   return news;
+}
+
+void
+ecl_counsel_leave (ecl_counsel_t *self, uint32_t number)
+{
+   pthread_mutex_lock (&self->lock);
+   if (self->asker == number && ecl_child_runs (&self->adviser.child)) {
+      ecl_child_cleanup (&self->adviser.child);
+      self->adviser.next = INT64_MIN;
+   }
+   pthread_mutex_unlock (&self->lock);
+}

@@ -2,13 +2,18 @@
  *
  * It says wait by any exit status but 0, or by a first line of output that begins with "wait"; what else that line says
  * is the reason. One that takes too long is ended and counts as wait: whoever asks a program wants to be sure. It runs
- * beside the work; nobody waits for it. One per process; it belongs to one thread.
+ * beside the work; nobody waits for it. One per process.
+ *
+ * ecl_adviser_t belongs to one thread. ecl_counsel_t is for several: whoever of them comes by looks after the command, and
+ * all hear what it said, so that it is asked as long as anybody works.
  */
 #ifndef ECL_RUN_ADVISER_H
 #define ECL_RUN_ADVISER_H
 
 #include "base/child.h"
 #include "run/throttle.h"
+
+#include <pthread.h>
 
 /* Ms from the end of one run to the next, and how long one may take: less, together, than what it said counts
  * (ECL_THROTTLE_STALE). */
@@ -33,5 +38,28 @@ ecl_adviser_cleanup (ecl_adviser_t *self);
  * self->reason says why, as one line of UTF-8 ("" where it did not say). */
 bool
 ecl_adviser_look (ecl_adviser_t *self, const char *const *environment, int64_t now, bool *wait);
+
+typedef struct {
+   ecl_adviser_t adviser;
+   pthread_mutex_t lock; /* of all here */
+   uint32_t asker;       /* whose thread began the one that runs */
+   uint32_t spoken;      /* how often it has */
+   bool wait;
+} ecl_counsel_t;
+
+void
+ecl_counsel_init (ecl_counsel_t *self, const char *command);
+
+void
+ecl_counsel_cleanup (ecl_counsel_t *self);
+
+/* As ecl_adviser_look, for worker `number`. True where it has spoken since *heard, which is his and begins with 0. */
+bool
+ecl_counsel_look (ecl_counsel_t *self, uint32_t number, uint32_t *heard, int64_t now, bool *wait,
+                  char reason[ECL_THROTTLE_REASON]);
+
+/* The thread of that worker ends, and a command that it began would with it (child.c): the next one asks again. */
+void
+ecl_counsel_leave (ecl_counsel_t *self, uint32_t number);
 
 #endif

@@ -28,10 +28,7 @@ typedef struct {
    mate_t *mates;
    uint32_t n;
    char here[ECL_PLACE_SIZE];
-   ecl_adviser_t adviser; /* of the first worker's thread */
-   uint32_t spoken;       /* how often; under the lock, as what it said */
-   bool says_wait;
-   char reason[ECL_THROTTLE_REASON];
+   ecl_counsel_t counsel;
    int64_t summed;   /* when */
    int64_t base;     /* documents that were done then, by everybody */
    int64_t own;      /* changed by this crew, then */
@@ -122,27 +119,12 @@ on_say (void *context, uint32_t number, const char *message)
    }
 }
 
-/* The command belongs to the first worker's thread; the others hear of it. */
 static bool
 advise (void *context, uint32_t number, int64_t now, bool *wait, char reason[ECL_THROTTLE_REASON])
 {
    crew_t *self = context;
-   bool said, news;
 
-   if (number == 0 && ecl_adviser_look (&self->adviser, NULL, now, &said)) {
-      pthread_mutex_lock (&self->lock);
-      self->spoken++;
-      self->says_wait = said;
-      memcpy (self->reason, self->adviser.reason, sizeof self->reason);
-      pthread_mutex_unlock (&self->lock);
-   }
-   pthread_mutex_lock (&self->lock);
-   news = self->mates[number].heard != self->spoken;
-   self->mates[number].heard = self->spoken;
-   *wait = self->says_wait;
-   memcpy (reason, self->reason, sizeof self->reason);
-   pthread_mutex_unlock (&self->lock);
-   return news;
+   return ecl_counsel_look (&self->counsel, number, &self->mates[number].heard, now, wait, reason);
 }
 
 static bool
@@ -181,6 +163,7 @@ work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *wh
       state.end = ecl_worker_run (self->task, &site, number, &state, &mate->error);
       atomic_store (&self->stop, state.end == ECL_WORKER_STOPPED);
    }
+   ecl_counsel_leave (&self->counsel, number);
    pthread_mutex_lock (&self->lock);
    mate->state = state;
    pthread_mutex_unlock (&self->lock);
@@ -246,12 +229,12 @@ ecl_crew_run (const ecl_site_t *site, ecl_task_t *task, const ecl_effort_t *effo
    self.mates = bson_malloc0 (self.n * sizeof *self.mates);
    pthread_mutex_init (&self.lock, NULL);
    ecl_place_here (self.here);
-   ecl_adviser_init (&self.adviser, effort->throttle_command);
+   ecl_counsel_init (&self.counsel, effort->throttle_command);
    task->watch = &watch;
    task->connector = effort->connector;
    ecl_hands (site->world, effort->connector, self.n, work, &self);
    good = add_up (&self, state, error);
-   ecl_adviser_cleanup (&self.adviser);
+   ecl_counsel_cleanup (&self.counsel);
    pthread_mutex_destroy (&self.lock);
    bson_free (self.mates);
    task->watch = NULL;

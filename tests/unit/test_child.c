@@ -224,6 +224,59 @@ test_adviser (void **state)
    assert_false (ecl_adviser_look (&(ecl_adviser_t){0}, NULL, 0, &wait));
 }
 
+typedef struct {
+   ecl_counsel_t *counsel;
+   bool spoke;
+} asker_t;
+
+/* The first worker: it asks, and ends before there is an answer. */
+static void *
+ask_and_end (void *context)
+{
+   asker_t *self = context;
+   char reason[ECL_THROTTLE_REASON];
+   uint32_t heard = 0;
+   bool wait;
+
+   self->spoke = ecl_counsel_look (self->counsel, 0, &heard, 0, &wait, reason);
+   ecl_counsel_leave (self->counsel, 0);
+   return NULL;
+}
+
+/* Whoever is left asks on; and each of them hears all that it says, once. */
+static void
+test_counsel (void **state)
+{
+   char reason[ECL_THROTTLE_REASON];
+   uint32_t heard[2] = {0, 0};
+   ecl_counsel_t counsel;
+   asker_t first = {.counsel = &counsel};
+   pthread_t thread;
+   bool wait = false;
+
+   (void) state;
+   ecl_counsel_init (&counsel, "echo wait: backup");
+   assert_int_equal (pthread_create (&thread, NULL, ask_and_end, &first), 0);
+   assert_int_equal (pthread_join (thread, NULL), 0);
+   assert_false (first.spoke);
+   assert_false (ecl_child_runs (&counsel.adviser.child));
+   assert_false (ecl_counsel_look (&counsel, 1, &heard[0], 1, &wait, reason)); /* at once, not after two seconds */
+   assert_true (ecl_child_runs (&counsel.adviser.child));
+   ecl_counsel_leave (&counsel, 0); /* is no longer about that one */
+   assert_true (ecl_child_runs (&counsel.adviser.child));
+   while (!ecl_counsel_look (&counsel, 1, &heard[0], 1, &wait, reason)) {
+      nap ();
+   }
+   assert_true (wait);
+   assert_string_equal (reason, "backup");
+   wait = false;
+   assert_true (ecl_counsel_look (&counsel, 2, &heard[1], 1, &wait, reason));
+   assert_true (wait);
+   assert_string_equal (reason, "backup");
+   assert_false (ecl_counsel_look (&counsel, 2, &heard[1], 1, &wait, reason));
+   ecl_counsel_cleanup (&counsel);
+}
+
 int
 main (void)
 {
@@ -234,6 +287,7 @@ main (void)
       cmocka_unit_test (test_late),
       cmocka_unit_test (test_reaped_by_nobody),
       cmocka_unit_test (test_adviser),
+      cmocka_unit_test (test_counsel),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
