@@ -244,6 +244,7 @@ look_at_state (ecl_reporter_t *self, entry_t *entry, const char *before)
 
    if (!entry->begun && !is_over (state)) {
       entry->begun = true;
+      entry->started = (int64_t) time (NULL); /* it may not be the first time that this process goes through it */
       tell (self, entry, "start");
    }
    if (strcmp (before, state) == 0) {
@@ -270,14 +271,19 @@ write_metrics (ecl_reporter_t *self)
    ecl_metrics_row_t *rows = bson_malloc0 ((self->n + 1) * sizeof *rows);
    bson_error_t error;
    ecl_buf_t buf;
+   bool good;
 
    ecl_buf_init (&buf, METRICS_MAX);
    for (size_t i = 0; i < self->n; i++) {
       rows[i] = (ecl_metrics_row_t){self->entries[i].account, self->entries[i].rate, self->entries[i].started,
                                     (int64_t) time (NULL)};
    }
-   if (ecl_metrics_format (rows, self->n, self->database, self->file, &buf) &&
-       !ecl_metrics_write (self->file, &buf, &error) && !self->complained) {
+   good = ecl_metrics_format (rows, self->n, self->database, self->file, &buf)
+             ? ecl_metrics_write (self->file, &buf, &error)
+             : ecl_fail (&error, ECL_DOMAIN_BASE, ECL_ERROR_TOO_LARGE,
+                         "%s: those of %zu collections are more than %u MiB; it is not written", self->file,
+                         self->n, METRICS_MAX / (1024 * 1024));
+   if (!good && !self->complained) {
       self->complained = true;
       ecl_cli_note (self->cli, "metrics: %s", error.message);
    }
