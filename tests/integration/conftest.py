@@ -82,7 +82,7 @@ class Server:
         return self.uri
 
     def differs(self, name, how):
-        """Not for a server of this name, which does it otherwise than MongoDB: how, and where it is said what MongoDB does."""
+        """Not for a server that does it otherwise than MongoDB: how, and where it is said what MongoDB does."""
         if self.name == name:
             pytest.skip(f'{name}: {how}')
 

@@ -52,7 +52,8 @@ def test_every_id_is_in_a_range(eclose, db, server, mode):
     many, some, few = (size(server, k) for k in (1000, 500, 300))
     ids = [*range(0, 3 * many, 3), *(f's{i:05}' for i in range(many)), *(Binary(b'%08d' % i) for i in range(some)),
            *({'k': i} for i in range(few)), *(ObjectId() for _ in range(some)), *ODD]
-    if server.name == 'py':  # it takes no update of a document whose _id is NaN; MongoDB compares NaN as equal to itself
+    if server.name == 'py':
+        # It takes no update of a document whose _id is NaN; to MongoDB NaN is equal to itself.
         ids = [i for i in ids if i == i]
     db.things.insert_many([{'_id': i, 'schema_version': 1, 'a': 1} for i in ids], ordered=False)
     n = len(ids)

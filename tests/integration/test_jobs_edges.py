@@ -35,7 +35,7 @@ def hasty(relay):
 
 
 def carried(eclose, db, server, n):
-    """So many at the target, and records that call them finished. Those that a slow server is spared come after that."""
+    """So many at the target, and records that call them finished. What a slow server is spared comes after that."""
     few = size(server, n)
     things(eclose, db, few)
     eclose('up', 'things', rc=0)

@@ -141,8 +141,8 @@ def first_match_plan(users, pipeline):
 @pytest.mark.parametrize('filter_text, old_index', [('{full: x}', 'name_1'), ('{plan: 0, age: 30}', 'age_1')])
 def test_indexes_serve(eclose, users, server, filter_text, old_index):
     """A rename, and a constant: the branch of the oldest version goes through an index of an old field."""
-    server.differs('py', 'takes an index only for a filter that is one field alone; on MongoDB an index serves any condition '
-                   'of an $and (manual, $and and db.collection.explain; db/query/planner_ixselect.cpp)')
+    server.differs('py', 'takes an index only for a filter that is one field alone; on MongoDB an index serves any '
+                   'condition of an $and (manual, $and and db.collection.explain; db/query/planner_ixselect.cpp)')
     for field in ('name', 'full', 'age'):
         users.create_index(field)
     users.insert_many([{'_id': i, 'name': str(i), 'age': i} for i in range(100)])

@@ -12,8 +12,8 @@ FAST = {'ECLOSE_LEASE_TIME': '1500', 'ECLOSE_MAX_CLOCK_SKEW': '300'}
 
 
 def size(server, n):
-    """So many documents; an eighth of them where the server is slow: secantusd-py scans the collection for each range of
-    _id, and for each statement whose filter is more than one field."""
+    """So many documents; an eighth of them where the server is slow: secantusd-py scans the collection for each range
+    of _id, and for each statement whose filter is more than one field."""
     return n // 8 if server.name == 'py' else n
 
 
