@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "bson/make.h"
 #include "case.h"
 
 #include <dirent.h>
@@ -81,6 +82,102 @@ test_examples (void **state)
    (void) state;
    for (size_t i = 0; (op = ecl_operator_at (i)); i++) {
       wrong += !op->refused && !example_holds (op);
+   }
+   assert_int_equal (wrong, 0);
+}
+
+/* ---- arguments that fail ---- */
+
+/* Those that need not look at every argument. */
+static const char lazy[] = "$and $or $cond $ifNull $switch $literal $const ";
+
+/* {operator: args}, with an argument that fails when it is run and not before. False where it gives a value even so. */
+static bool
+fails_with (const ecl_operator_t *op, ecl_arena_t *arena, ecl_value_t args)
+{
+   ecl_field_t text = ecl_field ("s", 1, ecl_make_text ("x")), expr;
+   ecl_value_t tree = ecl_make_object (arena, op->name, args), raw, document = ecl_fields (&text, 1), got;
+   ecl_case_problem_t problem = {0};
+   bson_error_t error;
+   ecl_eval_t ev;
+   bool ok;
+
+   assert_true (ecl_value_to_raw (arena, &tree, &raw, &error) && ecl_value_to_raw (arena, &document, &document, &error));
+   ecl_eval_init (&ev);
+   expr = ecl_field ("", 0, raw);
+   tree = ecl_fields (&expr, 1);
+   assert_true (ecl_value_to_raw (arena, &tree, &raw, &error));
+   raw = ecl_document_get (&raw, "", 0);
+   expr = ecl_field ("", 0, raw);
+   ok = ecl_case_evaluate (&ev, arena, &expr, &document, &got, &problem);
+   ecl_eval_cleanup (&ev);
+   return !ok && problem.code;
+}
+
+/* In place of each of an example's arguments. */
+static unsigned
+count_that_succeed (const ecl_operator_t *op)
+{
+   ecl_text_t example;
+   ecl_field_t expr, args;
+   ecl_arena_t arena;
+   ecl_iter_t iter;
+   unsigned wrong = 0;
+   uint32_t n = 0;
+
+   ecl_arena_init (&arena);
+   read_text (op, op->example, &example, &expr);
+   ecl_iter_init (&iter, &expr.value);
+   assert_true (ecl_iter_field (&iter, &args));
+   ecl_value_t failing = ecl_make_object (&arena, "$toInt", ecl_make_text ("$s"));
+
+   if (strncmp (args.key, op->name, args.key_len) != 0 || strlen (op->name) != args.key_len) {
+      /* The example shows it inside of another one. */
+   } else if (args.value.type == BSON_TYPE_ARRAY) {
+      const ecl_value_t *items = ecl_array_items (&arena, &args.value, &n);
+
+      for (uint32_t i = 0; i < n; i++) {
+         ecl_value_t other = ecl_make_array (&arena, items, n);
+
+         ((ecl_value_t *) other.u.vec)[i] = failing;
+         wrong += !fails_with (op, &arena, other);
+      }
+   } else if (args.value.type == BSON_TYPE_DOCUMENT && op->named) {
+      const ecl_field_t *fields = ecl_document_fields (&arena, &args.value, &n);
+
+      for (uint32_t i = 0; i < n; i++) {
+         ecl_field_t *other = ecl_arena_array (&arena, ecl_field_t, n);
+
+         memcpy (other, fields, n * sizeof *other);
+         other[i].value = failing;
+         wrong += !fails_with (op, &arena, ecl_fields (other, n));
+      }
+   } else {
+      wrong += !fails_with (op, &arena, failing);
+   }
+   ecl_text_cleanup (&example);
+   ecl_arena_cleanup (&arena);
+   return wrong;
+}
+
+/* No operator makes a value of an argument that has none. */
+static void
+test_failing_arguments (void **state)
+{
+   const ecl_operator_t *op;
+   unsigned wrong = 0;
+
+   (void) state;
+   for (size_t i = 0; (op = ecl_operator_at (i)); i++) {
+      char name[64];
+      unsigned n;
+
+      assert_true (snprintf (name, sizeof name, "%s ", op->name) < (int) sizeof name);
+      n = op->refused || strstr (lazy, name) ? 0 : count_that_succeed (op);
+      if (n) {
+         print_error ("%s gives a value where %u of its arguments fail\n", op->name, n);
+      }
+      wrong += n;
    }
    assert_int_equal (wrong, 0);
 }
@@ -239,6 +336,7 @@ main (int argc, char **argv)
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_rows),
       cmocka_unit_test (test_examples),
+      cmocka_unit_test (test_failing_arguments),
       cmocka_unit_test (test_required),
       cmocka_unit_test (test_cases),
    };

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "bson/compare.h"
 #include "run/cut.h"
 
 /* The document as relaxed Extended JSON is the text. It is destroyed. */
@@ -140,6 +141,12 @@ some_random (ecl_world_t *self)
    return x >> 33;
 }
 
+static bool
+same_range (const ecl_chunk_range_t *a, const ecl_chunk_range_t *b)
+{
+   return a->types == b->types && ecl_identical (&a->above, &b->above) && ecl_identical (&a->upto, &b->upto);
+}
+
 /* Workers choose among the first of those that are open: of a large collection these are not to lie beside each other, or
  * on one shard. */
 static void
@@ -164,7 +171,7 @@ test_order (void **state)
       size_t times = 0;
 
       for (size_t k = 0; k < n; k++) {
-         times += memcmp (&ranges[i], &shuffled[k], sizeof *ranges) == 0;
+         times += same_range (&ranges[i], &shuffled[k]);
       }
       assert_int_equal (times, 1);
    }
@@ -177,7 +184,7 @@ test_order (void **state)
       assert_in_range (quarters[i], FIRST / 8, FIRST / 2);
    }
    shuffled = ecl_cut_shuffle (&arena, &fake.world, ranges, 1);
-   assert_memory_equal (shuffled, ranges, sizeof *ranges);
+   assert_true (same_range (shuffled, ranges));
    ecl_arena_cleanup (&arena);
    bson_free (ids);
 }
