@@ -53,6 +53,9 @@ typedef struct {
    int64_t rate_seen;
 } worker_t;
 
+/* Between two looks for a range, where all of them are held by others or cannot be read now, or the job is paused. */
+#define IDLE_MS 300
+
 /* Without any answer of the server's, or without any range going on, before it gives up, in ms. */
 #define PATIENCE_MS 180000
 

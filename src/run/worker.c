@@ -1,9 +1,6 @@
 /* One worker of a job: what the job says, choosing a range, the end. One range: worker_range.c. See worker.h. */
 #include "run/worker-private.h"
 
-/* Between two looks for a range, where all of them are held by others, or the job is paused. */
-#define IDLE_MS 300
-
 /* Ranges that are looked at to choose one. */
 #define CANDIDATES 200
 
@@ -155,6 +152,7 @@ take_row (void *context, const bson_t *document, bson_error_t *error)
    ecl_chunk_row_t row;
 
    if (!ecl_chunk_read (document, &row, error)) {
+      self->worker->unfit = true; /* no other answer will come; a later version may know what it means */
       return false;
    }
    if (self->n_free + self->n_held >= CANDIDATES || self->dead) {
@@ -174,7 +172,8 @@ take_row (void *context, const bson_t *document, bson_error_t *error)
    return true;
 }
 
-/* Claims a range of that phase. *any: there are some, whoever has them. False where the server gave no answer. */
+/* Claims a range of that phase. *any: there are some, whoever has them. False where the server gave no answer, or
+ * (self->unfit) one that is not understood. */
 static bool
 claim (worker_t *self, ecl_chunk_state_t phase, bool *any, char id[ECL_CHUNK_ID], bool *got, bson_error_t *error)
 {

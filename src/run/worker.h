@@ -90,7 +90,7 @@ typedef struct {
 } ecl_task_t;
 
 /* Works until the job is over, or the world says that the run is, or this process turns out not to be fit for it (its user
- * may not write, its project has no way to the target): then it ends with that, and the job stays for others. What is wrong
+ * may not write, its project has no way to the target, it does not know such ranges): then it ends with that, and the job stays for others. What is wrong
  * with the migration ends the job for all. site->world and site->upgrades are this worker's alone. number tells workers of one process apart. *state is always filled. */
 ecl_worker_end_t
 ecl_worker_run (const ecl_task_t *task, const ecl_site_t *site, uint32_t number, ecl_worker_state_t *state,

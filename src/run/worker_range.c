@@ -354,7 +354,8 @@ read_row (worker_t *self, const char *id, bson_error_t *error)
    if (!ecl_store_first (&self->reply, &document)) {
       return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID, "the range %s is gone", id);
    }
-   return ecl_chunk_read (&document, &self->row, error);
+   self->unfit = !ecl_chunk_read (&document, &self->row, error);
+   return !self->unfit;
 }
 
 /* Under the claim: the range as it is now, which may be another than when it was chosen. */
@@ -363,11 +364,16 @@ ecl_worker_work_on (worker_t *self, const char *id, ecl_chunk_state_t phase, bso
 {
    ecl_held_world_t held;
    ecl_world_t *world = ecl_held_world_init (&held, self->world, &self->holder);
-   bool sweep = false, good = true;
+   bool sweep = false, good = read_row (self, id, error);
 
-   if (!read_row (self, id, error) || self->row.state != phase) {
+   if (!good || self->row.state != phase) {
       ecl_holder_release (&self->holder, self->world);
-      return true;
+      if (!good && !self->unfit) {
+         self->stuck = *error;
+         (void) self->world->wait (self->world, IDLE_MS);
+         good = true;
+      }
+      return good;
    }
    self->phase = phase;
    if (self->sender) {

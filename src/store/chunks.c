@@ -499,10 +499,20 @@ read_holder (const bson_t *document, ecl_chunk_row_t *out)
    }
 }
 
+/* Of a later version, or changed by hand. */
+static bool
+no_range (const char *id, const char *field, const char *expected, const ecl_value_t *value, bson_error_t *error)
+{
+   return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID,
+                    "what is stored in " ECL_STORE_CHUNKS " as \"%s\" is no range of this version of eclose: `%s` is to "
+                    "be %s (found: %s)",
+                    id, field, expected, ecl_type_name (value->type));
+}
+
 bool
 ecl_chunk_read (const bson_t *document, ecl_chunk_row_t *out, bson_error_t *error)
 {
-   ecl_value_t root, range, after, types;
+   ecl_value_t root, id, range, after, types, name;
    bson_iter_t iter;
    int state = -1;
    bson_t counts;
@@ -512,17 +522,26 @@ ecl_chunk_read (const bson_t *document, ecl_chunk_row_t *out, bson_error_t *erro
       return false;
    }
    root = ecl_raw_document (bson_get_data (document), document->len);
+   id = get (&root, "_id");
+   name = get (&root, "state");
    range = get (&root, "range");
    types = get (&range, "types");
+   if (id.type != BSON_TYPE_UTF8) {
+      return no_range ("?", "_id", "a string", &id, error);
+   }
+   bson_strncpy (out->id, id.u.str, sizeof out->id);
    if (bson_iter_init_find (&iter, document, "state") && BSON_ITER_HOLDS_UTF8 (&iter)) {
       state = read_state (bson_iter_utf8 (&iter, NULL));
    }
-   if (state < 0 || types.type != BSON_TYPE_INT32 || !bson_iter_init_find (&iter, document, "_id") ||
-       !BSON_ITER_HOLDS_UTF8 (&iter)) {
-      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID,
-                       "what is stored in " ECL_STORE_CHUNKS " is no range of this version of eclose");
+   if (state < 0) {
+      return no_range (out->id, "state", "open, carried or done", &name, error);
    }
-   bson_strncpy (out->id, bson_iter_utf8 (&iter, NULL), sizeof out->id);
+   if (range.type != BSON_TYPE_DOCUMENT) {
+      return no_range (out->id, "range", "an object", &range, error);
+   }
+   if (types.type != BSON_TYPE_INT32 || types.u.i64 <= 0 || types.u.i64 > ECL_IDS_ALL) {
+      return no_range (out->id, "range.types", "an int with the types of _id", &types, error);
+   }
    out->state = (ecl_chunk_state_t) state;
    out->n = (int32_t) read_number (document, "n");
    out->documents = read_number (document, "documents");

@@ -193,6 +193,21 @@ def test_who_may_not_write_ends_alone(eclose, db, server, relay):
     assert at_target(db, n) and job(db)['state'] == 'done'
 
 
+def test_a_record_that_nobody_understands(eclose, db):
+    """Of a later version, or changed by hand: who comes to work says at once which it is, and the job stays."""
+    things(eclose, db, 200)
+    backfill(eclose, 'start', 'things', '--detach', '--range-docs', 50)
+    spoilt = db.eclose_chunks.find_one({}, sort=[('_id', 1)])
+    db.eclose_chunks.update_one({'_id': spoilt['_id']}, {'$set': {'range': 'all'}})
+    told = backfill(eclose, 'work', 'things', rc=1).err
+    assert 'this process cannot work on the job, which others may go on with' in told
+    assert f'"{spoilt["_id"]}" is no range of this version of eclose: `range` is to be an object (found: string)' in told
+    assert job(db)['state'] == 'running' and not db.eclose_chunks.count_documents({'holder': {'$type': 'object'}})
+    db.eclose_chunks.update_one({'_id': spoilt['_id']}, {'$set': {'range': spoilt['range']}})
+    backfill(eclose, 'work', 'things')
+    assert at_target(db, 200) and job(db)['state'] == 'done'
+
+
 def test_work_after_the_end(eclose, db):
     """Whoever starts workers again as long as they fail is to stop then."""
     things(eclose, db, 100)

@@ -1,0 +1,170 @@
+/* A worker whose ranges cannot be read, in virtual time: what nobody will understand ends it, and what is only lost is
+ * waited for. */
+#include "fake_world.h"
+
+#include "run/worker.h"
+
+#include <stdlib.h>
+
+#define HEX "0102030405060708090a0b0c"
+#define RANGE HEX "/0000000"
+#define ROW(state, range) "{\"_id\": \"" RANGE "\", \"n\": 0, \"state\": " state ", \"range\": " range ", \"token\": 1}"
+#define GOOD ROW ("\"open\"", "{\"types\": 8}")
+
+typedef struct {
+   fake_world_t base;
+   const char *chosen;  /* what is found of open ranges */
+   const char *claimed; /* and then of the one that was claimed; "LOST" or "REFUSED <code>" likewise */
+   uint32_t claims, releases, ends;
+} server_t;
+
+/* Between two texts that the command has. */
+static void
+cut_out (const char *text, const char *before, char until, char *out, size_t size)
+{
+   const char *at = strstr (text, before), *end;
+
+   assert_non_null (at);
+   at += strlen (before);
+   end = strchr (at, until);
+   assert_true (end && (size_t) (end - at) < size);
+   memcpy (out, at, (size_t) (end - at));
+   out[end - at] = '\0';
+}
+
+static const char *
+answer_of (server_t *self, const char *text, char *buffer, size_t size)
+{
+   char id[32], beat[24];
+
+   if (strstr (text, "{ \"find\" : \"eclose_jobs\"")) {
+      return DOCS ("{\"_id\": {\"$oid\": \"" HEX "\"}, \"kind\": \"up\", \"collection\": \"users\", \"to\": \"2\", "
+                   "\"mode\": \"client\", \"state\": \"running\", \"wanted\": \"running\", \"chunks\": 4}");
+   }
+   if (strstr (text, "{ \"find\" : \"eclose_chunks\"")) {
+      return strstr (text, "\"state\" : \"open\"") ? self->chosen : self->claimed;
+   }
+   if (strstr (text, "\"granted\"")) {
+      self->claims++;
+      cut_out (text, "\"holder\" : { \"$literal\" : { \"id\" : { \"$oid\" : \"", '"', id, sizeof id);
+      cut_out (text, "\"beat\" : { \"$literal\" : ", ' ', beat, sizeof beat);
+      assert_true (bson_snprintf (buffer, size,
+                                  "{\"ok\": 1, \"value\": {\"_id\": \"" RANGE "\", \"token\": 1, \"beat\": %s, "
+                                  "\"holder\": {\"id\": {\"$oid\": \"%s\"}}}}",
+                                  beat, id) < (int) size);
+      return buffer;
+   }
+   if (strstr (text, "{ \"findAndModify\" : \"eclose_chunks\"")) {
+      self->releases++;
+      return "{\"ok\": 1, \"value\": {\"_id\": \"" RANGE "\", \"token\": 1, \"holder\": null}}";
+   }
+   self->ends++;
+   return "{\"ok\": 1, \"n\": 1}";
+}
+
+static ecl_reply_t
+serve (ecl_world_t *world, const ecl_call_t *call, int64_t deadline, bson_t *reply, bson_error_t *error)
+{
+   char *text = bson_as_relaxed_extended_json (call->command, NULL), buffer[512];
+   server_t *self = (server_t *) world;
+   canned_t script[2] = {{"", NULL, 1}};
+   ecl_reply_t answer;
+
+   script[0].reply = answer_of (self, text, buffer, sizeof buffer);
+   bson_free (text);
+   self->base.script = script;
+   self->base.at = 0;
+   answer = fake_run_command (world, call, deadline, reply, error);
+   self->base.script = NULL;
+   return answer;
+}
+
+/* Works, for an hour at most. */
+static ecl_worker_end_t
+work (server_t *server, const char *chosen, const char *claimed, bson_error_t *error)
+{
+   ecl_chain_t chain = {.collection = "users"};
+   ecl_task_t task = {.chain = &chain, .mode = ECL_MODE_CLIENT, .until = 3600000};
+   ecl_site_t site = {.database = "d", .lease_skew = -1, .who = {.host = "h", .pid = 7}};
+   ecl_worker_state_t state;
+
+   task.lease_skew = -1;
+   *server = (server_t){.base = fake_world (NULL), .chosen = chosen, .claimed = claimed};
+   server->base.world.run_command = serve;
+   site.world = &server->base.world;
+   memcpy (task.job, "\1\2\3\4\5\6\7\x8\x9\xa\xb\xc", 12);
+   memset (error, 0, sizeof *error);
+   return ecl_worker_run (&task, &site, 0, &state, error);
+}
+
+static void
+check_text (const bson_error_t *error, const char *text)
+{
+   if (!strstr (error->message, text)) {
+      fail_msg ("%s\n not in %s", text, error->message);
+   }
+}
+
+/* The worker ends at once, and the job stays. */
+static void
+check_unfit (const char *chosen, const char *claimed, uint32_t claims, const char *text)
+{
+   bson_error_t error;
+   server_t server;
+
+   assert_int_equal (work (&server, chosen, claimed, &error), ECL_WORKER_FAILED);
+   check_text (&error, "this process cannot work on the job, which others may go on with: ");
+   check_text (&error, "what is stored in eclose_chunks as \"" RANGE "\" is no range of this version of eclose");
+   check_text (&error, text);
+   assert_int_equal (server.claims, claims);
+   assert_int_equal (server.releases, claims);
+   assert_int_equal (server.ends, 0);
+   assert_true (server.base.now < 10000);
+}
+
+static void
+test_not_understood (void **state)
+{
+   (void) state;
+   check_unfit (DOCS (ROW ("\"open\"", "\"x\"")), NULL, 0, "`range` is to be an object (found: string)");
+   check_unfit (DOCS (ROW ("\"open\"", "{\"types\": 0}")), NULL, 0, "`range.types` is to be an int with the types of _id");
+   /* It was another one when it was chosen. */
+   check_unfit (DOCS (GOOD), DOCS (ROW ("\"open\"", "{}")), 1, "`range.types` is to be an int with the types of _id "
+                                                                "(found: missing)");
+   check_unfit (DOCS (GOOD), DOCS (ROW ("\"torn\"", "{\"types\": 8}")), 1, "`state` is to be open, carried or done");
+}
+
+/* The server answers, and grants the range, but never says what it is. */
+static void
+check_stuck (const char *claimed, const char *text)
+{
+   bson_error_t error;
+   server_t server;
+
+   assert_int_equal (work (&server, DOCS (GOOD), claimed, &error), ECL_WORKER_FAILED);
+   check_text (&error, "users: no range has gone on for ");
+   check_text (&error, text);
+   assert_true (server.claims > 1 && server.claims < 1000);
+   assert_int_equal (server.ends, 0);
+   assert_in_range (server.base.now, 180000, 240000);
+}
+
+static void
+test_not_answered (void **state)
+{
+   (void) state;
+   check_stuck ("REFUSED 8", "refused as told");
+   check_stuck ("LOST", "the connection was cut");
+   check_stuck (DOCS (), "the range " RANGE " is gone");
+}
+
+int
+main (void)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_not_understood),
+      cmocka_unit_test (test_not_answered),
+   };
+
+   return cmocka_run_group_tests (tests, NULL, NULL);
+}
