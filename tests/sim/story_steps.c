@@ -55,7 +55,9 @@ app (process_t *self)
       int thing = (int) (sim_random (self->sim) % THINGS);
 
       app_wait (self, 50, 1500);
-      app_set (self, "things", BCON_NEW ("_id", BCON_INT32 (thing)), BCON_NEW ("seen", BCON_INT32 (i + 1)));
+      /* What it sent before, and sent again, may come yet: behind what it sends now. */
+      app_set (self, "things", BCON_NEW ("_id", BCON_INT32 (thing)),
+               BCON_NEW ("seen", "{", "$max", "[", BCON_UTF8 ("$seen"), BCON_INT32 (i + 1), "]", "}"));
       data->seen[thing] = i + 1;
    }
 }
