@@ -9,6 +9,10 @@
 /* MongoDB's code for a statement that took longer than it was given. */
 enum { TIME_LIMIT = 50 };
 
+/* A token that is raised goes above those of the records by chance: who held the lease when its document was removed may
+ * write one more of them meanwhile, and two holders of one token are not told apart. */
+#define RAISE_SPREAD 1000000
+
 /* How long a question waits for its answer at first. */
 #define ASK_FIRST_MS 2000
 
@@ -395,7 +399,7 @@ ecl_holder_blame (const ecl_holder_t *self, ecl_world_t *world, bson_error_t *er
 bool
 ecl_holder_raise (ecl_holder_t *self, ecl_world_t *world, int64_t above, bson_error_t *error)
 {
-   int64_t token = ecl_holder_token (self), until = atomic_load (&self->until);
+   int64_t token = ecl_holder_token (self), until = atomic_load (&self->until), to;
    ecl_lease_t lease;
    bson_t command;
    bool good, ours;
@@ -404,17 +408,18 @@ ecl_holder_raise (ecl_holder_t *self, ecl_world_t *world, int64_t above, bson_er
       self->raised = true;
       return true;
    }
-   ecl_lease_raise (&self->key, token, above, &command);
+   to = above + 1 + (int64_t) (world->random (world) % RAISE_SPREAD);
+   ecl_lease_raise (&self->key, token, to, &command);
    good = under_token (self, world, &command, until, &ours, error);
    bson_destroy (&command);
    if (good && !ours) {
       /* An answer that was lost may have been to one that took effect. */
       good = ecl_holder_look (self, world, &ours, &lease, error);
-      ours = good && ours && lease.held && lease.token == above + 1 &&
+      ours = good && ours && lease.held && lease.token == to &&
              memcmp (lease.id, self->holder.id, sizeof lease.id) == 0;
    }
    if (good && ours) {
-      atomic_store (&self->token, above + 1);
+      atomic_store (&self->token, to);
       self->raised = true;
    }
    return good && (ours || lost (self, error));

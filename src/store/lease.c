@@ -198,9 +198,9 @@ ecl_lease_free (const ecl_lease_key_t *key, int64_t token, bool doom, const bson
 }
 
 void
-ecl_lease_raise (const ecl_lease_key_t *key, int64_t token, int64_t above, bson_t *command)
+ecl_lease_raise (const ecl_lease_key_t *key, int64_t token, int64_t to, bson_t *command)
 {
-   bson_t *stage = BCON_NEW ("$set", "{", "token", "{", "$literal", BCON_INT64 (above + 1), "}", "}");
+   bson_t *stage = BCON_NEW ("$set", "{", "token", "{", "$literal", BCON_INT64 (to), "}", "}");
 
    begin (key, token, false, stage, command);
    bson_destroy (stage);

@@ -87,9 +87,9 @@ ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, const 
 void
 ecl_lease_free (const ecl_lease_key_t *key, int64_t token, bool doom, const bson_t *fields, bson_t *command);
 
-/* Makes the token larger than one that was seen, where it is still this one: for a lease whose document was removed. */
+/* Gives it another token, where it is still this one: for a lease whose document was removed. */
 void
-ecl_lease_raise (const ecl_lease_key_t *key, int64_t token, int64_t above, bson_t *command);
+ecl_lease_raise (const ecl_lease_key_t *key, int64_t token, int64_t to, bson_t *command);
 
 /* Forgets the doomed sessions, which have been ended. */
 void
