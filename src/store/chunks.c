@@ -504,8 +504,8 @@ static bool
 no_range (const char *id, const char *field, const char *expected, const ecl_value_t *value, bson_error_t *error)
 {
    return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID,
-                    "what is stored in " ECL_STORE_CHUNKS " as \"%s\" is no range of this version of eclose: `%s` is to "
-                    "be %s (found: %s)",
+                    "what is stored in " ECL_STORE_CHUNKS " as \"%s\" is no range of this version of eclose: `%s` is "
+                    "to be %s (found: %s)",
                     id, field, expected, ecl_type_name (value->type));
 }
 

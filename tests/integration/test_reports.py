@@ -1,5 +1,6 @@
 """What a run tells others: metrics for Prometheus, hooks, log lines."""
 
+import contextlib
 import json
 import os
 import signal
@@ -290,3 +291,48 @@ def test_a_log_of_json_lines(eclose, db):
     last = json.loads(wrong.err.splitlines()[-1])
     assert last['level'] == 'error'
     assert 'nothing' in last['message']
+
+
+def test_a_log_of_what_happens_on_the_way(eclose, db, server, tmp_path):
+    """Each line alone says what slows, how far it is, and whose job it is."""
+    project(eclose, 'things', [UP])
+    n = size(server, 3000)
+    db.things.insert_many([{'_id': i, 'n': i, 'schema_version': 1} for i in range(n)])
+    flag, text = tmp_path / 'wait', bytearray()
+    child = eclose.start('backfill', 'start', 'things', '--max-latency', 1000, '--max-rate', n // 30,
+                         '--throttle-command', f'test ! -e {flag}', '--log-format', 'json')
+    os.set_blocking(child.stderr.fileno(), False)
+
+    def lines():
+        with contextlib.suppress(BlockingIOError):
+            while piece := os.read(child.stderr.fileno(), 65536):
+                text.extend(piece)
+        whole = [json.loads(line) for line in bytes(text).split(b'\n')[:-1]]
+        return [line for line in whole if 'event' in line]
+
+    def said(event):
+        return wait_for(lambda: [line for line in lines() if line['event'] == event])[-1]
+
+    wait_for(lambda: db.things.count_documents({'schema_version': 2}))
+    flag.write_text('')
+    throttle, progress = said('throttle'), said('progress')
+    eclose('backfill', 'pause', 'things', rc=0)
+    pause = said('pause')
+    flag.unlink()
+    eclose('backfill', 'resume', 'things', rc=0)
+    eclose('backfill', 'set', 'things', '--max-rate', 'none', rc=0)
+    text.extend(eclose.wait(child).err.encode())
+    events = [line['event'] for line in map(json.loads, text.decode().splitlines()) if 'event' in line]
+    # Nothing else but another word on how far it is.
+    assert [e for i, e in enumerate(events) if e != 'progress' or i == events.index('progress')][:4] == \
+        ['start', 'throttle', 'progress', 'pause']
+    assert 'resume' in events and events[-1] == 'end'
+    mine = {'level': 'info', 'command': 'backfill', 'database': db.name, 'collection': 'things', 'direction': 'up',
+            'to': '2', 'job': str(db.eclose_jobs.find_one()['_id']), 'total': n, 'quarantined': 0}
+    for line in (throttle, progress, pause):
+        assert mine.items() <= line.items() and line['time'].endswith('Z') and 0 < line['changed'] < n, line
+    why = 'the throttle command says wait: it ended with status 1'
+    assert (throttle['state'], throttle['slowed'], throttle['stopped'], throttle['message']) == \
+        ('running', 'command', True, why)
+    assert (progress['state'], progress['slowed'], progress['stopped']) == ('running', 'command', True)
+    assert progress['time'] > throttle['time'] and pause['state'] == 'paused'
