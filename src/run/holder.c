@@ -9,9 +9,9 @@
 /* MongoDB's code for a statement that took longer than it was given. */
 enum { TIME_LIMIT = 50 };
 
-/* A token that is raised goes above those of the records by chance: who held the lease when its document was removed may
- * write one more of them meanwhile, and two holders of one token are not told apart. */
-#define RAISE_SPREAD 1000000
+/* Where a lease's document was removed its tokens go on by chance, above those of the records: who held it then may write
+ * one more record meanwhile, and two holders of one token are not told apart. */
+#define TOKEN_SPREAD 1000000
 
 /* How long a question waits for its answer at first. */
 #define ASK_FIRST_MS 2000
@@ -69,6 +69,7 @@ ecl_holder_init (ecl_holder_t *self, const ecl_holder_options_t *options)
    self->collection = bson_strdup (options->collection ? options->collection : ECL_STORE_LEASE);
    self->key.collection = self->collection;
    self->key.existing = options->existing;
+   self->apart = options->apart;
    self->key.id = ecl_string (self->name, strlen (self->name));
    self->key.time = options->time > 0 ? options->time : ECL_LEASE_TIME;
    self->key.skew = options->skew >= 0 ? options->skew : ECL_LEASE_SKEW;
@@ -272,6 +273,7 @@ begin (ecl_holder_t *self, ecl_world_t *world)
 
    memcpy (self->holder.id, &a, 8);
    memcpy (self->holder.id + 8, &b, 4);
+   self->holder.first = self->apart ? (int64_t) (world->random (world) % TOKEN_SPREAD) : 0;
    self->holder.n_sessions =
       world->sessions ? world->sessions (world, self->holder.sessions, ECL_LEASE_SESSIONS) : 0;
    if (self->also && self->also->sessions) {
@@ -408,7 +410,7 @@ ecl_holder_raise (ecl_holder_t *self, ecl_world_t *world, int64_t above, bson_er
       self->raised = true;
       return true;
    }
-   to = above + 1 + (int64_t) (world->random (world) % RAISE_SPREAD);
+   to = above + 1 + (int64_t) (world->random (world) % TOKEN_SPREAD);
    ecl_lease_raise (&self->key, token, to, &command);
    good = under_token (self, world, &command, until, &ours, error);
    bson_destroy (&command);

@@ -31,6 +31,7 @@ typedef struct {
    const char *collection; /* NULL: ECL_STORE_LEASE */
    const char *name; /* the lease's _id; NULL: ECL_LEASE_MIGRATIONS */
    bool existing;    /* its document must be there already */
+   bool apart;       /* tokens begin by chance where there is no document: those of before it was removed are others */
    int64_t time;     /* 0: ECL_LEASE_TIME */
    int64_t skew;     /* max_clock_skew; negative: ECL_LEASE_SKEW */
    ecl_world_t *also; /* another one that sends under the lease: its sessions are recorded, too; NULL: none */
@@ -58,6 +59,7 @@ typedef struct {
    _Atomic bool unknown;   /* an answer to something sent under it was lost: it may still run at the server */
    bool took_over;         /* from a holder that did not let go */
    bool raised;            /* the token was compared with what the records have */
+   bool apart;
    char *host, *user, *release_name, *place;
 } ecl_holder_t;
 

@@ -224,8 +224,11 @@ ecl_runner_read (ecl_runner_t *self, bson_error_t *error)
 void
 ecl_runner_init (ecl_runner_t *self, const ecl_runner_options_t *options)
 {
-   ecl_holder_options_t lease = {
-      .database = options->site.database, .time = options->time, .skew = options->skew, .who = options->site.who};
+   ecl_holder_options_t lease = {.database = options->site.database,
+                                 .apart = true,
+                                 .time = options->time,
+                                 .skew = options->skew,
+                                 .who = options->site.who};
 
    memset (self, 0, sizeof *self);
    self->options = *options;

@@ -54,6 +54,7 @@ typedef struct {
    ecl_who_t who;
    uint8_t sessions[ECL_LEASE_SESSIONS][16];
    size_t n_sessions;
+   int64_t first; /* the token before the first one, where there is no document yet */
 } ecl_lease_holder_t;
 
 /* A lease as it was read. Texts are cut to what fits. */
