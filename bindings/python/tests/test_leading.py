@@ -14,8 +14,9 @@ from pymongo.errors import ConfigurationError
 import eclose
 
 CHILD = '''
-import json, sys, time
+import json, signal, sys, time
 import pymongo, eclose
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in what a shell starts in the background
 uri, database, folder, what = sys.argv[1:5]
 client = pymongo.MongoClient(uri)
 project = eclose.Project(folder) if folder != '-' else eclose.Project(files={})
