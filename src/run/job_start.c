@@ -414,33 +414,35 @@ plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, e
    return start;
 }
 
+static bool
+try_first (const ecl_job_start_t *options, ecl_cut_sample_t *sample, bson_error_t *error)
+{
+   return !options->before || options->before (options->context, sample, error);
+}
+
 /* Before a new job: *found is how many documents are to be carried, or -1 where that was not found out; *finished, that
  * records say there are none, and nothing that was found says otherwise. The trial is over unless there is nothing to do. */
 static bool
 look_ahead (const ecl_job_start_t *options, bool many, ecl_cut_sample_t *sample, int64_t *found, bool *finished,
             bson_error_t *error)
 {
-   bool recorded = many && options->finished, tried = false, late;
+   bool late;
 
    *found = -1;
    *finished = false;
-   if (recorded) {
+   if (many && options->finished) {
       if (!look (options, found, error)) {
          return false;
       }
       *finished = *found < 0;
-   } else if (many && options->before) {
+      return *found <= 0 || try_first (options, sample, error);
+   }
+   if (many) {
       /* One of the sample says as much as the first that is found, which may lie behind all that others carried. */
-      if (!options->before (options->context, sample, error)) {
-         return false;
-      }
-      tried = true;
+      return try_first (options, sample, error) &&
+             (sample->to_do || count (options, true, COUNT_MS, found, &late, error));
    }
-   if (!recorded && !sample->to_do && !count (options, many, COUNT_MS, found, &late, error)) {
-      return false;
-   }
-   return tried || *finished || *found == 0 || !options->before ||
-          options->before (options->context, sample, error);
+   return count (options, false, COUNT_MS, found, &late, error) && (*found == 0 || try_first (options, sample, error));
 }
 
 ecl_start_t
