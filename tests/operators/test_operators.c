@@ -105,10 +105,6 @@ fails_with (const ecl_operator_t *op, ecl_arena_t *arena, ecl_value_t args)
    assert_true (ecl_value_to_raw (arena, &tree, &raw, &error) && ecl_value_to_raw (arena, &document, &document, &error));
    ecl_eval_init (&ev);
    expr = ecl_field ("", 0, raw);
-   tree = ecl_fields (&expr, 1);
-   assert_true (ecl_value_to_raw (arena, &tree, &raw, &error));
-   raw = ecl_document_get (&raw, "", 0);
-   expr = ecl_field ("", 0, raw);
    ok = ecl_case_evaluate (&ev, arena, &expr, &document, &got, &problem);
    ecl_eval_cleanup (&ev);
    return !ok && problem.code;

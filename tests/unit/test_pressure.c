@@ -34,6 +34,14 @@ begin (ecl_pressure_reader_t *reader, fake_world_t *world, const canned_t *scrip
    reader->oplog_due = 1;
 }
 
+/* What is read so many ms later, when it is time for it. */
+static void
+read_after (int64_t ms, ecl_pressure_reader_t *reader, fake_world_t *world, ecl_pressure_t *pressure)
+{
+   world->now += ms;
+   assert_true (ecl_pressure_read (reader, &world->world, pressure));
+}
+
 static void
 test_replica_set (void **state)
 {
@@ -69,13 +77,11 @@ test_replica_set (void **state)
    assert_int_equal (pressure.oplog_last, 5000000);
    world.now += 500;
    assert_false (ecl_pressure_read (&reader, &world.world, &pressure));
-   world.now += 500;
-   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   read_after (500, &reader, &world, &pressure);
    assert_int_equal (pressure.lag, 0);
    assert_int_equal (pressure.flow, 1);
    assert_int_equal (pressure.oplog_last, 5000000);
-   world.now += 1000;
-   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   read_after (1000, &reader, &world, &pressure);
    assert_int_equal (pressure.lag, 0); /* of a second ago */
    assert_int_equal (pressure.lag_age, 1000);
    assert_int_equal (pressure.flow, 1);
@@ -164,8 +170,7 @@ test_not_allowed (void **state)
    assert_int_equal (said.n, 3);
    assert_non_null (strstr (said.last, "flow control is not known here"));
    /* It was said, and is not asked again; the oplog not even when it would be time. */
-   world.now += 20000;
-   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   read_after (20000, &reader, &world, &pressure);
    assert_int_equal (pressure.lag, 0);
    assert_int_equal (said.n, 3);
    fake_done (&world);
@@ -222,8 +227,7 @@ test_stepping_down (void **state)
    begin (&reader, &world, script, &said);
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    assert_int_equal (pressure.lag, -1);
-   world.now += 1000;
-   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   read_after (1000, &reader, &world, &pressure);
    assert_int_equal (pressure.lag, 3000);
    assert_int_equal (pressure.flow, 0);
    assert_int_equal (said.n, 0);
@@ -290,8 +294,7 @@ test_oplog_later (void **state)
    ecl_pressure_init (&reader, say, &said);
    assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
    assert_int_equal (pressure.oplog_last, -1);
-   world.now += ECL_PRESSURE_OPLOG;
-   assert_true (ecl_pressure_read (&reader, &world.world, &pressure));
+   read_after (ECL_PRESSURE_OPLOG, &reader, &world, &pressure);
    assert_int_equal (pressure.oplog_last, 5000000);
    fake_done (&world);
 }
