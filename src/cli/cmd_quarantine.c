@@ -5,6 +5,7 @@
 #include "run/insist.h"
 #include "run/retry.h"
 #include "run/scan.h"
+#include "text/text.h"
 #include "upgrade/append.h"
 
 #define BATCH 200u
@@ -40,32 +41,46 @@ add_id (bson_t *ids, const bson_value_t *value)
    bson_append_value (ids, key, -1, value);
 }
 
-/* Extended JSON; what is none is a string; 24 hex digits may be an ObjectId as well. */
-static void
-parse_id (const char *text, bson_t *ids)
+/* Extended JSON; what is none is a string, unless it begins as if it were meant to be; 24 hex digits may be an ObjectId as
+ * well. ids is initialised in any case. False after a message. */
+static bool
+parse_id (const ecl_cli_t *cli, const char *text, bson_t *ids)
 {
-   char *wrapped = bson_strdup_printf ("{\"id\": %s}", text);
+   ecl_text_source_t source = {.bytes = text, .len = strlen (text)};
+   bool hex = bson_oid_is_valid (text, source.len), read, meant;
    bson_value_t value = {.value_type = BSON_TYPE_UTF8};
-   bson_t *parsed = bson_new_from_json ((const uint8_t *) wrapped, -1, NULL);
+   char begin = text[strspn (text, " \t\r\n")];
    bson_iter_t iter;
+   ecl_diags_t diags;
+   ecl_text_t json;
+   bson_t document;
 
    bson_init (ids);
-   if (parsed && bson_count_keys (parsed) == 1 && bson_iter_init_find (&iter, parsed, "id")) {
+   ecl_text_init (&json);
+   ecl_diags_init (&diags);
+   read = ecl_text_read_json (&json, &source, ECL_TEXT_ANY_VALUE | ECL_TEXT_NO_MAP, &diags);
+   meant = !read && begin && strchr ("{[\"", begin);
+   if (read && bson_init_static (&document, json.doc, json.len) && bson_iter_init_find (&iter, &document, "")) {
       add_id (ids, bson_iter_value (&iter));
    }
-   if (bson_oid_is_valid (text, strlen (text))) {
+   if (hex) {
       value.value_type = BSON_TYPE_OID;
       bson_oid_init_from_string (&value.value.v_oid, text);
       add_id (ids, &value);
    }
-   if (!parsed || bson_oid_is_valid (text, strlen (text))) {
+   if (!read || hex) {
       value.value_type = BSON_TYPE_UTF8;
       value.value.v_utf8.str = (char *) (uintptr_t) text;
-      value.value.v_utf8.len = (uint32_t) strlen (text);
+      value.value.v_utf8.len = (uint32_t) source.len;
       add_id (ids, &value);
    }
-   bson_destroy (parsed);
-   bson_free (wrapped);
+   if (meant) {
+      ecl_cli_usage (cli, "--id: what begins with {, [ or \" is Extended JSON (a string: in quotes); at %u:%u: %s",
+                     diags.items[0].line, diags.items[0].column, diags.items[0].message);
+   }
+   ecl_diags_cleanup (&diags);
+   ecl_text_cleanup (&json);
+   return !meant;
 }
 
 /* ---- list ---- */
@@ -416,7 +431,10 @@ run (ecl_cli_t *cli)
    if (actions[i].needs_id && !id) {
       return ecl_cli_usage (cli, "say which document, with --id");
    }
-   parse_id (id ? id : "null", &choice.ids);
+   if (!parse_id (cli, id ? id : "null", &choice.ids)) {
+      bson_destroy (&choice.ids);
+      return ECL_EXIT_USAGE;
+   }
    ecl_quarantine_filter (choice.collection, id ? &choice.ids : NULL, &choice.filter);
    if (ecl_remote_open (&remote, cli)) {
       status = actions[i].run (&choice);

@@ -80,6 +80,11 @@ status 2 eclose query users '{}' --to 9
 status 2 eclose view users --version 9
 status 2 eclose plan users --to 9
 
+for id in '{bad' '{"$oid": 7}' '[1' ' "x' '{"a": 1} 2'; do
+   status 2 eclose quarantine show users --id "$id"
+done
+status 1 eclose quarantine drop users --id 'a "b" {c'
+
 echo '---- collections that the project does not know' >&2
 for command in 'backfill start usres' 'up usres' 'complete usres' 'down usres --to 1' 'status usres' 'verify usres'; do
    status 1 eclose $command
