@@ -298,8 +298,8 @@ drop (choice_t *choice)
    bool good;
 
    ecl_quarantine_drop (&choice->filter, &command);
-   good = ecl_insist (remote->world, remote->database, &command,
-                      remote->world->now (remote->world) + ECL_WORLD_TIMEOUT, NULL, &reply, &error) == ECL_REPLY_OK;
+   good = ecl_insist (remote->world, remote->database, &command, remote->world->now (remote->world) + ECL_WORLD_TIMEOUT,
+                      NULL, &reply, &error) == ECL_REPLY_OK;
    if (good && bson_iter_init_find (&iter, &reply, "n") && BSON_ITER_HOLDS_NUMBER (&iter)) {
       n = bson_iter_as_int64 (&iter);
    }
@@ -318,7 +318,8 @@ drop (choice_t *choice)
       ecl_cli_json (&line);
       bson_destroy (&line);
    } else {
-      printf ("%" PRId64 " record%s dropped; the documents are as they were\n", n, n == 1 ? "" : "s");
+      printf ("%" PRId64 " record%s dropped; the documents are as they were, and the next job tries them again\n", n,
+              n == 1 ? "" : "s");
    }
    return ECL_EXIT_OK;
 }
