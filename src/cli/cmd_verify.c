@@ -80,22 +80,19 @@ on_problem (void *context, const ecl_verify_problem_t *problem)
    }
 }
 
-/* What was seen since. False where another one failed. */
-static bool
+/* What was seen since. */
+static void
 add_up (looker_t *looker, int64_t now)
 {
    verify_t *self = looker->all;
-   bool on;
 
    pthread_mutex_lock (&self->lock);
    self->documents += looker->documents;
    self->bad += looker->bad;
    self->hybrids += looker->hybrids;
    ecl_progress_update (&self->progress, (uint64_t) self->documents, now);
-   on = !self->failed;
    pthread_mutex_unlock (&self->lock);
    looker->documents = looker->bad = looker->hybrids = 0;
-   return on;
 }
 
 /* All that there is to be read. */
@@ -104,18 +101,20 @@ look (looker_t *self, ecl_tour_t *tour, bson_error_t *error)
 {
    const char *database = self->all->remote->database;
    const ecl_value_t *document;
-   bool good, on = true;
+   bool good;
 
-   while (on && (good = ecl_tour_next (tour, &document, error) &&
-                        (!document || ecl_verifier_ahead (self->verifier, &tour->scan, tour->world, database, error))) &&
+   while ((good = ecl_tour_next (tour, &document, error) &&
+                  (!document || ecl_verifier_ahead (self->verifier, &tour->scan, tour->world, database, error))) &&
           document) {
       self->hybrid = false;
       self->documents++;
       self->bad += !ecl_verifier_run (self->verifier, document);
       self->hybrids += self->hybrid;
-      on = self->documents < TOLD || add_up (self, tour->world->now (tour->world));
+      if (self->documents >= TOLD) {
+         add_up (self, tour->world->now (tour->world));
+      }
    }
-   (void) add_up (self, tour->world->now (tour->world));
+   add_up (self, tour->world->now (tour->world));
    return good;
 }
 
@@ -151,6 +150,7 @@ work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *wh
    self->error = self->failed ? self->error : error;
    self->failed = true;
    pthread_mutex_unlock (&self->lock);
+   ecl_tour_stop (&self->tour);
 }
 
 static void
@@ -193,8 +193,8 @@ ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target
       return false;
    }
    pthread_mutex_init (&self.lock, NULL);
-   self.failed = !ecl_tour_init (&self.tour, world, remote->database, chain->collection, sample, how->range_docs, workers,
-                                 &self.error);
+   self.failed = !ecl_tour_init (&self.tour, world, remote->database, chain->collection, sample, how->range_docs,
+                                 workers, &self.error);
    ecl_progress_begin (&self.progress, stderr, isatty (STDERR_FILENO) != 0, chain->collection,
                        (uint64_t) (sample ? sample : self.tour.documents), world->now (world));
    if (!self.failed) {
@@ -224,8 +224,7 @@ run (ecl_cli_t *cli)
    ecl_look_t how;
    size_t n;
 
-   if (!ecl_cli_number (cli, "sample", 1, INT32_MAX, SAMPLE, &sample) ||
-       !ecl_remote_look (&remote, cli, &how)) {
+   if (!ecl_cli_number (cli, "sample", 1, INT32_MAX, SAMPLE, &sample) || !ecl_remote_look (&remote, cli, &how)) {
       return ECL_EXIT_USAGE;
    }
    if (ecl_cli_flag (cli, "all") && ecl_cli_flag (cli, "sample")) {

@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Without an answer of the server's, before it gives up; and between two tries. */
 #define PATIENCE_MS 180000
@@ -22,6 +23,7 @@ typedef enum { SAID, LATE, FAILED } said_t;
 typedef struct {
    ecl_world_t *world;
    const ecl_tally_options_t *options;
+   const atomic_bool *over;
    int64_t *of_part;  /* what was counted of the part at hand */
    int64_t fit;       /* as many are counted in time; 0: nothing was too much yet */
    bool ranges;       /* there are several: each is read along the index of _id */
@@ -47,6 +49,7 @@ typedef struct {
    bool ranges;
    said_t said;         /* other than SAID: it is over */
    bool enough;
+   atomic_bool over;    /* one of both; without the lock, for hands that wait for the server */
    bson_error_t error;  /* of what it ended with */
 } tally_t;
 
@@ -60,7 +63,8 @@ push (tally_t *self, const part_t *part)
    self->parts[self->n++] = *part;
 }
 
-/* Sends it until it is answered, or its time is over. reply is always initialised. */
+/* Sends it until it is answered, or its time is over, or what another hand saw ended all of it. reply is always
+ * initialised. */
 static said_t
 ask (hand_t *self, const bson_t *command, bson_t *reply, bson_error_t *error)
 {
@@ -77,6 +81,10 @@ ask (hand_t *self, const bson_t *command, bson_t *reply, bson_error_t *error)
          bson_init (reply);
          ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for");
          return FAILED;
+      }
+      if (atomic_load (self->over)) {
+         bson_init (reply);
+         return FAILED; /* which nobody looks at */
       }
       if (until && now >= until) {
          bson_init (reply);
@@ -387,6 +395,7 @@ work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *wh
       said = do_part (hand, &part, &fast, &hand->error);
       pthread_mutex_lock (&self->lock);
       take_result (self, hand, &part, said, fast);
+      atomic_store (&self->over, self->said != SAID || self->enough);
       if (number == 0 && said == SAID && !hand->n_pieces) {
          tell (self);
       }
@@ -405,6 +414,7 @@ ecl_tally (ecl_world_t *world, const ecl_tally_options_t *options, int64_t *coun
    self.hands = bson_malloc0 (n * sizeof *self.hands);
    for (uint32_t i = 0; i < n; i++) {
       self.hands[i].options = options;
+      self.hands[i].over = &self.over;
       ecl_arena_init (&self.hands[i].arena);
       self.hands[i].of_part = ecl_arena_array (&self.hands[i].arena, int64_t, options->n_filters + 1);
    }

@@ -79,6 +79,7 @@ start (ecl_tour_t *self, ecl_world_t *world, const char *database, const char *c
    self->database = database;
    self->collection = collection;
    self->begun = &self->own;
+   self->over = &self->own_over;
    self->after = ecl_missing ();
    self->answered = world->now (world);
    ecl_arena_init (&self->arena);
@@ -117,6 +118,7 @@ ecl_tour_share (ecl_tour_t *self, ecl_tour_t *first, ecl_world_t *world)
    self->ranges = first->ranges;
    self->n = first->n;
    self->begun = first->begun;
+   self->over = first->over;
    self->scan.opened = !go_on (self); /* others may have begun all of them */
 }
 
@@ -126,6 +128,12 @@ ecl_tour_cleanup (ecl_tour_t *self)
    ecl_scan_cleanup (&self->scan);
    ecl_arena_cleanup (&self->last);
    ecl_arena_cleanup (&self->arena);
+}
+
+void
+ecl_tour_stop (ecl_tour_t *self)
+{
+   atomic_store (self->over, true);
 }
 
 /* The next batch; where the server gave none for now, the cursor is open again. */
@@ -169,6 +177,9 @@ ecl_tour_next (ecl_tour_t *self, const ecl_value_t **document, bson_error_t *err
    while (self->scan.at == self->scan.n) {
       if (self->world->cancelled (self->world)) {
          return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED, "ended as asked for");
+      }
+      if (atomic_load (self->over)) {
+         return true;
       }
       if (self->scan.opened && !self->scan.cursor) {
          if (!go_on (self)) {

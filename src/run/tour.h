@@ -7,7 +7,8 @@
  *    at random   so many at a time that the server picks them instead of reading all; one may be drawn twice, but in a
  *                small collection
  *
- * Several hands (hands.h) go through all of them with a tour each, which take the ranges from the first one's.
+ * Several hands (hands.h) go through all of them with a tour each, which take the ranges from the first one's. Where one
+ * of them fails it ends all: who waits for the server meanwhile hears of it before the next try.
  */
 #ifndef ECL_RUN_TOUR_H
 #define ECL_RUN_TOUR_H
@@ -27,6 +28,8 @@ typedef struct {
    size_t n, at;      /* of ranges; this one */
    atomic_size_t own; /* how many were begun, where this is the first */
    atomic_size_t *begun;
+   atomic_bool own_over; /* likewise: nothing more is to be read */
+   atomic_bool *over;
    ecl_value_t after; /* the last document's _id, in this range */
    ecl_arena_t arena, last;
    int64_t answered; /* when the server last gave something */
@@ -44,6 +47,10 @@ ecl_tour_share (ecl_tour_t *self, ecl_tour_t *first, ecl_world_t *world);
 
 void
 ecl_tour_cleanup (ecl_tour_t *self);
+
+/* Ends it for all that share it, without an error of theirs; in any thread. */
+void
+ecl_tour_stop (ecl_tour_t *self);
 
 /* The next one, valid until the next call; *document is NULL at the end. A run that is cancelled fails. */
 bool
