@@ -147,7 +147,9 @@ ecl_remote_connect (ecl_remote_t *self)
       return false;
    }
    if (!ecl_server_ask (self->world, &self->server, &error)) {
-      ecl_cli_fail (cli, "the server does not answer: %s", error.message);
+      bool old = error.domain == ECL_DOMAIN_RUN && error.code == ECL_ERROR_UNSUPPORTED;
+
+      ecl_cli_fail (cli, "%s%s", old ? "" : "the server does not answer: ", error.message);
       return false;
    }
    self->upgrades = ecl_upgrades_new (self->project);

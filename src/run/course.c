@@ -13,11 +13,8 @@
 
 /* Why the server cannot run the chain; NULL where it can. */
 static const char *
-server_cannot (const ecl_site_t *site, const ecl_course_t *course, const ecl_plan_t *const *plans, size_t n_plans)
+server_cannot (const ecl_course_t *course, const ecl_plan_t *const *plans, size_t n_plans)
 {
-   if (!site->server.pipelines) {
-      return "this server takes no pipelines in updates (MongoDB 4.2 does)";
-   }
    for (size_t i = 0; i < n_plans; i++) {
       if (ecl_plan_has_functions (plans[i])) {
          return "a migration is a function of the program";
@@ -30,10 +27,10 @@ server_cannot (const ecl_site_t *site, const ecl_course_t *course, const ecl_pla
 }
 
 static bool
-choose_mode (const ecl_site_t *site, ecl_mode_t wanted, const ecl_plan_t *const *plans, size_t n_plans,
-             ecl_course_t *course, bson_error_t *error)
+choose_mode (ecl_mode_t wanted, const ecl_plan_t *const *plans, size_t n_plans, ecl_course_t *course,
+             bson_error_t *error)
 {
-   const char *cannot = server_cannot (site, course, plans, n_plans);
+   const char *cannot = server_cannot (course, plans, n_plans);
 
    if (wanted == ECL_MODE_PUSHDOWN && cannot) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "%s cannot be pushed down: %s",
@@ -65,7 +62,7 @@ ecl_course_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target
       }
    }
    if (!ecl_facts_ask (site->world, &site->server, site->database, chain->collection, arena, &out->facts, error) ||
-       !choose_mode (site, wanted, plans, n_plans, out, error)) {
+       !choose_mode (wanted, plans, n_plans, out, error)) {
       return false;
    }
    out->obstacles = ecl_facts_obstacles (&out->facts, plans, n_plans, arena, &out->n_obstacles);

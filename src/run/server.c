@@ -3,23 +3,24 @@
 
 #include <string.h>
 
-/* maxWireVersion of 4.0 (transactions) and 4.2 (pipelines in updates, sharded transactions). */
-#define WIRE_4_0 7
+/* maxWireVersion of 4.2: pipelines in updates, transactions on shards. */
 #define WIRE_4_2 8
 
-static void
-read_hello (const bson_t *reply, ecl_server_t *out)
+static bool
+read_hello (const bson_t *reply, ecl_server_t *out, bson_error_t *error)
 {
    bool set = bson_has_field (reply, "setName"), sessions = bson_has_field (reply, "logicalSessionTimeoutMinutes");
+   int64_t wire = ecl_reply_number (reply, "maxWireVersion");
    bson_iter_t iter;
 
-   if (bson_iter_init_find (&iter, reply, "maxWireVersion") && BSON_ITER_HOLDS_NUMBER (&iter)) {
-      out->wire = (int32_t) bson_iter_as_int64 (&iter);
-   }
    out->sharded = bson_iter_init_find (&iter, reply, "msg") && BSON_ITER_HOLDS_UTF8 (&iter) &&
                   strcmp (bson_iter_utf8 (&iter, NULL), "isdbgrid") == 0;
-   out->pipelines = out->wire >= WIRE_4_2;
-   out->transactions = sessions && ((set && out->wire >= WIRE_4_0) || (out->sharded && out->wire >= WIRE_4_2));
+   out->transactions = sessions && (set || out->sharded);
+   return wire >= WIRE_4_2 ||
+          ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED,
+                    "this server is older than MongoDB 4.2 (its wire version is %" PRId64
+                    "): its updates take no pipelines, which eclose cannot do without",
+                    wire);
 }
 
 static void
@@ -50,7 +51,7 @@ ecl_server_ask (ecl_world_t *world, ecl_server_t *out, bson_error_t *error)
       BSON_APPEND_INT32 (&command, commands[i], 1);
       good = ecl_world_call (world, "admin", &command, &reply, error);
       if (good && i == 0) {
-         read_hello (&reply, out);
+         good = read_hello (&reply, out, error);
       } else if (good) {
          read_build (&reply, out);
       }

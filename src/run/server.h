@@ -7,13 +7,12 @@
 
 typedef struct {
    char version[32];
-   int32_t wire;      /* maxWireVersion */
-   bool pipelines;    /* in updates (4.2) */
    bool transactions; /* a replica set or mongos, with sessions */
    bool sharded;      /* mongos */
    bool vouched;      /* it names the commit it was built from, as MongoDB does: its explain is believed */
 } ecl_server_t;
 
+/* False where it is too old, too: before MongoDB 4.2 no update takes a pipeline, and so nobody could hold a lease. */
 bool
 ecl_server_ask (ecl_world_t *world, ecl_server_t *out, bson_error_t *error) ECL_MUST_CHECK;
 

@@ -432,3 +432,14 @@ def test_a_server_that_is_not_there(eclose):
     example(eclose, 'users')
     done = eclose('up', '--uri', 'mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=500', rc=1)
     assert 'the server does not answer' in done.err
+
+
+@pytest.mark.parametrize('command', [('up',), ('backfill', 'start', 'things'), ('status',)])
+def test_a_server_without_pipelines_in_updates_is_refused(eclose, db, relay, command):
+    relay.edit(lambda answer: dict(answer, maxWireVersion=7) if 'maxWireVersion' in answer else None)
+    project(eclose, 'things', ['up:\n  - $set: {a: 1}\n'])
+    db.things.insert_one({'_id': 1})
+    failed = eclose(*command, rc=1, env={'ECLOSE_URI': relay.uri})
+    assert failed.err.endswith('this server is older than MongoDB 4.2 (its wire version is 7): its updates take no '
+                               'pipelines, which eclose cannot do without\n')
+    assert db.list_collection_names() == ['things'] and db.things.find_one() == {'_id': 1}

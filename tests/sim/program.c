@@ -64,7 +64,7 @@ up (process_t *process)
    ecl_runner_options_t options = {.site = {.world = &process->worker.world,
                                             .project = sim->project,
                                             .database = DATABASE,
-                                            .server = {.wire = 21, .pipelines = true, .transactions = true},
+                                            .server = {.transactions = true},
                                             .who = {.host = "sim", .pid = process->index}},
                                    .connector = {.context = process},
                                    .time = LEASE_TIME,

@@ -57,7 +57,7 @@ story_site (process_t *process)
                        .project = process->sim->project,
                        .upgrades = ecl_upgrades_new (process->sim->project),
                        .database = DATABASE,
-                       .server = {.wire = 21, .pipelines = true, .transactions = true},
+                       .server = {.transactions = true},
                        .who = {.host = "sim", .pid = process->index}};
 }
 

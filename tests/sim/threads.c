@@ -332,7 +332,6 @@ main (void)
                       .project = project,
                       .upgrades = ecl_upgrades_new (project),
                       .database = DATABASE,
-                      .server = {.wire = 21, .pipelines = true},
                       .who = {.host = "here", .pid = 1}};
 
    all.sim.story = &story;

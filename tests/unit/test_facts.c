@@ -150,9 +150,12 @@ test_server (void **state)
                            {"explain", "{\"ok\": 1, \"queryPlanner\": {\"winningPlan\": {\"stage\": \"FETCH\", \"inputStage\": "
                                        "{\"stage\": \"IXSCAN\"}}}}"},
                            {0}};
-   const canned_t lone[] = {{"hello", "{\"ok\": 1, \"maxWireVersion\": 7, \"logicalSessionTimeoutMinutes\": 30}"},
-                            {"buildInfo", "{\"ok\": 1, \"version\": \"4.0.1\", \"gitVersion\": \"0000\"}"},
+   const canned_t lone[] = {{"hello", "{\"ok\": 1, \"maxWireVersion\": 8, \"logicalSessionTimeoutMinutes\": 30}"},
+                            {"buildInfo", "{\"ok\": 1, \"version\": \"4.2.1\", \"gitVersion\": \"0000\"}"},
                             {0}};
+   const canned_t old[] = {{"hello", "{\"ok\": 1, \"setName\": \"a\", \"maxWireVersion\": 7, "
+                                     "\"logicalSessionTimeoutMinutes\": 30}"},
+                           {0}};
    fake_world_t world = fake_world (set);
    ecl_guard_form_t form;
    ecl_server_t server;
@@ -160,16 +163,22 @@ test_server (void **state)
 
    (void) state;
    assert_true (ecl_server_ask (&world.world, &server, &error));
-   assert_true (server.transactions && server.pipelines && !server.sharded);
+   assert_true (server.transactions && !server.sharded);
    assert_true (ecl_server_guard_form (&world.world, &server, "shop", "users", &form, &error));
    assert_int_equal (form, ECL_GUARD_IN_FILTER);
    fake_done (&world);
    world = fake_world (lone);
    assert_true (ecl_server_ask (&world.world, &server, &error));
-   assert_true (!server.transactions && !server.pipelines);
+   assert_false (server.transactions);
    /* Its explain is not even asked. */
    assert_true (ecl_server_guard_form (&world.world, &server, "shop", "users", &form, &error));
    assert_int_equal (form, ECL_GUARD_IN_PIPELINE);
+   fake_done (&world);
+   /* Nothing else of eclose's works there, either: its own records are written by pipelines. */
+   world = fake_world (old);
+   assert_false (ecl_server_ask (&world.world, &server, &error));
+   assert_int_equal (error.code, ECL_ERROR_UNSUPPORTED);
+   assert_non_null (strstr (error.message, "older than MongoDB 4.2"));
    fake_done (&world);
 }
 
