@@ -259,6 +259,12 @@ ecl_op_filter (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    if (input.type != BSON_TYPE_ARRAY) {
       return ecl_eval_fail (ev, self, 28651, "input to $filter must be an array not %s", ecl_type_name (input.type));
    }
+   items = ecl_array_items (&ev->arena, &input, &n);
+   /* The limit of nothing is not looked at: it may be {$size: …} of the same array. */
+   if (n == 0) {
+      *out = input;
+      return true;
+   }
    if (!ecl_arg (self, 2, ev, &limit)) {
       return false;
    }
@@ -272,7 +278,6 @@ ecl_op_filter (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
          return ecl_eval_fail (ev, self, 327392, "$filter: limit must be greater than 0: %d", most);
       }
    }
-   items = ecl_array_items (&ev->arena, &input, &n);
    kept = ecl_arena_array (&ev->arena, ecl_value_t, n);
    for (uint32_t i = 0; i < n && count < (uint32_t) most; i++) {
       ecl_value_t condition, item = ecl_present (items[i]);
