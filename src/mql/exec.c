@@ -169,7 +169,7 @@ run_include (const ecl_segment_t *segment, const ecl_stage_t *stage, ecl_eval_t 
             return false;
          }
          if (kept.type == ECL_MISSING) {
-            /* It loses its place and comes back, if at all, with the computed fields. */
+            /* It has no place in the new document: if it comes, then with the computed fields. */
             state->tracks[child->slot].place = ECL_NOWHERE;
             state->tracks[child->slot].dirty = state->edited = true;
          }
@@ -187,8 +187,10 @@ run_include (const ecl_segment_t *segment, const ecl_stage_t *stage, ecl_eval_t 
    }
    i = 0;
    for (child = stage->root->first; child; child = child->next, i++) {
-      if (child->action == ECL_TREE_COMPUTED || child->action == ECL_TREE_CHILDREN) {
+      if (child->computes || (child->action == ECL_TREE_CHILDREN && state->fresh[i].type != ECL_MISSING)) {
          store (state, child->slot, &state->fresh[i]);
+      } else if (child->action == ECL_TREE_CHILDREN) {
+         forget (state, child->slot);
       }
    }
    return true;

@@ -244,9 +244,10 @@ ecl_tree_include (const ecl_tree_t *tree, ecl_arena_t *arena, const ecl_value_t 
       ecl_value_t *results = ecl_arena_array (arena, ecl_value_t, n);
 
       for (uint32_t i = 0; i < n; i++) {
-         ecl_tree_include (tree, arena, &items[i], &results[count]);
-         /* Where something is computed below, even a scalar's place is kept for it. */
-         count += results[count].type != ECL_MISSING || tree->computes;
+         ecl_value_t item = ecl_present (items[i]);
+
+         ecl_tree_include (tree, arena, &item, &results[count]);
+         count += results[count].type != ECL_MISSING;
       }
       *out = ecl_vec (results, count);
    } else if (v->type == BSON_TYPE_DOCUMENT) {
@@ -277,6 +278,7 @@ ecl_tree_include (const ecl_tree_t *tree, ecl_arena_t *arena, const ecl_value_t 
       }
       *out = finish (&builder);
    } else {
-      *out = ecl_missing ();
+      /* Where something is computed below, the place of a scalar is kept for it. */
+      *out = tree->computes && v->type != ECL_MISSING ? ecl_fields (NULL, 0) : ecl_missing ();
    }
 }
