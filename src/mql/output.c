@@ -187,6 +187,12 @@ ecl_run_output (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_run_st
    return true;
 }
 
+static bool
+is_nested (const ecl_value_t *v)
+{
+   return v->type == BSON_TYPE_DOCUMENT || v->type == BSON_TYPE_ARRAY;
+}
+
 bool
 ecl_run_keep_id (const ecl_plan_t *plan, ecl_run_state_t *state, const uint8_t *in, size_t in_len, const uint8_t **out,
                  size_t *out_len, bson_error_t *error)
@@ -203,6 +209,14 @@ ecl_run_keep_id (const ecl_plan_t *plan, ecl_run_state_t *state, const uint8_t *
 
       ecl_cursor_value (&before, &a);
       ecl_cursor_value (&after, &b);
+      if (ecl_identical (&a, &b)) {
+         return true;
+      }
+      /* What was only moved has not been validated. */
+      if ((is_nested (&a) && !ecl_bson_validate (before.value, before.value_len, error)) ||
+          (is_nested (&b) && !ecl_bson_validate (after.value, after.value_len, error))) {
+         return false;
+      }
       if (!ecl_equal (&a, &b)) {
          return ecl_fail (error, ECL_DOMAIN_MQL, 66, "the (immutable) field '_id' was found to have been altered");
       }

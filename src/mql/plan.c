@@ -338,6 +338,26 @@ tree_reads_slot (const ecl_tree_t *tree, uint32_t slot)
    return false;
 }
 
+/* What is only moved is looked into where it went. */
+static void
+note_moves (ecl_segment_t *segment)
+{
+   bool more;
+
+   do {
+      more = false;
+      for (const ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
+         for (const ecl_tree_t *child = stage->root->first; child; child = child->next) {
+            const ecl_expr_t *e = child->expr;
+
+            if (e && e->kind == ECL_EXPR_FIELD && segment->slots[child->slot].inside && !segment->slots[e->index].inside) {
+               segment->slots[e->index].inside = more = true;
+            }
+         }
+      }
+   } while (more);
+}
+
 static bool
 is_direct (const ecl_stage_t *stage)
 {
@@ -481,6 +501,7 @@ ecl_plan_link (ecl_plan_t *self)
       uint32_t stores = 0;
 
       build_table (self, segment);
+      note_moves (segment);
       for (ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
          stores += stage->root->n;
          if (stage->kind == ECL_STAGE_INCLUDE) {

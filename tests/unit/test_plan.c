@@ -103,10 +103,78 @@ test_cases (void **state)
    }
 }
 
+/* Two fields a and b of documents that are nested n deep. */
+static bson_t *
+new_nested (const char *a, uint32_t n)
+{
+   bson_t *document = bson_new ();
+   uint32_t left = 5 + 8 * n;
+   uint8_t *nested = bson_malloc0 (left), *p = nested;
+   bson_t inner;
+
+   for (; left > 5; left -= 8) {
+      memcpy (p, &(uint32_t){BSON_UINT32_TO_LE (left)}, 4);
+      memcpy (p + 4, "\x03x", 3);
+      p += 7;
+   }
+   memcpy (p, &(uint32_t){BSON_UINT32_TO_LE (left)}, 4);
+   assert_true (bson_init_static (&inner, nested, 5 + 8 * n));
+   assert_true (BSON_APPEND_DOCUMENT (document, a, &inner) && BSON_APPEND_DOCUMENT (document, "b", &inner));
+   bson_free (nested);
+   return document;
+}
+
+/* What is only moved is not read; what looks into it afterwards finds it checked, however it came there. */
+static void
+test_moved_too_deep (void **state)
+{
+   static const struct {
+      const char *pipeline, *field;
+      bool ok;
+   } moved[] = {
+      {"[{\"$set\": {\"y\": \"$a\", \"z\": \"$b\"}}]", "a", true},
+      {"[{\"$set\": {\"y\": \"$a\", \"z\": \"$b\"}}, {\"$set\": {\"r\": {\"$eq\": [\"$y\", \"$z\"]}}}]", "a", false},
+      {"[{\"$set\": {\"x\": \"$a\"}}, {\"$set\": {\"y\": \"$x\"}}, {\"$set\": {\"y.v\": 1}}]", "a", false},
+      {"[{\"$replaceWith\": {\"y\": \"$a\", \"z\": \"$b\"}}, {\"$set\": {\"r\": {\"$eq\": [\"$y\", \"$z\"]}}}]", "a", false},
+      {"[{\"$project\": {\"c\": 1}}]", "_id", true},
+      {"[{\"$set\": {\"_id\": \"$b\"}}]", "_id", true},
+      {"[{\"$set\": {\"_id\": \"$b.x\"}}]", "_id", false},
+   };
+
+   (void) state;
+   for (size_t i = 0; i < sizeof moved / sizeof moved[0]; i++) {
+      bson_error_t error;
+      char *json = bson_strdup_printf ("{\"p\": %s}", moved[i].pipeline);
+      bson_t *wrapped = bson_new_from_json ((const uint8_t *) json, -1, &error);
+      bson_t *document = new_nested (moved[i].field, 250000);
+      ecl_plan_options_t options = {.update = true};
+      ecl_plan_t *plan = ecl_plan_new (&options);
+      ecl_value_t root = ecl_raw_document (bson_get_data (wrapped), wrapped->len);
+      ecl_value_t list = ecl_document_get (&root, "p", 1);
+      const uint8_t *result;
+      size_t len;
+      ecl_eval_t ev;
+
+      assert_true (ecl_plan_add_pipeline (plan, &list, NULL));
+      ecl_plan_link (plan);
+      ecl_eval_init (&ev);
+      assert_int_equal (ecl_plan_run (plan, &ev, bson_get_data (document), document->len, &result, &len, &error),
+                        moved[i].ok);
+      if (!moved[i].ok) {
+         assert_int_equal (error.code, ECL_ERROR_TOO_DEEP);
+      }
+      ecl_eval_cleanup (&ev);
+      ecl_plan_destroy (plan);
+      bson_destroy (document);
+      bson_destroy (wrapped);
+      bson_free (json);
+   }
+}
+
 int
 main (void)
 {
-   const struct CMUnitTest tests[] = {cmocka_unit_test (test_cases)};
+   const struct CMUnitTest tests[] = {cmocka_unit_test (test_cases), cmocka_unit_test (test_moved_too_deep)};
 
    return cmocka_run_group_tests (tests, NULL, NULL);
 }
