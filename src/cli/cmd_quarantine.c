@@ -387,8 +387,14 @@ retry (choice_t *choice)
    } else if (!n && good) {
       printf ("nothing is in quarantine\n");
    } else {
-      printf ("%" PRId64 " carried over, %" PRId64 " gone meanwhile, %" PRId64 " still in quarantine\n", self.done,
-              self.gone, self.left);
+      const char *collection = choice->collection ? choice->collection : "";
+
+      printf ("%" PRId64 " carried over, %" PRId64 " gone meanwhile, %" PRId64 " still in quarantine", self.done, self.gone,
+              self.left);
+      if (self.left) {
+         printf ("; `eclose quarantine list%s%s` says why", *collection ? " " : "", collection);
+      }
+      printf ("\n");
    }
    if (!good) {
       return ecl_cli_fail (cli, "%s", error.message);

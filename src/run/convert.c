@@ -232,8 +232,8 @@ ecl_convert (ecl_converter_t *self, ecl_arena_t *arena, const ecl_value_t *docum
 void
 ecl_convert_untransacted (ecl_arena_t *arena, ecl_converted_t *out)
 {
-   out->message =
-      ecl_arena_printf (arena, "%s: only a transaction could write it safely, and this server has none", out->why);
+   out->message = ecl_arena_printf (
+      arena, "%s: only a transaction could write it safely, and this server has none: it is no replica set", out->why);
    out->code = ECL_ERROR_UNSUPPORTED;
 }
 

@@ -8,6 +8,7 @@ from bson import ObjectId
 
 from test_backfill import MODES, project, up
 from test_reports import samples, value
+from test_steps import standalone
 from works import change, wait_for
 
 STEP = 'up:\n  - $set: {size: {$toInt: $size}}\ndown:\n  - $set: {size: {$toString: $size}}\n'
@@ -95,6 +96,21 @@ def test_retry_of_what_could_not_go_down(eclose, db):
     db.things.update_one({'_id': 'b'}, {'$set': {'size': 5}})
     assert quarantine(eclose, 'retry') == [{'carried': 1, 'gone': 0, 'left': 0}]
     assert db.things.find_one({'_id': 'b'}) == {'_id': 'b', 'size': '5', 'schema_version': 1}
+
+
+def test_retry_of_what_only_a_transaction_could_write(eclose, db, relay):
+    """On a server that has none it fails as before, and it is said why; on a replica set it goes."""
+    project(eclose, 'carts', ['up:\n  - $set: {total: {$sum: $items.price}}\n'])
+    db.carts.insert_many([{'_id': i, 'schema_version': 1, 'items': [{'price': 1}] if i == 7 else []} for i in range(40)])
+    relay.edit(standalone)
+    alone = {'ECLOSE_URI': relay.uri}
+    eclose('up', 'carts', '--mode', 'client', '--max-errors', 1, rc=5, env=alone)
+    retried = eclose('quarantine', 'retry', 'carts', rc=5, env=alone).out
+    assert retried == ('0 carried over, 0 gone meanwhile, 1 still in quarantine; `eclose quarantine list carts` says why\n')
+    assert 'numbers inside documents or arrays of an array: only a transaction could write it safely, and this server ' \
+           'has none: it is no replica set' in eclose('quarantine', 'list', 'carts', rc=0, env=alone).out
+    assert quarantine(eclose, 'retry') == [{'carried': 1, 'gone': 0, 'left': 0}]
+    assert db.carts.find_one({'_id': 7})['total'] == 1
 
 
 def test_retry_without_a_way(eclose, db):
