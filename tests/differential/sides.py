@@ -91,6 +91,8 @@ class Server:
             # Not Collection.aggregate: it looks into the pipeline, which may be ill formed.
             rows = self.database.command('aggregate', 'one', pipeline=pipeline, cursor={}, maxTimeMS=10000,
                                          codec_options=OPTIONS)['cursor']['firstBatch']
+        except pymongo.errors.ExecutionTimeout as error:  # no answer: another time, or on another machine, it has one
+            raise Broken(f'{self.name}: {error}') from error
         except pymongo.errors.OperationFailure as error:
             return Failure(error.code or 0, str((error.details or {}).get('errmsg', error)))
         except (bson.errors.BSONError, OverflowError) as error:
