@@ -15,6 +15,7 @@ typedef struct {
    bson_t workers; /* of one job: array */
    uint32_t n_workers;
    double rate;
+   bson_error_t unread; /* of a live job: why a range of it is not understood; code 0: none */
 } status_t;
 
 static void
@@ -190,6 +191,11 @@ print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
       printf ("  %s%s in quarantine%s\n", ecl_cli_colour (cli, ECL_CLI_RED),
               ecl_progress_count ((uint64_t) sum->counts.quarantined, a), ecl_cli_colour (cli, ECL_CLI_PLAIN));
    }
+   if (self->unread.code) {
+      printf ("  %s%s%s: the job cannot end so; `eclose backfill cancel %s` gives it up\n",
+              ecl_cli_colour (cli, ECL_CLI_RED), self->unread.message, ecl_cli_colour (cli, ECL_CLI_PLAIN),
+              job->collection);
+   }
    if (!self->n_workers && job->wanted == ECL_WANTED_PAUSED) {
       printf ("  `eclose backfill resume %s` lets its workers go on\n", job->collection);
    } else if (!self->n_workers) {
@@ -247,8 +253,8 @@ print_json (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
    BSON_APPEND_DOUBLE (&child, "max_bytes", job->settings.max_bytes);
    bson_append_document_end (&line, &child);
    BSON_APPEND_ARRAY (&line, "workers", &self->workers);
-   if (*job->error) {
-      BSON_APPEND_UTF8 (&line, "error", job->error);
+   if (*job->error || self->unread.code) {
+      BSON_APPEND_UTF8 (&line, "error", *job->error ? job->error : self->unread.message);
    }
    ecl_cli_json (&line);
    bson_destroy (&line);
@@ -264,9 +270,11 @@ show_job (status_t *self, const ecl_job_t *job, bson_error_t *error)
    bson_init (&self->workers);
    self->n_workers = 0;
    self->rate = 0;
+   self->unread.code = 0;
    good = ecl_job_sum (remote->world, remote->database, job->id, &sum, error) &&
           (!ecl_job_is_live (job->state) ||
-           ecl_job_held (remote->world, remote->database, job->id, take_worker, self, error));
+           (ecl_job_held (remote->world, remote->database, job->id, take_worker, self, error) &&
+            ecl_job_unread (remote->world, remote->database, job->id, &self->unread, error)));
    if (good && self->remote->cli->json) {
       print_json (self, job, &sum);
    } else if (good) {

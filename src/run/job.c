@@ -9,6 +9,9 @@ _Static_assert(ECL_CHUNK_SLOWED >= ECL_THROTTLE_TEXT, "a range's record has room
 /* How long one answer is waited for, all tries together. */
 #define SEND_MS 30000
 
+/* Ranges that are looked at, per state, whether they are understood. */
+#define LOOKED_AT 200
+
 bool
 ecl_job_send (ecl_world_t *world, const char *database, bson_t *command, bson_t *reply, bson_error_t *error)
 {
@@ -170,6 +173,31 @@ ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
    return ecl_job_each (world, database, &command, take_row, &take, error);
 }
 
+static bool
+take_unread (void *context, const bson_t *document, bson_error_t *error)
+{
+   ecl_chunk_row_t row;
+
+   (void) error;
+   (void) !ecl_chunk_read (document, &row, context);
+   return true;
+}
+
+bool
+ecl_job_unread (ecl_world_t *world, const char *database, const uint8_t id[12], bson_error_t *why, bson_error_t *error)
+{
+   bool good = true;
+
+   memset (why, 0, sizeof *why);
+   for (int state = ECL_CHUNK_OPEN; good && state < ECL_CHUNK_DONE; state++) {
+      bson_t command;
+
+      ecl_chunks_find (id, (ecl_chunk_state_t) state, LOOKED_AT, &command);
+      good = ecl_job_each (world, database, &command, take_unread, why, error);
+   }
+   return good;
+}
+
 /* ---- changing ---- */
 
 /* Sends what holds for a live job only. *took: there was one. */
@@ -281,7 +309,8 @@ ecl_job_finish (ecl_world_t *world, const char *database, const ecl_chain_t *cha
       return false;
    }
    if (sum.n[ECL_CHUNK_OPEN] + sum.n[ECL_CHUNK_CARRIED] + sum.n[ECL_CHUNK_DONE] != job->chunks) {
-      return end_with (world, database, job, &sum, ECL_JOB_FAILED, "records of its ranges are gone", error);
+      return end_with (world, database, job, &sum, ECL_JOB_FAILED,
+                       "records of its ranges are gone, or in no state of this version of eclose", error);
    }
    if (sum.n[ECL_CHUNK_DONE] != job->chunks) {
       return true;

@@ -111,6 +111,12 @@ bool
 ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
               void (*tell) (void *context, const ecl_chunk_row_t *row), void *context, bson_error_t *error) ECL_MUST_CHECK;
 
+/* Whether a range that is not done is not understood, as far as workers look: *why says which and what is wrong with it;
+ * code 0: there is none. */
+bool
+ecl_job_unread (ecl_world_t *world, const char *database, const uint8_t id[12], bson_error_t *why,
+                bson_error_t *error) ECL_MUST_CHECK;
+
 /* Every range is done: what is in quarantine without a reason any more goes, and the job ends as done. Where records of
  * ranges are gone it ends as failed, for nobody knows which _ids were not gone through. Where some are said not to be done,
  * job->state stays: after an election a read can be older than what was seen before it. */

@@ -140,8 +140,9 @@ typedef struct {
    worker_t *worker;
    char (*ids)[ECL_CHUNK_ID]; /* free ones first, from the beginning; held ones from the end */
    uint32_t n_free, n_held;
-   bool dead; /* the first of ids is held by one who is known to be dead */
-   int64_t token; /* his */
+   bson_error_t unread; /* what is wrong with one that is not understood; code 0: there is none */
+   bool dead;           /* the first of ids is held by one who is known to be dead */
+   int64_t token;       /* his */
 } choice_t;
 
 static bool
@@ -151,9 +152,9 @@ take_row (void *context, const bson_t *document, bson_error_t *error)
    const ecl_watch_t *watch = self->worker->task->watch;
    ecl_chunk_row_t row;
 
-   if (!ecl_chunk_read (document, &row, error)) {
-      self->worker->unfit = true; /* no other answer will come; a later version may know what it means */
-      return false;
+   (void) error;
+   if (!ecl_chunk_read (document, &row, &self->unread)) {
+      return true; /* the others first */
    }
    if (self->n_free + self->n_held >= CANDIDATES || self->dead) {
       return true;
@@ -173,7 +174,7 @@ take_row (void *context, const bson_t *document, bson_error_t *error)
 }
 
 /* Claims a range of that phase. *any: there are some, whoever has them. False where the server gave no answer, or
- * (self->unfit) one that is not understood. */
+ * (self->unfit) all that are left are not understood: a later version may know what they mean. */
 static bool
 claim (worker_t *self, ecl_chunk_state_t phase, bool *any, char id[ECL_CHUNK_ID], bool *got, bson_error_t *error)
 {
@@ -186,6 +187,14 @@ claim (worker_t *self, ecl_chunk_state_t phase, bool *any, char id[ECL_CHUNK_ID]
    good = ecl_job_each (self->world, self->site->database, &command, take_row, &choice, error);
    *got = false;
    *any = choice.n_free || choice.n_held || choice.dead;
+   if (good && !*any && choice.unread.code) {
+      self->unfit = true;
+      good = ecl_fail (
+         error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID,
+         "%s; a later version wrote it, or a hand: `eclose backfill cancel %s` gives the job up, and a new one "
+         "goes over what is left",
+         choice.unread.message, self->task->chain->collection);
+   }
    if (good && *any) {
       uint32_t chance = (uint32_t) (self->world->random (self->world) >> 1);
 

@@ -17,6 +17,9 @@
  * batch is under way on it while the next batch is read and computed. A pause that the throttle wants is spent with
  * nothing under way, unless it is shorter than a write.
  *
+ * A range whose record is not understood (a later version wrote it, or a hand spoilt it) is left for the end: once nothing
+ * else is left to be gone through, or to be swept, the worker fails with what is wrong with it, and the job stays.
+ *
  * A range is gone through once, and once more when all ranges were (the sweep): what came behind the worker's back is
  * carried over then, in passes until one finds nothing, or the third carried all that it found at the first try.
  */

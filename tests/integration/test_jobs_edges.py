@@ -194,7 +194,7 @@ def test_who_may_not_write_ends_alone(eclose, db, server, relay):
 
 
 def test_a_record_that_nobody_understands(eclose, db):
-    """Of a later version, or changed by hand: who comes to work says at once which it is, and the job stays."""
+    """Of a later version, or changed by hand: all else is carried, then who works says which it is, and the job stays."""
     things(eclose, db, 200)
     backfill(eclose, 'start', 'things', '--detach', '--range-docs', 50)
     spoilt = db.eclose_chunks.find_one({}, sort=[('_id', 1)])
@@ -202,7 +202,12 @@ def test_a_record_that_nobody_understands(eclose, db):
     told = backfill(eclose, 'work', 'things', rc=1).err
     assert 'this process cannot work on the job, which others may go on with' in told
     assert f'"{spoilt["_id"]}" is no range of this version of eclose' in told
-    assert '`range` is to be an object (found: string)' in told
+    assert '`range` is to be an object (found: string)' in told and '`eclose backfill cancel things` gives the job up' in told
+    assert {r['state'] for r in db.eclose_chunks.find({'_id': {'$ne': spoilt['_id']}})} == {'carried'}
+    assert not job(db).get('swept')
+    shown = backfill(eclose, 'status', 'things').out
+    assert '`range` is to be an object (found: string): the job cannot end so' in shown
+    assert '`range`' in json.loads(backfill(eclose, 'status', 'things', '--format', 'json').out)['error']
     assert job(db)['state'] == 'running' and not db.eclose_chunks.count_documents({'holder': {'$type': 'object'}})
     db.eclose_chunks.update_one({'_id': spoilt['_id']}, {'$set': {'range': spoilt['range']}})
     backfill(eclose, 'work', 'things')
