@@ -5,10 +5,31 @@
 #include <stdio.h>
 #include <string.h>
 
+size_t
+ecl_shown (const char *text, size_t len, size_t max)
+{
+   if (len <= max) {
+      return len;
+   }
+   while (max && ((uint8_t) text[max] & 0xC0) == 0x80) {
+      max--;
+   }
+   return max;
+}
+
+/* libbson 2 keeps the last byte of the message for itself. */
+static void
+set (bson_error_t *error, uint32_t domain, uint32_t code, const char *message)
+{
+   int shown = (int) ecl_shown (message, strlen (message), sizeof error->message - 2);
+
+   bson_set_error (error, domain, code, "%.*s", shown, message);
+}
+
 bool
 ecl_fail (bson_error_t *error, uint32_t domain, uint32_t code, const char *format, ...)
 {
-   char message[sizeof error->message - 1]; /* libbson 2 keeps the last byte for itself */
+   char message[sizeof error->message + 8]; /* with what shows whether its last character is whole */
    va_list args;
 
    if (!error) {
@@ -17,7 +38,7 @@ ecl_fail (bson_error_t *error, uint32_t domain, uint32_t code, const char *forma
    va_start (args, format);
    vsnprintf (message, sizeof message, format, args);
    va_end (args);
-   bson_set_error (error, domain, code, "%s", message);
+   set (error, domain, code, message);
    return false;
 }
 
@@ -35,8 +56,7 @@ ecl_error_prefix (bson_error_t *error, const char *format, ...)
    vsnprintf (prefix, sizeof prefix, format, args);
    va_end (args);
    snprintf (message, sizeof message, "%s: %s", prefix, error->message);
-   message[sizeof error->message - 2] = '\0';
-   bson_set_error (error, error->domain, error->code, "%s", message);
+   set (error, error->domain, error->code, message);
 }
 
 const char *

@@ -72,6 +72,10 @@ ecl_fail (bson_error_t *error, uint32_t domain, uint32_t code, const char *forma
 void
 ecl_error_prefix (bson_error_t *error, const char *format, ...) ECL_PRINTF (2, 3);
 
+/* How many of the len bytes of a text are shown where that may be max: not a part of a character. */
+size_t
+ecl_shown (const char *text, size_t len, size_t max);
+
 /* "MQL", "text", …; "error" for a domain that is not ours. Static storage. */
 const char *
 ecl_domain_name (uint32_t domain);

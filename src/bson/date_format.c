@@ -181,7 +181,7 @@ ecl_date_parse_format (const char *text, size_t len, const char *format, size_t 
 {
    const char *p = text, *end, *f = format, *f_end;
    fields_t fields = {.iso_year = ECL_UNSET, .iso_week = ECL_UNSET, .iso_day = ECL_UNSET};
-   int shown = len > 100 ? 100 : (int) len;
+   int shown = (int) ecl_shown (text, len, 100);
    const char *problem = NULL;
 
    /* Both end at a NUL. */

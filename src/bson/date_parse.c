@@ -584,7 +584,7 @@ ecl_date_parse (const char *string, size_t len, const ecl_timezone_t *zone, int6
    }
    if (reader.problem) {
       return ecl_fail (error, ECL_DOMAIN_MQL, 241, "Error parsing date string '%.*s'; %d: %s",
-                       len > 100 ? 100 : (int) len, string, (int) (p - string), reader.problem);
+                       (int) ecl_shown (string, len, 100), string, (int) (p - string), reader.problem);
    }
    return ecl_date_text_finish (&reader.date, zone, string, len, ms, error);
 }

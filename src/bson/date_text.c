@@ -232,7 +232,7 @@ bool
 ecl_date_text_finish (ecl_date_text_t *self, const ecl_timezone_t *zone, const char *text, size_t len, int64_t *ms,
                       bson_error_t *error)
 {
-   int shown = len > 100 ? 100 : (int) len;
+   int shown = (int) ecl_shown (text, len, 100);
    int64_t days, seconds, month, milliseconds;
    bool utc = !zone || ecl_timezone_is_utc (zone);
 

@@ -59,7 +59,7 @@ ecl_value_text (ecl_arena_t *arena, const ecl_value_t *v)
 {
    switch (v->type) {
    case BSON_TYPE_UTF8:
-      return ecl_arena_printf (arena, "\"%.*s\"%s", (int) (v->len > 100 ? 100 : v->len), v->u.str,
+      return ecl_arena_printf (arena, "\"%.*s\"%s", (int) ecl_shown (v->u.str, v->len, 100), v->u.str,
                                v->len > 100 ? "…" : "");
    case BSON_TYPE_INT32:
    case BSON_TYPE_INT64:

@@ -33,12 +33,8 @@ ecl_diff_show_value (const ecl_value_t *value, uint32_t max, ecl_buf_t *out)
    } else if (text.len <= max) {
       ok = ecl_buf_append (out, text.data, text.len);
    } else {
-      size_t cut = max;
-
-      while (cut && (text.data[cut] & 0xC0) == 0x80) {
-         cut--; /* not in the middle of a character */
-      }
-      ok = ecl_buf_append (out, text.data, cut) && ecl_buf_append_str (out, "…");
+      ok = ecl_buf_append (out, text.data, ecl_shown ((const char *) text.data, text.len, max)) &&
+           ecl_buf_append_str (out, "…");
    }
    ecl_buf_cleanup (&text);
    bson_free (bytes);

@@ -14,12 +14,17 @@ py_state_of_type (PyTypeObject *type)
 PyObject *
 py_error_new (const py_state_t *state, const bson_error_t *error, const bson_t *document, PyObject *cause)
 {
-   PyObject *exception;
+   PyObject *exception = NULL;
+   /* A long message is cut, maybe in the middle of a character. */
+   PyObject *message = PyUnicode_DecodeUTF8 (error->message, (Py_ssize_t) strlen (error->message), "replace");
 
-   exception =
-      document ? PyObject_CallFunction (state->make_error, "sIIy#", error->message, error->domain, error->code,
-                                        (const char *) bson_get_data (document), (Py_ssize_t) document->len)
-               : PyObject_CallFunction (state->make_error, "sIIO", error->message, error->domain, error->code, Py_None);
+   if (message && document) {
+      exception = PyObject_CallFunction (state->make_error, "OIIy#", message, error->domain, error->code,
+                                         (const char *) bson_get_data (document), (Py_ssize_t) document->len);
+   } else if (message) {
+      exception = PyObject_CallFunction (state->make_error, "OIIO", message, error->domain, error->code, Py_None);
+   }
+   Py_XDECREF (message);
    if (exception && cause) {
       PyException_SetCause (exception, Py_NewRef (cause));
    }

@@ -6,6 +6,8 @@
 
 /* Documents are announced to the library so many at a time: what they look up is loaded at once. */
 #define ANNOUNCED_MAX 4096
+/* Bytes of what an exception says that go into the error's message; the exception itself goes with it. */
+#define SAID_MAX 400
 
 static bool
 load (void *user_data, const char *collection, const char *field, const bson_t *values, eclose_found_t *found,
@@ -73,6 +75,7 @@ py_upgrader_keep_cause (py_upgrader_t *self, bson_error_t *error)
 {
    PyObject *type, *value, *trace, *name, *said;
    const char *text = NULL, *what = NULL;
+   Py_ssize_t shown = 0;
 
    PyErr_Fetch (&type, &value, &trace);
    PyErr_NormalizeException (&type, &value, &trace);
@@ -82,9 +85,14 @@ py_upgrader_keep_cause (py_upgrader_t *self, bson_error_t *error)
    name = PyObject_GetAttrString (type, "__name__");
    said = PyObject_Str (value);
    what = name ? PyUnicode_AsUTF8AndSize (name, NULL) : NULL;
-   text = said ? PyUnicode_AsUTF8AndSize (said, NULL) : NULL;
-   bson_set_error (error, ECLOSE_ERROR_UPGRADE, ECLOSE_CODE_INVALID, "%s: %s", what ? what : "an exception",
-                   text ? text : "");
+   text = said ? PyUnicode_AsUTF8AndSize (said, &shown) : NULL;
+   if (shown > SAID_MAX) {
+      for (shown = SAID_MAX; (text[shown] & 0xC0) == 0x80;) {
+         shown--; /* no character is cut */
+      }
+   }
+   bson_set_error (error, ECLOSE_ERROR_UPGRADE, ECLOSE_CODE_INVALID, "%s: %.*s", what ? what : "an exception",
+                   (int) shown, text ? text : "");
    PyErr_Clear (); /* of str () */
    if (self) {
       Py_XDECREF (self->cause);
@@ -174,7 +182,6 @@ begin (py_upgrader_t *self, PyObject *loader)
    }
    self->busy = true;
    self->loader = loader;
-   Py_CLEAR (self->cause);
    return true;
 }
 
@@ -183,6 +190,7 @@ end (py_upgrader_t *self)
 {
    self->busy = false;
    self->loader = NULL;
+   Py_CLEAR (self->cause); /* with all that its traceback holds */
 }
 
 /* ---- batches ---- */
@@ -258,31 +266,31 @@ batch_document (const batch_t *b, size_t at, bson_t *document, bson_error_t *err
 static bool
 batch_announce (py_upgrader_t *self, batch_t *b, size_t *until)
 {
-   bson_t *documents = NULL;
-   const bson_t **pointers = NULL;
-   size_t n = 0, size = 0, at = b->at;
+   bson_t *documents, document;
+   const bson_t **pointers;
+   size_t n = 0, at = b->at;
    bool good = true;
 
-   while (at < b->len && n < ANNOUNCED_MAX) {
-      if (n == size) {
-         size = size ? size * 2 : 128;
-         documents = bson_realloc (documents, size * sizeof *documents);
-      }
-      if (!batch_document (b, at, &documents[n], &b->error)) {
-         break; /* it is refused when its turn comes */
-      }
-      at += documents[n++].len;
+   /* One that is none is refused when its turn comes. */
+   while (at < b->len && n < ANNOUNCED_MAX && batch_document (b, at, &document, &b->error)) {
+      at += document.len;
+      n++;
    }
    *until = at;
    if (n) {
+      /* A bson_t points into itself: it stays where it was made. */
+      documents = bson_aligned_alloc0 (BSON_ALIGNOF (bson_t), n * sizeof *documents);
       pointers = bson_malloc (n * sizeof *pointers);
+      at = b->at;
       for (size_t i = 0; i < n; i++) {
+         good = good && batch_document (b, at, &documents[i], &b->error);
+         at += documents[i].len;
          pointers[i] = &documents[i];
       }
-      good = eclose_upgrader_batch_begin (self->upgrader, pointers, n, &b->error);
+      good = good && eclose_upgrader_batch_begin (self->upgrader, pointers, n, &b->error);
+      bson_free (pointers);
+      bson_free (documents);
    }
-   bson_free (pointers);
-   bson_free (documents);
    return good;
 }
 

@@ -180,3 +180,56 @@ def test_a_project_goes_when_nobody_has_it():
 def test_same():
     assert _native.same(bson.encode({'a': 1, 'b': 2}), bson.encode({'b': 2, 'a': 1}))
     assert not _native.same(bson.encode({'a': 1}), bson.encode({'a': 1.0}))
+
+
+def test_many_documents_that_look_things_up():
+    def own(document, context):
+        document['own'] = [found['n'] for found in context.find('teams', '_id', document['_id'])]
+
+    asked = []
+
+    def load(collection, filter):
+        asked.append(bson.decode(filter))
+        return b''.join(bson.encode({'_id': i, 'n': i + 1}) for i in asked[-1]['_id']['$in'])
+
+    count = 5000
+    batch = b''.join(bson.encode({'_id': i}) for i in range(count))
+    out, end, _, error = eclose.Project(functions={'users': {1: own}}).upgraders('users').run(batch, 0, load)
+    assert error is None and end == len(batch) and len(asked) == 2  # so many are announced at a time
+    assert [document['own'] for document in bson.decode_all(out)] == [[i + 1] for i in range(count)]
+
+
+@pytest.mark.parametrize('text', ['é' * 1000, 'x' + 'é' * 1000, 'xx' + '\U0001f600' * 1000, '\udcff', ''])
+def test_long_messages_are_cut(text):
+    def fail(document):
+        raise ValueError(text)
+
+    with pytest.raises(eclose.UpgradeError, match='ValueError') as caught:
+        eclose.Project(functions={'users': {1: fail}}).upgrade('users', {'_id': 'é' * 500})
+    assert caught.value.__cause__.args == (text,) and caught.value.details['collection'] == 'users'
+
+
+@pytest.mark.parametrize('before', range(4))
+def test_long_values_in_messages(before):
+    project = eclose.Project(files={'users/0001_a.yaml': 'to: 1\nup: [{$set: {n: {$toInt: $n}}}]'})
+    with pytest.raises(eclose.UpgradeError, match='\\$convert') as caught:
+        project.upgrade('users', {'_id': 1, 'n': 'x' * before + '\u20ac' * 500})
+    assert '\ufffd' not in str(caught.value)
+
+
+def test_what_a_function_raised_goes_with_its_error():
+    class Held:
+        pass
+
+    held = []
+
+    def fail(document):
+        there = Held()
+        held.append(weakref.ref(there))
+        raise ValueError
+
+    project = eclose.Project(functions={'users': {1: fail}})
+    with pytest.raises(eclose.UpgradeError):
+        project.upgrade('users', {'_id': 1})
+    gc.collect()
+    assert held and not any(there() for there in held)
