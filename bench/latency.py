@@ -58,7 +58,7 @@ def read(uri, end, out):
 def backfill(build, project, uri, mode):
     """As an operator would start it; ended where it takes too long."""
     binary = os.path.join(build, 'src', 'cli', 'eclose')
-    subprocess.run([binary, 'backfill', 'run', 'users', '--for', str(LONGEST), '--mode', mode], cwd=project, check=False,
+    subprocess.run([binary, 'backfill', 'run', 'users', '--for', f'{LONGEST}s', '--mode', mode], cwd=project, check=False,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                    env={**os.environ, 'ECLOSE_URI': uri, 'ECLOSE_DATABASE': DATABASE}, timeout=600)
 

@@ -11,6 +11,9 @@
 
 #define ENDED "%s: the job ended in the meantime"
 
+/* Jobs that are named where it is not said which one is meant. */
+#define SEVERAL 8
+
 typedef struct {
    ecl_cli_t *cli;
    ecl_remote_t *remote;
@@ -21,28 +24,70 @@ typedef struct {
 
 /* ---- finding the job ---- */
 
-/* The live job of the collection, or the only one there is. False after a message. */
+/* There is none that lives; last is the latest of those that ended, if any. */
+static void
+say_none (const call_t *call, const char *collection, const ecl_job_t *last)
+{
+   if (last) {
+      ecl_cli_fail (call->cli, "no job%s%s is running: the last one, on %s to version %s, %s", collection ? " on " : "",
+                    collection ? collection : "", last->collection, last->to,
+                    last->state == ECL_JOB_DONE     ? "is done"
+                    : last->state == ECL_JOB_FAILED ? "failed"
+                                                    : "was cancelled");
+   } else {
+      ecl_cli_fail (call->cli, "there is no job%s%s", collection ? " on " : "", collection ? collection : "");
+   }
+}
+
+typedef struct {
+   ecl_job_t job; /* the latest */
+   int n;
+   char names[256];
+} found_t;
+
+static void
+take_live (void *context, const ecl_job_t *job)
+{
+   found_t *self = context;
+   size_t len = strlen (self->names);
+
+   if (!self->n++) {
+      self->job = *job;
+   }
+   snprintf (self->names + len, sizeof self->names - len, "%s%s", len ? ", " : "", job->collection);
+}
+
+/* The live job of the collection, or the only one there is: what is meant for one must not hit another. False after a
+ * message. */
 static bool
 find_live (const call_t *call, ecl_job_t *job)
 {
    const ecl_remote_t *remote = call->remote;
    const char *collection = call->chain ? call->chain->collection : NULL;
+   found_t live = {.n = 0};
    bson_error_t error;
-   bool found;
+   bool any = false;
 
-   if (!ecl_job_latest (remote->world, remote->database, collection, true, job, &found, &error)) {
+   if (!ecl_job_list (remote->world, remote->database, collection, true, SEVERAL, take_live, &live, &error) ||
+       (!live.n && !ecl_job_latest (remote->world, remote->database, collection, false, job, &any, &error))) {
       ecl_cli_fail (call->cli, "%s", error.message);
       return false;
    }
-   if (!found) {
-      ecl_cli_fail (call->cli, "there is no job%s%s", collection ? " on " : "", collection ? collection : "");
+   if (!live.n) {
+      say_none (call, collection, any ? job : NULL);
+      return false;
    }
-   return found;
+   if (live.n > 1 && !collection) {
+      ecl_cli_fail (call->cli, "there is more than one job: say of which COLLECTION (%s)", live.names);
+      return false;
+   }
+   *job = live.job;
+   return true;
 }
 
 /* ---- working ---- */
 
-/* "90", "90s", "30m", "2h": milliseconds. False after a message. */
+/* "90s", "30m", "2h": milliseconds. A number alone could mean hours as well. False after a message. */
 static bool
 read_duration (const ecl_cli_t *cli, const char *name, int64_t *ms)
 {
@@ -57,7 +102,7 @@ read_duration (const ecl_cli_t *cli, const char *name, int64_t *ms)
    value = strtod (text, &end);
    unit = end;
    value *= strcmp (unit, "h") == 0 ? 3600 : strcmp (unit, "m") == 0 ? 60 : 1;
-   if (end == text || !(value > 0 && value < 1e7) || (*unit && (!strchr ("hms", *unit) || unit[1]))) {
+   if (end == text || !(value > 0 && value < 1e7) || !*unit || !strchr ("hms", *unit) || unit[1]) {
       ecl_cli_usage (cli, "--%s takes a time like 90s, 30m or 2h, not \"%s\"", name, text);
       return false;
    }

@@ -125,14 +125,36 @@ typedef struct {
    const ecl_carry_t *what;
 } told_t;
 
+static void
+say (void *context, const char *message)
+{
+   const told_t *self = context;
+
+   if (self->what->note) {
+      self->what->note (self->context, message);
+   }
+}
+
+static void
+say_gave_up (told_t *told, const ecl_job_t *job)
+{
+   char text[768];
+
+   bson_snprintf (text, sizeof text, "%s: a job %s to version %s, begun by process %" PRId64 " on %s, on which nobody works, is given up",
+                  job->collection, job->down ? "down" : "up", job->to, job->pid,
+                  *job->host ? job->host : "an unknown machine");
+   say (told, text);
+}
+
 /* The job: made, or joined. */
 static bool
-start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, ecl_carried_t *out, bson_error_t *error)
+start (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carried_t *out, bson_error_t *error)
 {
    const ecl_effort_t *effort = effort_of (told->what);
    ecl_trial_t trial = {site, course, effort->max_errors, told->what->note, told->context};
    ecl_aside_t aside;
    bson_t candidates, others;
+   ecl_job_t gave_up = {0};
    ecl_job_start_t options = {.world = site->world,
                               .chain = course->chain,
                               .target = course->target,
@@ -150,7 +172,8 @@ start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, e
                               .lease_time = site->lease_time,
                               .lease_skew = site->lease_skew,
                               .before = try_first,
-                              .context = &trial};
+                              .context = &trial,
+                              .gave_up = &gave_up};
    ecl_start_t started;
    bool good;
 
@@ -166,6 +189,9 @@ start (const ecl_site_t *site, const ecl_course_t *course, const told_t *told, e
    ecl_survey_candidates (course->chain, course->target, course->down, &candidates);
    ecl_aside_without (&aside, &candidates, &others);
    started = ecl_job_start (&options, &out->job, error);
+   if (*gave_up.collection) {
+      say_gave_up (told, &gave_up);
+   }
    bson_destroy (&others);
    out->joined = started == ECL_START_JOINED;
    out->by_records = started == ECL_START_FINISHED;
@@ -238,16 +264,6 @@ tell (void *context, const ecl_carry_progress_t *progress)
 
    if (self->progress) {
       self->progress (self->context, self->what, progress);
-   }
-}
-
-static void
-say (void *context, const char *message)
-{
-   const told_t *self = context;
-
-   if (self->what->note) {
-      self->what->note (self->context, message);
    }
 }
 

@@ -2,6 +2,7 @@
  *
  *    ecl_job_start ──► plan, under the lease "backfill:<collection>" ──► ranges ──► workers (worker.h) ──► end
  *         └── a live job to the same target is joined, one that nobody works on and that leads elsewhere is given up
+ *             (unless it is paused)
  *
  * Straight-line code: whoever calls it waits. All that is written may be written again, so an answer that is lost is
  * asked for again.
@@ -46,6 +47,7 @@ typedef struct {
     * in *sample, and how many of those documents can be carried and are not yet: if any, none is looked for. May be NULL. */
    bool (*before) (void *context, ecl_cut_sample_t *sample, bson_error_t *error);
    void *context;
+   ecl_job_t *gave_up; /* filled with the job that was given up for this one, if any; may be NULL */
 } ecl_job_start_t;
 
 typedef enum {
@@ -53,7 +55,7 @@ typedef enum {
    ECL_START_JOINED,
    ECL_START_NOTHING, /* every document is at the target: nothing was written */
    ECL_START_FINISHED, /* options->finished, and a short look, which did not come to the end, found nothing */
-   ECL_START_FAILED,  /* ECL_ERROR_LEASE: others work on a job to another version */
+   ECL_START_FAILED,  /* ECL_ERROR_LEASE: others work on a job to another version, or somebody paused one */
 } ecl_start_t;
 
 /* *job is the job; not filled where there is none. */

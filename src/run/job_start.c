@@ -135,11 +135,27 @@ bury (ecl_world_t *world, const char *database, const char *collection, ecl_job_
    return false;
 }
 
-/* A live job, if there is one. *joined: it is ours to work on; else there is none any more. */
+/* A job to another target, on which nobody works, for the one that is made now. */
+static bool
+give_up (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
+{
+   char why[128];
+
+   bson_snprintf (why, sizeof why, "given up for a job to version %s", options->to);
+   if (!ecl_job_close (options->world, options->database, job, ECL_JOB_CANCELLED, why, error)) {
+      return false;
+   }
+   if (options->gave_up) {
+      *options->gave_up = *job;
+   }
+   return true;
+}
+
+/* A live job, if there is one. *joined: it is ours to work on; else there is none any more, where the plan is made now:
+ * before that none is given up, for there may be nothing to make. */
 static bool
 meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined, bool *waits, bson_error_t *error)
 {
-   char why[128];
    ecl_job_t gone;
    bool found, any;
    int living = 0;
@@ -170,8 +186,13 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
                        job->collection, living, living == 1 ? "" : "s", job->down ? "down" : "up", job->to,
                        living == 1 ? "is" : "are", job->collection);
    }
-   bson_snprintf (why, sizeof why, "given up for a job to version %s", options->to);
-   return ecl_job_close (options->world, options->database, job, ECL_JOB_CANCELLED, why, error);
+   if (job->wanted == ECL_WANTED_PAUSED) { /* its workers hold nothing, and wait; whoever paused it had a reason */
+      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
+                       "%s: a job %s to version %s is paused; `eclose backfill resume %s` lets it go on, `eclose backfill "
+                       "cancel %s` ends it",
+                       job->collection, job->down ? "down" : "up", job->to, job->collection, job->collection);
+   }
+   return !planned || give_up (options, job, error);
 }
 
 /* A new one, by whom; as long as it is planned its ranges are those that are wanted, so that others can go on with the

@@ -8,7 +8,7 @@ from bson import Binary, Decimal128, Int64, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from test_backfill import MODES, project, raw
-from works import size, wait_for
+from works import put, size, wait_for
 
 STEP = 'up:\n  - $set: {b: {$add: [$a, 1]}}\ndown:\n  - $unset: b\n'
 
@@ -132,7 +132,8 @@ def test_pause_resume_set_and_cancel_from_elsewhere(eclose, db, server, relay):
     assert told['done'] > 0 and told['left'] > 0 and 0 < told['counts']['changed'] <= done()
     said = backfill(eclose, 'status', 'things').out
     assert ' documents done\n' in said and ' changed, ' in said and '  0 changed' not in said
-    assert 'there is no job' in backfill(eclose, 'cancel', 'things', rc=1).err
+    assert 'no job on things is running: the last one, on things to version 2, was cancelled' in \
+        backfill(eclose, 'cancel', 'things', rc=1).err
     # What was carried stays, and the next one does the rest.
     eclose('up', 'things', rc=0)
     assert at_target(db, n)
@@ -214,7 +215,16 @@ def test_another_target_waits_while_somebody_works(eclose, db, server):
     first = job(db)
     env = {'ECLOSE_LEASE_TIME': '1000', 'ECLOSE_MAX_CLOCK_SKEW': '500'}
     db.eclose_chunks.update_many({}, {'$set': {'expires': DatetimeMS(0)}})
-    eclose('down', 'things', '--to', 1, rc=0, env=env)
+    # Whoever paused it had a reason.
+    backfill(eclose, 'pause', 'things')
+    assert 'a job up to version 2 is paused; `eclose backfill resume things`' in \
+        eclose('down', 'things', '--to', 1, rc=4, env=env).err
+    backfill(eclose, 'resume', 'things')
+    # Nothing is given up for what is not begun.
+    assert 'nothing to do' in eclose('up', 'things', '--to', 1, rc=0, env=env).out
+    assert db.eclose_jobs.find_one({'_id': first['_id']})['state'] == 'running'
+    told = eclose('down', 'things', '--to', 1, rc=0, env=env).err
+    assert f'a job up to version 2, begun by process {child.pid} on ' in told and 'is given up' in told
     assert db.things.count_documents({'schema_version': 1, 'b': {'$exists': False}}) == n
     assert db.eclose_jobs.find_one({'_id': first['_id']})['state'] == 'cancelled'
 
@@ -257,7 +267,8 @@ def test_what_cannot_be_asked(eclose, db):
     things(eclose, db, 10)
     assert 'backfill what?' in backfill(eclose, 'stat', rc=2).err
     assert 'needs a COLLECTION' in backfill(eclose, 'start', rc=2).err
-    assert '--for takes a time' in backfill(eclose, 'run', 'things', '--for', 'soon', rc=2).err
+    for time in ('soon', '2', '1d'):
+        assert '--for takes a time' in backfill(eclose, 'run', 'things', '--for', time, rc=2).err
     assert 'say what to set' in backfill(eclose, 'set', rc=2).err
     for rate in ('fast', '0', '0MB'):
         assert f'"{rate}" is no rate' in backfill(eclose, 'start', 'things', '--max-rate', rate, rc=2).err
@@ -275,6 +286,21 @@ def test_what_cannot_be_asked(eclose, db):
     assert '1 range of a job up to version 2 is being worked on' in eclose('down', 'things', '--to', 1, rc=4).err
     assert eclose('history', rc=0).out == 'no database migration ran yet\n'
     assert eclose('history', '--format', 'json', rc=0).out == ''
+
+
+def test_what_is_meant_for_one_job_hits_no_other(eclose, db):
+    for name in ('things', 'others'):
+        project(eclose, name, [STEP])
+        put(eclose.folder, 'eclose.yaml',
+            'database: none\ncollections:\n  things: {unversioned: 1}\n  others: {unversioned: 1}\n')
+        db[name].insert_many([{'_id': i, 'schema_version': 1, 'a': i} for i in range(10)])
+        backfill(eclose, 'start', name, '--detach')
+    for verb in (['pause'], ['resume'], ['set', '--max-rate', 5], ['cancel']):
+        assert 'more than one job: say of which COLLECTION (others, things)' in backfill(eclose, *verb, rc=1).err
+    assert [j['wanted'] for j in db.eclose_jobs.find()] == ['running'] * 2
+    backfill(eclose, 'cancel', 'things')
+    backfill(eclose, 'cancel')
+    assert [j['state'] for j in db.eclose_jobs.find()] == ['cancelled'] * 2
 
 
 def test_a_command_says_wait(eclose, db, tmp_path):
