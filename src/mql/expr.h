@@ -236,6 +236,11 @@ ecl_scope_pop (ecl_parse_t *self, uint32_t n);
 bool
 ecl_check_variable_name (ecl_parse_t *self, const uint8_t *at, const char *name, size_t len);
 
+/* The variables of a `let`, {name: expression, …}: first all expressions, into `values`, so that they do not see each
+ * other's variables; then all names are brought into scope. False after a report, with none in scope. */
+bool
+ecl_parse_let (ecl_parse_t *self, const ecl_value_t *vars, ecl_expr_t **values);
+
 /* "a.b.c" split into names in the arena; NULL after a report (empty components, $ or NUL in them). */
 const ecl_name_t *
 ecl_parse_path (ecl_parse_t *self, const uint8_t *at, const char *path, size_t len, uint32_t *n);

@@ -231,7 +231,7 @@ ecl_lookup_parse (ecl_parse_t *parse, const ecl_field_t *spec)
    ecl_iter_t iter;
    ecl_expr_t *e;
    spec_t s;
-   uint32_t n = 0, i = 1;
+   uint32_t n = 0;
 
    memset (lookup, 0, sizeof *lookup);
    if (!read_spec (parse, spec, &s)) {
@@ -248,21 +248,8 @@ ecl_lookup_parse (ecl_parse_t *parse, const ecl_field_t *spec)
    lookup->n_let = n;
    lookup->first_let = parse->n_vars;
    lookup->from = ecl_arena_strndup (parse->arena, s.from.value.u.str, s.from.value.len);
-   if (n) {
-      ecl_iter_init (&iter, &s.let.value);
-      while (ecl_iter_field (&iter, &field)) {
-         if (!ecl_check_variable_name (parse, ecl_at (&field), field.key, field.key_len)) {
-            return NULL;
-         }
-         e->args[i] = ecl_parse_expr (parse, &field);
-         if (!e->args[i++]) {
-            return NULL;
-         }
-      }
-      ecl_iter_init (&iter, &s.let.value);
-      while (ecl_iter_field (&iter, &field)) {
-         ecl_scope_push (parse, field.key, field.key_len);
-      }
+   if (n && !ecl_parse_let (parse, &s.let.value, e->args + 1)) {
+      return NULL;
    }
    if (s.local.key) {
       /* The path of localField, as the expression that reads it. */

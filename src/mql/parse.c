@@ -100,6 +100,29 @@ ecl_check_variable_name (ecl_parse_t *self, const uint8_t *at, const char *name,
    return true;
 }
 
+bool
+ecl_parse_let (ecl_parse_t *self, const ecl_value_t *vars, ecl_expr_t **values)
+{
+   ecl_iter_t iter;
+   ecl_field_t field;
+
+   ecl_iter_init (&iter, vars);
+   while (ecl_iter_field (&iter, &field)) {
+      if (!ecl_check_variable_name (self, ecl_at (&field), field.key, field.key_len)) {
+         return false;
+      }
+      *values = ecl_parse_expr (self, &field);
+      if (!*values++) {
+         return false;
+      }
+   }
+   ecl_iter_init (&iter, vars);
+   while (ecl_iter_field (&iter, &field)) {
+      ecl_scope_push (self, field.key, field.key_len);
+   }
+   return true;
+}
+
 /* ---- paths ---- */
 
 /* The limit of the server's FieldPath (BSONDepth::getMaxAllowableDepth). */

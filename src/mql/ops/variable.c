@@ -68,7 +68,7 @@ ecl_op_let_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_
    static const char *const names[] = {"vars", "in"};
    ecl_field_t fields[2], field;
    ecl_iter_t iter;
-   uint32_t n = 0, i = 0;
+   uint32_t n = 0;
    ecl_expr_t *e;
 
    if (!find_fields (parse, op, spec, 16875, 16874, names, fields, 2) ||
@@ -85,20 +85,8 @@ ecl_op_let_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_
    }
    e = ecl_parse_node (parse, op, spec, n + 1);
    e->index = parse->n_vars;
-   /* The values do not see each other: all are parsed before any is in scope. */
-   ecl_iter_init (&iter, &fields[0].value);
-   while (ecl_iter_field (&iter, &field)) {
-      if (!ecl_check_variable_name (parse, ecl_at (&field), field.key, field.key_len)) {
-         return NULL;
-      }
-      e->args[i] = ecl_parse_expr (parse, &field);
-      if (!e->args[i++]) {
-         return NULL;
-      }
-   }
-   ecl_iter_init (&iter, &fields[0].value);
-   while (ecl_iter_field (&iter, &field)) {
-      ecl_scope_push (parse, field.key, field.key_len);
+   if (!ecl_parse_let (parse, &fields[0].value, e->args)) {
+      return NULL;
    }
    e->args[n] = ecl_parse_expr (parse, &fields[1]);
    ecl_scope_pop (parse, n);
