@@ -135,10 +135,12 @@ ecl_decimal_t
 ecl_decimal_atan2 (ecl_decimal_t y, ecl_decimal_t x);
 
 /* ecl_decimal_sqrt (d), … */
+/* clang-format off */
 #define ECL_DECIMAL_UNARY(X)                                                                                           \
    X (sqrt) X (exp) X (log) X (log10) X (log2)                                                                         \
    X (sin) X (cos) X (tan) X (asin) X (acos) X (atan)                                                                  \
    X (sinh) X (cosh) X (tanh) X (asinh) X (acosh) X (atanh)
+/* clang-format on */
 
 #define X(name) ecl_decimal_t ecl_decimal_##name (ecl_decimal_t d);
 ECL_DECIMAL_UNARY (X)

@@ -395,7 +395,7 @@ check_logic (const ecl_schema_node_t *self, walk_t *walk, const ecl_value_t *v, 
                  n ? "more" : "none");
       }
    }
-   if (self->not &&check_silently (self->not, walk, v, frame)) {
+   if (self->negated && check_silently (self->negated, walk, v, frame)) {
       BROKEN (not, v, "not valid by this schema");
    }
    return valid;

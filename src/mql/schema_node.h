@@ -7,12 +7,13 @@
 
 #include "bson/decimal.h"
 
-#define ECL_SCHEMA_KEYWORDS(X)                                                                                     \
-   X (additionalItems)                                                                                             \
-   X (additionalProperties) X (allOf) X (anyOf) X (bsonType) X (dependencies) X (description) X (enum)             \
-      X (exclusiveMaximum) X (exclusiveMinimum) X (items) X (maxItems) X (maxLength) X (maxProperties) X (maximum) \
-         X (minItems) X (minLength) X (minProperties) X (minimum) X (multipleOf) X (not ) X (oneOf) X (pattern)    \
-            X (patternProperties) X (properties) X (required) X (title) X (type) X (uniqueItems)
+/* clang-format off */
+#define ECL_SCHEMA_KEYWORDS(X)                                                                                         \
+   X (additionalItems) X (additionalProperties) X (allOf) X (anyOf) X (bsonType) X (dependencies) X (description)      \
+   X (enum) X (exclusiveMaximum) X (exclusiveMinimum) X (items) X (maxItems) X (maxLength) X (maxProperties)           \
+   X (maximum) X (minItems) X (minLength) X (minProperties) X (minimum) X (multipleOf) X (not) X (oneOf) X (pattern)   \
+   X (patternProperties) X (properties) X (required) X (title) X (type) X (uniqueItems)
+/* clang-format on */
 
 typedef enum {
 #define X(name) ECL_KEYWORD_##name,
@@ -80,7 +81,7 @@ struct ecl_schema_node_t {
    ecl_schema_list_t items;       /* items: […] */
    ecl_schema_rest_t more_items;
    ecl_schema_list_t all_of, any_of, one_of;
-   const ecl_schema_node_t * not ;
+   const ecl_schema_node_t *negated; /* of the keyword not */
 };
 
 struct ecl_schema_t {

@@ -421,8 +421,8 @@ ecl_schema_parse (ecl_parse_t *parse, const ecl_field_t *spec)
       if (fields[ECL_KEYWORD_not].value.type != BSON_TYPE_DOCUMENT) {
          ok = ecl_schema_fail_type (parse, &fields[ECL_KEYWORD_not], "an object");
       } else {
-         node->not = ecl_schema_parse (parse, &fields[ECL_KEYWORD_not]);
-         ok &= node->not != NULL;
+         node->negated = ecl_schema_parse (parse, &fields[ECL_KEYWORD_not]);
+         ok &= node->negated != NULL;
       }
    }
    parse->depth--;

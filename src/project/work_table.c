@@ -7,9 +7,11 @@
 #define FLAG ECL_TAKES_BOOL
 #define WHOLE ECL_TAKES_WHOLE
 
+/* clang-format off */
 #define ARG(name, types) {ECL_ARG_##name, (types), false}
 #define MUST(name, types) {ECL_ARG_##name, (types), true}
 #define END {ECL_ARG_COLLECTION, 0, false}
+/* clang-format on */
 
 #define MAX_ARGS 9
 

@@ -78,9 +78,9 @@ ecl_ids_of (const ecl_value_t *id)
    }
 }
 
-/* {_id: {operator: value}}; and {_id: {$gt: …, $lte: …}}, of which either may be missing. */
+/* {_id: {op: value}}; and {_id: {$gt: …, $lte: …}}, of which either may be missing. */
 static void
-append_branch (bson_t *list, uint32_t *n, const char *operator, const ecl_value_t *value, const ecl_value_t *upto)
+append_branch (bson_t *list, uint32_t *n, const char *op, const ecl_value_t *value, const ecl_value_t *upto)
 {
    char buffer[16];
    const char *key;
@@ -89,7 +89,7 @@ append_branch (bson_t *list, uint32_t *n, const char *operator, const ecl_value_
    bson_uint32_to_string ((*n)++, &key, buffer, sizeof buffer);
    BSON_APPEND_DOCUMENT_BEGIN (list, key, &branch);
    BSON_APPEND_DOCUMENT_BEGIN (&branch, "_id", &id);
-   ecl_append_value (&id, operator, value);
+   ecl_append_value (&id, op, value);
    ecl_append_value (&id, "$lte", upto);
    bson_append_document_end (&branch, &id);
    bson_append_document_end (list, &branch);

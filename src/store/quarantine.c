@@ -252,14 +252,14 @@ ecl_quarantine_filter_below (const ecl_chain_t *chain, size_t target, bson_t *fi
 
 /* ---- what is asked about them ---- */
 
-/* {name: {operator: path}} */
+/* {name: {op: path}} */
 static void
-append_accumulator (bson_t *group, const char *name, const char *operator, const char * path)
+append_accumulator (bson_t *group, const char *name, const char *op, const char *path)
 {
    bson_t child;
 
    BSON_APPEND_DOCUMENT_BEGIN (group, name, &child);
-   BSON_APPEND_UTF8 (&child, operator, path);
+   BSON_APPEND_UTF8 (&child, op, path);
    bson_append_document_end (group, &child);
 }
 

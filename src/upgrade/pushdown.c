@@ -89,10 +89,10 @@ typedef struct {
 } list_t;
 
 static void
-list_begin (list_t *self, bson_t *parent, const char *operator)
+list_begin (list_t *self, bson_t *parent, const char *op)
 {
    self->n = 0;
-   bson_append_array_begin (parent, operator, -1, &self->array);
+   bson_append_array_begin (parent, op, -1, &self->array);
 }
 
 static void
@@ -129,13 +129,13 @@ list_add (list_t *self, const ecl_value_t *filter)
 static void
 add_not_array (list_t *list, const char *path)
 {
-   bson_t item, condition, not;
+   bson_t item, condition, negated;
 
    list_open (list, &item);
    bson_append_document_begin (&item, path, -1, &condition);
-   bson_append_document_begin (&condition, "$not", -1, &not);
-   bson_append_utf8 (&not, "$type", -1, "array", -1);
-   bson_append_document_end (&condition, &not);
+   bson_append_document_begin (&condition, "$not", -1, &negated);
+   bson_append_utf8 (&negated, "$type", -1, "array", -1);
+   bson_append_document_end (&condition, &negated);
    bson_append_document_end (&item, &condition);
    list_close (list, &item);
 }
@@ -227,7 +227,7 @@ add_versioned (list_t *list, const ecl_chain_t *chain, ecl_version_t version)
 static void
 add_unversioned (list_t *alternatives, const ecl_chain_t *chain, size_t detected)
 {
-   bson_t branch, item, condition, not;
+   bson_t branch, item, condition, negated;
    list_t all, nor;
 
    list_open (alternatives, &branch);
@@ -238,9 +238,9 @@ add_unversioned (list_t *alternatives, const ecl_chain_t *chain, size_t detected
    /* Not undefined, which {field: null} finds in older servers: the reader does not take it for a version. */
    list_open (&all, &item);
    bson_append_document_begin (&item, chain->version_field, -1, &condition);
-   bson_append_document_begin (&condition, "$not", -1, &not);
-   bson_append_int32 (&not, "$type", -1, BSON_TYPE_UNDEFINED);
-   bson_append_document_end (&condition, &not);
+   bson_append_document_begin (&condition, "$not", -1, &negated);
+   bson_append_int32 (&negated, "$type", -1, BSON_TYPE_UNDEFINED);
+   bson_append_document_end (&condition, &negated);
    bson_append_document_end (&item, &condition);
    list_close (&all, &item);
    add_shape (&all, chain->version_field, true);
