@@ -26,7 +26,7 @@ typedef struct {
    ecl_text_t text;
 } set_t;
 
-#define BATCH 1000      /* fits the caches, as a batch that was just read does */
+#define BATCH 1000       /* fits the caches, as a batch that was just read does */
 #define SCATTERED 200000 /* does not */
 
 static uint64_t seed = 42;
@@ -149,7 +149,8 @@ use_plan (set_t *set, const char *pipeline, int32_t stamp)
    ecl_value_t root = ecl_raw_document (set->text.doc, set->text.len);
    list = ecl_document_get (&root, "", 0);
    set->plan = ecl_plan_new (&options);
-   if (!ecl_plan_add_pipeline (set->plan, &list, NULL) || (stamp && !ecl_plan_add_constant (set->plan, "schema_version", &version))) {
+   if (!ecl_plan_add_pipeline (set->plan, &list, NULL) ||
+       (stamp && !ecl_plan_add_constant (set->plan, "schema_version", &version))) {
       fprintf (stderr, "cannot parse %s\n", pipeline);
       exit (1);
    }
@@ -449,11 +450,11 @@ check_same (set_t *set, bench_fn by_hand)
    }
 }
 
-#define USERS                                                                                                          \
-   "[{$set: {name: {$trim: {input: {$ifNull: [$name, '']}}}}}, "                                                       \
-   "{$set: {last_name: {$last: {$split: [$name, ' ']}}}}, "                                                            \
-   "{$set: {first_name: {$trim: {input: {$substrCP: [$name, 0, {$subtract: [{$strLenCP: $name}, {$strLenCP: "          \
-   "$last_name}]}]}}}, contacts: {$cond: [{$gt: [$phone, null]}, [{type: phone, value: $phone}], []]}}}, "             \
+#define USERS                                                                                                 \
+   "[{$set: {name: {$trim: {input: {$ifNull: [$name, '']}}}}}, "                                              \
+   "{$set: {last_name: {$last: {$split: [$name, ' ']}}}}, "                                                   \
+   "{$set: {first_name: {$trim: {input: {$substrCP: [$name, 0, {$subtract: [{$strLenCP: $name}, {$strLenCP: " \
+   "$last_name}]}]}}}, contacts: {$cond: [{$gt: [$phone, null]}, [{type: phone, value: $phone}], []]}}}, "    \
    "{$unset: [name, phone]}]"
 
 static const char *

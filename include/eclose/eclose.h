@@ -6,8 +6,8 @@
  *    while (mongoc_cursor_next (cursor, &stored)) {
  *       if (!eclose_upgrader_run (users, stored, &user, &error)) { … }
  *
- * This library needs libbson and opens no connection; <eclose/mongoc.h> does, for programs that use libmongoc. Leases and
- * migrations work through a driver that the program brings.
+ * This library needs libbson and opens no connection; <eclose/mongoc.h> does, for programs that use libmongoc. Leases
+ * and migrations work through a driver that the program brings.
  *
  * Threads: a project, once loaded, may be used by all; an upgrader by one at a time. There are no globals, no signal
  * handlers, and nothing is written to standard error. Out of memory aborts, as in libbson.

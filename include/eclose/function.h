@@ -16,8 +16,8 @@ ECLOSE_BEGIN_DECLS
 typedef struct _eclose_context_t eclose_context_t;
 
 /* One step of a chain, up or down: from `in`, a whole document, to `out`, which is initialised and empty and which it
- * fills with a whole document (also with the fields that stay; the version field is stamped by eclose, and _id must stay
- * as it is). It returns false with an error where it cannot; the document then stays as it is.
+ * fills with a whole document (also with the fields that stay; the version field is stamped by eclose, and _id must
+ * stay as it is). It returns false with an error where it cannot; the document then stays as it is.
  *
  * It is called by every thread that runs an upgrader of the project, maybe at once, and it may be called more than once
  * for one document: it must give the same document for the same input, and have no effect beyond it. `in` is borrowed;
@@ -45,8 +45,8 @@ eclose_context_loader (const eclose_context_t *context);
 
 /* The documents of another collection whose field equals the value, as {field: {$eq: value}} finds them, each in the
  * newest shape that the project knows. *documents is an array of *n documents (n may be 0), borrowed until the function
- * returns. Returns false where there is an error or where the documents are not here yet: the function then returns false
- * at once, and in the second case it is called again when they are. */
+ * returns. Returns false where there is an error or where the documents are not here yet: the function then returns
+ * false at once, and in the second case it is called again when they are. */
 ECLOSE_EXPORT (bool)
 eclose_context_find (eclose_context_t *context, const char *collection, const char *field, const bson_value_t *value,
                      const bson_t **documents, size_t *n, bson_error_t *error) ECLOSE_MUST_CHECK;
@@ -66,8 +66,8 @@ struct _eclose_loader_t {
    /* Finds all documents of the collection for which {field: {$in: values}} holds, and calls eclose_found_add for each.
     * values is an array; it holds each value once, and null stands for a field that is missing, too. Returns false with
     * an error where it cannot. */
-   bool (*load) (void *user_data, const char *collection, const char *field, const bson_t *values, eclose_found_t *found,
-                 bson_error_t *error);
+   bool (*load) (void *user_data, const char *collection, const char *field, const bson_t *values,
+                 eclose_found_t *found, bson_error_t *error);
    void *user_data;
 };
 

@@ -7,8 +7,8 @@
  *    if (eclose_cursor_error (cursor, &error)) { … }
  *    eclose_cursor_destroy (cursor);
  *
- * A handle belongs to one thread at a time, as its client does. Nothing is written unless the program writes (or asks for
- * write-back). Options, read preferences and write concerns are those of libmongoc.
+ * A handle belongs to one thread at a time, as its client does. Nothing is written unless the program writes (or asks
+ * for write-back). Options, read preferences and write concerns are those of libmongoc.
  *
  * Filters of find and find_one go to the server as they are: they see documents as they are stored. What must find
  * documents by the shape of the target, whatever version they are stored in, goes through eclose_collection_query.
@@ -44,16 +44,16 @@ eclose_collection_destroy (eclose_collection_t *self);
 ECLOSE_EXPORT (mongoc_collection_t *)
 eclose_collection_get (eclose_collection_t *self);
 
-/* With write-back an older document that a cursor reads is also saved in the new shape, under the guard of a save; one that
- * cannot be saved stays as it is, and the reader is not told. Never back to an older version. Off by default. */
+/* With write-back an older document that a cursor reads is also saved in the new shape, under the guard of a save; one
+ * that cannot be saved stays as it is, and the reader is not told. Never back to an older version. Off by default. */
 ECLOSE_EXPORT (void)
 eclose_collection_set_write_back (eclose_collection_t *self, bool on);
 
 /* ---- reading ---- */
 
-/* As mongoc_collection_find_with_opts. `projection` is refused: a document that lacks fields cannot be upgraded. Like all
- * cursors and streams here it is never NULL: what is wrong with it, its error says. The caller destroys it, before the
- * handle. */
+/* As mongoc_collection_find_with_opts. `projection` is refused: a document that lacks fields cannot be upgraded. Like
+ * all cursors and streams here it is never NULL: what is wrong with it, its error says. The caller destroys it, before
+ * the handle. */
 ECLOSE_EXPORT (eclose_cursor_t *)
 eclose_collection_find (eclose_collection_t *self, const bson_t *filter, const bson_t *opts,
                         const mongoc_read_prefs_t *read_prefs);
@@ -64,20 +64,21 @@ ECLOSE_EXPORT (eclose_cursor_t *)
 eclose_collection_query (eclose_collection_t *self, const bson_t *filter, const bson_t *options, const bson_t *opts,
                          const mongoc_read_prefs_t *read_prefs);
 
-/* An aggregate on documents in the target's shape, whatever version they are stored in. pipeline is {pipeline: […]} or an
- * array, and begins with a $match, which becomes that of eclose_upgrader_query. */
+/* An aggregate on documents in the target's shape, whatever version they are stored in. pipeline is {pipeline: […]} or
+ * an array, and begins with a $match, which becomes that of eclose_upgrader_query. */
 ECLOSE_EXPORT (eclose_cursor_t *)
 eclose_collection_aggregate (eclose_collection_t *self, const bson_t *pipeline, const bson_t *opts,
                              const mongoc_read_prefs_t *read_prefs);
 
-/* One document, to be read and saved; *document is NULL where there is none. The caller destroys it. False with an error
- * where the server or the upgrade fails. */
+/* One document, to be read and saved; *document is NULL where there is none. The caller destroys it. False with an
+ * error where the server or the upgrade fails. */
 ECLOSE_EXPORT (bool)
 eclose_collection_find_one (eclose_collection_t *self, const bson_t *filter, const bson_t *opts,
                             eclose_document_t **document, bson_error_t *error) ECLOSE_MUST_CHECK;
 
-/* Cursors have the habits of mongoc_cursor_t: next gives a document that is valid until the next call on this cursor, and
- * false at the end and after an error; batches are fetched as they are needed. An upgrade that fails ends the cursor. */
+/* Cursors have the habits of mongoc_cursor_t: next gives a document that is valid until the next call on this cursor,
+ * and false at the end and after an error; batches are fetched as they are needed. An upgrade that fails ends the
+ * cursor. */
 ECLOSE_EXPORT (bool)
 eclose_cursor_next (eclose_cursor_t *self, const bson_t **document);
 
@@ -94,7 +95,8 @@ eclose_cursor_error_document (eclose_cursor_t *self, bson_error_t *error, const 
 ECLOSE_EXPORT (bool)
 eclose_cursor_more (eclose_cursor_t *self);
 
-/* The cursor below; it belongs to this one. Only to be asked and set up, not to be read. NULL where it could not be made. */
+/* The cursor below; it belongs to this one. Only to be asked and set up, not to be read. NULL where it could not be
+ * made. */
 ECLOSE_EXPORT (mongoc_cursor_t *)
 eclose_cursor_get (eclose_cursor_t *self);
 
@@ -123,8 +125,8 @@ eclose_document_destroy (eclose_document_t *self);
 
 /* ---- writing ---- */
 
-/* As mongoc_collection_insert_one, with the version stamped. document is in the target's shape. reply may be NULL; else it
- * is initialised in any case, and the caller destroys it. */
+/* As mongoc_collection_insert_one, with the version stamped. document is in the target's shape. reply may be NULL; else
+ * it is initialised in any case, and the caller destroys it. */
 ECLOSE_EXPORT (bool)
 eclose_collection_insert_one (eclose_collection_t *self, const bson_t *document, const bson_t *opts, bson_t *reply,
                               bson_error_t *error);
@@ -134,19 +136,19 @@ ECLOSE_EXPORT (bool)
 eclose_collection_insert_many (eclose_collection_t *self, const bson_t **documents, size_t n, const bson_t *opts,
                                bson_t *reply, bson_error_t *error);
 
-/* Replaces the document by `changed`, stamped, if what is stored is still what was read. opts are those of an update and
- * may be NULL.
+/* Replaces the document by `changed`, stamped, if what is stored is still what was read. opts are those of an update
+ * and may be NULL.
  *
  * True: it is saved, and `document` is what is stored now, so that it may be saved again. False with
  * ECLOSE_CODE_CONFLICT: somebody else changed or removed it; nothing was written and `document` is what is stored now.
  * False with ECLOSE_CODE_LOSSY: a later version is stored, of which something would be lost; nothing was written. False
  * with another error: after one of the network whether it was written is unknown.
  *
- * Few documents cannot be compared in one statement (numbers deep inside arrays, a collection with a collation): they are
- * saved in a transaction, and where the server has none they are refused (ECLOSE_CODE_UNSUPPORTED). */
+ * Few documents cannot be compared in one statement (numbers deep inside arrays, a collection with a collation): they
+ * are saved in a transaction, and where the server has none they are refused (ECLOSE_CODE_UNSUPPORTED). */
 ECLOSE_EXPORT (bool)
-eclose_collection_save (eclose_collection_t *self, eclose_document_t *document, const bson_t *changed, const bson_t *opts,
-                        bson_error_t *error) ECLOSE_MUST_CHECK;
+eclose_collection_save (eclose_collection_t *self, eclose_document_t *document, const bson_t *changed,
+                        const bson_t *opts, bson_error_t *error) ECLOSE_MUST_CHECK;
 
 /* As mongoc_collection_find_and_modify_with_opts, on documents in the target's shape: what the filter finds in another
  * version is first saved in the target's shape (as by eclose_collection_save), then modified. A replacement is stamped.
@@ -163,8 +165,8 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
 ECLOSE_EXPORT (eclose_change_stream_t *)
 eclose_collection_watch (eclose_collection_t *self, const bson_t *pipeline, const bson_t *opts);
 
-/* As mongoc_change_stream_next; fullDocument and fullDocumentBeforeChange of the event are in the target's shape. *event is
- * valid until the next call. An upgrade that fails ends the stream. */
+/* As mongoc_change_stream_next; fullDocument and fullDocumentBeforeChange of the event are in the target's shape.
+ * *event is valid until the next call. An upgrade that fails ends the stream. */
 ECLOSE_EXPORT (bool)
 eclose_change_stream_next (eclose_change_stream_t *self, const bson_t **event);
 
@@ -182,9 +184,9 @@ eclose_change_stream_destroy (eclose_change_stream_t *self);
 
 /* ---- leases and migrations ---- */
 
-/* The driver with which eclose/lease.h and eclose/migrate.h work: connections of their own to that server. All that they
- * need to know stands in the URI: what was set on a client by mongoc_client_set_ssl_opts and the like is not known to them.
- * uri is copied. It outlives what was made with it. NULL where the URI cannot be used. */
+/* The driver with which eclose/lease.h and eclose/migrate.h work: connections of their own to that server. All that
+ * they need to know stands in the URI: what was set on a client by mongoc_client_set_ssl_opts and the like is not known
+ * to them. uri is copied. It outlives what was made with it. NULL where the URI cannot be used. */
 ECLOSE_EXPORT (eclose_driver_t *)
 eclose_driver_new (const mongoc_uri_t *uri, bson_error_t *error);
 

@@ -34,8 +34,8 @@ eclose_project_new (void);
 ECLOSE_EXPORT (void)
 eclose_project_destroy (eclose_project_t *self);
 
-/* Adds the folder in which eclose.yaml lies, and the migrations below it; they are read when the project is loaded. Only
- * one: false for a second, and once the project is loaded, as for all that adds. */
+/* Adds the folder in which eclose.yaml lies, and the migrations below it; they are read when the project is loaded.
+ * Only one: false for a second, and once the project is loaded, as for all that adds. */
 ECLOSE_EXPORT (bool)
 eclose_project_add_folder (eclose_project_t *self, const char *folder, bson_error_t *error) ECLOSE_MUST_CHECK;
 
@@ -55,9 +55,9 @@ eclose_project_add_document (eclose_project_t *self, const bson_t *document, bso
 
 typedef enum { ECLOSE_UP, ECLOSE_DOWN } eclose_direction_t;
 
-/* Adds a function as the way of a collection to a version ("2"), or back from it. Both ways of a version may be functions,
- * or one, and a function may be the way down of a file that names none. user_data outlives the project. False where the
- * arguments cannot be right; what is wrong with the chain is found when the project is loaded. */
+/* Adds a function as the way of a collection to a version ("2"), or back from it. Both ways of a version may be
+ * functions, or one, and a function may be the way down of a file that names none. user_data outlives the project.
+ * False where the arguments cannot be right; what is wrong with the chain is found when the project is loaded. */
 ECLOSE_EXPORT (bool)
 eclose_project_add_function (eclose_project_t *self, const char *collection, const char *version,
                              eclose_direction_t direction, eclose_function_t function, void *user_data,
@@ -84,8 +84,8 @@ eclose_project_has_collection (const eclose_project_t *self, const char *collect
 ECLOSE_EXPORT (const char *)
 eclose_project_collection (const eclose_project_t *self, size_t i);
 
-/* The version field of a collection of the loaded project, dotted; of one that it does not know, the project's own. NULL
- * where it is not loaded. It belongs to the project. */
+/* The version field of a collection of the loaded project, dotted; of one that it does not know, the project's own.
+ * NULL where it is not loaded. It belongs to the project. */
 ECLOSE_EXPORT (const char *)
 eclose_project_version_field (const eclose_project_t *self, const char *collection);
 
@@ -99,8 +99,8 @@ eclose_project_document (const eclose_project_t *self, size_t i, bson_t *documen
  *    {remove: [_id, …], store: [document, …]}
  *
  * first those go, then these are stored by their _id, over what is there. What a later release has published stays:
- * collections that this project does not know, and those of which there are steps beyond its own. changes is initialised
- * here in any case; the caller destroys it. False with an error where the project is not loaded. */
+ * collections that this project does not know, and those of which there are steps beyond its own. changes is
+ * initialised here in any case; the caller destroys it. False with an error where the project is not loaded. */
 ECLOSE_EXPORT (bool)
 eclose_project_changes (const eclose_project_t *self, bson_t *const *published, size_t n, bson_t *changes,
                         bson_error_t *error) ECLOSE_MUST_CHECK;

@@ -18,9 +18,9 @@ typedef struct _eclose_upgrader_t eclose_upgrader_t;
 
 /* target is any version of the chain as text ("2", "1.2.0"), or NULL for the last one of the program's own migrations
  * (not counting those that only eclose_catalog has); where it has none, for its own `floor`, or without one for the
- * end of the chain. A collection that the project does not know has one version, and its documents stay as they are. The
- * project outlives it; texts are copied. NULL with an error where the chain has no such version, or the project is not
- * loaded. */
+ * end of the chain. A collection that the project does not know has one version, and its documents stay as they are.
+ * The project outlives it; texts are copied. NULL with an error where the chain has no such version, or the project is
+ * not loaded. */
 ECLOSE_EXPORT (eclose_upgrader_t *)
 eclose_upgrader_new (const eclose_project_t *project, const char *collection, const char *target, bson_error_t *error);
 
@@ -79,10 +79,10 @@ eclose_upgrader_stamp (eclose_upgrader_t *self, const bson_t *in, const bson_t *
 ECLOSE_EXPORT (bool)
 eclose_upgrader_loads (const eclose_upgrader_t *self);
 
-/* Announces the documents that will be run next: what all of them look up is loaded at once, with one call of the loader
- * per collection and field (and one more for each level of documents that look up others in their turn). What was loaded
- * is kept until eclose_upgrader_batch_end, or the next batch. Without a batch each document loads for itself. A document
- * that fails says so when it is run. */
+/* Announces the documents that will be run next: what all of them look up is loaded at once, with one call of the
+ * loader per collection and field (and one more for each level of documents that look up others in their turn). What
+ * was loaded is kept until eclose_upgrader_batch_end, or the next batch. Without a batch each document loads for
+ * itself. A document that fails says so when it is run. */
 ECLOSE_EXPORT (bool)
 eclose_upgrader_batch_begin (eclose_upgrader_t *self, const bson_t *const *documents, size_t n,
                              bson_error_t *error) ECLOSE_MUST_CHECK;
@@ -99,13 +99,14 @@ typedef enum {
                                document again, compare its bytes with the stored ones, and replace it */
 } eclose_save_t;
 
-/* How to save a document that the program changed, over the stored one (its bytes as they were read), and only if that is
- * still what is stored. document is in the target's shape; *replacement is it with the version stamped. With
- * ECLOSE_SAVE_STATEMENT, update_one (*filter, *update) does it: *update is a pipeline (an array). It writes nothing, and
- * says nModified: 0, where the stored document is another by now; a program then reads again.
+/* How to save a document that the program changed, over the stored one (its bytes as they were read), and only if that
+ * is still what is stored. document is in the target's shape; *replacement is it with the version stamped. With
+ * ECLOSE_SAVE_STATEMENT, update_one (*filter, *update) does it: *update is a pipeline (an array). It writes nothing,
+ * and says nModified: 0, where the stored document is another by now; a program then reads again.
  *
- * Where the stored document is of a later version than the target it is refused (ECLOSE_CODE_LOSSY) unless that document
- * comes back as it was from its way down and up again: then nothing that this program does not see can be lost.
+ * Where the stored document is of a later version than the target it is refused (ECLOSE_CODE_LOSSY) unless that
+ * document comes back as it was from its way down and up again: then nothing that this program does not see can be
+ * lost.
  *
  * All are borrowed until the next call. */
 ECLOSE_EXPORT (bool)

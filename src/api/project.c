@@ -390,7 +390,8 @@ ecl_api_own_target (const ecl_chain_t *chain)
    }
    /* Where its own are all below its floor, and deleted, it ends there. One that has nothing of its own reads what is
     * newest. */
-   return i || (chain->has_floor && !is_published (chain->config_text->name)) ? ecl_chain_version (chain, i) : chain->target;
+   return i || (chain->has_floor && !is_published (chain->config_text->name)) ? ecl_chain_version (chain, i)
+                                                                              : chain->target;
 }
 
 const char *

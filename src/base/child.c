@@ -117,8 +117,8 @@ done:
    return ok;
 }
 
-/* What there is of its output; all but the first line is dropped, so that it need not wait for us. One that writes without
- * end waits until the next look: we have other work, too. */
+/* What there is of its output; all but the first line is dropped, so that it need not wait for us. One that writes
+ * without end waits until the next look: we have other work, too. */
 static void
 drain (ecl_child_t *self)
 {
@@ -149,9 +149,7 @@ finish (ecl_child_t *self, bool known, int status)
    kill (-self->pid, SIGKILL);
    drain (self);
    close (self->output);
-   self->status = !known               ? ECL_CHILD_UNKNOWN
-                  : WIFEXITED (status) ? WEXITSTATUS (status)
-                                       : 128 + WTERMSIG (status);
+   self->status = !known ? ECL_CHILD_UNKNOWN : WIFEXITED (status) ? WEXITSTATUS (status) : 128 + WTERMSIG (status);
    self->pid = 0;
    self->output = -1;
 }

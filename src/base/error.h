@@ -39,23 +39,23 @@ typedef enum {
 } ecl_domain_t;
 
 /* Codes of all domains but ECL_DOMAIN_MQL: name, number, text. Append only: numbers are public. */
-#define ECL_ERROR_CODES(X)                                                                                             \
-   X (ECL_ERROR_INVALID, 1, "invalid argument or content")                                                             \
-   X (ECL_ERROR_TOO_LARGE, 2, "larger than the bound")                                                                 \
-   X (ECL_ERROR_TOO_DEEP, 3, "nested deeper than the bound")                                                           \
-   X (ECL_ERROR_SYNTAX, 4, "not well formed")                                                                          \
-   X (ECL_ERROR_UNKNOWN_KEY, 5, "unknown key")                                                                         \
-   X (ECL_ERROR_DUPLICATE_KEY, 6, "duplicate key")                                                                     \
-   X (ECL_ERROR_UNSUPPORTED, 7, "not supported")                                                                       \
-   X (ECL_ERROR_FILE, 8, "file cannot be read or written")                                                             \
-   X (ECL_ERROR_CHAIN, 9, "gap, double or cycle in a chain")                                                           \
-   X (ECL_ERROR_NO_WAY, 10, "no way to the target version")                                                            \
-   X (ECL_ERROR_VERSION, 11, "a version that cannot be read")                                                          \
-   X (ECL_ERROR_CONFLICT, 12, "the stored document changed meanwhile")                                                 \
-   X (ECL_ERROR_LOSSY, 13, "something would be lost")                                                                  \
-   X (ECL_ERROR_SERVER, 14, "the server refused or did not answer")                                                    \
-   X (ECL_ERROR_NEEDS, 15, "another document is needed first")                                                         \
-   X (ECL_ERROR_CANCELLED, 16, "cancelled")                                                                            \
+#define ECL_ERROR_CODES(X)                                             \
+   X (ECL_ERROR_INVALID, 1, "invalid argument or content")             \
+   X (ECL_ERROR_TOO_LARGE, 2, "larger than the bound")                 \
+   X (ECL_ERROR_TOO_DEEP, 3, "nested deeper than the bound")           \
+   X (ECL_ERROR_SYNTAX, 4, "not well formed")                          \
+   X (ECL_ERROR_UNKNOWN_KEY, 5, "unknown key")                         \
+   X (ECL_ERROR_DUPLICATE_KEY, 6, "duplicate key")                     \
+   X (ECL_ERROR_UNSUPPORTED, 7, "not supported")                       \
+   X (ECL_ERROR_FILE, 8, "file cannot be read or written")             \
+   X (ECL_ERROR_CHAIN, 9, "gap, double or cycle in a chain")           \
+   X (ECL_ERROR_NO_WAY, 10, "no way to the target version")            \
+   X (ECL_ERROR_VERSION, 11, "a version that cannot be read")          \
+   X (ECL_ERROR_CONFLICT, 12, "the stored document changed meanwhile") \
+   X (ECL_ERROR_LOSSY, 13, "something would be lost")                  \
+   X (ECL_ERROR_SERVER, 14, "the server refused or did not answer")    \
+   X (ECL_ERROR_NEEDS, 15, "another document is needed first")         \
+   X (ECL_ERROR_CANCELLED, 16, "cancelled")                            \
    X (ECL_ERROR_LEASE, 17, "the lease is not held, or not any more")
 
 typedef enum {

@@ -20,12 +20,12 @@
 #include <bid_functions.h>
 #pragma GCC diagnostic pop
 
-_Static_assert (sizeof (ecl_decimal_t) == sizeof (BID_UINT128), "a decimal has 16 bytes");
-_Static_assert (ECL_ROUND_DOWN == BID_ROUNDING_DOWN && ECL_ROUND_UP == BID_ROUNDING_UP, "modes are passed through");
-_Static_assert (ECL_ROUND_TO_ZERO == BID_ROUNDING_TO_ZERO && ECL_ROUND_NEAREST_AWAY == BID_ROUNDING_TIES_AWAY,
-                "modes are passed through");
-_Static_assert (ECL_DECIMAL_TEXT == BSON_DECIMAL128_STRING, "room for libbson's text");
-_Static_assert (BSON_BYTE_ORDER == BSON_LITTLE_ENDIAN, "decimals are read as the host's integers");
+_Static_assert(sizeof (ecl_decimal_t) == sizeof (BID_UINT128), "a decimal has 16 bytes");
+_Static_assert(ECL_ROUND_DOWN == BID_ROUNDING_DOWN && ECL_ROUND_UP == BID_ROUNDING_UP, "modes are passed through");
+_Static_assert(ECL_ROUND_TO_ZERO == BID_ROUNDING_TO_ZERO && ECL_ROUND_NEAREST_AWAY == BID_ROUNDING_TIES_AWAY,
+               "modes are passed through");
+_Static_assert(ECL_DECIMAL_TEXT == BSON_DECIMAL128_STRING, "room for libbson's text");
+_Static_assert(BSON_BYTE_ORDER == BSON_LITTLE_ENDIAN, "decimals are read as the host's integers");
 
 #define NEAREST_EVEN ECL_ROUND_NEAREST_EVEN
 
@@ -417,12 +417,12 @@ ecl_decimal_atan2 (ecl_decimal_t y, ecl_decimal_t x)
    return unbid (bid128_atan2 (bid (y), bid (x), NEAREST_EVEN, &flags));
 }
 
-#define X(name)                                                                                                        \
-   ecl_decimal_t ecl_decimal_##name (ecl_decimal_t d)                                                                  \
-   {                                                                                                                   \
-      unsigned flags = 0;                                                                                              \
-                                                                                                                       \
-      return unbid (bid128_##name (bid (d), NEAREST_EVEN, &flags));                                                    \
+#define X(name)                                                     \
+   ecl_decimal_t ecl_decimal_##name (ecl_decimal_t d)               \
+   {                                                                \
+      unsigned flags = 0;                                           \
+                                                                    \
+      return unbid (bid128_##name (bid (d), NEAREST_EVEN, &flags)); \
    }
 ECL_DECIMAL_UNARY (X)
 #undef X

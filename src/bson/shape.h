@@ -4,8 +4,8 @@
  * where the guess holds (it is compared in full, never believed), the next element's place is known without waiting for
  * the key's length and the type's size, and whether the key is one that is looked for without looking it up.
  *
- * A guess can be compared, and remembered, where 16 bytes follow before the document's last one; the value that it finds
- * does then not begin behind the end. All else is checked by whoever reads on from there.
+ * A guess can be compared, and remembered, where 16 bytes follow before the document's last one; the value that it
+ * finds does then not begin behind the end. All else is checked by whoever reads on from there.
  */
 #ifndef ECL_BSON_SHAPE_H
 #define ECL_BSON_SHAPE_H

@@ -60,7 +60,7 @@ struct ecl_value_t {
       const ecl_field_t *fields;
    } u;
 };
-_Static_assert (sizeof (ecl_value_t) == 16, "a value has 16 bytes");
+_Static_assert(sizeof (ecl_value_t) == 16, "a value has 16 bytes");
 
 /* An entry of a FIELDS document. With value.rep == ECL_REP_RUN, key is NULL and value.u.raw holds value.len bytes of
  * whole elements. */
@@ -73,8 +73,8 @@ struct ecl_field_t {
 
 /* ---- making values ---- */
 
-/* All values are made here: from their two halves, which reach memory with one store. A value is copied with one load of
- * 16 bytes, and a processor that finds its bytes in several stores not yet written waits for them, at every copy. */
+/* All values are made here: from their two halves, which reach memory with one store. A value is copied with one load
+ * of 16 bytes, and a processor that finds its bytes in several stores not yet written waits for them, at every copy. */
 static inline ecl_value_t
 ecl_value_make (uint8_t type, ecl_rep_t rep, uint8_t subtype, uint32_t len, uint64_t payload)
 {

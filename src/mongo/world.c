@@ -166,8 +166,7 @@ begin_transaction (mongo_world_t *self, bson_error_t *error)
 }
 
 static ecl_reply_t
-world_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadline, bson_t *reply,
-                   bson_error_t *error)
+world_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadline, bson_t *reply, bson_error_t *error)
 {
    mongo_world_t *world = (mongo_world_t *) self;
    mongoc_client_session_t *session;
@@ -187,7 +186,8 @@ world_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadlin
       bson_init (reply); /* asked again at once, the driver would only say that it waits */
       goto done;
    }
-   if (command->txn != ECL_TXN_NONE && (!session || (command->txn == ECL_TXN_BEGIN && !begin_transaction (world, error)))) {
+   if (command->txn != ECL_TXN_NONE &&
+       (!session || (command->txn == ECL_TXN_BEGIN && !begin_transaction (world, error)))) {
       bson_init (reply);
       goto done;
    }

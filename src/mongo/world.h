@@ -9,8 +9,8 @@
 void
 ecl_mongo_init (void);
 
-/* What the driver would have said of a URI that it can read: an option that it does not know, or whose value means nothing.
- * In text, one behind the other, or "". For a program of ours, as above. */
+/* What the driver would have said of a URI that it can read: an option that it does not know, or whose value means
+ * nothing. In text, one behind the other, or "". For a program of ours, as above. */
 void
 ecl_mongo_uri_complaints (const char *uri, char *text, size_t size);
 

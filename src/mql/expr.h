@@ -53,14 +53,14 @@ struct ecl_expr_t {
    ecl_eval_fn eval;
    const ecl_operator_t *op; /* OPERATOR */
    ecl_expr_kind_t kind;
-   uint32_t n;               /* of args */
-   ecl_expr_t **args;        /* an entry is NULL where a named argument is absent */
-   const ecl_name_t *keys;   /* OBJECT: n keys; FIELD, VAR: n_path components */
+   uint32_t n;             /* of args */
+   ecl_expr_t **args;      /* an entry is NULL where a named argument is absent */
+   const ecl_name_t *keys; /* OBJECT: n keys; FIELD, VAR: n_path components */
    uint32_t n_path;
-   uint32_t index;           /* VAR: of the variable; FIELD: of the slot of keys[0] once linked */
-   ecl_value_t constant;     /* CONST */
-   const void *data;         /* what the operator's parser prepared: a compiled regex, flags, … */
-   const uint8_t *source;    /* the element it was parsed from: where an error is */
+   uint32_t index;        /* VAR: of the variable; FIELD: of the slot of keys[0] once linked */
+   ecl_value_t constant;  /* CONST */
+   const void *data;      /* what the operator's parser prepared: a compiled regex, flags, … */
+   const uint8_t *source; /* the element it was parsed from: where an error is */
 };
 
 /* A row of the table of operators. */
@@ -69,8 +69,8 @@ struct ecl_operator_t {
    const char *family;
    ecl_parse_fn parse;
    ecl_eval_fn eval;
-   int min, max;        /* OP: number of arguments; max < 0: any */
-   const char *named;   /* OP_NAMED: "date! format timezone"; ! marks the required ones. OP_CUSTOM: likewise, or "[a, b]",
+   int min, max;      /* OP: number of arguments; max < 0: any */
+   const char *named; /* OP_NAMED: "date! format timezone"; ! marks the required ones. OP_CUSTOM: likewise, or "[a, b]",
                            or NULL for one value; only to be read by people */
    const char *summary; /* one sentence for docs/mql.md */
    const char *example; /* an expression in relaxed notation … */
@@ -91,14 +91,14 @@ struct ecl_eval_t {
    ecl_value_t root;         /* the document as the current stage sees it; missing where no expression needs it */
    ecl_value_t *vars;
    uint32_t vars_cap;
-   int64_t now;              /* $$NOW in ms; one value per run */
-   bson_error_t error;       /* the last failure: domain MQL, MongoDB's code */
-   const ecl_expr_t *failed; /* the node that failed, if known */
-   struct ecl_regex_state_t *regex; /* match data and the bounded cache of dynamic patterns; made when first needed */
-   struct ecl_run_state_t *run;     /* slots and outputs of ecl_plan_run */
+   int64_t now;                       /* $$NOW in ms; one value per run */
+   bson_error_t error;                /* the last failure: domain MQL, MongoDB's code */
+   const ecl_expr_t *failed;          /* the node that failed, if known */
+   struct ecl_regex_state_t *regex;   /* match data and the bounded cache of dynamic patterns; made when first needed */
+   struct ecl_run_state_t *run;       /* slots and outputs of ecl_plan_run */
    const struct ecl_loader_t *loader; /* documents of other collections (lookup.h); NULL: there are none to be had */
-   bool pending;                    /* the run asked for documents that are not here yet */
-   ecl_eval_t *inner;               /* runs the pipelines of $lookup; made when first needed */
+   bool pending;                      /* the run asked for documents that are not here yet */
+   ecl_eval_t *inner;                 /* runs the pipelines of $lookup; made when first needed */
 };
 
 /* Sets ev->error and returns false. */

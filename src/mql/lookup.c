@@ -35,9 +35,12 @@ read_spec (ecl_parse_t *parse, const ecl_field_t *spec, spec_t *out)
       ecl_field_t *field;
       uint8_t type;
    } known[] = {
-      {"from", &out->from, BSON_TYPE_UTF8},           {"localField", &out->local, BSON_TYPE_UTF8},
-      {"foreignField", &out->foreign, BSON_TYPE_UTF8}, {"let", &out->let, BSON_TYPE_DOCUMENT},
-      {"pipeline", &out->pipeline, BSON_TYPE_ARRAY},   {"as", &out->as, BSON_TYPE_UTF8},
+      {"from", &out->from, BSON_TYPE_UTF8},
+      {"localField", &out->local, BSON_TYPE_UTF8},
+      {"foreignField", &out->foreign, BSON_TYPE_UTF8},
+      {"let", &out->let, BSON_TYPE_DOCUMENT},
+      {"pipeline", &out->pipeline, BSON_TYPE_ARRAY},
+      {"as", &out->as, BSON_TYPE_UTF8},
    };
    ecl_iter_t iter;
    ecl_field_t field;
@@ -55,9 +58,10 @@ read_spec (ecl_parse_t *parse, const ecl_field_t *spec, spec_t *out)
          i++;
       }
       if (i == sizeof known / sizeof known[0]) {
-         ecl_parse_fail (parse, ecl_at (&field), 9,
-                         "unknown argument to $lookup: %.*s; it takes from, localField, foreignField, let, pipeline, as",
-                         (int) field.key_len, field.key);
+         ecl_parse_fail (
+            parse, ecl_at (&field), 9,
+            "unknown argument to $lookup: %.*s; it takes from, localField, foreignField, let, pipeline, as",
+            (int) field.key_len, field.key);
          return false;
       }
       if (field.value.type != known[i].type) {
@@ -170,10 +174,12 @@ destroy_plan (void *plan)
 static bool
 parse_parts (ecl_parse_t *parse, lookup_t *lookup, const ecl_field_t *pipeline)
 {
-   ecl_match_options_t match_options = {.report = parse->report, .report_context = parse->report_context,
-                                        .allow_now = parse->allow_now, .outer = parse};
-   ecl_plan_options_t plan_options = {.report = parse->report, .report_context = parse->report_context,
-                                      .allow_now = parse->allow_now, .allow_lookup = true,
+   ecl_match_options_t match_options = {
+      .report = parse->report, .report_context = parse->report_context, .allow_now = parse->allow_now, .outer = parse};
+   ecl_plan_options_t plan_options = {.report = parse->report,
+                                      .report_context = parse->report_context,
+                                      .allow_now = parse->allow_now,
+                                      .allow_lookup = true,
                                       .outer = parse};
    ecl_plan_t *plan = NULL;
    ecl_iter_t iter;
@@ -256,15 +262,15 @@ ecl_lookup_parse (ecl_parse_t *parse, const ecl_field_t *spec)
       lookup->by_field = true;
       path = s.foreign.value;
       path_field = s.local;
-      path_field.value = ecl_string (ecl_arena_printf (parse->arena, "$%.*s", (int) s.local.value.len,
-                                                       s.local.value.u.str),
-                                     s.local.value.len + 1);
+      path_field.value = ecl_string (
+         ecl_arena_printf (parse->arena, "$%.*s", (int) s.local.value.len, s.local.value.u.str), s.local.value.len + 1);
       key = path_field;
    } else if (!first_match_key (&s.pipeline.value, &path, &key)) {
-      ecl_parse_fail (parse, ecl_at (&s.pipeline), 9,
-                      "the pipeline of a $lookup without localField must begin with a $match that compares a field with "
-                      "a variable for equality ({$expr: {$eq: [\"$field\", \"$$variable\"]}}): documents are fetched by "
-                      "key");
+      ecl_parse_fail (
+         parse, ecl_at (&s.pipeline), 9,
+         "the pipeline of a $lookup without localField must begin with a $match that compares a field with "
+         "a variable for equality ({$expr: {$eq: [\"$field\", \"$$variable\"]}}): documents are fetched by "
+         "key");
       ecl_scope_pop (parse, n);
       return NULL;
    }

@@ -20,7 +20,7 @@ typedef struct ecl_match_t ecl_match_t;
 typedef struct {
    ecl_parse_report_fn report; /* each problem that parsing finds; may be NULL */
    void *report_context;
-   bool allow_now; /* $expr may read $$NOW */
+   bool allow_now;           /* $expr may read $$NOW */
    const ecl_parse_t *outer; /* of a $match in a $lookup's pipeline: whose variables $expr sees; else NULL */
 } ecl_match_options_t;
 

@@ -3,15 +3,34 @@
 #include "mql/operators.h"
 
 static const ecl_operator_t table[] = {
-#define OP(id, op_name, min_args, max_args, about, ex, res)                                                            \
-   {.name = op_name, .family = FAMILY, .parse = ecl_parse_positional, .eval = ecl_op_##id, .min = min_args,            \
-    .max = max_args, .summary = about, .example = ex, .result = res},
-#define OP_NAMED(id, op_name, names, about, ex, res)                                                                   \
-   {.name = op_name, .family = FAMILY, .parse = ecl_parse_named, .eval = ecl_op_##id, .named = names,                  \
-    .summary = about, .example = ex, .result = res},
-#define OP_CUSTOM(id, op_name, names, about, ex, res)                                                                  \
-   {.name = op_name, .family = FAMILY, .parse = ecl_op_##id##_parse, .eval = ecl_op_##id, .named = names,              \
-    .summary = about, .example = ex, .result = res},
+#define OP(id, op_name, min_args, max_args, about, ex, res) \
+   {.name = op_name,                                        \
+    .family = FAMILY,                                       \
+    .parse = ecl_parse_positional,                          \
+    .eval = ecl_op_##id,                                    \
+    .min = min_args,                                        \
+    .max = max_args,                                        \
+    .summary = about,                                       \
+    .example = ex,                                          \
+    .result = res},
+#define OP_NAMED(id, op_name, names, about, ex, res) \
+   {.name = op_name,                                 \
+    .family = FAMILY,                                \
+    .parse = ecl_parse_named,                        \
+    .eval = ecl_op_##id,                             \
+    .named = names,                                  \
+    .summary = about,                                \
+    .example = ex,                                   \
+    .result = res},
+#define OP_CUSTOM(id, op_name, names, about, ex, res) \
+   {.name = op_name,                                  \
+    .family = FAMILY,                                 \
+    .parse = ecl_op_##id##_parse,                     \
+    .eval = ecl_op_##id,                              \
+    .named = names,                                   \
+    .summary = about,                                 \
+    .example = ex,                                    \
+    .result = res},
 #define OP_REFUSED(op_name, reason) {.name = op_name, .family = FAMILY, .refused = reason},
 #include "mql/operators.def"
 #undef OP

@@ -8,8 +8,8 @@
 #define ECL_DECLARE(id) bool ecl_op_##id (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out);
 #define OP(id, name, min, max, about, ex, res) ECL_DECLARE (id)
 #define OP_NAMED(id, name, names, about, ex, res) ECL_DECLARE (id)
-#define OP_CUSTOM(id, name, names, about, ex, res)                                                                     \
-   ECL_DECLARE (id)                                                                                                    \
+#define OP_CUSTOM(id, name, names, about, ex, res) \
+   ECL_DECLARE (id)                                \
    ecl_expr_t *ecl_op_##id##_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_t *spec);
 #define OP_REFUSED(name, reason)
 #include "mql/operators.def"

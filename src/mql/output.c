@@ -1,5 +1,5 @@
-/* Output: the document that a segment leaves. Runs of bytes that did not change are copied as they are; the size of each
- * new element is known before its first byte is written. */
+/* Output: the document that a segment leaves. Runs of bytes that did not change are copied as they are; the size of
+ * each new element is known before its first byte is written. */
 #include "mql/exec-private.h"
 
 /* What a copy of fixed size may write behind an element. */

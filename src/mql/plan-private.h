@@ -8,26 +8,26 @@
 /* A field of the top level that stages name. */
 typedef struct {
    ecl_name_t name;
-   uint64_t head;   /* its first 8 bytes, zero padded */
+   uint64_t head;      /* its first 8 bytes, zero padded */
    uint8_t padded[16]; /* the name and its NUL, where they fit; written with one copy of fixed size */
-   bool inside;     /* something reads or edits what is in it: a document or array is validated when it is found */
+   bool inside;        /* something reads or edits what is in it: a document or array is validated when it is found */
 } ecl_slot_t;
 
 typedef struct ecl_segment_t ecl_segment_t;
 struct ecl_segment_t {
    ecl_slot_t *slots;
    uint32_t n_slots, cap_slots;
-   uint64_t lengths;      /* bit min(length, 63) of every name */
-   uint16_t *table;       /* hash table: slot + 1, 0 is empty */
+   uint64_t lengths; /* bit min(length, 63) of every name */
+   uint16_t *table;  /* hash table: slot + 1, 0 is empty */
    uint32_t table_mask;
-   bool needs_root;       /* $$ROOT is read: the whole document is validated */
-   bool drops_rest;       /* fields without a slot go (an inclusion, a replacement) */
+   bool needs_root; /* $$ROOT is read: the whole document is validated */
+   bool drops_rest; /* fields without a slot go (an inclusion, a replacement) */
    ecl_stage_t *first, *last;
    ecl_segment_t *next;
 };
 
 struct ecl_plan_t {
-   uint64_t serial;           /* of its own in this process */
+   uint64_t serial; /* of its own in this process */
    ecl_arena_t arena;
    ecl_eval_t folder;
    ecl_parse_t parse;
@@ -35,8 +35,8 @@ struct ecl_plan_t {
    ecl_stage_t *first, *last; /* before linking */
    ecl_segment_t *segments;
    uint32_t max_slots, max_memo, max_vars;
-   uint32_t max_stores;       /* how often the stages of one segment can store */
-   bool touches_id;           /* an edit may reach _id */
+   uint32_t max_stores; /* how often the stages of one segment can store */
+   bool touches_id;     /* an edit may reach _id */
    ecl_plan_path_t *paths;
    size_t n_paths, cap_paths;
    bool whole_read, whole_written;

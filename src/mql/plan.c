@@ -350,7 +350,8 @@ note_moves (ecl_segment_t *segment)
          for (const ecl_tree_t *child = stage->root->first; child; child = child->next) {
             const ecl_expr_t *e = child->expr;
 
-            if (e && e->kind == ECL_EXPR_FIELD && segment->slots[child->slot].inside && !segment->slots[e->index].inside) {
+            if (e && e->kind == ECL_EXPR_FIELD && segment->slots[child->slot].inside &&
+                !segment->slots[e->index].inside) {
                segment->slots[e->index].inside = more = true;
             }
          }
@@ -460,7 +461,8 @@ ecl_plan_link (ecl_plan_t *self)
    ecl_stage_t *next;
 
    for (ecl_stage_t *stage = self->first; stage; stage = next) {
-      bool root = stage->kind == ECL_STAGE_REPLACE && stage->expr ? reads_root (stage->expr) : tree_reads_root (stage->root);
+      bool root =
+         stage->kind == ECL_STAGE_REPLACE && stage->expr ? reads_root (stage->expr) : tree_reads_root (stage->root);
 
       next = stage->next;
       stage->next = NULL;

@@ -42,8 +42,8 @@ ecl_plan_add_pipeline (ecl_plan_t *self, const ecl_value_t *pipeline, const uint
 bool
 ecl_plan_add_stage (ecl_plan_t *self, const ecl_field_t *stage) ECL_MUST_CHECK;
 
-/* A step in the host language. run gets the whole document and an empty, initialised output, to which it appends; it may
- * load documents with ecl_eval_load, and returns false with an error (of any kind where ev->pending was set: it is
+/* A step in the host language. run gets the whole document and an empty, initialised output, to which it appends; it
+ * may load documents with ecl_eval_load, and returns false with an error (of any kind where ev->pending was set: it is
  * called again). It is pure: the same document gives the same result. Called by every thread that runs the plan. */
 typedef struct ecl_function_t {
    bool (*run) (void *context, ecl_eval_t *ev, const bson_t *in, bson_t *out, bson_error_t *error);

@@ -14,14 +14,18 @@ typedef struct {
 } ecl_set_t;
 
 /* With room for n members. */
-void ecl_set_init(ecl_set_t *self, ecl_arena_t *arena, uint32_t n);
+void
+ecl_set_init (ecl_set_t *self, ecl_arena_t *arena, uint32_t n);
 
 /* True where it was not there yet. The value is borrowed. */
-bool ecl_set_add(ecl_set_t *self, const ecl_value_t *v);
+bool
+ecl_set_add (ecl_set_t *self, const ecl_value_t *v);
 
-bool ecl_set_has(const ecl_set_t *self, const ecl_value_t *v);
+bool
+ecl_set_has (const ecl_set_t *self, const ecl_value_t *v);
 
 /* The members of an array. */
-void ecl_set_of_array(ecl_set_t *self, ecl_arena_t *arena, const ecl_value_t *array);
+void
+ecl_set_of_array (ecl_set_t *self, ecl_arena_t *arena, const ecl_value_t *array);
 
 #endif

@@ -8,12 +8,14 @@
 #include "bson/value.h"
 
 /* Negative, zero or positive as the element at a sorts before, beside or after the one at b. */
-typedef int (*ecl_sort_fn)(const void *context, uint32_t a, uint32_t b);
+typedef int (*ecl_sort_fn) (const void *context, uint32_t a, uint32_t b);
 
 /* The positions 0 … n-1 in the order of compare, in the arena. */
-uint32_t *ecl_sort_positions(ecl_arena_t *arena, uint32_t n, ecl_sort_fn compare, const void *context);
+uint32_t *
+ecl_sort_positions (ecl_arena_t *arena, uint32_t n, ecl_sort_fn compare, const void *context);
 
 /* A copy of the values in ascending BSON order; equal values keep their order. */
-ecl_value_t *ecl_sort_values(ecl_arena_t *arena, const ecl_value_t *values, uint32_t n);
+ecl_value_t *
+ecl_sort_values (ecl_arena_t *arena, const ecl_value_t *values, uint32_t n);
 
 #endif

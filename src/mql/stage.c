@@ -109,8 +109,9 @@ parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec)
 
       any = true;
       if (field.key_len && field.key[0] == '$') {
-         ecl_parse_fail (parse, ecl_at (&field), 40183, "%s: an expression must stand alone, '%.*s' stands beside fields",
-                         set_rules.name, (int) field.key_len, field.key);
+         ecl_parse_fail (parse, ecl_at (&field), 40183,
+                         "%s: an expression must stand alone, '%.*s' stands beside fields", set_rules.name,
+                         (int) field.key_len, field.key);
          return false;
       }
       leaf = add_path (parse, &set_rules, tree, field.key, field.key_len, nested, ecl_at (&field));
@@ -135,8 +136,9 @@ parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec)
    }
    parse->depth--;
    if (!any) {
-      ecl_parse_fail (parse, ecl_at (spec), set_rules.empty, "%s: an empty object is not a valid value; found for '%.*s'",
-                      set_rules.name, (int) spec->key_len, spec->key);
+      ecl_parse_fail (parse, ecl_at (spec), set_rules.empty,
+                      "%s: an empty object is not a valid value; found for '%.*s'", set_rules.name, (int) spec->key_len,
+                      spec->key);
       return false;
    }
    return ok;
@@ -306,8 +308,9 @@ parse_project_fields (ecl_parse_t *parse, project_t *project, ecl_tree_t *tree, 
 
       any = true;
       if (field.key_len && field.key[0] == '$') {
-         ecl_parse_fail (parse, ecl_at (&field), 31325, "$project: an expression must stand alone, '%.*s' stands beside fields",
-                         (int) field.key_len, field.key);
+         ecl_parse_fail (parse, ecl_at (&field), 31325,
+                         "$project: an expression must stand alone, '%.*s' stands beside fields", (int) field.key_len,
+                         field.key);
          return false;
       }
       leaf = add_path (parse, &project_rules, tree, field.key, field.key_len, nested, ecl_at (&field));
@@ -340,8 +343,9 @@ parse_project_fields (ecl_parse_t *parse, project_t *project, ecl_tree_t *tree, 
          }
       } else {
          if (project->excludes) {
-            ecl_parse_fail (parse, ecl_at (&field), 31252, "Cannot use an expression for field %.*s in an exclusion projection",
-                            (int) field.key_len, field.key);
+            ecl_parse_fail (parse, ecl_at (&field), 31252,
+                            "Cannot use an expression for field %.*s in an exclusion projection", (int) field.key_len,
+                            field.key);
             return false;
          }
          project->includes = true;
@@ -428,12 +432,8 @@ static const struct {
    const char *name;
    ecl_stage_t *(*parse) (ecl_parse_t *, const ecl_field_t *);
 } stages[] = {
-   {"$set", parse_set},
-   {"$addFields", parse_set},
-   {"$unset", parse_unset},
-   {"$project", parse_project},
-   {"$replaceWith", parse_replace},
-   {"$replaceRoot", parse_replace},
+   {"$set", parse_set},           {"$addFields", parse_set},       {"$unset", parse_unset},
+   {"$project", parse_project},   {"$replaceWith", parse_replace}, {"$replaceRoot", parse_replace},
    {"$lookup", ecl_lookup_parse},
 };
 
@@ -473,8 +473,9 @@ ecl_stage_parse (ecl_parse_t *parse, const ecl_field_t *spec)
    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
       if (ecl_key_is (&field, stages[i].name)) {
          if (stages[i].parse == ecl_lookup_parse && !parse->allow_lookup) {
-            return ecl_parse_fail (parse, ecl_at (&field), 40324,
-                                   "$lookup is refused here: there is nothing that loads documents of other collections");
+            return ecl_parse_fail (
+               parse, ecl_at (&field), 40324,
+               "$lookup is refused here: there is nothing that loads documents of other collections");
          }
          parse->depth = 0;
          return stages[i].parse (parse, &field);

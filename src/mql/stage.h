@@ -5,10 +5,10 @@
 #include "mql/expr.h"
 
 typedef enum {
-   ECL_STAGE_SET,     /* $set, $addFields */
-   ECL_STAGE_EXCLUDE, /* $unset, $project of exclusions */
-   ECL_STAGE_INCLUDE, /* $project of inclusions and computed fields */
-   ECL_STAGE_REPLACE, /* $replaceWith, $replaceRoot */
+   ECL_STAGE_SET,      /* $set, $addFields */
+   ECL_STAGE_EXCLUDE,  /* $unset, $project of exclusions */
+   ECL_STAGE_INCLUDE,  /* $project of inclusions and computed fields */
+   ECL_STAGE_REPLACE,  /* $replaceWith, $replaceRoot */
    ECL_STAGE_FUNCTION, /* a function of the host language */
 } ecl_stage_kind_t;
 
@@ -24,11 +24,11 @@ typedef struct ecl_tree_t ecl_tree_t;
 struct ecl_tree_t {
    ecl_name_t name;
    ecl_tree_action_t action;
-   bool computes;    /* it or a node below it is COMPUTED */
-   uint32_t slot;    /* of a node directly below the root, once linked */
-   uint32_t memo;    /* of a COMPUTED node deeper than that: where its value is kept while the stage runs */
+   bool computes; /* it or a node below it is COMPUTED */
+   uint32_t slot; /* of a node directly below the root, once linked */
+   uint32_t memo; /* of a COMPUTED node deeper than that: where its value is kept while the stage runs */
    uint32_t n;
-   ecl_expr_t *expr; /* COMPUTED */
+   ecl_expr_t *expr;                /* COMPUTED */
    ecl_tree_t *first, *last, *next; /* children in the order of the text; siblings */
    const uint8_t *source;
 };
@@ -37,11 +37,11 @@ typedef struct ecl_stage_t ecl_stage_t;
 struct ecl_stage_t {
    ecl_stage_kind_t kind;
    ecl_tree_t *root;
-   ecl_expr_t *expr;  /* REPLACE */
+   ecl_expr_t *expr;                      /* REPLACE */
    const struct ecl_function_t *function; /* FUNCTION */
    uint32_t n_memo;
-   bool direct;       /* SET, once linked: no expression reads what one before it sets, so each is stored at once */
-   bool *stays;       /* INCLUDE, once linked: by slot, what keeps its place (KEEP and CHILDREN) */
+   bool direct; /* SET, once linked: no expression reads what one before it sets, so each is stored at once */
+   bool *stays; /* INCLUDE, once linked: by slot, what keeps its place (KEEP and CHILDREN) */
    ecl_stage_t *next;
    const uint8_t *source;
 };

@@ -69,9 +69,10 @@ check_place (const ecl_project_t *project, const ecl_chain_t *chain, const ecl_d
       return ecl_project_error (step->text, diags, ECL_ERROR_CHAIN, draft->to_at,
                                 "a gap in the chain of %s: no migration leads from version %lld to %lld%s",
                                 chain->collection, (long long) before, (long long) before + 1,
-                                previous           ? ""
-                                : chain->has_floor ? " (it begins at its `floor`)"
-                                                   : " (documents without a version are at the first one: see `unversioned`)");
+                                previous ? ""
+                                : chain->has_floor
+                                   ? " (it begins at its `floor`)"
+                                   : " (documents without a version are at the first one: see `unversioned`)");
    }
    return true;
 }
@@ -118,7 +119,8 @@ check_versions (const ecl_project_t *project, const ecl_chain_t *chain, ecl_diag
    return ok;
 }
 
-/* Functions that are a way of a file's step go there. Both lead to the same version, the one before it is the file's. */
+/* Functions that are a way of a file's step go there. Both lead to the same version, the one before it is the
+ * file's. */
 static bool
 merge_function (ecl_draft_t *file, const ecl_draft_t *functions, ecl_diags_t *diags)
 {
@@ -159,7 +161,8 @@ merge_drafts (ecl_draft_t **drafts, size_t n, bool *ok, ecl_diags_t *diags)
    return kept;
 }
 
-/* Migrations that lead to the floor or below it are not on the chain any more. Drafts without a version were reported. */
+/* Migrations that lead to the floor or below it are not on the chain any more. Drafts without a version were
+ * reported. */
 static size_t
 drop_below (const ecl_chain_t *chain, ecl_draft_t **drafts, size_t n, ecl_diags_t *diags)
 {
@@ -276,8 +279,9 @@ ecl_chain_parse_version (const ecl_chain_t *self, const char *text, ecl_version_
                        self->collection, ecl_version_expected (self->format));
    }
    if (!ecl_chain_index (self, *version, &index)) {
-      return ecl_fail (error, ECL_DOMAIN_PROJECT, ECL_ERROR_NO_WAY, "%s has no version %s: its chain goes from %s to %s",
-                       self->collection, text, ecl_version_text (self->format, self->floor, floor),
+      return ecl_fail (error, ECL_DOMAIN_PROJECT, ECL_ERROR_NO_WAY,
+                       "%s has no version %s: its chain goes from %s to %s", self->collection, text,
+                       ecl_version_text (self->format, self->floor, floor),
                        ecl_version_text (self->format, self->target, target));
    }
    return true;

@@ -174,7 +174,8 @@ add_folder (ecl_project_t *project, const char *folder, const char *prefix, ecl_
       } else if (!S_ISDIR (info.st_mode)) {
          ok = fail_file (diags, file, "neither a file nor a folder");
       } else if (*prefix) {
-         ok = fail_file (diags, file, "a folder in a collection's folder: expected migrations/COLLECTION/NNNN_name.yaml");
+         ok =
+            fail_file (diags, file, "a folder in a collection's folder: expected migrations/COLLECTION/NNNN_name.yaml");
       } else {
          char *below = bson_strdup_printf ("%s/", path);
 

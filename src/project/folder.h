@@ -19,8 +19,8 @@ ecl_folder_load (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_
 bool
 ecl_folder_add (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t *diags) ECL_MUST_CHECK;
 
-/* The folder of the migrations: the project's own setting is relative to the project file, others to the working folder.
- * The caller frees it with bson_free. */
+/* The folder of the migrations: the project's own setting is relative to the project file, others to the working
+ * folder. The caller frees it with bson_free. */
 char *
 ecl_folder_migrations (const ecl_folder_t *folder, const ecl_project_t *project);
 

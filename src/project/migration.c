@@ -31,10 +31,7 @@ report (void *context, const uint8_t *at, uint32_t code, const char *message)
 static void
 check_pipeline (reader_t *reader, const ecl_field_t *field)
 {
-   ecl_plan_options_t options = {.report = report,
-                                 .report_context = reader,
-                                 .update = true,
-                                 .allow_lookup = true};
+   ecl_plan_options_t options = {.report = report, .report_context = reader, .update = true, .allow_lookup = true};
    ecl_plan_t *plan = ecl_plan_new (&options);
 
    if (!ecl_plan_add_pipeline (plan, &field->value, ecl_at (field)) && reader->ok) {
@@ -119,9 +116,9 @@ read_example (reader_t *reader, const ecl_field_t *entry, ecl_example_t *example
       }
    }
    if (ecl_is_missing (&example->in) || ecl_is_missing (&example->out)) {
-      reader->ok = ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, ecl_at (entry),
-                                      "%s is missing: an example is {in, out}",
-                                      ecl_is_missing (&example->in) ? "in" : "out");
+      reader->ok =
+         ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, ecl_at (entry),
+                            "%s is missing: an example is {in, out}", ecl_is_missing (&example->in) ? "in" : "out");
    }
    if (!has_to) {
       example->to = reader->draft->step.to;
@@ -156,8 +153,7 @@ read_description (reader_t *reader, const ecl_field_t *field)
       reader->ok = ecl_project_wrong_type (reader->text, reader->diags, field, "a string");
       return;
    }
-   reader->draft->step.description =
-      ecl_arena_strndup (&reader->project->arena, field->value.u.str, field->value.len);
+   reader->draft->step.description = ecl_arena_strndup (&reader->project->arena, field->value.u.str, field->value.len);
 }
 
 static void
@@ -207,7 +203,9 @@ read_file (reader_t *reader)
    }
    if (!to || !up) {
       reader->ok = ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, reader->text->doc,
-                                      !to && !up ? "to and up are missing" : to ? "up is missing" : "to is missing");
+                                      !to && !up ? "to and up are missing"
+                                      : to       ? "up is missing"
+                                                 : "to is missing");
    }
 }
 
@@ -246,15 +244,16 @@ split_name (const char *file, const char *path, const char *base, ecl_version_fo
       size_t digits = count_digits (base);
 
       if (!digits || base[digits] != '_' || digits + 1 >= *len) {
-         return fail_name (diags, file, ECL_ERROR_INVALID,
-                           "the name must begin with the version: expected NNNN_name.yaml, such as 0002_split_name.yaml");
+         return fail_name (
+            diags, file, ECL_ERROR_INVALID,
+            "the name must begin with the version: expected NNNN_name.yaml, such as 0002_split_name.yaml");
       }
    }
    return true;
 }
 
-/* The number in the name and `to` say the same. Where `to` cannot be read the name says it, so that one mistake does not
- * make a gap, too. */
+/* The number in the name and `to` say the same. Where `to` cannot be read the name says it, so that one mistake does
+ * not make a gap, too. */
 static void
 check_number (reader_t *reader, const char *base)
 {
@@ -268,8 +267,8 @@ check_number (reader_t *reader, const char *base)
       reader->draft->step.to = (ecl_version_t) number;
    } else if (number != (uint64_t) reader->draft->step.to) {
       reader->ok = ecl_project_error (reader->text, reader->diags, ECL_ERROR_CHAIN, reader->draft->to_at,
-                                      "to is %lld, but the file's name says %.*s",
-                                      (long long) reader->draft->step.to, (int) digits, base);
+                                      "to is %lld, but the file's name says %.*s", (long long) reader->draft->step.to,
+                                      (int) digits, base);
    }
 }
 

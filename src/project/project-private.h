@@ -12,7 +12,7 @@ struct ecl_draft_t {
    const char *collection;
    const uint8_t *to_at;
    bool of_functions; /* no file, but functions of the program */
-   ecl_step_t step; /* `from` comes with the order */
+   ecl_step_t step;   /* `from` comes with the order */
 };
 
 struct ecl_project_t {
@@ -24,27 +24,27 @@ struct ecl_project_t {
    ecl_getenv_fn getenv;
    void *getenv_ctx;
 
-   ecl_text_t *config;           /* NULL: none */
+   ecl_text_t *config; /* NULL: none */
    bool config_failed;
-   const char *version_field;    /* for all collections that have none of their own */
+   const char *version_field; /* for all collections that have none of their own */
    ecl_version_format_t format;
    ecl_version_t unversioned;
 
-   const char *hooks[6];         /* in the order of the list in config.c; NULL: none */
+   const char *hooks[6]; /* in the order of the list in config.c; NULL: none */
    ecl_pace_t pace;
 
-   ecl_chain_t *chains;          /* sorted once linked */
+   ecl_chain_t *chains; /* sorted once linked */
    size_t n_chains, cap_chains;
-   ecl_work_t *works;            /* sorted once linked */
+   ecl_work_t *works; /* sorted once linked */
    size_t n_works, cap_works;
-   ecl_draft_t *drafts;          /* the last one first */
+   ecl_draft_t *drafts; /* the last one first */
    ecl_text_t **texts;
    size_t n_texts, cap_texts;
    bool linked;
 };
 
 /* An error about an element of a text; returns false. */
-#define ecl_project_error(text, diags, code, at, ...)                                                                  \
+#define ecl_project_error(text, diags, code, at, ...) \
    ecl_text_diag ((text), (diags), ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, (code), (at), __VA_ARGS__)
 
 /* An empty text that the project owns. */
@@ -60,8 +60,8 @@ ecl_project_unknown_key (const ecl_text_t *text, ecl_diags_t *diags, const ecl_f
 bool
 ecl_project_wrong_type (const ecl_text_t *text, ecl_diags_t *diags, const ecl_field_t *field, const char *expected);
 
-/* Checks that no collection looks itself up, through whatever others; after the chains are in order. False, with the way
- * round written out, where one does. */
+/* Checks that no collection looks itself up, through whatever others; after the chains are in order. False, with the
+ * way round written out, where one does. */
 bool
 ecl_project_check_cycles (ecl_project_t *self, ecl_diags_t *diags);
 

@@ -120,8 +120,7 @@ ecl_project_text (ecl_project_t *self)
 }
 
 bool
-ecl_project_unknown_key (const ecl_text_t *text, ecl_diags_t *diags, const ecl_field_t *field,
-                         const char *const *known)
+ecl_project_unknown_key (const ecl_text_t *text, ecl_diags_t *diags, const ecl_field_t *field, const char *const *known)
 {
    const char *meant = ecl_suggest (field->key, field->key_len, known);
 

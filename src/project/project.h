@@ -23,14 +23,14 @@ typedef enum {
    ECL_WAY_NONE,         /* not said */
    ECL_WAY_IRREVERSIBLE, /* said to be impossible, on purpose */
    ECL_WAY_PIPELINE,
-   ECL_WAY_FUNCTION,     /* added by the program that loads the project */
+   ECL_WAY_FUNCTION, /* added by the program that loads the project */
 } ecl_way_kind_t;
 
 typedef struct {
    ecl_way_kind_t kind;
-   ecl_value_t stages; /* PIPELINE: a raw array in the step's text */
+   ecl_value_t stages;      /* PIPELINE: a raw array in the step's text */
    ecl_function_t function; /* FUNCTION */
-   const uint8_t *at;  /* its element, for messages */
+   const uint8_t *at;       /* its element, for messages */
 } ecl_way_t;
 
 typedef struct {
@@ -47,11 +47,11 @@ typedef struct {
    const char *file;        /* for messages: "migrations/users/0002_split_name.yaml" */
    const char *description; /* "" where there is none */
    ecl_way_t up, down;
-   ecl_value_t schema;      /* a raw document, or missing */
+   ecl_value_t schema; /* a raw document, or missing */
    const uint8_t *schema_at;
    const ecl_example_t *examples;
    size_t n_examples;
-   const ecl_text_t *text;  /* what the pointers above point into: see ecl_text_locate */
+   const ecl_text_t *text; /* what the pointers above point into: see ecl_text_locate */
 } ecl_step_t;
 
 /* How the version of a document without version field is found: the first filter that matches. */
@@ -64,17 +64,17 @@ typedef struct {
 /* A collection: where its documents keep their version, and its migrations in order. */
 typedef struct {
    const char *collection;
-   const char *version_field;     /* dotted */
+   const char *version_field; /* dotted */
    ecl_version_format_t format;
-   bool has_unversioned;          /* documents without version that no filter detects have one: */
+   bool has_unversioned; /* documents without version that no filter detects have one: */
    ecl_version_t unversioned;
    const ecl_detect_t *detect;
    size_t n_detect;
-   bool has_floor;                /* `floor` is set: what is below it is gone, and so may its migrations be */
-   ecl_version_t floor;           /* the lowest version of the chain */
+   bool has_floor;      /* `floor` is set: what is below it is gone, and so may its migrations be */
+   ecl_version_t floor; /* the lowest version of the chain */
    ecl_value_t floor_stamp;
-   ecl_version_t target;          /* the end of the chain; the floor where there are no steps */
-   const ecl_step_t *steps;       /* steps[i].from == (i ? steps[i - 1].to : floor) */
+   ecl_version_t target;    /* the end of the chain; the floor where there are no steps */
+   const ecl_step_t *steps; /* steps[i].from == (i ? steps[i - 1].to : floor) */
    size_t n_steps;
    const ecl_text_t *config_text; /* of `detect`; NULL where there is no configuration */
 } ecl_chain_t;
@@ -109,8 +109,8 @@ ecl_project_configure (ecl_project_t *self, const ecl_text_source_t *source, ecl
 bool
 ecl_project_add (ecl_project_t *self, const char *path, const ecl_text_source_t *source, ecl_diags_t *diags);
 
-/* Adds a function as the way of a collection up to a version (as a user writes it) or down from it. Where a file leads to
- * that version, too, it must not say that way itself; `up` it always says. False where something was wrong. */
+/* Adds a function as the way of a collection up to a version (as a user writes it) or down from it. Where a file leads
+ * to that version, too, it must not say that way itself; `up` it always says. False where something was wrong. */
 bool
 ecl_project_add_function (ecl_project_t *self, const char *collection, const char *to, bool up,
                           const ecl_function_t *function, ecl_diags_t *diags);
@@ -146,8 +146,8 @@ ecl_project_hook (const ecl_project_t *self, const char *event);
 
 /* `throttle`: how gently documents are written. What is not said is 0. */
 typedef struct {
-   double max_documents, max_bytes; /* per second */
-   double max_latency;              /* times the calm time */
+   double max_documents, max_bytes;         /* per second */
+   double max_latency;                      /* times the calm time */
    int64_t batch_time, max_lag, min_window; /* ms */
 } ecl_pace_t;
 

@@ -38,8 +38,8 @@ ecl_version_from_file (ecl_version_format_t format, const ecl_value_t *value, ec
 
 /* From the version field of a document; the field is there and not null. False where it holds no version. */
 bool
-ecl_version_from_document (ecl_version_format_t format, const ecl_value_t *value, ecl_version_t *version)
-   ECL_MUST_CHECK;
+ecl_version_from_document (ecl_version_format_t format, const ecl_value_t *value,
+                           ecl_version_t *version) ECL_MUST_CHECK;
 
 /* What such a version is written as: int32, int64, or a string in the arena. */
 ecl_value_t

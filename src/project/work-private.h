@@ -35,13 +35,13 @@ typedef struct {
    const ecl_text_t *text;
    ecl_diags_t *diags;
    ecl_work_t *work;
-   const ecl_act_t *foreach;  /* whose `do` is being read; NULL outside */
+   const ecl_act_t *foreach;   /* whose `do` is being read; NULL outside */
    const uint8_t *transaction; /* the one around; NULL outside */
    bool down;
    bool ok;
 } ecl_work_reader_t;
 
-#define ecl_work_error(reader, where, ...)                                                                             \
+#define ecl_work_error(reader, where, ...) \
    ((reader)->ok = ecl_project_error ((reader)->text, (reader)->diags, ECL_ERROR_INVALID, (where), __VA_ARGS__))
 
 /* ---- work_lint_rows.c ---- */

@@ -271,7 +271,8 @@ ecl_work_check_args (ecl_work_reader_t *reader, ecl_act_t *act)
          need_one (reader, act, ECL_ARG_SCHEMA, ECL_ARG_FILTER);
       }
       if (act->args[ECL_ARG_MIXED].key && act->args[ECL_ARG_FILTER].key) {
-         ecl_work_error (reader, ecl_at (&act->args[ECL_ARG_MIXED]), "mixed goes with a schema; a filter is for all versions");
+         ecl_work_error (reader, ecl_at (&act->args[ECL_ARG_MIXED]),
+                         "mixed goes with a schema; a filter is for all versions");
       }
       break;
    case ECL_ACT_BACKFILL:

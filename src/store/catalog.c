@@ -62,16 +62,16 @@ leads_to (const ecl_chain_t *chain, const bson_t *published, ecl_version_t *to)
    uint32_t len;
 
    if (!bson_iter_init_find (&iter, published, "collection") || !BSON_ITER_HOLDS_UTF8 (&iter) ||
-       strcmp (bson_iter_utf8 (&iter, NULL), chain->collection) != 0 ||
-       !bson_iter_init_find (&iter, published, "to") || !BSON_ITER_HOLDS_UTF8 (&iter)) {
+       strcmp (bson_iter_utf8 (&iter, NULL), chain->collection) != 0 || !bson_iter_init_find (&iter, published, "to") ||
+       !BSON_ITER_HOLDS_UTF8 (&iter)) {
       return false;
    }
    text = bson_iter_utf8 (&iter, &len);
    return ecl_version_parse (chain->format, text, len, to);
 }
 
-/* Whether the chain, as it is published, has to begin at its floor: no step up to there is published. Where there are such
- * steps an older program goes on using them. */
+/* Whether the chain, as it is published, has to begin at its floor: no step up to there is published. Where there are
+ * such steps an older program goes on using them. */
 static bool
 begins_at_floor (const ecl_chain_t *chain, bson_t *const *published, size_t n)
 {
@@ -238,8 +238,7 @@ differ (ecl_catalog_changes_t *changes, const bson_t *now, bson_t *document)
       bson_destroy (document);
       return;
    }
-   changes->documents =
-      bson_realloc (changes->documents, (changes->n_documents + 1) * sizeof (*changes->documents));
+   changes->documents = bson_realloc (changes->documents, (changes->n_documents + 1) * sizeof (*changes->documents));
    changes->documents[changes->n_documents++] = document;
 }
 
@@ -280,9 +279,8 @@ find_stale (const ecl_chain_t *chain, const ecl_step_t *step, const char *id, bs
    bson_iter_t iter;
 
    for (size_t i = 0; i < n; i++) {
-      if (leads_to (chain, published[i], &to) && to == step->to &&
-          bson_iter_init_find (&iter, published[i], "_id") && BSON_ITER_HOLDS_UTF8 (&iter) &&
-          strcmp (bson_iter_utf8 (&iter, NULL), id) != 0) {
+      if (leads_to (chain, published[i], &to) && to == step->to && bson_iter_init_find (&iter, published[i], "_id") &&
+          BSON_ITER_HOLDS_UTF8 (&iter) && strcmp (bson_iter_utf8 (&iter, NULL), id) != 0) {
          changes->stale = bson_realloc (changes->stale, (changes->n_stale + 1) * sizeof (*changes->stale));
          changes->stale[changes->n_stale++] = bson_strdup (bson_iter_utf8 (&iter, NULL));
       }

@@ -30,7 +30,7 @@ ecl_catalog_write (const ecl_project_t *project, size_t i, bson_t *document);
 typedef struct {
    bson_t **documents; /* to be stored by their _id, over what is there */
    size_t n_documents;
-   char **stale;       /* _ids that must go first: steps to a version to which the project has another step */
+   char **stale; /* _ids that must go first: steps to a version to which the project has another step */
    size_t n_stale;
 } ecl_catalog_changes_t;
 

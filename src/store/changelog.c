@@ -202,8 +202,8 @@ void
 ecl_changelog_step (const ecl_changelog_t *record, int32_t steps, bson_t *command)
 {
    /* One that was sent twice and comes late must not turn it back. */
-   bson_t *forward = BCON_NEW ("state", BCON_UTF8 (state_names[ECL_CHANGELOG_RUNNING]), "steps", "{", "$lte",
-                               BCON_INT32 (steps), "}");
+   bson_t *forward =
+      BCON_NEW ("state", BCON_UTF8 (state_names[ECL_CHANGELOG_RUNNING]), "steps", "{", "$lte", BCON_INT32 (steps), "}");
    bson_t *set = BCON_NEW ("steps", "{", "$literal", BCON_INT32 (steps), "}", "seen", BCON_UTF8 ("$$NOW"));
 
    update (record, forward, set, NULL, command);
@@ -266,7 +266,8 @@ text_of (const bson_t *from, const char *field)
 {
    bson_iter_t iter;
 
-   return bson_iter_init_find (&iter, from, field) && BSON_ITER_HOLDS_UTF8 (&iter) ? bson_iter_utf8 (&iter, NULL) : NULL;
+   return bson_iter_init_find (&iter, from, field) && BSON_ITER_HOLDS_UTF8 (&iter) ? bson_iter_utf8 (&iter, NULL)
+                                                                                   : NULL;
 }
 
 static int64_t
@@ -295,8 +296,9 @@ ecl_changelog_parse (const bson_t *document, ecl_changelog_t *out, bson_error_t 
       }
    }
    if (!out->name || out->state == ECL_CHANGELOG_ABSENT) {
-      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID, "%s: the record of \"%s\" has no state that is known",
-                       ECL_STORE_CHANGELOG, out->name ? out->name : "?");
+      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID,
+                       "%s: the record of \"%s\" has no state that is known", ECL_STORE_CHANGELOG,
+                       out->name ? out->name : "?");
    }
    out->checksum = text_of (document, "checksum");
    out->down = direction && strcmp (direction, "down") == 0;

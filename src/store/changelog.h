@@ -64,8 +64,8 @@ ecl_changelog_find (const char *name, const char *after, int32_t limit, bool out
 void
 ecl_changelog_seal (const char *name, int64_t token, bson_t *command);
 
-/* Writes the record whole, where it still is as it was read (`before`: token, state, steps; state ABSENT where there was
- * none), or as this very command left it. Its times are set by the server: started in state RUNNING, ended in all
+/* Writes the record whole, where it still is as it was read (`before`: token, state, steps; state ABSENT where there
+ * was none), or as this very command left it. Its times are set by the server: started in state RUNNING, ended in all
  * others, where the record's own are 0. The answer is the record as it is then. */
 void
 ecl_changelog_put (const ecl_changelog_t *before, const ecl_changelog_t *record, bson_t *command);

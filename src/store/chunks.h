@@ -7,8 +7,8 @@
  *   range      which _ids (below)
  *   documents  about how many
  *   state      "open" (to be gone through), "carried" (gone through once), "done" (and swept: nothing was left)
- *   after      {id: that of the last document that is done, in the server's order}; empty or absent at first. Never goes
- *              back while the range is in one state
+ *   after      {id: that of the last document that is done, in the server's order}; empty or absent at first. Never
+ *              goes back while the range is in one state
  *   counts     of this range (jobs.h), as far as replies said: what a worker that died had done since its last
  *              checkpoint is missing
  *   rate       documents a second, as its worker sees it
@@ -17,8 +17,8 @@
  * A range is claimed by the lease's commands on its record, and changed only with the claim's token in the filter.
  *
  * Ranges. One never spans BSON types, for a comparison only matches values of its own. Bounds are as the server gave
- * them; what lies between two of them only the server says. What has no bounds is named by its types, so that every _id there
- * can be is in one range: NaN, null, and the types that no sample showed.
+ * them; what lies between two of them only the server says. What has no bounds is named by its types, so that every _id
+ * there can be is in one range: NaN, null, and the types that no sample showed.
  */
 #ifndef ECL_STORE_CHUNKS_H
 #define ECL_STORE_CHUNKS_H
@@ -103,8 +103,8 @@ ecl_chunk_filter (const ecl_chunk_range_t *range, const ecl_value_t *after, cons
 
 /* ---- commands; each initialises *command ---- */
 
-/* The find for the n-th next _id of a range, from 1, behind `after` (missing: from its beginning), whatever its document
- * is: the server looks at the index alone. What it is read from is for the caller to append. */
+/* The find for the n-th next _id of a range, from 1, behind `after` (missing: from its beginning), whatever its
+ * document is: the server looks at the index alone. What it is read from is for the caller to append. */
 void
 ecl_chunk_find_nth (const ecl_chunk_range_t *range, const ecl_value_t *after, const char *collection, int64_t n,
                     bson_t *command);

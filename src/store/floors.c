@@ -90,7 +90,8 @@ ecl_floor_read (const bson_t *reply, size_t i, ecl_floor_t *out)
    }
    out->collection = out->floor = "";
    while (bson_iter_next (&field)) {
-      const char *key = bson_iter_key (&field), *text = BSON_ITER_HOLDS_UTF8 (&field) ? bson_iter_utf8 (&field, NULL) : NULL;
+      const char *key = bson_iter_key (&field),
+                 *text = BSON_ITER_HOLDS_UTF8 (&field) ? bson_iter_utf8 (&field, NULL) : NULL;
 
       if (strcmp (key, "_id") == 0 && text) {
          out->collection = text;

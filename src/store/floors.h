@@ -19,8 +19,8 @@ typedef struct {
    const char *collection;
    const char *floor;
    bool validated;
-   int64_t when;             /* ms since 1970; not written: the server's clock says it */
-   const char *host, *user;  /* may be NULL */
+   int64_t when;            /* ms since 1970; not written: the server's clock says it */
+   const char *host, *user; /* may be NULL */
 } ecl_floor_t;
 
 /* Each initialises *command. */

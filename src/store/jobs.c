@@ -117,11 +117,11 @@ append_settings (bson_t *set, const ecl_job_settings_t *settings, unsigned which
 static void
 append_new (bson_t *pipeline, const bson_t *set)
 {
-   bson_t *whole = BCON_NEW (
-      "0", "{", "$set", "{", "old", BCON_UTF8 ("$$ROOT"), "}", "}", "1", "{", "$set", BCON_DOCUMENT (set), "}", "2", "{",
-      "$replaceWith", "{", "$cond", "[", "{", "$eq", "[", "{", "$type", BCON_UTF8 ("$old.state"), "}",
-      BCON_UTF8 ("missing"), "]", "}", BCON_UTF8 ("$$ROOT"), BCON_UTF8 ("$old"), "]", "}", "}", "3", "{", "$unset",
-      BCON_UTF8 ("old"), "}");
+   bson_t *whole =
+      BCON_NEW ("0", "{", "$set", "{", "old", BCON_UTF8 ("$$ROOT"), "}", "}", "1", "{", "$set", BCON_DOCUMENT (set),
+                "}", "2", "{", "$replaceWith", "{", "$cond", "[", "{", "$eq", "[", "{", "$type",
+                BCON_UTF8 ("$old.state"), "}", BCON_UTF8 ("missing"), "]", "}", BCON_UTF8 ("$$ROOT"),
+                BCON_UTF8 ("$old"), "]", "}", "}", "3", "{", "$unset", BCON_UTF8 ("old"), "}");
 
    bson_concat (pipeline, whole);
    bson_destroy (whole);
@@ -194,8 +194,7 @@ append_state (bson_t *set, const ecl_job_t *job, int64_t until)
    in_time = BCON_NEW ("$lt", "[", "{", "$toLong", BCON_UTF8 ("$$NOW"), "}", BCON_INT64 (until), "]");
    late = BCON_NEW ("state", "{", "$cond", "[", BCON_DOCUMENT (in_time), BCON_UTF8 (state),
                     BCON_UTF8 (state_names[ECL_JOB_FAILED]), "]", "}", "error", "{", "$cond", "[",
-                    BCON_DOCUMENT (in_time), BCON_UTF8 ("$$REMOVE"),
-                    BCON_UTF8 (ECL_JOB_PUT_LATE), "]", "}");
+                    BCON_DOCUMENT (in_time), BCON_UTF8 ("$$REMOVE"), BCON_UTF8 (ECL_JOB_PUT_LATE), "]", "}");
    bson_concat (set, late);
    bson_destroy (late);
    bson_destroy (in_time);

@@ -101,8 +101,8 @@ typedef struct {
 #define ECL_JOB_PUT_LATE "whoever was to make the plan had lost its lease"
 
 /* Makes the record, in its state, as wanted, with what is known; started now. Where it comes later than `until` (the
- * server's time; 0: never), the record is one of a job that failed, with that text: the lease under which it was sent is
- * over. */
+ * server's time; 0: never), the record is one of a job that failed, with that text: the lease under which it was sent
+ * is over. */
 void
 ecl_job_put (const ecl_job_t *job, int64_t until, bson_t *command);
 

@@ -169,7 +169,8 @@ ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, const 
             "expires", IN_TIME,
             "beat", "{", "$literal", BCON_INT64 (beat), "}",
          "}", BCON_DOCUMENT (&more), "]", "}",
-         /* Too late. The same renewal may have been taken before, and its answer lost: this one must not look like it. */
+         /* Too late. The same renewal may have been taken before, and its answer lost: this one must not look like
+          * it. */
          "{", "$mergeObjects", "[", BCON_UTF8 ("$$ROOT"), "{", "beat", "{", "$literal", BCON_INT64 (0), "}", "}", "]", "}",
       "]", "}");
    /* clang-format on */
@@ -182,8 +183,8 @@ ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, const 
 void
 ecl_lease_free (const ecl_lease_key_t *key, int64_t token, bool doom, const bson_t *fields, bson_t *command)
 {
-   bson_t *lease = BCON_NEW ("holder", BCON_NULL, "sessions", "[", "]", "expires", BCON_UTF8 ("$$NOW"), "doomed",
-                             DOOMED (doom));
+   bson_t *lease =
+      BCON_NEW ("holder", BCON_NULL, "sessions", "[", "]", "expires", BCON_UTF8 ("$$NOW"), "doomed", DOOMED (doom));
    bson_t more, set, stage = BSON_INITIALIZER;
 
    literals (fields, &more);

@@ -44,8 +44,8 @@ ecl_is_lease_error (const bson_error_t *error)
 typedef struct {
    const char *collection;
    ecl_value_t id;
-   int64_t time; /* milliseconds from one renewal to the expiry */
-   int64_t skew; /* max_clock_skew, in milliseconds */
+   int64_t time;  /* milliseconds from one renewal to the expiry */
+   int64_t skew;  /* max_clock_skew, in milliseconds */
    bool existing; /* the document is there already, or there is nothing to be had */
 } ecl_lease_key_t;
 
@@ -77,8 +77,8 @@ typedef struct {
 void
 ecl_lease_ask (const ecl_lease_key_t *key, const ecl_lease_holder_t *holder, int64_t beat, bson_t *command);
 
-/* Renews it where the token is still this one and it has not expired. Took effect where the answer has that beat. fields
- * (may be NULL) of the document, other than the lease's, are set by the same statement. */
+/* Renews it where the token is still this one and it has not expired. Took effect where the answer has that beat.
+ * fields (may be NULL) of the document, other than the lease's, are set by the same statement. */
 void
 ecl_lease_renew (const ecl_lease_key_t *key, int64_t token, int64_t beat, const bson_t *fields, bson_t *command);
 

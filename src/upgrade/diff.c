@@ -23,7 +23,8 @@ add (diff_t *diff, ecl_diff_kind_t kind, const char *path)
    if (diff->n == diff->cap) {
       size_t cap = diff->cap ? 2 * diff->cap : 16;
 
-      diff->items = ecl_arena_grow (diff->arena, diff->items, diff->cap * sizeof *diff->items, cap * sizeof *diff->items);
+      diff->items =
+         ecl_arena_grow (diff->arena, diff->items, diff->cap * sizeof *diff->items, cap * sizeof *diff->items);
       diff->cap = cap;
    }
    item = &diff->items[diff->n++];
@@ -99,7 +100,8 @@ pair_fields (ecl_arena_t *arena, const ecl_field_t *a, uint32_t n, const ecl_fie
 
 /* ---- order ---- */
 
-/* Marks the fields whose place among those that both documents have changed: all but a longest run that kept its order. */
+/* Marks the fields whose place among those that both documents have changed: all but a longest run that kept its
+ * order. */
 static void
 find_moved (diff_t *diff, const char *prefix, const ecl_field_t *a, uint32_t n, const uint32_t *in_b)
 {
@@ -158,7 +160,8 @@ diff_documents (diff_t *diff, const char *prefix, const ecl_value_t *a, const ec
 {
    uint32_t n, m;
    const ecl_field_t *x = ecl_document_fields (diff->arena, a, &n), *y = ecl_document_fields (diff->arena, b, &m);
-   uint32_t *in_b = ecl_arena_array (diff->arena, uint32_t, n + 1), *in_a = ecl_arena_array (diff->arena, uint32_t, m + 1);
+   uint32_t *in_b = ecl_arena_array (diff->arena, uint32_t, n + 1),
+            *in_a = ecl_arena_array (diff->arena, uint32_t, m + 1);
 
    pair_fields (diff->arena, x, n, y, m, in_b, in_a);
    for (uint32_t i = 0; i < n; i++) {

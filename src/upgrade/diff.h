@@ -6,9 +6,9 @@
  *    > nick: moved from alias: "ari"
  *    > login: moved from place 2 to 1
  *
- * Two notions of equality: the same bytes, for which the order of fields counts; and the loose one by which a way back is
- * judged: same paths, types and values, elements in order, fields in any order; -0.0 and 0.0, and decimals 1.0 and 1.00,
- * differ.
+ * Two notions of equality: the same bytes, for which the order of fields counts; and the loose one by which a way back
+ * is judged: same paths, types and values, elements in order, fields in any order; -0.0 and 0.0, and decimals 1.0 and
+ * 1.00, differ.
  */
 #ifndef ECL_UPGRADE_DIFF_H
 #define ECL_UPGRADE_DIFF_H
@@ -54,8 +54,8 @@ ecl_diff_same (const ecl_value_t *a, const ecl_value_t *b);
 
 typedef struct {
    bool colour;
-   const char *indent;  /* before each line; NULL: none */
-   uint32_t max_value;  /* bytes of a value that are shown; 0: 200 */
+   const char *indent; /* before each line; NULL: none */
+   uint32_t max_value; /* bytes of a value that are shown; 0: 200 */
 } ecl_diff_style_t;
 
 /* A value as relaxed Extended JSON, cut at max bytes (0: 200) where it is longer; for messages. */

@@ -47,8 +47,8 @@ print_one (const ecl_difference_t *item, bool colour, uint32_t max, ecl_buf_t *o
    static const struct {
       const char *sign, *colour;
    } styles[] = {
-      [ECL_DIFF_REMOVED] = {"-", RED},    [ECL_DIFF_ADDED] = {"+", GREEN}, [ECL_DIFF_CHANGED] = {"~", YELLOW},
-      [ECL_DIFF_RENAMED] = {">", CYAN},   [ECL_DIFF_MOVED] = {">", CYAN},
+      [ECL_DIFF_REMOVED] = {"-", RED},  [ECL_DIFF_ADDED] = {"+", GREEN}, [ECL_DIFF_CHANGED] = {"~", YELLOW},
+      [ECL_DIFF_RENAMED] = {">", CYAN}, [ECL_DIFF_MOVED] = {">", CYAN},
    };
    const char *path = *item->path ? item->path : "(the document)";
    bool ok = ecl_buf_printf (out, "%s%s ", colour ? styles[item->kind].colour : "", styles[item->kind].sign);

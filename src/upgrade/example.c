@@ -92,7 +92,8 @@ note_broken (void *context, const ecl_schema_problem_t *problem)
    if (broken->n == broken->cap) {
       size_t cap = broken->cap ? 2 * broken->cap : 8;
 
-      broken->items = ecl_arena_grow (arena, broken->items, broken->cap * sizeof *broken->items, cap * sizeof *broken->items);
+      broken->items =
+         ecl_arena_grow (arena, broken->items, broken->cap * sizeof *broken->items, cap * sizeof *broken->items);
       broken->cap = cap;
    }
    broken->items[broken->n++] = (ecl_broken_rule_t){
@@ -179,8 +180,7 @@ run_example (run_t *run, const ecl_step_t *step, const ecl_example_t *example)
    out_has = ecl_version_field_find (&field, example->out.u.raw, example->out.len, &value) == ECL_FIELD_FOUND;
    if (!ecl_chain_index (chain, version, &from) || !ecl_chain_index (chain, example->to, &to) || from >= to) {
       ecl_fail (&result->error, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY, "no way up from version %s of `in` to version %s",
-                ecl_version_text (chain->format, version, text),
-                ecl_version_text (chain->format, example->to, target));
+                ecl_version_text (chain->format, version, text), ecl_version_text (chain->format, example->to, target));
       return;
    }
    if (in_has && !out_has && !without_version (run, &example->in, &result->in)) {
@@ -190,8 +190,8 @@ run_example (run_t *run, const ecl_step_t *step, const ecl_example_t *example)
       return;
    }
    result->ran = true;
-   result->passed = result->got.len == result->wanted.len &&
-                    memcmp (result->got.u.raw, result->wanted.u.raw, result->got.len) == 0;
+   result->passed =
+      result->got.len == result->wanted.len && memcmp (result->got.u.raw, result->wanted.u.raw, result->got.len) == 0;
    check_schema (run, from, to, &result->in);
    result->passed &= !result->n_broken;
    go_back (run, from, to, in_has && out_has, out_has && !in_has);

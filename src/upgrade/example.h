@@ -9,7 +9,7 @@ typedef enum {
    ECL_BACK_IRREVERSIBLE, /* … says that there is none */
    ECL_BACK_SAME,         /* down (up (x)) gave x, loosely: see diff.h */
    ECL_BACK_LOSSY,
-   ECL_BACK_FAILED,       /* an expression failed; error says which */
+   ECL_BACK_FAILED, /* an expression failed; error says which */
 } ecl_back_t;
 
 /* One rule of the schema that the upgraded document breaks. */
@@ -18,13 +18,13 @@ typedef struct {
 } ecl_broken_rule_t;
 
 typedef struct {
-   bool passed;           /* `up` gave `out`, byte for byte; the schema holds; `down`, if any, did not fail */
-   bool ran;              /* `up` did not fail; else error says why */
+   bool passed; /* `up` gave `out`, byte for byte; the schema holds; `down`, if any, did not fail */
+   bool ran;    /* `up` did not fail; else error says why */
    bson_error_t error;
-   ecl_value_t in;        /* what was carried up: without its version where `out` names none */
+   ecl_value_t in; /* what was carried up: without its version where `out` names none */
    ecl_value_t wanted, got;
    ecl_back_t back;
-   ecl_value_t returned;  /* SAME, LOSSY: what came back */
+   ecl_value_t returned; /* SAME, LOSSY: what came back */
    const ecl_broken_rule_t *broken;
    size_t n_broken;
 } ecl_example_result_t;

@@ -7,18 +7,18 @@
 #define ECL_VERSION_SHAPE 32u
 
 typedef struct {
-   const char *name;  /* of the top level */
+   const char *name; /* of the top level */
    uint32_t len;
-   uint64_t head;     /* its first 8 bytes with the NUL behind them, zero padded */
-   uint64_t mask;     /* of the bytes that count in head */
-   const char *rest;  /* the path below it, "b.c"; NULL where the field itself holds the version */
+   uint64_t head;    /* its first 8 bytes with the NUL behind them, zero padded */
+   uint64_t mask;    /* of the bytes that count in head */
+   const char *rest; /* the path below it, "b.c"; NULL where the field itself holds the version */
    ecl_shape_t shape[ECL_VERSION_SHAPE + 1]; /* of the document before; the last one is like no element */
 } ecl_version_field_t;
 
 typedef enum {
    ECL_FIELD_FOUND,
-   ECL_FIELD_NONE,    /* nothing there, or null */
-   ECL_FIELD_BAD,     /* the path leads through something that is no document */
+   ECL_FIELD_NONE, /* nothing there, or null */
+   ECL_FIELD_BAD,  /* the path leads through something that is no document */
    ECL_FIELD_CORRUPT,
 } ecl_field_state_t;
 

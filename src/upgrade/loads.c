@@ -276,7 +276,8 @@ upgrade_one (ecl_loads_t *self, below_t *below, found_t *found)
          const char *inner = strstr (cause.message, LOOKED_UP);
 
          found->failed = cause.code ? cause.code : ECL_ERROR_INVALID;
-         found->message = ecl_arena_printf (&self->arena, "%s%s", inner ? "" : LOOKED_UP, inner ? inner : cause.message);
+         found->message =
+            ecl_arena_printf (&self->arena, "%s%s", inner ? "" : LOOKED_UP, inner ? inner : cause.message);
       }
       return;
    }

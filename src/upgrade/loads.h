@@ -8,9 +8,9 @@
  *              │                            └────────────────┘ ecl_loads_answered
  *              └── READY
  *
- * Nothing is sent here: whoever drives it sends the queries. Each document that was found is carried to the newest shape
- * of its collection before it is given out; those that look up others themselves have loads of their own, below this
- * one. Chains cannot go in a circle, but functions can; the depth is bounded.
+ * Nothing is sent here: whoever drives it sends the queries. Each document that was found is carried to the newest
+ * shape of its collection before it is given out; those that look up others themselves have loads of their own, below
+ * this one. Chains cannot go in a circle, but functions can; the depth is bounded.
  *
  * A document that cannot be upgraded fails those that look it up, and nobody else.
  *
@@ -46,8 +46,8 @@ ecl_loads_loader (const ecl_loads_t *self);
 void *
 ecl_loads_owner (const ecl_loads_t *self);
 
-/* A query that is needed: all documents for which {field: {$in: values}} holds once they are in their newest shape. More
- * may be given. */
+/* A query that is needed: all documents for which {field: {$in: values}} holds once they are in their newest shape.
+ * More may be given. */
 typedef struct {
    const char *collection, *field;
    bson_t values; /* an array */
@@ -56,13 +56,13 @@ typedef struct {
 } ecl_loads_query_t;
 
 typedef enum {
-   ECL_LOADS_READY,  /* all that was wanted is there */
+   ECL_LOADS_READY, /* all that was wanted is there */
    ECL_LOADS_QUERY,
    ECL_LOADS_FAILED, /* with an error: whatever is looked up */
 } ecl_loads_next_t;
 
-/* What is to be asked next. *query belongs to self and is valid until it is answered, or this is called again: then what
- * was added to it is forgotten, and it is asked anew. */
+/* What is to be asked next. *query belongs to self and is valid until it is answered, or this is called again: then
+ * what was added to it is forgotten, and it is asked anew. */
 ecl_loads_next_t
 ecl_loads_next (ecl_loads_t *self, const ecl_loads_query_t **query, bson_error_t *error) ECL_MUST_CHECK;
 

@@ -118,7 +118,8 @@ add_way (ecl_plan_t *plan, const ecl_chain_t *chain, const ecl_step_t *step, boo
                        chain->collection, step->file, up ? "to" : "back from",
                        ecl_version_text (chain->format, step->to, text),
                        way->kind == ECL_WAY_IRREVERSIBLE ? "it is irreversible"
-                                                         : up ? "the migration has errors" : "it has no `down`");
+                       : up                              ? "the migration has errors"
+                                                         : "it has no `down`");
    }
    return ecl_plan_add_pipeline (plan, &way->stages, way->at);
 }

@@ -28,8 +28,9 @@ append_stages (bson_t *pipeline, uint32_t *n, const ecl_chain_t *chain, const ec
    ecl_value_t stage;
 
    if (way->kind != ECL_WAY_PIPELINE) {
-      return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY, "%s: %s: no way %s version %s: %s", chain->collection,
-                       step->file, up ? "to" : "back from", ecl_version_text (chain->format, step->to, text),
+      return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_NO_WAY, "%s: %s: no way %s version %s: %s",
+                       chain->collection, step->file, up ? "to" : "back from",
+                       ecl_version_text (chain->format, step->to, text),
                        way->kind == ECL_WAY_IRREVERSIBLE ? "it is irreversible"
                        : way->kind == ECL_WAY_FUNCTION   ? "it is a function of a program, which the server cannot run"
                                                          : "it has no `down`");
@@ -39,9 +40,10 @@ append_stages (bson_t *pipeline, uint32_t *n, const ecl_chain_t *chain, const ec
       ecl_value_t lookup = ecl_is_document (&stage) ? ecl_document_get (&stage, "$lookup", 7) : ecl_missing ();
 
       if (!ecl_is_missing (&lookup)) {
-         return ecl_fail (error, ECL_DOMAIN_UPGRADE, ECL_ERROR_UNSUPPORTED,
-                          "%s: %s: the server cannot run this migration: what its $lookup brings has to be upgraded first",
-                          chain->collection, step->file);
+         return ecl_fail (
+            error, ECL_DOMAIN_UPGRADE, ECL_ERROR_UNSUPPORTED,
+            "%s: %s: the server cannot run this migration: what its $lookup brings has to be upgraded first",
+            chain->collection, step->file);
       }
       snprintf (key, sizeof key, "%u", (*n)++);
       ecl_append_value (pipeline, key, &stage);
@@ -194,7 +196,8 @@ add_versioned (list_t *list, const ecl_chain_t *chain, ecl_version_t version)
       bson_append_document_begin (&item, chain->version_field, -1, &condition);
       list_begin (&spellings, &condition, "$in");
       /* "1.0" is also "1", "1.0.0" and "1.0.0.0". */
-      for (char *end = text + strlen (text); end - text > 2 && strcmp (end - 2, ".0") == 0; end = text + strlen (text)) {
+      for (char *end = text + strlen (text); end - text > 2 && strcmp (end - 2, ".0") == 0;
+           end = text + strlen (text)) {
          end[-2] = '\0';
       }
       for (;;) {

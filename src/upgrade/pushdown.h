@@ -13,8 +13,8 @@
 /* An array of stages as BSON ("0", "1", …) from one place of the chain to another. pipeline is initialised here and
  * the caller's to destroy, also after false. Fails where a step has no way down, or the pipeline is too large. */
 bool
-ecl_pushdown_pipeline (const ecl_chain_t *chain, size_t from, size_t to, bson_t *pipeline, bson_error_t *error)
-   ECL_MUST_CHECK;
+ecl_pushdown_pipeline (const ecl_chain_t *chain, size_t from, size_t to, bson_t *pipeline,
+                       bson_error_t *error) ECL_MUST_CHECK;
 
 /* The filter for documents at a version of the chain. filter is initialised here; the caller destroys it. */
 void

@@ -40,16 +40,16 @@ typedef enum {
 
 /* What went wrong with the last document, in parts. Texts are never NULL and valid until the next run. */
 typedef struct {
-   uint32_t domain, code;  /* as in the bson_error_t */
+   uint32_t domain, code; /* as in the bson_error_t */
    const char *collection;
-   const char *message;    /* without what the other members say */
+   const char *message; /* without what the other members say */
    bool has_version;
-   ecl_version_t version;  /* of the document */
-   ecl_version_t to;       /* the version that the failing step leads to; the target where that is unknown */
-   const char *file;       /* of the failing step; "" where unknown */
-   uint32_t line, column;  /* of the failing expression; 0 where unknown */
-   const char *path;       /* of it in the file: "up.0.$set.name" */
-   ecl_value_t id;         /* the document's _id, borrowed from the input; missing where there is none */
+   ecl_version_t version; /* of the document */
+   ecl_version_t to;      /* the version that the failing step leads to; the target where that is unknown */
+   const char *file;      /* of the failing step; "" where unknown */
+   uint32_t line, column; /* of the failing expression; 0 where unknown */
+   const char *path;      /* of it in the file: "up.0.$set.name" */
+   ecl_value_t id;        /* the document's _id, borrowed from the input; missing where there is none */
 } ecl_failure_t;
 
 /* NULL where target is not on the chain. The collection's chain must be one of the project's. */

@@ -146,8 +146,8 @@ fail_version (ecl_upgrader_t *self, const uint8_t *in, size_t len, const ecl_val
 
    ecl_arena_reset (&self->ev.arena);
    self->ev.failed = NULL;
-   ecl_fail (&cause, ECL_DOMAIN_UPGRADE, ECL_ERROR_VERSION, "the version field %s holds no version: expected %s, found %s",
-             self->chain->version_field,
+   ecl_fail (&cause, ECL_DOMAIN_UPGRADE, ECL_ERROR_VERSION,
+             "the version field %s holds no version: expected %s, found %s", self->chain->version_field,
              self->format == ECL_VERSION_DOTTED ? ecl_version_expected (self->format) : "a whole number",
              ecl_is_missing (value) ? "nothing" : ecl_type_name (value->type));
    return fail (self, in, len, NULL, &cause, error);

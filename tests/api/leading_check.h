@@ -1,4 +1,5 @@
-/* What the tests of leases and eclose_migrate() share: a database with its driver and project, and what stands in it. */
+/* What the tests of leases and eclose_migrate() share: a database with its driver and project, and what stands in
+ * it. */
 #ifndef LEADING_CHECK_H
 #define LEADING_CHECK_H
 

@@ -360,7 +360,8 @@ test_catalog_of_a_later_release (void **state)
    users = eclose_collection_new (reader, live->client, live->name, "users", NULL, &error);
    put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
    document = find_one (users, "{\"_id\": 1}");
-   same_json (eclose_document_get (document), "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
+   same_json (eclose_document_get (document),
+              "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
    eclose_document_destroy (document);
    eclose_collection_destroy (users);
    eclose_project_destroy (older);

@@ -30,7 +30,9 @@ run_case (ecl_eval_t *ev, const ecl_value_t *line, char *why, size_t size)
    ecl_value_t unordered = ecl_document_get (line, "unordered", 9);
    ecl_value_t ulp = ecl_document_get (line, "ulp", 3);
    ecl_value_t got = ecl_missing ();
-   ecl_case_compare_t how = ecl_truthy (&unordered) ? ECL_CASE_UNORDERED : ecl_truthy (&ulp) ? ECL_CASE_ULP : ECL_CASE_EXACT;
+   ecl_case_compare_t how = ecl_truthy (&unordered) ? ECL_CASE_UNORDERED
+                            : ecl_truthy (&ulp)     ? ECL_CASE_ULP
+                                                    : ECL_CASE_EXACT;
    ecl_case_problem_t problem = {0};
    ecl_field_t field;
    ecl_arena_t arena;

@@ -7,10 +7,10 @@
 
 /* How an expected value is compared; see the README of the conformance cases. */
 typedef enum {
-   ECL_CASE_EXACT,     /* types, values, order of fields and elements; -0.0 is not 0.0 */
-   ECL_CASE_UNORDERED, /* exact, with arrays at every depth as multisets */
-   ECL_CASE_ULP,       /* doubles within a relative 1e-13, decimals within 1e-30 */
-   ECL_CASE_NUM,       /* numbers by value, whatever their type */
+   ECL_CASE_EXACT,         /* types, values, order of fields and elements; -0.0 is not 0.0 */
+   ECL_CASE_UNORDERED,     /* exact, with arrays at every depth as multisets */
+   ECL_CASE_ULP,           /* doubles within a relative 1e-13, decimals within 1e-30 */
+   ECL_CASE_NUM,           /* numbers by value, whatever their type */
    ECL_CASE_NUM_UNORDERED, /* that, with the order of elements and of fields ignored */
 } ecl_case_compare_t;
 

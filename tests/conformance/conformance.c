@@ -109,7 +109,8 @@ comparison (const ecl_value_t *cmp)
    static const char *const names[] = {"exact", "exact+unordered", "ulp", "num", "num+unordered"};
 
    for (unsigned i = 0; i < 5; i++) {
-      if (cmp->type == BSON_TYPE_UTF8 && strlen (names[i]) == cmp->len && memcmp (names[i], cmp->u.str, cmp->len) == 0) {
+      if (cmp->type == BSON_TYPE_UTF8 && strlen (names[i]) == cmp->len &&
+          memcmp (names[i], cmp->u.str, cmp->len) == 0) {
          return (ecl_case_compare_t) i;
       }
    }

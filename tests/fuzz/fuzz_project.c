@@ -67,7 +67,8 @@ add_published (const ecl_project_t *from, ecl_project_t *to, bool configs, ecl_d
       if (is_config (path) == configs) {
          ecl_text_source_t source = {.name = path, .bytes = text, .len = len};
 
-         FUZZ_ASSERT (configs ? ecl_project_configure (to, &source, diags) : ecl_project_add (to, path, &source, diags));
+         FUZZ_ASSERT (configs ? ecl_project_configure (to, &source, diags)
+                              : ecl_project_add (to, path, &source, diags));
       }
       bson_reinit (&document);
    }

@@ -1,4 +1,5 @@
-/* Fuzz target: eclose's own records and the replies they come in, which whoever may write to the database can have made.
+/* Fuzz target: eclose's own records and the replies they come in, which whoever may write to the database can have
+ * made.
  *
  * The input is a document, as text or (first byte odd) as bytes that may be anything. */
 #include "fuzz.h"
@@ -162,7 +163,8 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
    }
    ecl_text_init (&text);
    ecl_diags_init (&diags);
-   if (ecl_text_read_any (&text, &source, ECL_TEXT_DEFAULT, &diags) && bson_init_static (&document, text.doc, text.len)) {
+   if (ecl_text_read_any (&text, &source, ECL_TEXT_DEFAULT, &diags) &&
+       bson_init_static (&document, text.doc, text.len)) {
       read_all (&document);
    }
    ecl_diags_cleanup (&diags);

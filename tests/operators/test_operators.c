@@ -102,7 +102,8 @@ fails_with (const ecl_operator_t *op, ecl_arena_t *arena, ecl_value_t args)
    ecl_eval_t ev;
    bool ok;
 
-   assert_true (ecl_value_to_raw (arena, &tree, &raw, &error) && ecl_value_to_raw (arena, &document, &document, &error));
+   assert_true (ecl_value_to_raw (arena, &tree, &raw, &error) &&
+                ecl_value_to_raw (arena, &document, &document, &error));
    ecl_eval_init (&ev);
    expr = ecl_field ("", 0, raw);
    ok = ecl_case_evaluate (&ev, arena, &expr, &document, &got, &problem);
@@ -330,11 +331,8 @@ int
 main (int argc, char **argv)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_rows),
-      cmocka_unit_test (test_examples),
-      cmocka_unit_test (test_failing_arguments),
-      cmocka_unit_test (test_required),
-      cmocka_unit_test (test_cases),
+      cmocka_unit_test (test_rows),     cmocka_unit_test (test_examples), cmocka_unit_test (test_failing_arguments),
+      cmocka_unit_test (test_required), cmocka_unit_test (test_cases),
    };
 
    if (argc != 2) {

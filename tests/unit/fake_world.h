@@ -28,7 +28,7 @@ typedef struct {
    size_t at;
    int64_t now, waited;
    bool transactions; /* statements on eclose's records come in one: the concern is its own */
-   size_t writes; /* to eclose's own collections; all of them with their concern */
+   size_t writes;     /* to eclose's own collections; all of them with their concern */
 } fake_world_t;
 
 static inline int64_t

@@ -232,7 +232,11 @@ try_on (ecl_mode_t mode, bool transactions, const char *options, int n, int good
    canned_t script[] = {{"\"$sample\"", NULL}, {0}};
    ecl_course_t course = {.chain = chain, .target = 1, .mode = mode};
    fake_world_t world = fake_world (script);
-   ecl_site_t site = {.world = &world.world, .project = project, .upgrades = upgrades, .database = "shop", .server.transactions = transactions};
+   ecl_site_t site = {.world = &world.world,
+                      .project = project,
+                      .upgrades = upgrades,
+                      .database = "shop",
+                      .server.transactions = transactions};
    ecl_trial_t trial = {&site, &course, max_errors, take_note, note};
    ecl_cut_sample_t sample = {0};
    ecl_arena_t arena;
@@ -307,8 +311,8 @@ test_trial_without_transactions (void **state)
    assert_true (try_on (ECL_MODE_CLIENT, false, OPTIONS (), 40, 0, -1, note, &error));
    assert_true (try_on (ECL_MODE_PUSHDOWN, false, collation, 40, 0, -1, note, &error));
    assert_false (try_on (ECL_MODE_CLIENT, false, collation, 40, 0, 0, note, &error));
-   assert_non_null (strstr (error.message,
-                            "users: 40 of 40 documents that were tried without writing cannot be carried over"));
+   assert_non_null (
+      strstr (error.message, "users: 40 of 40 documents that were tried without writing cannot be carried over"));
    assert_non_null (strstr (error.message, "the first: _id 0: the collection has a default collation: only a "
                                            "transaction could write it safely, and this server has none"));
 }
@@ -320,7 +324,7 @@ main (void)
       cmocka_unit_test (test_validators), cmocka_unit_test (test_those_that_refuse_nothing),
       cmocka_unit_test (test_moderate),   cmocka_unit_test (test_unjudged),
       cmocka_unit_test (test_versions),   cmocka_unit_test (test_unique_indexes),
-      cmocka_unit_test (test_trial),         cmocka_unit_test (test_trial_without_transactions),
+      cmocka_unit_test (test_trial),      cmocka_unit_test (test_trial_without_transactions),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

@@ -6,7 +6,10 @@
 #include "run/range.h"
 
 #define OK "{\"ok\": 1, \"n\": 1, \"nModified\": 1}"
-#define PASS_END {"\"find\" : \"users\"", DOCS ()}
+#define PASS_END                      \
+   {                                  \
+      "\"find\" : \"users\"", DOCS () \
+   }
 
 static void
 run_script (ecl_mode_t mode, bool transactions, const canned_t *script, bool good, ecl_backfill_result_t *result)
@@ -20,7 +23,8 @@ static void
 test_nothing_to_do (void **state)
 {
    const canned_t script[] = {
-      {"\"find\" : \"users\"", DOCS ()}, {0},
+      {"\"find\" : \"users\"", DOCS ()},
+      {0},
    };
    ecl_backfill_result_t result;
 
@@ -35,10 +39,12 @@ static void
 test_hint (void **state)
 {
    const canned_t hinted[] = {
-      {"\"sort\" : { \"_id\" : 1 }, \"hint\" : { \"_id\" : 1 }, \"readConcern\"", DOCS ()}, {0},
+      {"\"sort\" : { \"_id\" : 1 }, \"hint\" : { \"_id\" : 1 }, \"readConcern\"", DOCS ()},
+      {0},
    };
    const canned_t unhinted[] = {
-      {"\"sort\" : { \"_id\" : 1 }, \"readConcern\"", DOCS ()}, {0},
+      {"\"sort\" : { \"_id\" : 1 }, \"readConcern\"", DOCS ()},
+      {0},
    };
    ecl_backfill_options_t options = {.mode = ECL_MODE_CLIENT, .unhinted = true};
    ecl_backfill_result_t result;
@@ -59,11 +65,15 @@ static void
 test_what_comes_without_end (void **state)
 {
    const canned_t script[] = {
-      {"\"find\" : \"users\"", DOCS (USER (1, 1))}, {"\"update\" : \"users\"", OK},
-      {"\"find\" : \"users\"", DOCS (USER (2, 1))}, {"\"update\" : \"users\"", OK},
-      {"\"find\" : \"users\"", DOCS (USER (3, 1))}, {"\"update\" : \"users\"", "LOST"},
+      {"\"find\" : \"users\"", DOCS (USER (1, 1))},
+      {"\"update\" : \"users\"", OK},
+      {"\"find\" : \"users\"", DOCS (USER (2, 1))},
+      {"\"update\" : \"users\"", OK},
+      {"\"find\" : \"users\"", DOCS (USER (3, 1))},
+      {"\"update\" : \"users\"", "LOST"},
       {"{ \"$in\" : [ 3 ] }", DOCS ()},
-      {"\"find\" : \"users\"", DOCS (USER (4, 1))}, {"\"update\" : \"users\"", OK},
+      {"\"find\" : \"users\"", DOCS (USER (4, 1))},
+      {"\"update\" : \"users\"", OK},
       {0},
    };
    ecl_backfill_result_t result;
@@ -113,13 +123,13 @@ test_lost_write_is_read_again (void **state)
    assert_int_equal (result.counts.quarantined, 0);
 }
 
-#define LATE(n)                                                                                                        \
-   "{\"ok\": 1, \"n\": " #n ", \"nModified\": " #n                                                                        \
+#define LATE(n)                                    \
+   "{\"ok\": 1, \"n\": " #n ", \"nModified\": " #n \
    ", \"writeConcernError\": {\"code\": 64, \"errmsg\": \"waiting for replication timed out\"}}"
 #define NOTHING_NEW "{\"ok\": 1, \"n\": 2, \"nModified\": 0}"
 
-/* What the majority does not have yet is no checkpoint's: the command is sent until the majority has all of it, and then
- * the batch is read again, because what it did may have been rolled back. */
+/* What the majority does not have yet is no checkpoint's: the command is sent until the majority has all of it, and
+ * then the batch is read again, because what it did may have been rolled back. */
 static void
 test_majority_is_waited_for (void **state)
 {
@@ -164,10 +174,21 @@ test_majority_is_waited_for (void **state)
 static void
 test_majority_that_never_comes (void **state)
 {
-#define LATE_WRITE {"\"update\" : \"users\"", LATE (0)}
+#define LATE_WRITE                       \
+   {                                     \
+      "\"update\" : \"users\"", LATE (0) \
+   }
    const canned_t script[] = {
       {"\"find\" : \"users\"", DOCS (USER (1, 1))},
-      LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE, LATE_WRITE,
+      LATE_WRITE,
+      LATE_WRITE,
+      LATE_WRITE,
+      LATE_WRITE,
+      LATE_WRITE,
+      LATE_WRITE,
+      LATE_WRITE,
+      LATE_WRITE,
+      LATE_WRITE,
       {0},
    };
    ecl_backfill_result_t result;
@@ -179,16 +200,18 @@ test_majority_that_never_comes (void **state)
                         "users: the majority did not have a write in time: waiting for replication timed out");
 }
 
-#define PASSING(code)                                                                                                    \
-   "{\"ok\": 1, \"n\": 0, \"nModified\": 0, \"writeErrors\": [{\"index\": 0, \"code\": " #code                              \
+#define PASSING(code)                                                                          \
+   "{\"ok\": 1, \"n\": 0, \"nModified\": 0, \"writeErrors\": [{\"index\": 0, \"code\": " #code \
    ", \"errmsg\": \"host unreachable\"}]}"
 
 /* A record that the server could not write just now is written again: nothing else says where its document stands. */
 static void
 test_quarantine_is_written_again (void **state)
 {
+/* clang-format off */
 #define BAD_USER {"\"find\" : \"users\"", DOCS ("{\"_id\": 1, \"k\": \"bad\", \"schema_version\": 1}")}
 #define PASSING_WRITE {"\"update\" : \"eclose_quarantine\"", PASSING (6)}
+   /* clang-format on */
    const canned_t script[] = {
       BAD_USER,
       PASSING_WRITE,
@@ -288,15 +311,15 @@ test_one_by_one (void **state)
 }
 
 #define CART "{\"_id\": 1, \"a\": \"x\", \"k\": {\"$numberInt\": \"1\"}, \"b\": [{\"n\": 1}], \"schema_version\": 1}"
-#define TXN_CONFLICT                                                                                                   \
-   {"\"limit\" : 1, \"singleBatch\" : true", DOCS (CART)}, {"\"update\" : \"users\"", "REFUSED 112"},                   \
-   {                                                                                                                   \
-      "abortTransaction", "{\"ok\": 1}"                                                                                \
+#define TXN_CONFLICT                                                                                  \
+   {"\"limit\" : 1, \"singleBatch\" : true", DOCS (CART)}, {"\"update\" : \"users\"", "REFUSED 112"}, \
+   {                                                                                                  \
+      "abortTransaction", "{\"ok\": 1}"                                                               \
    }
 #define TXN_PASS TXN_CONFLICT, TXN_CONFLICT, TXN_CONFLICT, TXN_CONFLICT, TXN_CONFLICT
 
-/* Numbers in documents of an array: a transaction; and one that never gets through is set aside in the end. A commit that
- * the majority did not have in time says nothing against the document. */
+/* Numbers in documents of an array: a transaction; and one that never gets through is set aside in the end. A commit
+ * that the majority did not have in time says nothing against the document. */
 static void
 test_transactions (void **state)
 {
@@ -321,15 +344,20 @@ test_transactions (void **state)
       {0},
    };
    const canned_t never[] = {
-      {"\"find\" : \"users\"", DOCS (CART)}, TXN_PASS,
-      {"\"find\" : \"users\"", DOCS (CART)}, TXN_PASS,
-      {"\"find\" : \"users\"", DOCS (CART)}, TXN_PASS,
-      {"\"find\" : \"users\"", DOCS (CART)}, TXN_PASS,
+      {"\"find\" : \"users\"", DOCS (CART)},
+      TXN_PASS,
+      {"\"find\" : \"users\"", DOCS (CART)},
+      TXN_PASS,
+      {"\"find\" : \"users\"", DOCS (CART)},
+      TXN_PASS,
+      {"\"find\" : \"users\"", DOCS (CART)},
+      TXN_PASS,
       {"\"code\" : 112", OK},
       {0},
    };
    const canned_t none[] = {
-      {"\"find\" : \"users\"", DOCS (CART)}, {"and this server has none", OK},
+      {"\"find\" : \"users\"", DOCS (CART)},
+      {"and this server has none", OK},
       {0},
    };
    ecl_backfill_result_t result;
@@ -350,7 +378,8 @@ test_no_permission_ends_it (void **state)
 {
    const canned_t script[] = {
       {"\"find\" : \"users\"", DOCS (USER (1, 1))},
-      {"\"update\" : \"users\"", "REFUSED 13"}, {0},
+      {"\"update\" : \"users\"", "REFUSED 13"},
+      {0},
    };
    ecl_backfill_result_t result;
 
@@ -359,8 +388,9 @@ test_no_permission_ends_it (void **state)
    assert_string_equal (result.error.message, "users: refused as told");
 }
 
-#define BOUND(n)                                                                                                       \
-   "\"find\" : \"users\", \"filter\" : {  }, \"projection\" : { \"_id\" : 1 }, \"sort\" : { \"_id\" : 1 }, \"hint\" : { "    \
+#define BOUND(n)                                                                                                      \
+   "\"find\" : \"users\", \"filter\" : {  }, \"projection\" : { \"_id\" : 1 }, \"sort\" : { \"_id\" : 1 }, \"hint\" " \
+   ": { "                                                                                                             \
    "\"_id\" : 1 }, \"skip\" : " #n ", \"limit\" : 1"
 
 /* A find that comes to no end: fewer _ids at a time, each time until one does; what was looked at once is done. */
@@ -476,17 +506,33 @@ test_cursor_out_of_time (void **state)
    assert_int_equal (result.counts.changed, 1);
 }
 
+/* clang-format off */
 #define TOO_LONG {"\"find\" : \"users\"", "REFUSED 50"}
 #define TOO_LONG_AND_ONE_MORE TOO_LONG, {"\"skip\"", DOCS ("{\"_id\": 7}")}
+/* clang-format on */
 
 /* A server that cannot even look at one document in the time that it is given: an error, in the end. */
 static void
 test_no_window_is_small_enough (void **state)
 {
    const canned_t script[] = {
-      TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE,
-      TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE, TOO_LONG_AND_ONE_MORE,
-      TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG,
+      TOO_LONG_AND_ONE_MORE,
+      TOO_LONG_AND_ONE_MORE,
+      TOO_LONG_AND_ONE_MORE,
+      TOO_LONG_AND_ONE_MORE,
+      TOO_LONG_AND_ONE_MORE,
+      TOO_LONG_AND_ONE_MORE,
+      TOO_LONG_AND_ONE_MORE,
+      TOO_LONG_AND_ONE_MORE,
+      TOO_LONG,
+      TOO_LONG,
+      TOO_LONG,
+      TOO_LONG,
+      TOO_LONG,
+      TOO_LONG,
+      TOO_LONG,
+      TOO_LONG,
+      TOO_LONG,
       {0},
    };
    ecl_backfill_result_t result;
@@ -500,8 +546,9 @@ test_no_window_is_small_enough (void **state)
 static void
 test_ranges (void **state)
 {
-   ecl_value_t ids[] = {ecl_null (), ecl_double ((double) NAN), ecl_int32 (1), ecl_double (1.5), ecl_int64 (9),
-                        ecl_string ("a", 1), ecl_bool (false), ecl_bool (true), ecl_date (5)};
+   ecl_value_t ids[] = {ecl_null (),   ecl_double ((double) NAN), ecl_int32 (1),    ecl_double (1.5),
+                        ecl_int64 (9), ecl_string ("a", 1),       ecl_bool (false), ecl_bool (true),
+                        ecl_date (5)};
    const ecl_range_t wanted[] = {{0, 2, true}, {2, 3, false}, {5, 1, false}, {6, 2, true}, {8, 1, false}};
    uint32_t at = 0;
 

@@ -281,12 +281,9 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_status_and_line),
-      cmocka_unit_test (test_much_output),
-      cmocka_unit_test (test_endless_output),
-      cmocka_unit_test (test_late),
-      cmocka_unit_test (test_reaped_by_nobody),
-      cmocka_unit_test (test_adviser),
+      cmocka_unit_test (test_status_and_line),  cmocka_unit_test (test_much_output),
+      cmocka_unit_test (test_endless_output),   cmocka_unit_test (test_late),
+      cmocka_unit_test (test_reaped_by_nobody), cmocka_unit_test (test_adviser),
       cmocka_unit_test (test_counsel),
    };
 

@@ -30,8 +30,8 @@
 #define BELOW "\"$nor\" : [ " AT ", " LATER " ]"
 #define REFUSED "\"$nor\" : [ " VALIDATOR " ]"
 /* How many there are, as the server keeps the number; so few are one range. */
-#define ESTIMATE                                                 \
-   {                                                             \
+#define ESTIMATE                                            \
+   {                                                        \
       "{ \"count\" : \"users\" }", "{\"ok\": 1, \"n\": 20}" \
    }
 #define QUARANTINE "\"aggregate\" : \"eclose_quarantine\""
@@ -90,9 +90,10 @@ test_documents_are_below (void **state)
       COLLECTION (""),
       ESTIMATE,
       COUNT ("\"$nor\"", 3),
-      COUNT ("{ \"collection\" : \"users\", \"to\" : { \"$nin\" : [ \"3\" ] }, \"$nor\" : [ { \"version\" : { \"$gte\" : "
-             "2, \"$not\" : { \"$type\" : \"array\" } } } ] }",
-             1),
+      COUNT (
+         "{ \"collection\" : \"users\", \"to\" : { \"$nin\" : [ \"3\" ] }, \"$nor\" : [ { \"version\" : { \"$gte\" : "
+         "2, \"$not\" : { \"$type\" : \"array\" } } } ] }",
+         1),
       {0}};
    const canned_t text[] = {COLLECTION (""),
                             ESTIMATE,
@@ -104,9 +105,9 @@ test_documents_are_below (void **state)
 
    (void) state;
    for (int i = 0; i < 2; i++) {
-      ecl_project_t *project =
-         load_good (i ? "database: shop\nversion_format: dotted\ncollections: {users: {unversioned: \"1.0\"}}\n" : CONFIG,
-                    i ? dotted : files);
+      ecl_project_t *project = load_good (
+         i ? "database: shop\nversion_format: dotted\ncollections: {users: {unversioned: \"1.0\"}}\n" : CONFIG,
+         i ? dotted : files);
       fake_world_t world = fake_world (i ? text : script);
       ecl_site_t site = {.world = &world.world, .project = project, .database = "shop"};
       ecl_complete_options_t options = {.chain = ecl_project_chain (project, "users"), .target = 1};
@@ -216,15 +217,15 @@ test_higher (void **state)
 /* An index that begins with the version: explain says what would be read, and one command counts. Where it does not
  * serve, or is not believed, ranges do. */
 #define INDEXED(index)                                                                                          \
-   {"listCollections", ROWS ("{\"name\": \"users\", \"type\": \"collection\", \"options\": {}}")},             \
+   {"listCollections", ROWS ("{\"name\": \"users\", \"type\": \"collection\", \"options\": {}}")},              \
    {                                                                                                            \
       "listIndexes", ROWS ("{\"name\": \"_id_\", \"key\": {\"_id\": 1}}, {\"name\": \"byVersion\", " index "}") \
    }
 #define VERSION_INDEX "\"key\": {\"schema_version\": 1, \"n\": 1}"
 #define BOUNDED "{ \"schema_version\" : { \"$not\" : { \"$gte\" : 2 } } }, { " BELOW " }"
-#define PLAN(more, bounds)                                                                                            \
-   "{\"ok\": 1, \"queryPlanner\": {\"winningPlan\": {\"stage\": \"FETCH\", \"inputStage\": {\"stage\": \"IXSCAN\", " more \
-   "\"indexBounds\": {\"schema_version\": [" bounds "], \"n\": [\"[MinKey, MaxKey]\"]}}}}}"
+#define PLAN(more, bounds)                                                                               \
+   "{\"ok\": 1, \"queryPlanner\": {\"winningPlan\": {\"stage\": \"FETCH\", \"inputStage\": {\"stage\": " \
+   "\"IXSCAN\", " more "\"indexBounds\": {\"schema_version\": [" bounds "], \"n\": [\"[MinKey, MaxKey]\"]}}}}}"
 #define GOOD_BOUNDS "\"[MinKey, 2)\", \"(inf.0, MaxKey]\""
 
 static void
@@ -262,13 +263,15 @@ test_by_an_index (void **state)
                              COUNT (BELOW, 2),
                              NONE (QUARANTINE),
                              {0}};
-   const canned_t unsure[] = {INDEXED (VERSION_INDEX), {"\"explain\"", "REFUSED 59"},
-                              ESTIMATE,                COUNT (BELOW, 2),
-                              NONE (QUARANTINE),       {0}};
-   const canned_t sparse[] = {INDEXED (VERSION_INDEX ", \"sparse\": true"), ESTIMATE, COUNT (BELOW, 2),
-                              NONE (QUARANTINE), {0}};
-   const canned_t partial[] = {INDEXED (VERSION_INDEX ", \"partialFilterExpression\": {\"x\": 1}"), ESTIMATE,
-                               COUNT (BELOW, 2), NONE (QUARANTINE), {0}};
+   const canned_t unsure[] = {
+      INDEXED (VERSION_INDEX), {"\"explain\"", "REFUSED 59"}, ESTIMATE, COUNT (BELOW, 2), NONE (QUARANTINE), {0}};
+   const canned_t sparse[] = {
+      INDEXED (VERSION_INDEX ", \"sparse\": true"), ESTIMATE, COUNT (BELOW, 2), NONE (QUARANTINE), {0}};
+   const canned_t partial[] = {INDEXED (VERSION_INDEX ", \"partialFilterExpression\": {\"x\": 1}"),
+                               ESTIMATE,
+                               COUNT (BELOW, 2),
+                               NONE (QUARANTINE),
+                               {0}};
    const canned_t *const others[] = {late, arrays, whole, unsure, sparse, partial};
    ecl_completed_t done;
    bson_error_t error;
@@ -328,8 +331,7 @@ main (void)
       cmocka_unit_test (test_as_of_now),         cmocka_unit_test (test_documents_are_below),
       cmocka_unit_test (test_validator),         cmocka_unit_test (test_validator_warns),
       cmocka_unit_test (test_another_validator), cmocka_unit_test (test_higher),
-      cmocka_unit_test (test_by_an_index),
-      cmocka_unit_test (test_survey_in_time),
+      cmocka_unit_test (test_by_an_index),       cmocka_unit_test (test_survey_in_time),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

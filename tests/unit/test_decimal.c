@@ -31,10 +31,12 @@ check_text (ecl_decimal_t d, const char *wanted)
 static void
 test_text (void **state)
 {
-   static const char *const same[] = {"0", "-0", "1", "1.50", "1E+3", "-1.23E-7", "NaN", "Infinity", "-Infinity",
-                                      "9.999999999999999999999999999999999E+6144", "0.000001"};
-   static const char *const invalid[] = {"", "+", ".", "1.2.3", "1e", "1e+", " 1", "1 ", "0x1", "e5", "in", "nano",
-                                         "--1", "1_0", "1e5.0"};
+   static const char *const same[] = {
+      "0",        "-0",  "1",        "1.50",      "1E+3",
+      "-1.23E-7", "NaN", "Infinity", "-Infinity", "9.999999999999999999999999999999999E+6144",
+      "0.000001"};
+   static const char *const invalid[] = {"",    "+",  ".",  "1.2.3", "1e",  "1e+", " 1",   "1 ",
+                                         "0x1", "e5", "in", "nano",  "--1", "1_0", "1e5.0"};
    ecl_decimal_t d;
 
    (void) state;
@@ -146,11 +148,8 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_text),
-      cmocka_unit_test (test_from_double),
-      cmocka_unit_test (test_quantize),
-      cmocka_unit_test (test_to_int64),
-      cmocka_unit_test (test_arithmetic),
+      cmocka_unit_test (test_text),     cmocka_unit_test (test_from_double), cmocka_unit_test (test_quantize),
+      cmocka_unit_test (test_to_int64), cmocka_unit_test (test_arithmetic),
    };
    int failed;
 

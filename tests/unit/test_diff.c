@@ -47,7 +47,8 @@ test_differences (void **state)
    check ("{a: true}", "{b: true}", 0, "- a: true\n+ b: true\n");
    check ("{a: 1, b: 2, c: 3}", "{c: 3, a: 1, b: 2}", 0, "> c: moved from place 3 to 1\n");
    check ("{a: 1, b: 2, c: 3}", "{c: 3, a: 1, b: 2}", ECL_DIFF_ANY_ORDER, "");
-   check ("{s: '01234567890123456789012345678901234567ä9'}", "{}", 0, "- s: \"01234567890123456789012345678901234567…\n");
+   check ("{s: '01234567890123456789012345678901234567ä9'}", "{}", 0,
+          "- s: \"01234567890123456789012345678901234567…\n");
    check ("{\"a\": 1, \"a\": 2}", "{\"a\": 1, \"a\": 3}", 0, "~ a: 2 -> 3\n");
 }
 
@@ -84,10 +85,11 @@ test_json (void **state)
    diff = ecl_diff (&arena, &p, &q, 0);
    ecl_diff_append (&diff, &list);
    assert_true (ecl_extjson_write_array (bson_get_data (&list), list.len, ECL_EXTJSON_RELAXED, &out, &error));
-   assert_string_equal (ecl_buf_cstr (&out),
-                        "[{\"op\": \"changed\", \"path\": \"a\", \"before\": 1, \"after\": \"x\"}, {\"op\": \"renamed\","
-                        " \"path\": \"nick\", \"from\": \"name\", \"before\": \"z\", \"after\": \"z\"}, {\"op\": \"moved\","
-                        " \"path\": \"a\", \"from\": 1, \"to\": 2}]");
+   assert_string_equal (
+      ecl_buf_cstr (&out),
+      "[{\"op\": \"changed\", \"path\": \"a\", \"before\": 1, \"after\": \"x\"}, {\"op\": \"renamed\","
+      " \"path\": \"nick\", \"from\": \"name\", \"before\": \"z\", \"after\": \"z\"}, {\"op\": \"moved\","
+      " \"path\": \"a\", \"from\": 1, \"to\": 2}]");
    ecl_buf_cleanup (&out);
    bson_destroy (&list);
    ecl_arena_cleanup (&arena);

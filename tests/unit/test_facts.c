@@ -8,10 +8,13 @@
 
 #define CONFIG "database: shop\ncollections: {users: {unversioned: 1}}\n"
 #define STEP                                                                                                           \
-   "to: 2\ndescription: d\nup:\n  - $set: {email: {$toLower: $mail}, card.number: x, region: eu}\n  - $unset: [mail, "   \
+   "to: 2\ndescription: d\nup:\n  - $set: {email: {$toLower: $mail}, card.number: x, region: eu}\n  - $unset: [mail, " \
    "card.old]\n  - $set: {mail.domain: y}\n"
 #define BATCH(...) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [" __VA_ARGS__ "]}}"
-#define NO_INDEXES {"listIndexes", BATCH ("{\"name\": \"_id_\", \"key\": {\"_id\": 1}}")}
+#define NO_INDEXES                                                         \
+   {                                                                       \
+      "listIndexes", BATCH ("{\"name\": \"_id_\", \"key\": {\"_id\": 1}}") \
+   }
 
 static void
 check (const canned_t *script, bool sharded, const char *expected)
@@ -64,21 +67,22 @@ test_obstacles (void **state)
    (void) state;
    check ((canned_t[]){{"listCollections", BATCH ("{\"type\": \"timeseries\", \"options\": {}}")}, {0}}, false,
           "2 it is a time-series collection: the server updates single documents there only in narrow cases\n");
-   check ((canned_t[]){{"listCollections", BATCH ("{\"type\": \"view\", \"options\": {\"viewOn\": \"x\"}}")}, {0}}, false,
-          "2 it is a view: migrate the collection under it\n");
-   check ((canned_t[]){{"listCollections",
-                        BATCH ("{\"type\": \"collection\", \"options\": {\"capped\": true, \"validator\": {\"a\": 1}, "
-                               "\"validationAction\": \"warn\", \"collation\": {\"locale\": \"de\"}}}")},
-                       {"listIndexes", BATCH ("{\"name\": \"m\", \"key\": {\"login\": 1, \"mail\": 1}, \"unique\": true},"
-                                              "{\"name\": \"c\", \"key\": {\"card\": 1}, \"unique\": true}")},
-                       {0}},
-          false,
-          "1 it is capped: older servers refuse updates that change a document's size, newer ones may remove the oldest "
-          "documents when others grow\n"
-          "0 it has a validator (level strict, action warn)\n"
-          "1 the migrations change mail, which the unique index m is on: documents that it refuses go to quarantine\n"
-          "1 the migrations change card, which the unique index c is on: documents that it refuses go to quarantine\n"
-          "0 it has a default collation, by which the server would compare: each document goes through a transaction\n");
+   check ((canned_t[]){{"listCollections", BATCH ("{\"type\": \"view\", \"options\": {\"viewOn\": \"x\"}}")}, {0}},
+          false, "2 it is a view: migrate the collection under it\n");
+   check (
+      (canned_t[]){{"listCollections",
+                    BATCH ("{\"type\": \"collection\", \"options\": {\"capped\": true, \"validator\": {\"a\": 1}, "
+                           "\"validationAction\": \"warn\", \"collation\": {\"locale\": \"de\"}}}")},
+                   {"listIndexes", BATCH ("{\"name\": \"m\", \"key\": {\"login\": 1, \"mail\": 1}, \"unique\": true},"
+                                          "{\"name\": \"c\", \"key\": {\"card\": 1}, \"unique\": true}")},
+                   {0}},
+      false,
+      "1 it is capped: older servers refuse updates that change a document's size, newer ones may remove the oldest "
+      "documents when others grow\n"
+      "0 it has a validator (level strict, action warn)\n"
+      "1 the migrations change mail, which the unique index m is on: documents that it refuses go to quarantine\n"
+      "1 the migrations change card, which the unique index c is on: documents that it refuses go to quarantine\n"
+      "0 it has a default collation, by which the server would compare: each document goes through a transaction\n");
 }
 
 static void
@@ -88,19 +92,22 @@ test_encryption (void **state)
    check ((canned_t[]){{"listCollections",
                         BATCH ("{\"type\": \"collection\", \"options\": {\"encryptedFields\": {\"fields\": [{\"path\": "
                                "\"card.number\"}, {\"path\": \"ssn\"}]}}}")},
-                       NO_INDEXES, {0}},
+                       NO_INDEXES,
+                       {0}},
           false,
           "2 card.number is encrypted (queryable encryption) and the migrations change it: eclose sees only its "
           "ciphertext\n"
           "0 ssn is encrypted (queryable encryption); the migrations do not change it\n");
-   check ((canned_t[]){{"listCollections",
-                        BATCH ("{\"type\": \"collection\", \"options\": {\"validator\": {\"$jsonSchema\": {\"properties\": "
-                               "{\"card\": {\"properties\": {\"number\": {\"encrypt\": {\"keyId\": []}}}}}}}}}")},
-                       NO_INDEXES, {0}},
-          false,
-          "1 it has a validator (level strict, action error): it must admit the new shape before `up` begins\n"
-          "2 card.number is encrypted by the clients (field level encryption) and the migrations change it: eclose sees "
-          "only its ciphertext\n");
+   check (
+      (canned_t[]){{"listCollections",
+                    BATCH ("{\"type\": \"collection\", \"options\": {\"validator\": {\"$jsonSchema\": {\"properties\": "
+                           "{\"card\": {\"properties\": {\"number\": {\"encrypt\": {\"keyId\": []}}}}}}}}}")},
+                   NO_INDEXES,
+                   {0}},
+      false,
+      "1 it has a validator (level strict, action error): it must admit the new shape before `up` begins\n"
+      "2 card.number is encrypted by the clients (field level encryption) and the migrations change it: eclose sees "
+      "only its ciphertext\n");
 }
 
 static void
@@ -109,11 +116,14 @@ test_shard_key (void **state)
    const canned_t plain = {"listCollections", BATCH ("{\"type\": \"collection\", \"options\": {}}")};
 
    (void) state;
-   check ((canned_t[]){plain, NO_INDEXES,
-                       {"\"_id\" : \"shop.users\"", BATCH ("{\"_id\": \"shop.users\", \"key\": {\"region\": 1, \"_id\": 1}}")},
+   check ((canned_t[]){plain,
+                       NO_INDEXES,
+                       {"\"_id\" : \"shop.users\"",
+                        BATCH ("{\"_id\": \"shop.users\", \"key\": {\"region\": 1, \"_id\": 1}}")},
                        {0}},
           true, "2 the migrations change region, which is part of the shard key\n");
-   check ((canned_t[]){plain, NO_INDEXES, {"collections", BATCH ("{\"key\": {\"login\": \"hashed\"}}")}, {0}}, true, "");
+   check ((canned_t[]){plain, NO_INDEXES, {"collections", BATCH ("{\"key\": {\"login\": \"hashed\"}}")}, {0}}, true,
+          "");
    check ((canned_t[]){plain, NO_INDEXES, {"collections", "REFUSED 13"}, {0}}, true,
           "0 config.collections may not be read: the shard key is not known\n");
 }
@@ -147,8 +157,9 @@ test_server (void **state)
    const canned_t set[] = {{"hello", "{\"ok\": 1, \"setName\": \"a\", \"maxWireVersion\": 21, "
                                      "\"logicalSessionTimeoutMinutes\": 30}"},
                            {"buildInfo", "{\"ok\": 1, \"version\": \"7.0.1\", \"gitVersion\": \"425a0454\"}"},
-                           {"explain", "{\"ok\": 1, \"queryPlanner\": {\"winningPlan\": {\"stage\": \"FETCH\", \"inputStage\": "
-                                       "{\"stage\": \"IXSCAN\"}}}}"},
+                           {"explain",
+                            "{\"ok\": 1, \"queryPlanner\": {\"winningPlan\": {\"stage\": \"FETCH\", \"inputStage\": "
+                            "{\"stage\": \"IXSCAN\"}}}}"},
                            {0}};
    const canned_t lone[] = {{"hello", "{\"ok\": 1, \"maxWireVersion\": 8, \"logicalSessionTimeoutMinutes\": 30}"},
                             {"buildInfo", "{\"ok\": 1, \"version\": \"4.2.1\", \"gitVersion\": \"0000\"}"},
@@ -224,9 +235,12 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_nothing_in_the_way), cmocka_unit_test (test_obstacles),
-      cmocka_unit_test (test_encryption),         cmocka_unit_test (test_shard_key),
-      cmocka_unit_test (test_shard_key_later),    cmocka_unit_test (test_server),
+      cmocka_unit_test (test_nothing_in_the_way),
+      cmocka_unit_test (test_obstacles),
+      cmocka_unit_test (test_encryption),
+      cmocka_unit_test (test_shard_key),
+      cmocka_unit_test (test_shard_key_later),
+      cmocka_unit_test (test_server),
       cmocka_unit_test (test_hybrids),
    };
 

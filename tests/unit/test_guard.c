@@ -1,6 +1,7 @@
 /* Guarded statements: what they say, and a property over random documents, evaluated by our own engine: on the document
  * that was read, the statement gives the upgraded document byte for byte; on one that changed meanwhile it either gives
- * what upgrading that one gives, or changes nothing; and where a field changed that the plan names, it changes nothing. */
+ * what upgrading that one gives, or changes nothing; and where a field changed that the plan names, it changes
+ * nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -320,7 +321,8 @@ test_transactions (void **state)
 
    (void) state;
    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-      bson_t *pipeline = bson_new_from_json ((const uint8_t *) "{\"p\": [{\"$set\": {\"b\": \"$a\", \"v\": 2}}]}", -1, &error);
+      bson_t *pipeline =
+         bson_new_from_json ((const uint8_t *) "{\"p\": [{\"$set\": {\"b\": \"$a\", \"v\": 2}}]}", -1, &error);
       bson_t *doc = bson_new_from_json ((const uint8_t *) cases[i].doc, -1, &error);
       ecl_value_t root = ecl_raw_document (bson_get_data (pipeline), pipeline->len);
       ecl_value_t list = ecl_document_get (&root, "p", 1), stored = ecl_raw_document (bson_get_data (doc), doc->len);
@@ -333,8 +335,9 @@ test_transactions (void **state)
       ecl_arena_init (&arena);
       ecl_guard_fields (&arena, plan, &fields);
       assert_true (run_plan (plan, &arena, &stored, &wanted));
-      assert_int_equal (ecl_guard_build (&arena, &fields, &stored, &wanted, ECL_GUARD_IN_FILTER, &filter, &update, &why),
-                        ECL_GUARD_TRANSACTION);
+      assert_int_equal (
+         ecl_guard_build (&arena, &fields, &stored, &wanted, ECL_GUARD_IN_FILTER, &filter, &update, &why),
+         ECL_GUARD_TRANSACTION);
       assert_string_equal (why, cases[i].why);
       ecl_arena_cleanup (&arena);
       ecl_plan_destroy (plan);

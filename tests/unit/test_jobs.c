@@ -37,10 +37,12 @@ test_chunk_records (void **state)
 
    (void) state;
    ecl_chunks_insert (job_id, ranges, 3, 2, 100, &command);
-   check_has (&command, "{ \"update\" : \"eclose_chunks\", \"ordered\" : false, \"writeConcern\" : { \"w\" : \"majority\", "
-                        "\"j\" : true");
-   check_has (&command, "{ \"q\" : { \"_id\" : \"" HEX "/0000003\" }, \"u\" : { \"$setOnInsert\" : { \"job\" : { \"$oid\" : "
-                        "\"" HEX "\" }, \"n\" : 3, \"range\" : { \"types\" : 8, \"upto\" : 5 }");
+   check_has (&command,
+              "{ \"update\" : \"eclose_chunks\", \"ordered\" : false, \"writeConcern\" : { \"w\" : \"majority\", "
+              "\"j\" : true");
+   check_has (&command,
+              "{ \"q\" : { \"_id\" : \"" HEX "/0000003\" }, \"u\" : { \"$setOnInsert\" : { \"job\" : { \"$oid\" : "
+              "\"" HEX "\" }, \"n\" : 3, \"range\" : { \"types\" : 8, \"upto\" : 5 }");
    check_has (&command, "\"upsert\" : true");
    bson_destroy (&command);
    ecl_chunks_find (job_id, ECL_CHUNK_CARRIED, 7, &command);
@@ -115,7 +117,8 @@ test_checkpoint_in_a_renewal (void **state)
 static void
 test_job_records (void **state)
 {
-   ecl_job_t job = {.state = ECL_JOB_PLANNING, .wanted = ECL_WANTED_RUNNING, .documents = 8, .settings = {.max_lag = 5}};
+   ecl_job_t job = {
+      .state = ECL_JOB_PLANNING, .wanted = ECL_WANTED_RUNNING, .documents = 8, .settings = {.max_lag = 5}};
    bson_t command, stored = BSON_INITIALIZER, child;
    bson_error_t error;
    bson_oid_t oid;
@@ -137,7 +140,8 @@ test_job_records (void **state)
    check_has (&command, "] }, \"planning\", \"failed\" ] }");
    bson_destroy (&command);
    ecl_job_want (job_id, ECL_WANTED_PAUSED, &command);
-   check_has (&command, "\"q\" : { \"_id\" : { \"$oid\" : \"" HEX "\" }, \"state\" : { \"$in\" : [ \"planning\", \"running\" ] }");
+   check_has (&command, "\"q\" : { \"_id\" : { \"$oid\" : \"" HEX
+                        "\" }, \"state\" : { \"$in\" : [ \"planning\", \"running\" ] }");
    check_has (&command, "\"$set\" : { \"wanted\" : { \"$literal\" : \"paused\" } }");
    assert_false (bson_has_field (&command, "upsert"));
    bson_destroy (&command);
@@ -172,12 +176,10 @@ test_job_records (void **state)
 static void
 test_progress (void **state)
 {
-   bson_t *reply = BCON_NEW ("cursor", "{", "firstBatch", "[",
-                             "{", "_id", "open", "n", BCON_INT32 (2), "documents", BCON_INT64 (200), "changed",
-                             BCON_INT64 (50), "quarantined", BCON_INT64 (1), "}",
-                             "{", "_id", "done", "n", BCON_INT32 (3), "documents", BCON_INT64 (300), "changed",
-                             BCON_INT64 (290), "}",
-                             "]", "id", BCON_INT64 (0), "}");
+   bson_t *reply = BCON_NEW ("cursor", "{", "firstBatch", "[", "{", "_id", "open", "n", BCON_INT32 (2), "documents",
+                             BCON_INT64 (200), "changed", BCON_INT64 (50), "quarantined", BCON_INT64 (1), "}", "{",
+                             "_id", "done", "n", BCON_INT32 (3), "documents", BCON_INT64 (300), "changed",
+                             BCON_INT64 (290), "}", "]", "id", BCON_INT64 (0), "}");
    ecl_job_t job = {.documents = 500};
    ecl_chunks_sum_t sum;
    bson_error_t error;
@@ -208,8 +210,9 @@ finish (const canned_t *script)
    return job.state;
 }
 
-#define SUM(a, n, b, m)                                                                                                \
-   "{\"ok\": 1, \"cursor\": {\"firstBatch\": [{\"_id\": \"" a "\", \"n\": " #n "}, {\"_id\": \"" b "\", \"n\": " #m "}]}}"
+#define SUM(a, n, b, m)                                                                                             \
+   "{\"ok\": 1, \"cursor\": {\"firstBatch\": [{\"_id\": \"" a "\", \"n\": " #n "}, {\"_id\": \"" b "\", \"n\": " #m \
+   "}]}}"
 
 static void
 test_the_end (void **state)
@@ -232,9 +235,11 @@ test_the_end (void **state)
 }
 
 #define N(n) DOCS ("{\"n\": " #n "}")
+/* clang-format off */
 #define HELLO {"\"hello\" : 1", "{\"ok\": 1, \"localTime\": {\"$date\": {\"$numberLong\": \"9000\"}}}"}
 #define A_LOOK "\"aggregate\" : \"users\""
 #define MANY {"\"find\" : \"eclose_jobs\"", DOCS ()}, HELLO, {"{ \"count\" : \"users\"", "{\"ok\": 1, \"n\": 50000}"}
+/* clang-format on */
 
 static bool
 is_cancelled (ecl_world_t *self)
@@ -285,7 +290,7 @@ test_finished_by_records (void **state)
    /* The client gave up on a server that does not keep to the time it is given. */
    const canned_t silent[] = {MANY, {A_LOOK, "LOST", 60000}, HELLO, {NULL, NULL}};
    const canned_t stepdown[] = {MANY, {A_LOOK, "REFUSED 189", 990}, HELLO, {A_LOOK, N (0)}, {NULL, NULL}};
-   const canned_t comes_and_goes[] = {MANY,  {A_LOOK, "REFUSED 91", 990}, HELLO, {A_LOOK, "LOST", 990},
+   const canned_t comes_and_goes[] = {MANY,  {A_LOOK, "REFUSED 91", 990},  HELLO, {A_LOOK, "LOST", 990},
                                       HELLO, {A_LOOK, "REFUSED 189", 990}, HELLO, {NULL, NULL}};
    const canned_t gone[] = {MANY, {A_LOOK, "LOST", 990}, {"\"hello\" : 1", "LOST", 40000}, {NULL, NULL}};
    const canned_t stopped[] = {MANY, {A_LOOK, "LOST", 1000}, {NULL, NULL}};
@@ -304,13 +309,16 @@ test_finished_by_records (void **state)
 }
 
 /* The lease of the plan, as the fake world's chance names its holder. */
-#define LEASE(beat, expires)                                                                                             \
-   "{\"ok\": 1, \"value\": {\"_id\": \"backfill:users\", \"token\": 3, \"beat\": " #beat                                        \
-   ", \"holder\": {\"id\": {\"$oid\": \"040000000000000004000000\"}, \"host\": \"h\", \"pid\": 1}, \"expires\": {\"$date\": "      \
+#define LEASE(beat, expires)                                                                                      \
+   "{\"ok\": 1, \"value\": {\"_id\": \"backfill:users\", \"token\": 3, \"beat\": " #beat                          \
+   ", \"holder\": {\"id\": {\"$oid\": \"040000000000000004000000\"}, \"host\": \"h\", \"pid\": 1}, \"expires\": " \
+   "{\"$date\": "                                                                                                 \
    "{\"$numberLong\": \"" #expires "\"}}}}"
-#define A_JOB(state, error)                                                                                              \
-   DOCS ("{\"_id\": {\"$oid\": \"" HEX "\"}, \"kind\": \"up\", \"collection\": \"users\", \"to\": \"2\", \"state\": \"" state    \
+#define A_JOB(state, error)                                                                     \
+   DOCS ("{\"_id\": {\"$oid\": \"" HEX                                                          \
+         "\"}, \"kind\": \"up\", \"collection\": \"users\", \"to\": \"2\", \"state\": \"" state \
          "\", \"wanted\": \"running\", \"error\": \"" error "\"}")
+/* clang-format off */
 #define PLAN                                                                                                             \
    {"\"find\" : \"eclose_jobs\"", DOCS ()}, HELLO, {"{ \"count\" : \"users\"", "{\"ok\": 1, \"n\": 5}"}, {A_LOOK, N (5)},             \
       {"\"granted\" : \"$$NOW\"", LEASE (1, 50000)}, {"\"find\" : \"eclose_jobs\"", DOCS (), 25000},                          \
@@ -320,8 +328,10 @@ test_finished_by_records (void **state)
 #define PLANNED(n) {"{ \"$literal\" : \"running\" }", "{\"ok\": 1, \"n\": " #n "}"}
 #define LOOK(state, error) {"\"find\" : \"eclose_jobs\"", A_JOB (state, error)}
 #define RELEASE {"\"findAndModify\" : \"eclose_lease\"", LEASE (0, 0)}, {NULL, NULL}
+/* clang-format on */
 
-/* The record says until when it is one, by the lease as it was renewed for it; and there is a job only where it was planned. */
+/* The record says until when it is one, by the lease as it was renewed for it; and there is a job only where it was
+ * planned. */
 static void
 test_plan (void **state)
 {

@@ -66,7 +66,8 @@ find (void *context, const char *collection, const char *field, const ecl_value_
    return ECL_LOAD_READY;
 }
 
-static const char products[] = "[{_id: p1, tags: [a, b], price: 5}, {_id: p2, tags: [c], price: 7}, {_id: p3, price: 9}]";
+static const char products[] =
+   "[{_id: p1, tags: [a, b], price: 5}, {_id: p2, tags: [c], price: 7}, {_id: p3, price: 9}]";
 
 static void
 expect (const char *pipeline, const char *document, const char *result, const char *last)
@@ -135,17 +136,20 @@ test_pipeline (void **state)
 {
    (void) state;
    expect ("[{$lookup: {from: products, let: {p: $product, least: $least}, pipeline: [{$match: {$expr: {$and: [{$gt: "
-           "[$price, $$least]}, {$eq: [$$p, $_id]}]}}}, {$set: {over: {$eq: [$price, {$literal: 7}]}, l: $$least}}, {$unset: "
+           "[$price, $$least]}, {$eq: [$$p, $_id]}]}}}, {$set: {over: {$eq: [$price, {$literal: 7}]}, l: $$least}}, "
+           "{$unset: "
            "tags}], as: r}}]",
-           "{product: p2, least: 6}",
-           "{product: p2, least: 6, r: [{_id: p2, price: 7, over: true, l: 6}]}", "products._id=\"p2\"");
-   expect ("[{$lookup: {from: products, let: {p: $product}, pipeline: [{$match: {$expr: {$eq: [$_id, $$p]}, price: {$gt: "
-           "100}}}], as: r}}]",
-           "{product: p2}", "{product: p2, r: []}", "products._id=\"p2\"");
+           "{product: p2, least: 6}", "{product: p2, least: 6, r: [{_id: p2, price: 7, over: true, l: 6}]}",
+           "products._id=\"p2\"");
+   expect (
+      "[{$lookup: {from: products, let: {p: $product}, pipeline: [{$match: {$expr: {$eq: [$_id, $$p]}, price: {$gt: "
+      "100}}}], as: r}}]",
+      "{product: p2}", "{product: p2, r: []}", "products._id=\"p2\"");
    /* Variables around the stage's own are seen too; both forms may be joined. */
-   expect ("[{$lookup: {from: products, localField: product, foreignField: _id, let: {x: 3}, pipeline: [{$project: {_id: "
-           "0, x: $$x}}], as: r}}]",
-           "{product: p2}", "{product: p2, r: [{x: 3}]}", "products._id=\"p2\"");
+   expect (
+      "[{$lookup: {from: products, localField: product, foreignField: _id, let: {x: 3}, pipeline: [{$project: {_id: "
+      "0, x: $$x}}], as: r}}]",
+      "{product: p2}", "{product: p2, r: [{x: 3}]}", "products._id=\"p2\"");
 }
 
 static void
@@ -162,7 +166,8 @@ test_refused (void **state)
       {"[{$lookup: {from: 1, localField: x, foreignField: y, as: z}}]",
        "$lookup argument 'from' must be of type string, found int"},
       {"[{$lookup: {from: a, let: {v: $x}, pipeline: [{$match: {y: 1}}], as: b}}]",
-       "the pipeline of a $lookup without localField must begin with a $match that compares a field with a variable for "
+       "the pipeline of a $lookup without localField must begin with a $match that compares a field with a variable "
+       "for "
        "equality ({$expr: {$eq: [\"$field\", \"$$variable\"]}}): documents are fetched by key"},
       {"[{$lookup: {from: a, localField: x, foreignField: y, as: b, pipeline: [{$group: {_id: 1}}]}}]",
        "Unrecognized pipeline stage name: '$group'; known are $set, $addFields, $unset, $project, $replaceWith, "
@@ -172,8 +177,7 @@ test_refused (void **state)
    (void) state;
    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
       ecl_case_problem_t problem = {0};
-      ecl_plan_options_t options = {
-         .report = ecl_case_report, .report_context = &problem, .allow_lookup = true};
+      ecl_plan_options_t options = {.report = ecl_case_report, .report_context = &problem, .allow_lookup = true};
       ecl_plan_t *plan = ecl_plan_new (&options);
       json_t p;
 

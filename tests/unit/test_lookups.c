@@ -222,8 +222,8 @@ test_filters_of_stored_documents (void **state)
 static void
 test_levels (void **state)
 {
-   bench_t bench = bench_new ("to: 1\nup: [{$lookup: {from: products, localField: product, foreignField: _id, as: p}}]\n",
-                              MAKERS);
+   bench_t bench =
+      bench_new ("to: 1\nup: [{$lookup: {from: products, localField: product, foreignField: _id, as: p}}]\n", MAKERS);
    bson_error_t error;
    ecl_value_t *items;
    bson_t **keep;
@@ -237,10 +237,12 @@ test_levels (void **state)
    expect (bench.lookups, "\"find\" : \"makers\"");
    reply (bench.lookups, DOCS ("{\"_id\": 5}"));
    assert_int_equal (ecl_lookups_need (bench.lookups, 0, &error), ECL_LOOKUPS_READY);
-   runs_to (&bench, &items[0], "{ \"_id\" : 0, \"product\" : 0, \"p\" : [ { \"_id\" : 0, \"maker\" : [ { \"_id\" : 5 } ], "
-                               "\"schema_version\" : 1 } ], \"schema_version\" : 1 }");
-   runs_to (&bench, &items[3], "{ \"_id\" : 3, \"product\" : 1, \"p\" : [ { \"_id\" : 1, \"maker\" : [  ], "
-                               "\"schema_version\" : 1 } ], \"schema_version\" : 1 }");
+   runs_to (&bench, &items[0],
+            "{ \"_id\" : 0, \"product\" : 0, \"p\" : [ { \"_id\" : 0, \"maker\" : [ { \"_id\" : 5 } ], "
+            "\"schema_version\" : 1 } ], \"schema_version\" : 1 }");
+   runs_to (&bench, &items[3],
+            "{ \"_id\" : 3, \"product\" : 1, \"p\" : [ { \"_id\" : 1, \"maker\" : [  ], "
+            "\"schema_version\" : 1 } ], \"schema_version\" : 1 }");
    drop (4, items, keep);
    bench_destroy (&bench);
 }
@@ -312,8 +314,7 @@ test_too_much_at_once (void **state)
          const uint8_t *out;
          size_t len;
 
-         assert_true (
-            ecl_upgrader_run (bench.upgrader, items[i].u.raw, items[i].len, &out, &len, NULL, &error));
+         assert_true (ecl_upgrader_run (bench.upgrader, items[i].u.raw, items[i].len, &out, &len, NULL, &error));
          assert_true (len > 15u * 1024 * 1024);
       }
    }
@@ -329,7 +330,8 @@ test_too_much_for_one (void **state)
 {
    bench_t bench = bench_new ("to: 1\nup:\n"
                               "  - $lookup: {from: products, localField: kind, foreignField: kind, as: found}\n"
-                              "  - $unset: found\n", "to: 1\nup: [{$set: {a: 1}}]\n");
+                              "  - $unset: found\n",
+                              "to: 1\nup: [{$set: {a: 1}}]\n");
    bson_t *documents[2] = {BCON_NEW ("_id", BCON_INT32 (0), "kind", BCON_INT32 (0)),
                            BCON_NEW ("_id", BCON_INT32 (1), "kind", BCON_INT32 (1))};
    char *filling = bson_malloc (15u * 1024 * 1024);
@@ -379,7 +381,10 @@ run_script (const canned_t *script, bool good, ecl_backfill_result_t *result)
    run_backfill (CONFIG, files, "devices", options, &world, NULL, good, result, NULL);
 }
 
-#define PASS_END {"\"find\" : \"devices\"", DOCS ()}
+#define PASS_END                        \
+   {                                    \
+      "\"find\" : \"devices\"", DOCS () \
+   }
 #define LABEL(id, label) "{\"_id\": " #id ", \"labels\": \"" label "\", \"schema_version\": 1}"
 
 /* Looked up again where the document had changed; the guard says what the document had. */

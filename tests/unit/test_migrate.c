@@ -1,4 +1,5 @@
-/* Database migrations, piece by piece, against canned replies: long steps, ranges, what a row fills in, lint of rows. */
+/* Database migrations, piece by piece, against canned replies: long steps, ranges, what a row fills in, lint of
+ * rows. */
 #include "fake_world.h"
 #include "project_check.h"
 
@@ -148,8 +149,9 @@ test_lost_answer_of_a_long_step (void **state)
 static void
 test_ranges (void **state)
 {
-   const file_t files[] = {{"20260101_a.yaml", "up:\n  - updateMany: {collection: b, filter: {x: 1}, update: {$set: {x: 2}}}\n"
-                                               "  - deleteMany: {collection: b, filter: {x: 3}}\n"},
+   const file_t files[] = {{"20260101_a.yaml",
+                            "up:\n  - updateMany: {collection: b, filter: {x: 1}, update: {$set: {x: 2}}}\n"
+                            "  - deleteMany: {collection: b, filter: {x: 3}}\n"},
                            {0}};
    ecl_project_t *project = load_good (NULL, files);
    const ecl_work_t *work = ecl_project_work (project, "20260101_a");
@@ -218,7 +220,7 @@ test_fill (void **state)
 
 /* ---- a transaction for each row ---- */
 
-#define ROWS(query, body)                                                                                  \
+#define ROWS(query, body)                                                                                       \
    "up:\n  - foreach: {" query ", transaction: true}\n    let: {id: $_id, n: $n}\n    do:\n      - updateOne: " \
    "{collection: sums, filter: {_id: 1}, update: {$inc: {n: $$n}}}\n" body
 

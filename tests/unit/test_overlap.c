@@ -6,10 +6,12 @@
 #define FIRST(...) "{\"ok\": 1, \"cursor\": {\"id\": 7, \"firstBatch\": [" __VA_ARGS__ "]}}"
 #define NEXT(id, ...) "{\"ok\": 1, \"cursor\": {\"id\": " #id ", \"nextBatch\": [" __VA_ARGS__ "]}}"
 
+/* clang-format off */
 #define FIND(...) {"{ \"find\" : \"users\"", FIRST (__VA_ARGS__)}
 #define MORE(id, ...) {"{ \"getMore\" :", NEXT (id, __VA_ARGS__)}
 #define WRITE(id, reply) {"\"updates\" : [ { \"q\" : { \"_id\" : " #id " }", reply}
 #define AGAIN(ids, ...) {"\"_id\" : { \"$in\" : [ " ids " ] }", DOCS (__VA_ARGS__)}
+/* clang-format on */
 
 /* ---- the sender ---- */
 
@@ -88,7 +90,7 @@ ecl_sender_await (ecl_sender_t *self, int64_t *answered, bson_t *reply, bson_err
 typedef struct {
    const char *after; /* what it was at each BETWEEN: "-", or the _id */
    char seen[128];
-   int cancel_at;     /* that BETWEEN; 0: none */
+   int cancel_at; /* that BETWEEN; 0: none */
    int settle_at;
    int fail_at;
    int n;
@@ -138,12 +140,22 @@ static void
 test_the_next_batch_is_read_meanwhile (void **state)
 {
    const canned_t late[] = {
-      FIND (USER (1, 1)), MORE (7, USER (2, 1)), WRITE (1, OK (1)), MORE (0, USER (3, 1)), WRITE (2, OK (1)),
-      WRITE (3, OK (1)), {0},
+      FIND (USER (1, 1)),
+      MORE (7, USER (2, 1)),
+      WRITE (1, OK (1)),
+      MORE (0, USER (3, 1)),
+      WRITE (2, OK (1)),
+      WRITE (3, OK (1)),
+      {0},
    };
    const canned_t early[] = {
-      FIND (USER (1, 1)), WRITE (1, OK (1)), MORE (7, USER (2, 1)), WRITE (2, OK (1)), MORE (0, USER (3, 1)),
-      WRITE (3, OK (1)), {0},
+      FIND (USER (1, 1)),
+      WRITE (1, OK (1)),
+      MORE (7, USER (2, 1)),
+      WRITE (2, OK (1)),
+      MORE (0, USER (3, 1)),
+      WRITE (3, OK (1)),
+      {0},
    };
 
    (void) state;
@@ -186,8 +198,8 @@ static void
 test_an_answer_that_is_lost (void **state)
 {
    const canned_t script[] = {
-      FIND (USER (1, 1)), MORE (7, USER (2, 1)), WRITE (1, "LOST"), WRITE (2, OK (1)), AGAIN ("1", USER (1, 1)),
-      WRITE (1, OK (1)), MORE (0), {0},
+      FIND (USER (1, 1)),       MORE (7, USER (2, 1)), WRITE (1, "LOST"), WRITE (2, OK (1)),
+      AGAIN ("1", USER (1, 1)), WRITE (1, OK (1)),     MORE (0),          {0},
    };
    watch_t watch = {.after = "- - 2 "};
    ecl_backfill_result_t result;
@@ -211,14 +223,8 @@ test_what_is_refused (void **state)
       {0},
    };
    const canned_t whole[] = {
-      FIND (USER (1, 1) "," USER (2, 1)),
-      MORE (0, USER (3, 1)),
-      WRITE (1, "REFUSED 14"),
-      WRITE (1, OK (1)),
-      WRITE (2, "REFUSED 121"),
-      WRITE (3, OK (1)),
-      {"\"code\" : 121", OK (1)},
-      {0},
+      FIND (USER (1, 1) "," USER (2, 1)), MORE (0, USER (3, 1)), WRITE (1, "REFUSED 14"),    WRITE (1, OK (1)),
+      WRITE (2, "REFUSED 121"),           WRITE (3, OK (1)),     {"\"code\" : 121", OK (1)}, {0},
    };
    ecl_backfill_result_t result;
    watch_t watch = {0};
@@ -237,7 +243,10 @@ static void
 test_the_end_awaits (void **state)
 {
    const canned_t cancelled[] = {
-      FIND (USER (1, 1)), WRITE (1, OK (1)), {"killCursors", OK (0)}, {0},
+      FIND (USER (1, 1)),
+      WRITE (1, OK (1)),
+      {"killCursors", OK (0)},
+      {0},
    };
    const canned_t hopeless[] = {
       FIND (USER (1, 1)), MORE (7, USER (2, 1)), WRITE (1, "REFUSED 13"), {"killCursors", OK (0)}, {0},

@@ -90,7 +90,8 @@ test_replica_set (void **state)
    fake_done (&world);
 }
 
-/* What cannot be had just now is as it was, for a while: a worker that was stopped does not go on for want of an answer. */
+/* What cannot be had just now is as it was, for a while: a worker that was stopped does not go on for want of an
+ * answer. */
 static void
 test_lost (void **state)
 {

@@ -22,11 +22,9 @@ check_problems (const char *config, const file_t *files, const char *expected)
    ecl_project_destroy (project);
 }
 
-#define FILES(...)                                                                                                     \
-   (const file_t[])                                                                                                    \
-   {                                                                                                                   \
-      __VA_ARGS__, {0}                                                                                                 \
-   }
+/* clang-format off */
+#define FILES(...) (const file_t[]) {__VA_ARGS__, {0}}
+/* clang-format on */
 
 static void
 test_config_problems (void **state)
@@ -49,14 +47,16 @@ test_config_problems (void **state)
    check_problems ("hooks: {end: '', finish: x}\n", NULL,
                    "eclose.yaml:1:9: end is empty (at hooks.end)\n"
                    "eclose.yaml:1:18: unknown key \"finish\" (at hooks.finish)\n");
-   check_problems ("throttle: {max_rate: 5 MB, batch_time: 0, max_latency: fast, max_lag: [1], min_windw: 1}\n", NULL,
-                   "eclose.yaml:1:12: \"5 MB\" is no rate: expected documents per second (1000), bytes per second (5MB,"
-                   " 512kB, 1MiB) or none (at throttle.max_rate)\n"
-                   "eclose.yaml:1:28: batch_time must be a number from 1 to 60000 (at throttle.batch_time)\n"
-                   "eclose.yaml:1:43: max_latency must be a number from 1.1 to 1000 (at throttle.max_latency)\n"
-                   "eclose.yaml:1:62: max_lag must be a number, found array (at throttle.max_lag)\n"
-                   "eclose.yaml:1:76: unknown key \"min_windw\"; did you mean \"min_window\"? (at throttle.min_windw)\n");
-   check_problems ("throttle: 5MB\n", NULL, "eclose.yaml:1:1: throttle must be a mapping, found string (at throttle)\n");
+   check_problems (
+      "throttle: {max_rate: 5 MB, batch_time: 0, max_latency: fast, max_lag: [1], min_windw: 1}\n", NULL,
+      "eclose.yaml:1:12: \"5 MB\" is no rate: expected documents per second (1000), bytes per second (5MB,"
+      " 512kB, 1MiB) or none (at throttle.max_rate)\n"
+      "eclose.yaml:1:28: batch_time must be a number from 1 to 60000 (at throttle.batch_time)\n"
+      "eclose.yaml:1:43: max_latency must be a number from 1.1 to 1000 (at throttle.max_latency)\n"
+      "eclose.yaml:1:62: max_lag must be a number, found array (at throttle.max_lag)\n"
+      "eclose.yaml:1:76: unknown key \"min_windw\"; did you mean \"min_window\"? (at throttle.min_windw)\n");
+   check_problems ("throttle: 5MB\n", NULL,
+                   "eclose.yaml:1:1: throttle must be a mapping, found string (at throttle)\n");
    check_problems ("version_field: a..b\n", NULL,
                    "eclose.yaml:1:1: \"a..b\" cannot be the version field: expected a dotted name without $, not _id"
                    " (at version_field)\n");
@@ -75,9 +75,10 @@ static void
 test_migration_problems (void **state)
 {
    (void) state;
-   check_problems (NULL, FILES ({"users/0001_a.yaml", "to: 1\nup:\n  - $sett: {a: 1}\nschem: {}\n"}),
-                   "users/0001_a.yaml:3:5: Unrecognized pipeline stage name: '$sett'; did you mean $set? (at up.0.$sett)\n"
-                   "users/0001_a.yaml:4:1: unknown key \"schem\"; did you mean \"schema\"? (at schem)\n");
+   check_problems (
+      NULL, FILES ({"users/0001_a.yaml", "to: 1\nup:\n  - $sett: {a: 1}\nschem: {}\n"}),
+      "users/0001_a.yaml:3:5: Unrecognized pipeline stage name: '$sett'; did you mean $set? (at up.0.$sett)\n"
+      "users/0001_a.yaml:4:1: unknown key \"schem\"; did you mean \"schema\"? (at schem)\n");
    check_problems (NULL, FILES ({"users/0001_a.yaml", "to: 1\nup:\n  - $set: {a: $$NOW}\n"}),
                    "users/0001_a.yaml:3:12: $$NOW is refused here: a document migration must give the same result"
                    " on any day (at up.0.$set.a)\n");
@@ -140,8 +141,8 @@ test_chain_problems (void **state)
 static void
 test_pace (void **state)
 {
-   ecl_project_t *project =
-      load_good ("throttle: {max_rate: 1.5MB, batch_time: 20, max_latency: 1.5, max_lag: 2.5, min_window: '60'}\n", NULL);
+   ecl_project_t *project = load_good (
+      "throttle: {max_rate: 1.5MB, batch_time: 20, max_latency: 1.5, max_lag: 2.5, min_window: '60'}\n", NULL);
    const ecl_pace_t *pace = ecl_project_pace (project);
 
    (void) state;
@@ -162,15 +163,16 @@ test_pace (void **state)
 static void
 test_chains (void **state)
 {
-   ecl_project_t *project = load_good ("collections:\n"
-                                       "  users: {unversioned: 1}\n"
-                                       "  devices:\n"
-                                       "    version_field: meta.v\n"
-                                       "    detect: [{version: 2, filter: {tags: {$exists: true}}},"
-                                       " {version: 1, filter: {}}]\n",
-                                       FILES ({"users/0003_b.json", "{\"to\": 3, \"up\": []}"},
-                                              {"users/0002_a.yaml", "to: 2\nup: [{$set: {a: 1}}]\ndown: irreversible\n"},
-                                              {"devices/0002_x.yaml", "to: 2\nup: []\ndown: []\n"}));
+   ecl_project_t *project =
+      load_good ("collections:\n"
+                 "  users: {unversioned: 1}\n"
+                 "  devices:\n"
+                 "    version_field: meta.v\n"
+                 "    detect: [{version: 2, filter: {tags: {$exists: true}}},"
+                 " {version: 1, filter: {}}]\n",
+                 FILES ({"users/0003_b.json", "{\"to\": 3, \"up\": []}"},
+                        {"users/0002_a.yaml", "to: 2\nup: [{$set: {a: 1}}]\ndown: irreversible\n"},
+                        {"devices/0002_x.yaml", "to: 2\nup: []\ndown: []\n"}));
    const ecl_chain_t *users = ecl_project_chain (project, "users"), *devices = ecl_project_chain (project, "devices");
    size_t n, index;
 
@@ -224,26 +226,30 @@ test_floor (void **state)
    assert_int_equal (ecl_project_chain (project, "users")->target, 3);
    ecl_project_destroy (project);
    ecl_diags_cleanup (&diags);
-   check_problems (config,
-                   FILES ({"users/0003_c.yaml", "to: 3\nup: [{$set: {c: 1}}]\n"},
-                          {"users/0004_d.yaml", "to: 4\nup: [{$set: {d: 1}}]\n"}),
-                   "users/0003_c.yaml:1:1: warning: not used, and may be deleted: the chain of users begins at its `floor`, "
-                   "version 3 (at to)\n");
-   check_problems (config, FILES ({"users/0005_e.yaml", "to: 5\nup: [{$set: {e: 1}}]\n"}),
-                   "users/0005_e.yaml:1:1: a gap in the chain of users: no migration leads from version 3 to 4 (it begins "
-                   "at its `floor`) (at to)\n");
-   check_problems ("collections: {users: {floor: x}}\n", NULL,
-                   "eclose.yaml:1:23: floor must be a whole number from 0 to 2147483647 (at collections.users.floor)\n");
-   check_problems ("collections: {users: {detect: [{version: 1, filter: {a: 1}}, {version: 5, filter: {}}], floor: 3}}\n",
-                   NULL, "eclose.yaml:1:62: version 5 is not on the chain of users (at collections.users.detect.1)\n");
+   check_problems (
+      config,
+      FILES ({"users/0003_c.yaml", "to: 3\nup: [{$set: {c: 1}}]\n"},
+             {"users/0004_d.yaml", "to: 4\nup: [{$set: {d: 1}}]\n"}),
+      "users/0003_c.yaml:1:1: warning: not used, and may be deleted: the chain of users begins at its `floor`, "
+      "version 3 (at to)\n");
+   check_problems (
+      config, FILES ({"users/0005_e.yaml", "to: 5\nup: [{$set: {e: 1}}]\n"}),
+      "users/0005_e.yaml:1:1: a gap in the chain of users: no migration leads from version 3 to 4 (it begins "
+      "at its `floor`) (at to)\n");
+   check_problems (
+      "collections: {users: {floor: x}}\n", NULL,
+      "eclose.yaml:1:23: floor must be a whole number from 0 to 2147483647 (at collections.users.floor)\n");
+   check_problems (
+      "collections: {users: {detect: [{version: 1, filter: {a: 1}}, {version: 5, filter: {}}], floor: 3}}\n", NULL,
+      "eclose.yaml:1:62: version 5 is not on the chain of users (at collections.users.detect.1)\n");
 }
 
 static void
 test_dotted_chain (void **state)
 {
    ecl_project_t *project =
-      load_good ("version_format: dotted\nunversioned: '1.0'\n", FILES ({"u/b.yaml", "to: 1.10.0\nup: []\n"},
-                                                                       {"u/a.yaml", "to: 1.9.0\nup: []\n"}));
+      load_good ("version_format: dotted\nunversioned: '1.0'\n",
+                 FILES ({"u/b.yaml", "to: 1.10.0\nup: []\n"}, {"u/a.yaml", "to: 1.9.0\nup: []\n"}));
    const ecl_chain_t *chain = ecl_project_chain (project, "u");
    char text[ECL_VERSION_TEXT];
 
@@ -334,13 +340,20 @@ test_versions (void **state)
       ecl_version_format_t format;
       const char *text, *shown; /* shown: NULL where it is no version */
    } cases[] = {
-      {ECL_VERSION_INTEGER, "3", "3"},           {ECL_VERSION_INTEGER, "03", NULL},
-      {ECL_VERSION_INTEGER, "2147483648", NULL}, {ECL_VERSION_INTEGER, "1.0", NULL},
-      {ECL_VERSION_INTEGER, "", NULL},           {ECL_VERSION_DOTTED, "1.2.0", "1.2"},
-      {ECL_VERSION_DOTTED, "1", "1.0"},          {ECL_VERSION_DOTTED, "1.2.3.4", "1.2.3.4"},
-      {ECL_VERSION_DOTTED, "1.0.0.1", "1.0.0.1"}, {ECL_VERSION_DOTTED, "1.2.3.4.5", NULL},
-      {ECL_VERSION_DOTTED, "1..2", NULL},        {ECL_VERSION_DOTTED, "1.", NULL},
-      {ECL_VERSION_DOTTED, "1.65536", NULL},     {ECL_VERSION_PACKED, "32767.65535", "32767.65535"},
+      {ECL_VERSION_INTEGER, "3", "3"},
+      {ECL_VERSION_INTEGER, "03", NULL},
+      {ECL_VERSION_INTEGER, "2147483648", NULL},
+      {ECL_VERSION_INTEGER, "1.0", NULL},
+      {ECL_VERSION_INTEGER, "", NULL},
+      {ECL_VERSION_DOTTED, "1.2.0", "1.2"},
+      {ECL_VERSION_DOTTED, "1", "1.0"},
+      {ECL_VERSION_DOTTED, "1.2.3.4", "1.2.3.4"},
+      {ECL_VERSION_DOTTED, "1.0.0.1", "1.0.0.1"},
+      {ECL_VERSION_DOTTED, "1.2.3.4.5", NULL},
+      {ECL_VERSION_DOTTED, "1..2", NULL},
+      {ECL_VERSION_DOTTED, "1.", NULL},
+      {ECL_VERSION_DOTTED, "1.65536", NULL},
+      {ECL_VERSION_PACKED, "32767.65535", "32767.65535"},
       {ECL_VERSION_PACKED, "32768", NULL},
    };
    ecl_version_t a, b;
@@ -367,8 +380,9 @@ main (void)
 {
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_config_problems), cmocka_unit_test (test_migration_problems),
-      cmocka_unit_test (test_chain_problems),  cmocka_unit_test (test_pace),  cmocka_unit_test (test_chains),
-      cmocka_unit_test (test_floor), cmocka_unit_test (test_dotted_chain),    cmocka_unit_test (test_precedence),
+      cmocka_unit_test (test_chain_problems),  cmocka_unit_test (test_pace),
+      cmocka_unit_test (test_chains),          cmocka_unit_test (test_floor),
+      cmocka_unit_test (test_dotted_chain),    cmocka_unit_test (test_precedence),
       cmocka_unit_test (test_versions),        cmocka_unit_test (test_suggestions),
    };
 

@@ -126,8 +126,11 @@ test_duplicate_keys (void **state)
    assert_int_equal (insist (theirs, "{\"update\": \"users\", \"updates\": []}", &error), ECL_REPLY_REFUSED);
    assert_string_equal (error.message, "E11000 twice");
    assert_int_equal (insist (refused, "{\"findAndModify\": \"users\"}", &error), ECL_REPLY_REFUSED);
-   assert_int_equal (insist (ours, "{\"update\": \"eclose_x\", \"updates\": [], \"writeConcern\": {\"w\": \"majority\", "
-                                   "\"j\": true}}", &error), ECL_REPLY_OK);
+   assert_int_equal (insist (ours,
+                             "{\"update\": \"eclose_x\", \"updates\": [], \"writeConcern\": {\"w\": \"majority\", "
+                             "\"j\": true}}",
+                             &error),
+                     ECL_REPLY_OK);
 }
 
 static void

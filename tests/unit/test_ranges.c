@@ -52,9 +52,10 @@ test_filters (void **state)
    check_filter (ECL_IDS_NUMBER, ecl_int32 (5), ecl_int32 (9), ecl_double (7.5),
                  "{ \"_id\" : { \"$gt\" : 7.5, \"$lte\" : 9 } }");
    check_filter (ECL_IDS_STRING, ecl_string ("a", 1), none, none, "{ \"_id\" : { \"$gt\" : \"a\" } }");
-   check_filter (ECL_IDS_NAN | ECL_IDS_BOOL, none, none, none,
-                 "{ \"$or\" : [ { \"_id\" : { \"$eq\" : { \"$numberDouble\" : \"NaN\" } } }, { \"_id\" : { \"$type\" : [ "
-                 "\"bool\" ] } } ] }");
+   check_filter (
+      ECL_IDS_NAN | ECL_IDS_BOOL, none, none, none,
+      "{ \"$or\" : [ { \"_id\" : { \"$eq\" : { \"$numberDouble\" : \"NaN\" } } }, { \"_id\" : { \"$type\" : [ "
+      "\"bool\" ] } } ] }");
 }
 
 /* Going on behind an _id of a range of many types: the rest of its own, and the types that sort behind it. */
@@ -64,8 +65,9 @@ test_resuming_over_types (void **state)
    ecl_value_t none = ecl_missing ();
 
    (void) state;
-   check_filter (ECL_IDS_STRING | ECL_IDS_DATE | ECL_IDS_BOOL, none, none, ecl_string ("m", 1),
-                 "{ \"$or\" : [ { \"_id\" : { \"$gt\" : \"m\" } }, { \"_id\" : { \"$type\" : [ \"bool\", \"date\" ] } } ] }");
+   check_filter (
+      ECL_IDS_STRING | ECL_IDS_DATE | ECL_IDS_BOOL, none, none, ecl_string ("m", 1),
+      "{ \"$or\" : [ { \"_id\" : { \"$gt\" : \"m\" } }, { \"_id\" : { \"$type\" : [ \"bool\", \"date\" ] } } ] }");
    check_filter (ECL_IDS_NULL | ECL_IDS_NAN | ECL_IDS_NUMBER, none, none, ecl_double ((double) NAN),
                  "{ \"$or\" : [ { \"_id\" : { \"$type\" : [ \"number\" ] } } ] }");
    /* Of null there are several: again from its beginning. */
@@ -88,9 +90,10 @@ test_ending_over_types (void **state)
    check_is (&filter, "{ \"_id\" : { \"$gt\" : 1, \"$lte\" : 9 } }");
    ecl_chunk_filter (&numbers, &two, &nine, &filter);
    check_is (&filter, "{ \"_id\" : { \"$gt\" : 2, \"$lte\" : 9 } }");
-   check_end (ECL_IDS_NULL | ECL_IDS_NAN | ECL_IDS_NUMBER | ECL_IDS_OID, none, nine,
-              "{ \"$or\" : [ { \"_id\" : { \"$lte\" : 9 } }, { \"_id\" : { \"$eq\" : { \"$numberDouble\" : \"NaN\" } } }, { "
-              "\"_id\" : { \"$type\" : [ \"null\", \"undefined\" ] } } ] }");
+   check_end (
+      ECL_IDS_NULL | ECL_IDS_NAN | ECL_IDS_NUMBER | ECL_IDS_OID, none, nine,
+      "{ \"$or\" : [ { \"_id\" : { \"$lte\" : 9 } }, { \"_id\" : { \"$eq\" : { \"$numberDouble\" : \"NaN\" } } }, { "
+      "\"_id\" : { \"$type\" : [ \"null\", \"undefined\" ] } } ] }");
    check_end (ECL_IDS_ALL, two, nine, "{ \"$or\" : [ { \"_id\" : { \"$gt\" : 2, \"$lte\" : 9 } } ] }");
    check_end (ECL_IDS_ALL, two, ecl_date (5),
               "{ \"$or\" : [ { \"_id\" : { \"$gt\" : 2 } }, { \"_id\" : { \"$lte\" : { \"$date\" : "
@@ -147,8 +150,8 @@ same_range (const ecl_chunk_range_t *a, const ecl_chunk_range_t *b)
    return a->types == b->types && ecl_identical (&a->above, &b->above) && ecl_identical (&a->upto, &b->upto);
 }
 
-/* Workers choose among the first of those that are open: of a large collection these are not to lie beside each other, or
- * on one shard. */
+/* Workers choose among the first of those that are open: of a large collection these are not to lie beside each other,
+ * or on one shard. */
 static void
 test_order (void **state)
 {
@@ -193,9 +196,9 @@ static void
 test_cutting (void **state)
 {
    static const uint8_t oid[12] = {7};
-   ecl_value_t ids[] = {ecl_null (),          ecl_double ((double) NAN), ecl_int32 (1),       ecl_int32 (2),
-                        ecl_double (2.5),     ecl_int64 (9),             ecl_int64 (9),       ecl_string ("a", 1),
-                        ecl_string ("b", 1),  ecl_oid_at (oid),          ecl_bool (true),     ecl_date (5)};
+   ecl_value_t ids[] = {
+      ecl_null (),   ecl_double ((double) NAN), ecl_int32 (1),       ecl_int32 (2),    ecl_double (2.5), ecl_int64 (9),
+      ecl_int64 (9), ecl_string ("a", 1),       ecl_string ("b", 1), ecl_oid_at (oid), ecl_bool (true),  ecl_date (5)};
    const ecl_chunk_range_t *ranges;
    ecl_arena_t arena;
    size_t n;

@@ -188,8 +188,7 @@ static void
 test_in_time (void **state)
 {
    const canned_t script[] = {ESTIMATE (20), {"$count", "LOST"}, {0}};
-   const canned_t survey[] = {
-      ESTIMATE (20), {"$count", N (1)}, {"$count", N (2)}, {"$count", DOCS ()}, {0}};
+   const canned_t survey[] = {ESTIMATE (20), {"$count", N (1)}, {"$count", N (2)}, {"$count", DOCS ()}, {0}};
    const file_t files[] = {{"users/0002_step.yaml", "to: 2\nup:\n  - $set: {a: 1}\n"}, {0}};
    ecl_project_t *project = load_good ("database: shop\ncollections: {users: {unversioned: 1}}\n", files);
    fake_world_t world = fake_world (survey);

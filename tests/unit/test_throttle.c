@@ -134,7 +134,8 @@ test_latency_stops (void **state)
    assert_int_equal (world.throttle.by, ECL_SLOW_NONE);
 }
 
-/* One calm batch is not enough to go on: what is told meanwhile is what keeps it waiting, and that is above the limit. */
+/* One calm batch is not enough to go on: what is told meanwhile is what keeps it waiting, and that is above the
+ * limit. */
 static void
 test_latency_told (void **state)
 {

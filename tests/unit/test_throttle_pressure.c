@@ -1,4 +1,5 @@
-/* The throttle and what the server tells of itself: lag, flow control and the oplog; and which of all inputs decides. */
+/* The throttle and what the server tells of itself: lag, flow control and the oplog; and which of all inputs
+ * decides. */
 #include "throttle_check.h"
 
 static void
@@ -60,8 +61,8 @@ test_two_in_flight (void **state)
    assert_int_equal (ecl_throttle_next (&throttle, now + 480).wait, 0);
 }
 
-/* On the way back to full pace it is still named what had slowed it, but not as if it still were so, nor with a value that
- * is not known. */
+/* On the way back to full pace it is still named what had slowed it, but not as if it still were so, nor with a value
+ * that is not known. */
 static void
 test_way_back (void **state)
 {
@@ -104,7 +105,8 @@ test_stale (void **state)
    assert_int_equal (ecl_throttle_next (&world.throttle, now_of (&world)).by, ECL_SLOW_NONE);
 }
 
-/* One that is kept for want of an answer counts on, for no longer than it would have without; and it is said to be old. */
+/* One that is kept for want of an answer counts on, for no longer than it would have without; and it is said to be
+ * old. */
 static void
 test_kept (void **state)
 {
@@ -196,8 +198,8 @@ test_oplog (void **state)
    assert_int_equal (world.throttle.by, ECL_SLOW_NONE);
 }
 
-/* The oplog is read every ten seconds, and each reading is told with every one of the lag between. It is kept once: what is
- * measured over is the whole of the time that there is room for. */
+/* The oplog is read every ten seconds, and each reading is told with every one of the lag between. It is kept once:
+ * what is measured over is the whole of the time that there is room for. */
 static void
 test_oplog_readings (void **state)
 {

@@ -5,10 +5,13 @@
 #include "upgrade/pushdown.h"
 #include "upgrade/upgrade.h"
 
-#define FILES(...)                                                                                                     \
-   (const file_t[])                                                                                                    \
-   {                                                                                                                   \
-      __VA_ARGS__, {0}                                                                                                 \
+#define FILES(...)  \
+   (const file_t[]) \
+   {                \
+      __VA_ARGS__,  \
+      {             \
+         0          \
+      }             \
    }
 
 static char *
@@ -65,7 +68,8 @@ test_runs (void **state)
    const ecl_chain_t *chain = ecl_project_chain (project, "users");
    ecl_upgrades_t *shared = ecl_upgrades_new (project);
    bson_error_t error;
-   ecl_upgrader_t *to3 = ecl_upgrader_new (shared, chain, 3, &error), *to1 = ecl_upgrader_new (shared, chain, 1, &error);
+   ecl_upgrader_t *to3 = ecl_upgrader_new (shared, chain, 3, &error),
+                  *to1 = ecl_upgrader_new (shared, chain, 1, &error);
 
    (void) state;
    assert_null (ecl_upgrader_new (shared, chain, 5, &error));
@@ -78,7 +82,8 @@ test_runs (void **state)
    /* up, the stamp in place or at the end */
    check_run (to3, "{_id: 1, schema_version: 2, full: 'ab!'}", ECL_UPGRADE_UP,
               "{\"_id\": 1, \"schema_version\": 3, \"full\": \"ab!\", \"n\": 3}");
-   check_run (to3, "{_id: 1, name: x}", ECL_UPGRADE_UP, "{\"_id\": 1, \"full\": \"x!\", \"n\": 2, \"schema_version\": 3}");
+   check_run (to3, "{_id: 1, name: x}", ECL_UPGRADE_UP,
+              "{\"_id\": 1, \"full\": \"x!\", \"n\": 2, \"schema_version\": 3}");
    check_run (to3, "{_id: 1, schema_version: null, name: x}", ECL_UPGRADE_UP,
               "{\"_id\": 1, \"schema_version\": 3, \"full\": \"x!\", \"n\": 2}");
    /* down */
@@ -261,10 +266,40 @@ test_failure (void **state)
 
 /* What documents may hold where the version is, in every shape. */
 static const char *const values[] = {
-   "1", "2", "3", "0", "2.0", "2.5", "{$numberLong: '2'}", "{$numberDecimal: '2.0'}", "null", "'1'", "'1.2'", "'1.2.0'",
-   "'1.2.0.0'", "'1.3'", "'01.2'", "'1.2.0.0.0'", "''", "true", "[]", "[2]", "[1, null]", "[[2]]", "{}", "{v: 2}",
-   "{v: null}", "{v: [2]}", "[{v: 2}]", "{v: '1.2'}", "5", "-1", "{$numberDouble: 'NaN'}", "{$undefined: true}",
-   "{$numberLong: '281483566645248'}", "{$date: 2}",
+   "1",
+   "2",
+   "3",
+   "0",
+   "2.0",
+   "2.5",
+   "{$numberLong: '2'}",
+   "{$numberDecimal: '2.0'}",
+   "null",
+   "'1'",
+   "'1.2'",
+   "'1.2.0'",
+   "'1.2.0.0'",
+   "'1.3'",
+   "'01.2'",
+   "'1.2.0.0.0'",
+   "''",
+   "true",
+   "[]",
+   "[2]",
+   "[1, null]",
+   "[[2]]",
+   "{}",
+   "{v: 2}",
+   "{v: null}",
+   "{v: [2]}",
+   "[{v: 2}]",
+   "{v: '1.2'}",
+   "5",
+   "-1",
+   "{$numberDouble: 'NaN'}",
+   "{$undefined: true}",
+   "{$numberLong: '281483566645248'}",
+   "{$date: 2}",
 };
 
 static bool
@@ -298,8 +333,8 @@ check_filters (ecl_upgrader_t *upgrader, const char *json)
    ecl_version_t version;
    bson_error_t error;
    size_t index = SIZE_MAX;
-   bool on_chain = ecl_upgrader_version (upgrader, text.doc, text.len, &version, &error) &&
-                   ecl_chain_index (chain, version, &index);
+   bool on_chain =
+      ecl_upgrader_version (upgrader, text.doc, text.len, &version, &error) && ecl_chain_index (chain, version, &index);
    bson_t filter;
 
    for (size_t i = 0; i <= chain->n_steps; i++) {
@@ -307,7 +342,8 @@ check_filters (ecl_upgrader_t *upgrader, const char *json)
       if (matches (&filter, &text) != (on_chain && i == index)) {
          char *shown = show (bson_get_data (&filter), filter.len);
 
-         fail_msg ("%s of %s: the filter of place %zu disagrees with the reader: %s", json, chain->collection, i, shown);
+         fail_msg ("%s of %s: the filter of place %zu disagrees with the reader: %s", json, chain->collection, i,
+                   shown);
       }
       bson_destroy (&filter);
    }
@@ -349,11 +385,12 @@ test_filters (void **state)
    for (size_t i = 0; i < n; i++) {
       bson_error_t error;
       ecl_upgrader_t *upgrader = ecl_upgrader_new (shared, &chains[i], chains[i].target, &error);
-      static const char *const shapes[] = {"{schema_version: %s}", "{m: %s}", "{m: {v: %s, n: {v: 2}}}",
-                                           "{m: {n: %s}}", "{m: {n: {v: %s}}}",
-                                           "{a: 1, b: 1, tags: [], schema_version: %s}"};
-      static const char *const others[] = {"{}", "{tags: []}", "{old: true}", "{tags: 1, old: true}", "{a: 1, b: 1}",
-                                           "{b: 1, c: 1}", "{c: 1}", "{m: 5}", "{schema_versio: 2}"};
+      static const char *const shapes[] = {"{schema_version: %s}",    "{m: %s}",
+                                           "{m: {v: %s, n: {v: 2}}}", "{m: {n: %s}}",
+                                           "{m: {n: {v: %s}}}",       "{a: 1, b: 1, tags: [], schema_version: %s}"};
+      static const char *const others[] = {
+         "{}",           "{tags: []}", "{old: true}", "{tags: 1, old: true}", "{a: 1, b: 1}",
+         "{b: 1, c: 1}", "{c: 1}",     "{m: 5}",      "{schema_versio: 2}"};
 
       for (size_t k = 0; k < sizeof values / sizeof values[0]; k++) {
          for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
@@ -408,14 +445,13 @@ test_pipelines (void **state)
 static void
 test_forms (void **state)
 {
-   ecl_project_t *project =
-      load_good ("collections:\n"
-                 "  d: {version_format: dotted, unversioned: '1.0', version_field: meta.v}\n"
-                 "  p: {version_format: packed, version_field: _v, unversioned: '1.0'}\n"
-                 "  v: {version_field: a_rather_long_name_of_a_field}\n",
-                 FILES ({"d/a.yaml", "to: '1.10'\nup: [{$set: {x: 1}}]\ndown: [{$unset: x}]\n"},
-                        {"p/a.yaml", "to: '1.2'\nup: [{$set: {x: 1}}]\ndown: [{$unset: x}]\n"},
-                        {"v/0001_a.yaml", "to: 1\nup: [{$set: {x: 1}}]\n"}));
+   ecl_project_t *project = load_good ("collections:\n"
+                                       "  d: {version_format: dotted, unversioned: '1.0', version_field: meta.v}\n"
+                                       "  p: {version_format: packed, version_field: _v, unversioned: '1.0'}\n"
+                                       "  v: {version_field: a_rather_long_name_of_a_field}\n",
+                                       FILES ({"d/a.yaml", "to: '1.10'\nup: [{$set: {x: 1}}]\ndown: [{$unset: x}]\n"},
+                                              {"p/a.yaml", "to: '1.2'\nup: [{$set: {x: 1}}]\ndown: [{$unset: x}]\n"},
+                                              {"v/0001_a.yaml", "to: 1\nup: [{$set: {x: 1}}]\n"}));
    ecl_upgrades_t *shared = ecl_upgrades_new (project);
    const ecl_chain_t *d = ecl_project_chain (project, "d"), *p = ecl_project_chain (project, "p");
    const ecl_chain_t *v = ecl_project_chain (project, "v");
@@ -428,9 +464,10 @@ test_forms (void **state)
    check_run (up, "{meta: {w: 2}}", ECL_UPGRADE_UP, "{\"meta\": {\"w\": 2, \"v\": \"1.10\"}, \"x\": 1}");
    check_run (up, "{}", ECL_UPGRADE_UP, "{\"x\": 1, \"meta\": {\"v\": \"1.10\"}}");
    /* A stamp would replace what is there. */
-   check_run (up, "{meta: 5}", -1,
-              "d, _id none: the version field meta.v holds no version: expected a string such as \"1.2.0\", of one to four"
-              " numbers up to 65535 (the first one up to 32767), found int");
+   check_run (
+      up, "{meta: 5}", -1,
+      "d, _id none: the version field meta.v holds no version: expected a string such as \"1.2.0\", of one to four"
+      " numbers up to 65535 (the first one up to 32767), found int");
    ecl_upgrader_destroy (up);
    up = ecl_upgrader_new (shared, p, p->target, &error);
    check_run (up, "{_v: {$numberLong: '281483566645248'}}", ECL_UPGRADE_CURRENT, "{\"_v\": 281483566645248}");
@@ -451,8 +488,11 @@ main (void)
 {
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_what_was_before_does_not_count),
-      cmocka_unit_test (test_runs),    cmocka_unit_test (test_failure),   cmocka_unit_test (test_forms),
-      cmocka_unit_test (test_filters), cmocka_unit_test (test_pipelines),
+      cmocka_unit_test (test_runs),
+      cmocka_unit_test (test_failure),
+      cmocka_unit_test (test_forms),
+      cmocka_unit_test (test_filters),
+      cmocka_unit_test (test_pipelines),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Updates by chance: what lint takes for repeatable is tried on documents, once and twice (src/project/work_lint*.c). */
+/* Updates by chance: what lint takes for repeatable is tried on documents, once and twice
+ * (src/project/work_lint*.c). */
 #include "project_check.h"
 
 #include "mql/match.h"

@@ -1,5 +1,5 @@
-/* What the tests of the throttle share: the throttle in virtual time, against a server whose batches take a fixed time and
- * one per document, times the load of others, times noise. */
+/* What the tests of the throttle share: the throttle in virtual time, against a server whose batches take a fixed time
+ * and one per document, times the load of others, times noise. */
 #ifndef THROTTLE_CHECK_H
 #define THROTTLE_CHECK_H
 

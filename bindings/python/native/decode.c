@@ -29,7 +29,7 @@ struct _py_decoder_t {
    PyObject_HEAD
    py_state_t *state;
    PyObject *options;
-   PyObject *timezone;         /* of dates; None: they have none */
+   PyObject *timezone; /* of dates; None: they have none */
    bool native;
 };
 

@@ -11,7 +11,7 @@
 typedef struct {
    PyObject_HEAD
    py_decoder_t *decoder; /* with data */
-   PyObject *data;                      /* bytes, one document after another; NULL: none */
+   PyObject *data;        /* bytes, one document after another; NULL: none */
    Py_ssize_t at;
    PyObject *ready; /* an iterator; NULL: none */
 } py_documents_t;

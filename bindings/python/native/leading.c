@@ -195,14 +195,16 @@ lease_token (PyObject *object, void *unused)
 }
 
 static PyMethodDef lease_methods[] = {
-   {"acquire", lease_acquire, METH_VARARGS, NULL}, {"release", lease_release, METH_NOARGS, NULL},
-   {"cancel", lease_cancel, METH_NOARGS, NULL},    {"holder", lease_holder, METH_NOARGS, NULL},
+   {"acquire", lease_acquire, METH_VARARGS, NULL},
+   {"release", lease_release, METH_NOARGS, NULL},
+   {"cancel", lease_cancel, METH_NOARGS, NULL},
+   {"holder", lease_holder, METH_NOARGS, NULL},
    {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef lease_getters[] = {
-   {"held", lease_held, NULL, NULL, NULL},   {"lost", lease_lost, NULL, NULL, NULL},
-   {"left", lease_left, NULL, NULL, NULL},   {"token", lease_token, NULL, NULL, NULL},
+   {"held", lease_held, NULL, NULL, NULL}, {"lost", lease_lost, NULL, NULL, NULL},
+   {"left", lease_left, NULL, NULL, NULL}, {"token", lease_token, NULL, NULL, NULL},
    {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -261,10 +263,10 @@ on_progress (void *user_data, const eclose_migrate_progress_t *progress)
                 ? PyUnicode_DecodeUTF8 (progress->text, (Py_ssize_t) progress->text_len, "replace")
                 : PyUnicode_FromString (progress->text ? progress->text : "");
       if (text) {
-         done = PyObject_CallFunction (self->tell, "isNnnLLL", (int) progress->event,
-                                       progress->name ? progress->name : "", text, (Py_ssize_t) progress->step, (Py_ssize_t) progress->n_steps,
-                                       (long long) progress->done, (long long) progress->total,
-                                       (long long) progress->ms);
+         done =
+            PyObject_CallFunction (self->tell, "isNnnLLL", (int) progress->event, progress->name ? progress->name : "",
+                                   text, (Py_ssize_t) progress->step, (Py_ssize_t) progress->n_steps,
+                                   (long long) progress->done, (long long) progress->total, (long long) progress->ms);
       }
       if (!done) {
          keep (self);

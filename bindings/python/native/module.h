@@ -18,8 +18,7 @@ typedef struct py_names_t py_names_t;
 
 /* The state of the module: its types, what it needs of the package and of pymongo, and names of fields. */
 typedef struct {
-   PyObject *project_type, *upgrader_type, *context_type, *decoder_type, *documents_type,
-      *lease_type;
+   PyObject *project_type, *upgrader_type, *context_type, *decoder_type, *documents_type, *lease_type;
    PyObject *make_error;    /* (message, domain, code, document or problems as bytes or None) → exception */
    PyObject *pending_error; /* BaseException: what a function looked up is not here yet */
    PyObject *decode, *object_id, *int64, *datetime;

@@ -103,8 +103,8 @@ py_cut_batch (PyObject *module, PyObject *bytes)
       to += len;
    }
    if (batch_bytes) {
-      result = Py_BuildValue ("(y#sO)", (const char *) bson_get_data (&rest), (Py_ssize_t) rest.len, batch.name,
-                              batch_bytes);
+      result =
+         Py_BuildValue ("(y#sO)", (const char *) bson_get_data (&rest), (Py_ssize_t) rest.len, batch.name, batch_bytes);
    }
    Py_XDECREF (batch_bytes);
    bson_destroy (&rest);

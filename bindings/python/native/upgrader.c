@@ -23,7 +23,8 @@ upgrader_new (PyTypeObject *type, PyObject *args, PyObject *keywords)
    eclose_upgrader_t *upgrader;
    bson_error_t error;
 
-   if (!PyArg_ParseTuple (args, "O!s|z:Upgrader", (PyTypeObject *) state->project_type, &project, &collection, &target) ||
+   if (!PyArg_ParseTuple (args, "O!s|z:Upgrader", (PyTypeObject *) state->project_type, &project, &collection,
+                          &target) ||
        (keywords && PyDict_Size (keywords))) {
       return NULL;
    }
@@ -584,12 +585,8 @@ static PyGetSetDef upgrader_getters[] = {
 };
 
 static PyType_Slot upgrader_slots[] = {
-   {Py_tp_new, upgrader_new},
-   {Py_tp_dealloc, upgrader_dealloc},
-   {Py_tp_traverse, upgrader_traverse},
-   {Py_tp_methods, upgrader_methods},
-   {Py_tp_getset, upgrader_getters},
-   {0, NULL},
+   {Py_tp_new, upgrader_new},         {Py_tp_dealloc, upgrader_dealloc}, {Py_tp_traverse, upgrader_traverse},
+   {Py_tp_methods, upgrader_methods}, {Py_tp_getset, upgrader_getters},  {0, NULL},
 };
 
 PyType_Spec py_upgrader_spec = {

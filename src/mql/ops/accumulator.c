@@ -44,9 +44,9 @@ typedef struct {
    uint32_t count;
 } sum_t;
 
-#define SUM_INIT                                                                                                       \
-   {                                                                                                                   \
-      .decimal = {0, (uint64_t) 6176 << 49}, .type = BSON_TYPE_INT32                                                   \
+#define SUM_INIT                                                     \
+   {                                                                 \
+      .decimal = {0, (uint64_t) 6176 << 49}, .type = BSON_TYPE_INT32 \
    }
 
 /* a + b exactly: *a the double nearest to it, the result the rest. After Knuth and Møller. */
@@ -115,9 +115,9 @@ sum_to_double (const sum_t *sum)
 static ecl_decimal_t
 sum_to_decimal (const sum_t *sum)
 {
-   ecl_decimal_t others = isfinite (sum->sum) ? ecl_decimal_add (ecl_decimal_from_double (sum->sum),
-                                                                 ecl_decimal_from_double (sum->rest))
-                                              : ecl_decimal_from_double (sum->plain);
+   ecl_decimal_t others = isfinite (sum->sum)
+                             ? ecl_decimal_add (ecl_decimal_from_double (sum->sum), ecl_decimal_from_double (sum->rest))
+                             : ecl_decimal_from_double (sum->plain);
 
    return ecl_decimal_add (sum->decimal, others);
 }
@@ -175,8 +175,8 @@ ecl_op_avg (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    if (sum.count == 0) {
       *out = ecl_null ();
    } else if (sum.type == BSON_TYPE_DECIMAL128) {
-      *out = ecl_decimal_value (&ev->arena,
-                                ecl_decimal_div (sum_to_decimal (&sum), ecl_decimal_from_int64 (sum.count)));
+      *out =
+         ecl_decimal_value (&ev->arena, ecl_decimal_div (sum_to_decimal (&sum), ecl_decimal_from_int64 (sum.count)));
    } else {
       *out = ecl_double (sum_to_double (&sum) / sum.count);
    }

@@ -17,10 +17,7 @@
 static int
 width (uint8_t type)
 {
-   return type == BSON_TYPE_INT32    ? 0
-          : type == BSON_TYPE_INT64  ? 1
-          : type == BSON_TYPE_DOUBLE ? 2
-                                     : 3;
+   return type == BSON_TYPE_INT32 ? 0 : type == BSON_TYPE_INT64 ? 1 : type == BSON_TYPE_DOUBLE ? 2 : 3;
 }
 
 static uint8_t
@@ -211,8 +208,7 @@ subtract_numbers (ecl_eval_t *ev, const ecl_value_t *a, const ecl_value_t *b, ec
       *out = ecl_double (ecl_number_to_double (a) - ecl_number_to_double (b));
       break;
    default:
-      *out = ecl_decimal_value (&ev->arena,
-                                ecl_decimal_sub (ecl_decimal_from_number (a), ecl_decimal_from_number (b)));
+      *out = ecl_decimal_value (&ev->arena, ecl_decimal_sub (ecl_decimal_from_number (a), ecl_decimal_from_number (b)));
       break;
    }
 }
@@ -328,8 +324,8 @@ ecl_op_mod (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
          *out = ecl_null ();
          return true;
       }
-      return ecl_eval_fail (ev, self, 16611, "$mod only supports numeric types, not %s and %s",
-                            ecl_type_name (a.type), ecl_type_name (b.type));
+      return ecl_eval_fail (ev, self, 16611, "$mod only supports numeric types, not %s and %s", ecl_type_name (a.type),
+                            ecl_type_name (b.type));
    }
    if (a.type == BSON_TYPE_DECIMAL128 || b.type == BSON_TYPE_DECIMAL128) {
       ecl_decimal_t divisor = ecl_decimal_from_number (&b);

@@ -26,16 +26,16 @@ ecl_op_cmp (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    return true;
 }
 
-#define COMPARISON(name, test)                                                                                         \
-   bool ecl_op_##name (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)                                       \
-   {                                                                                                                   \
-      int order;                                                                                                       \
-                                                                                                                       \
-      if (!compare_args (self, ev, &order)) {                                                                          \
-         return false;                                                                                                 \
-      }                                                                                                                \
-      *out = ecl_bool (order test 0);                                                                                  \
-      return true;                                                                                                     \
+#define COMPARISON(name, test)                                                   \
+   bool ecl_op_##name (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out) \
+   {                                                                             \
+      int order;                                                                 \
+                                                                                 \
+      if (!compare_args (self, ev, &order)) {                                    \
+         return false;                                                           \
+      }                                                                          \
+      *out = ecl_bool (order test 0);                                            \
+      return true;                                                               \
    }
 
 COMPARISON (gt, >)

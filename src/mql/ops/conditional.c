@@ -132,8 +132,7 @@ ecl_op_switch_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_fie
       }
    }
    if (branches.key && branches.value.type != BSON_TYPE_ARRAY) {
-      return ecl_parse_fail (parse, ecl_at (&branches), 40061,
-                             "$switch expected an array for 'branches', found: %s",
+      return ecl_parse_fail (parse, ecl_at (&branches), 40061, "$switch expected an array for 'branches', found: %s",
                              ecl_type_name (branches.value.type));
    }
    n = branches.key ? ecl_array_count (&branches.value) : 0;

@@ -10,7 +10,6 @@
 #include "bson/decimal.h"
 #include "text/number.h"
 
-
 /* ---- ObjectId, date, binary data ---- */
 
 static bool

@@ -53,8 +53,7 @@ ecl_op_abs (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 
 /* Integers are their own floor and ceiling. */
 static bool
-integral_part (const ecl_expr_t *self, ecl_eval_t *ev, double (*of_double) (double), ecl_round_t mode,
-               ecl_value_t *out)
+integral_part (const ecl_expr_t *self, ecl_eval_t *ev, double (*of_double) (double), ecl_round_t mode, ecl_value_t *out)
 {
    bool done;
 
@@ -131,8 +130,8 @@ place_arg (const ecl_expr_t *self, ecl_eval_t *ev, int *place, bool *done)
       return ecl_eval_fail (ev, self, 51082, "precision argument to %s must be a integral value", self->op->name);
    }
    if (i < MIN_PLACE || i > MAX_PLACE) {
-      return ecl_eval_fail (ev, self, 51083,
-                            "cannot apply %s with precision value %d value must be in [-20, 100]", self->op->name, i);
+      return ecl_eval_fail (ev, self, 51083, "cannot apply %s with precision value %d value must be in [-20, 100]",
+                            self->op->name, i);
    }
    *place = i;
    return true;
@@ -235,9 +234,8 @@ ecl_op_exp (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    if (!number_arg (self, ev, out, &done) || done) {
       return done;
    }
-   *out = out->type == BSON_TYPE_DECIMAL128
-             ? ecl_decimal_value (&ev->arena, ecl_decimal_exp (ecl_decimal_of (out)))
-             : ecl_double (exp (ecl_number_to_double (out)));
+   *out = out->type == BSON_TYPE_DECIMAL128 ? ecl_decimal_value (&ev->arena, ecl_decimal_exp (ecl_decimal_of (out)))
+                                            : ecl_double (exp (ecl_number_to_double (out)));
    return true;
 }
 

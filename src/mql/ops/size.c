@@ -35,8 +35,7 @@ ecl_op_bsonSize (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
       return true;
    }
    if (v.type != BSON_TYPE_DOCUMENT) {
-      return ecl_eval_fail (ev, self, 31393, "$bsonSize requires a document input, found: %s",
-                            ecl_type_name (v.type));
+      return ecl_eval_fail (ev, self, 31393, "$bsonSize requires a document input, found: %s", ecl_type_name (v.type));
    }
    size = ecl_value_size (&v);
    if (size > ECL_BSON_MAX_INTERNAL_SIZE) {

@@ -63,18 +63,17 @@ apply (const ecl_expr_t *self, ecl_eval_t *ev, const function_t *function, ecl_v
                                ecl_value_text (&ev->arena, &v), function->domain);
       }
    }
-   *out = v.type == BSON_TYPE_DECIMAL128
-             ? ecl_decimal_value (&ev->arena, function->of_decimal (ecl_decimal_of (&v)))
-             : ecl_double (function->of_double (ecl_number_to_double (&v)));
+   *out = v.type == BSON_TYPE_DECIMAL128 ? ecl_decimal_value (&ev->arena, function->of_decimal (ecl_decimal_of (&v)))
+                                         : ecl_double (function->of_double (ecl_number_to_double (&v)));
    return true;
 }
 
-#define FUNCTION(name, ...)                                                                                            \
-   bool ecl_op_##name (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)                                       \
-   {                                                                                                                   \
-      static const function_t function = {name, ecl_decimal_##name, __VA_ARGS__};                                      \
-                                                                                                                       \
-      return apply (self, ev, &function, out);                                                                         \
+#define FUNCTION(name, ...)                                                       \
+   bool ecl_op_##name (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)  \
+   {                                                                              \
+      static const function_t function = {name, ecl_decimal_##name, __VA_ARGS__}; \
+                                                                                  \
+      return apply (self, ev, &function, out);                                    \
    }
 
 #define EVERYWHERE 0, 0, false, NULL

@@ -76,7 +76,8 @@ ecl_op_let_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_field_
       return NULL;
    }
    if (fields[0].value.type != BSON_TYPE_DOCUMENT) {
-      return ecl_parse_fail (parse, ecl_at (&fields[0]), 10065, "invalid parameter: expected an object (vars), found %s",
+      return ecl_parse_fail (parse, ecl_at (&fields[0]), 10065,
+                             "invalid parameter: expected an object (vars), found %s",
                              ecl_type_name (fields[0].value.type));
    }
    ecl_iter_init (&iter, &fields[0].value);
@@ -206,7 +207,8 @@ ecl_op_filter_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_fie
    ecl_expr_t *e;
 
    if (!find_fields (parse, op, spec, 28647, 28646, names, fields, 4) ||
-       !require (parse, op, spec, &fields[0], "input", 28648) || !require (parse, op, spec, &fields[2], "cond", 28650)) {
+       !require (parse, op, spec, &fields[0], "input", 28648) ||
+       !require (parse, op, spec, &fields[2], "cond", 28650)) {
       return NULL;
    }
    e = ecl_parse_node (parse, op, spec, 3);
