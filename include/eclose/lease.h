@@ -21,6 +21,9 @@
  * called by all of them meanwhile. `eclose lock` and `eclose unlock` show and break the lease of the migrations, whose
  * name is "migrations": who holds that one keeps `eclose up` waiting.
  *
+ * A child of fork does not have the lease of its parent: there it is not held, cannot be acquired, and destroying it
+ * lets nothing go.
+ *
  * Since 0.1.0.
  */
 #ifndef ECLOSE_LEASE_H

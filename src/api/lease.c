@@ -3,11 +3,14 @@
 
 #include "api/driven.h"
 
+#include <unistd.h>
+
 /* Shorter ones are lost by a moment's load: a third of it goes by between two renewals. */
 #define SHORTEST_MS 300
 
 struct _eclose_lease_t {
    const eclose_driver_t *driver;
+   pid_t process; /* whose it is */
    ecl_me_t me;
    ecl_world_t *world; /* of the thread that acquires and releases */
    ecl_holder_t holder;
@@ -21,6 +24,21 @@ static bool
 is_cancelled (void *context)
 {
    return atomic_load (&((eclose_lease_t *) context)->cancelled);
+}
+
+/* A child of a fork has the memory of its parent's lease, but neither its thread nor its connections. */
+static bool
+is_inherited (const eclose_lease_t *self)
+{
+   return self->process != getpid ();
+}
+
+static bool
+refuse_inherited (const eclose_lease_t *self, bson_error_t *error)
+{
+   return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
+                    "the lease \"%s\" is of the process that made it, not of its child: make another",
+                    self->holder.name);
 }
 
 static int64_t
@@ -53,6 +71,7 @@ eclose_lease_new (const eclose_driver_t *driver, const char *database, const cha
    }
    self = bson_malloc0 (sizeof *self);
    self->driver = driver;
+   self->process = getpid ();
    self->beats = beats;
    self->connector = ecl_driven_connector (driver);
    ecl_me_init (&self->me, release);
@@ -69,7 +88,7 @@ eclose_lease_new (const eclose_driver_t *driver, const char *database, const cha
 void
 eclose_lease_destroy (eclose_lease_t *self)
 {
-   if (self) {
+   if (self && !is_inherited (self)) {
       if (self->world) {
          eclose_lease_release (self);
       }
@@ -82,6 +101,10 @@ eclose_lease_destroy (eclose_lease_t *self)
 eclose_acquired_t
 eclose_lease_acquire (eclose_lease_t *self, int64_t wait, bson_error_t *error)
 {
+   if (is_inherited (self)) {
+      refuse_inherited (self, error);
+      return ECLOSE_LEASE_FAILED;
+   }
    if (eclose_lease_held (self)) {
       ecl_fail (error, ECL_DOMAIN_CLI, ECL_ERROR_INVALID, "the lease \"%s\" is held already", self->holder.name);
       return ECLOSE_LEASE_FAILED;
@@ -115,7 +138,7 @@ eclose_lease_cancel (eclose_lease_t *self)
 int64_t
 eclose_lease_left (const eclose_lease_t *self)
 {
-   return ecl_holder_left (&self->holder, now (self));
+   return is_inherited (self) ? 0 : ecl_holder_left (&self->holder, now (self));
 }
 
 bool
@@ -139,6 +162,9 @@ eclose_lease_lost (const eclose_lease_t *self)
 bool
 eclose_lease_renew (eclose_lease_t *self, bson_error_t *error)
 {
+   if (is_inherited (self)) {
+      return refuse_inherited (self, error);
+   }
    if (self->beats && eclose_lease_held (self)) {
       return true;
    }
@@ -152,6 +178,9 @@ eclose_lease_renew (eclose_lease_t *self, bson_error_t *error)
 void
 eclose_lease_release (eclose_lease_t *self)
 {
+   if (is_inherited (self)) {
+      return;
+   }
    ecl_heartbeat_stop (self->heartbeat);
    self->heartbeat = NULL;
    ecl_holder_release (&self->holder, self->world);
@@ -172,6 +201,9 @@ eclose_lease_holder (eclose_lease_t *self, bson_t *holder, bson_error_t *error)
    bool found;
 
    bson_init (holder);
+   if (is_inherited (self)) {
+      return refuse_inherited (self, error);
+   }
    if (!ecl_holder_look (&self->holder, self->world, &found, &lease, error)) {
       return false;
    }

@@ -305,3 +305,35 @@ def test_ctrl_c_ends_a_wait(db, uri, project):
         finally:
             child.kill()
             child.communicate()
+
+
+@pytest.mark.filterwarnings('ignore')  # pymongo and Python warn of forks
+@pytest.mark.parametrize('end', ['sys.exit()', 'del lease', 'lease.release()', 'lease.__exit__(None, None, None)'])
+def test_a_child_does_not_have_the_lease_of_its_parent(db, uri, end):
+    code = f'''
+import os, sys, signal
+import pymongo, eclose
+lease = eclose.Project(files={{}}).leader(pymongo.MongoClient({uri!r})[{db.name!r}], 'one').acquire()
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    try:
+        assert not lease.held and not lease.left
+        for ask in (lease.check, lease.acquire, lease.holder):
+            try:
+                ask()
+                os._exit(3)
+            except eclose.EcloseError as error:
+                print(type(error).__name__, flush=True)
+        try:
+            {end}
+        except eclose.LeaseLost:
+            pass
+    except Exception as error:
+        print(repr(error), flush=True)
+        os._exit(4)
+    sys.exit()
+print(os.waitpid(child, 0)[1], lease.held, lease.token == lease.holder()['token'], lease.holder()['held'])
+'''
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == 'LeaseLost\nEcloseError\nEcloseError\n0 True True True\n', done.stderr
