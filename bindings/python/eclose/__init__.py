@@ -8,7 +8,8 @@ The work is done by libeclose, on the driver's raw bytes. For mongoengine see ec
 """
 
 from eclose._native import version as _version
-from eclose.collection import Collection, Cursor, drain
+from eclose.collection import Collection, drain
+from eclose.cursor import Cursor
 from eclose.errors import (
     ConflictError,
     EcloseError,

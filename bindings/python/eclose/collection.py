@@ -13,13 +13,14 @@ from bson.codec_options import CodecOptions
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from bson.tz_util import utc
-from pymongo import InsertOne, ReplaceOne, ReturnDocument
+from pymongo import InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.collection import Collection as PymongoCollection
 from pymongo.errors import InvalidOperation, WriteError
 from pymongo.results import InsertManyResult, InsertOneResult
 
 from eclose import _native
 from eclose._batches import lightened
+from eclose.cursor import Answer, Cursor
 from eclose.errors import ConflictError, UpgradeError
 from eclose.project import Project, Upgraders, loader
 from eclose.stream import ChangeStream
@@ -38,146 +39,10 @@ def raw_bytes(document: RawBSONDocument) -> bytes:
     return raw if isinstance(raw, bytes) else bytes(raw)
 
 
-class Read(dict):  # type: ignore[type-arg]
-    """A document that was upgraded, with the bytes that are stored; see Cursor._keep."""
-
-    __slots__ = ('stored',)
-
-    def __init__(self, document: Mapping[str, Any], stored: bytes) -> None:
-        super().__init__(document)
-        self.stored = stored
-
-
 def _decoder(options: CodecOptions[Any]) -> _native.Decoder:
     """Decodes as bson.decode does with these options; in the extension where they ask for nothing special."""
     plain: CodecOptions[Any] = CodecOptions(tz_aware=options.tz_aware, uuid_representation=options.uuid_representation)
     return _native.Decoder(options, options == plain, utc if options.tz_aware else None)
-
-
-class Cursor(_native.Documents):
-    """A cursor of pymongo over upgraded documents: each batch goes through the library as the raw bytes that came, and
-    each document is decoded when its turn comes.
-
-    It has the methods of pymongo's cursor. A document that cannot be upgraded raises UpgradeError when its turn comes;
-    the next call goes on behind it.
-    """
-
-    def __init__(self, collection: Collection, raw: Any, keep: bool = False) -> None:
-        self._owner = collection
-        self._raw = raw
-        self._keep = keep
-        self._batch, self._at = b'', 0
-        self._error: Exception | None = None
-        self._skip = self._limit = 0
-        self._empty = self._started = False
-
-    @property
-    def collection(self) -> Any:
-        return self._raw.collection
-
-    @property
-    def alive(self) -> bool:
-        return bool(self._waiting or self._at < len(self._batch) or self._error or self._raw.alive)
-
-    next = _native.Documents.__next__
-
-    def _refill(self) -> None:
-        """Called when no document is at hand."""
-        self._started = True
-        if self._empty:
-            raise StopIteration
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-        if self._at >= len(self._batch):
-            self._batch, self._at = next(self._raw), 0
-        owner = self._owner
-        out, self._at, stored, self._error = owner._upgraders.run(self._batch, self._at, owner._load, self._keep)
-        if stored is None:
-            self._take(out)
-        else:
-            self._hand([document if raw is None else Read(document, raw)
-                        for document, raw in zip(bson.decode_all(out, owner._collection.codec_options), stored)])
-
-    def _take(self, raw: bytes) -> None:
-        decoder = self._owner._decoder
-        if decoder.native:
-            self._give(raw, decoder)
-        elif raw:
-            self._hand(bson.decode_all(raw, self._owner._collection.codec_options))
-
-    def to_list(self, length: int | None = None) -> list[Any]:
-        if length is None:
-            return list(self)
-        return [document for _, document in zip(range(length), self)]
-
-    def clone(self) -> Cursor:
-        other = Cursor(self._owner, self._raw.clone(), self._keep)
-        other._skip, other._limit, other._empty = self._skip, self._limit, self._empty
-        return other
-
-    __copy__ = clone
-
-    def __deepcopy__(self, memo: Any) -> Cursor:
-        return self.clone()
-
-    def rewind(self) -> Cursor:
-        self._raw.rewind()
-        self._forget()
-        self._batch, self._at, self._error, self._started = b'', 0, None, False
-        return self
-
-    def skip(self, skip: int) -> Cursor:
-        self._raw.skip(skip)
-        self._skip = skip
-        return self
-
-    def limit(self, limit: int) -> Cursor:
-        self._raw.limit(limit)
-        self._limit = limit
-        self._empty = False
-        return self
-
-    def __getitem__(self, index: int | slice) -> Any:
-        if self._started:
-            raise InvalidOperation('cannot set options after executing query')
-        if isinstance(index, slice):
-            if index.step is not None:
-                raise IndexError('a cursor has no slices with steps')
-            start = index.start or 0
-            if start < 0 or (index.stop is not None and index.stop < start):
-                raise IndexError(f'not a slice of a cursor: {index!r}')
-            self.skip(start).limit(0 if index.stop is None else index.stop - start)
-            self._empty = index.stop is not None and index.stop == start
-            return self
-        if index < 0:
-            raise IndexError('a cursor has no negative indexes')
-        with self.clone() as clone:
-            for document in clone.skip(index + self._skip).limit(-1):
-                return document
-        raise IndexError('no such item')
-
-    def close(self) -> None:
-        self._raw.close()
-
-    def __enter__(self) -> Cursor:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith('_'):
-            raise AttributeError(name)
-        value = getattr(self._raw, name)  # sort, hint, batch_size, explain, …
-        if not callable(value):
-            return value
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            result = value(*args, **kwargs)
-            return self if result is self._raw else result
-
-        return call
 
 
 class Collection:
@@ -196,7 +61,7 @@ class Collection:
         self._name = name or collection.name
         self._target = target
         self._upgraders: Upgraders = project.upgraders(self._name, target)
-        self._load = loader(collection.database)
+        self._load = loader(project, collection.database)
         self._decoder = _decoder(collection.codec_options)
 
     def __repr__(self) -> str:
@@ -231,6 +96,9 @@ class Collection:
 
     def _find(self, keep: bool, filter: Any, projection: Any, *args: Any, **kwargs: Any) -> Cursor:
         self._refuse_projection(projection)
+        for name in ('return_key', 'show_record_id'):
+            if kwargs.get(name):
+                raise InvalidOperation(f'{name} gives what is no document of the collection: use .stored.find')
         raw = lightened(self._collection.find_raw_batches(filter, None, *args, **kwargs))
         cursor = Cursor(self._with_session(kwargs.get('session')), raw, keep)
         cursor._skip, cursor._limit = kwargs.get('skip', args[0] if args else 0), kwargs.get('limit', 0)
@@ -254,7 +122,7 @@ class Collection:
         def pipeline(skip: int, limit: int) -> list[Any]:
             return self._pipeline(filter, projection, sort, skip, limit)
 
-        return _Answer(self._with_session(session), pipeline, skip, limit, {'session': session, **kwargs})
+        return Answer(self._with_session(session), pipeline, skip, limit, {'session': session, **kwargs})
 
     def aggregate(self, pipeline: Sequence[Mapping[str, Any]], session: Any = None, **kwargs: Any) -> Cursor:
         """A pipeline that sees the target's shape: its first $match is what query() would do, the rest follows it."""
@@ -267,9 +135,9 @@ class Collection:
                 if name in ('$geoNear', '$search', '$vectorSearch', '$collStats', '$indexStats', '$changeStream'):
                     raise InvalidOperation(f'{name} does not see upgraded documents: use .stored.aggregate')
         whole = [*self._pipeline(first), *pipeline]
-        return _Answer(self._with_session(session), lambda skip, limit: [*whole, *([{'$skip': skip}] if skip else []),
-                                                                         *([{'$limit': abs(limit)}] if limit else [])],
-                       0, 0, {'session': session, **kwargs})
+        answer = Answer(self._with_session(session), lambda skip, limit: whole, 0, 0, {'session': session, **kwargs})
+        answer._ask()  # now, as the original: it may be one that writes, whose answer nobody reads
+        return answer
 
     def watch(self, *args: Any, **kwargs: Any) -> ChangeStream:
         """As the original's; the documents in its events are upgraded."""
@@ -382,6 +250,14 @@ class Collection:
         """As the original's; what is inserted or replaced is stamped."""
         return self._collection.bulk_write([self._stamped_request(r) for r in requests], *args, **kwargs)
 
+    def update_one(self, filter: Any, update: Any, upsert: bool = False, *args: Any, **kwargs: Any) -> Any:
+        """As the original's, on documents as they are stored; what an upsert inserts gets its version."""
+        return self._collection.update_one(filter, self._inserting(update, upsert), upsert, *args, **kwargs)
+
+    def update_many(self, filter: Any, update: Any, upsert: bool = False, *args: Any, **kwargs: Any) -> Any:
+        """The same."""
+        return self._collection.update_many(filter, self._inserting(update, upsert), upsert, *args, **kwargs)
+
     @contextmanager
     def edit(self, filter: Any, *, session: Any = None) -> Iterator[MutableMapping[str, Any]]:
         """Reads one document, lets the program change it, and saves it if it is still what was read.
@@ -409,7 +285,9 @@ class Collection:
             how, filter, update, replacement = upgrader.save(stored, document, owner._load)
         if how == _NOTHING:
             return False
-        if how == _STATEMENT:
+        if not collection.write_concern.acknowledged:
+            raise InvalidOperation('nobody would say whether it was saved: a write that is acknowledged is needed')
+        if how == _STATEMENT and not self._has_collation():
             assert filter is not None and update is not None
             stages = list(RawBSONDocument(update).values())
             if collection.update_one(RawBSONDocument(filter), stages, session=session).modified_count:
@@ -420,6 +298,14 @@ class Collection:
         current = self._raw().find_one({'_id': identity}, session=session)
         raise ConflictError(f'the document {identity!r} of {self._collection.name} changed since it was read',
                             None if current is None else self._decode(current, session))
+
+    def _has_collation(self) -> bool:
+        """Whether strings are compared by a collation, for which equal is not the same. Asked once."""
+        known = self._upgraders.collations
+        name = self._collection.full_name
+        if name not in known:
+            known[name] = bool(self._collection.options().get('collation'))
+        return known[name]
 
     def _save_in_transaction(self, collection: Any, stored: bytes, replacement: bytes, session: Any) -> bool:
         """For documents that no single statement can compare exactly."""
@@ -447,7 +333,7 @@ class Collection:
         if session is None:
             return self
         other = copy.copy(self)
-        other._load = loader(self._collection.database, session)
+        other._load = loader(self._project, self._collection.database, session)
         return other
 
     def _decode(self, raw: RawBSONDocument | None, session: Any = None) -> Any:
@@ -471,65 +357,28 @@ class Collection:
             document['_id'] = ObjectId()  # as the original does
         return self._stamped(document), document.get('_id')
 
+    def _inserting(self, update: Any, upsert: Any) -> Any:
+        """An update whose upsert inserts a document with its version, unless it says one itself."""
+        field = self._upgraders.field
+        if not upsert or (isinstance(update, Mapping) and any(
+                isinstance(fields, Mapping) and field in fields for fields in update.values())):
+            return update
+        if not isinstance(update, Mapping):
+            raise InvalidOperation('what a pipeline inserts would have no version: find_one_and_update() gives it one')
+        version: Any = bson.decode(self._upgraders.stamp(_EMPTY))
+        for part in field.split('.'):
+            version = version[part]
+        return {**update, '$setOnInsert': {**update.get('$setOnInsert', {}), field: version}}
+
     def _stamped_request(self, request: Any) -> Any:
+        request = copy.copy(request)
         if isinstance(request, InsertOne):
-            return InsertOne(self._new(request._doc)[0])
-        if isinstance(request, ReplaceOne):
-            request = copy.copy(request)
+            request._doc = self._new(request._doc)[0]
+        elif isinstance(request, ReplaceOne):
             request._doc = self._stamped(request._doc)
+        elif isinstance(request, (UpdateOne, UpdateMany)):
+            request._doc = self._inserting(request._doc, request._upsert)
         return request
-
-
-class _Answer(Cursor):
-    """A cursor over documents that the server migrated: they have the target's shape, and nothing is to be done (with a
-    projection nothing could be). It asks when the first document is wanted, as cursors do."""
-
-    def __init__(self, owner: Collection, pipeline: Callable[[int, int], list[Any]], skip: int, limit: int,
-                 options: Document) -> None:
-        super().__init__(owner, None)
-        self._pipeline, self._options = pipeline, options
-        self._skip, self._limit = skip, limit
-        pipeline(skip, limit)  # what cannot be asked is refused here
-
-    @property
-    def collection(self) -> Any:
-        return self._owner._collection
-
-    @property
-    def alive(self) -> bool:
-        return bool(not self._started or self._waiting or self._raw.alive)
-
-    def _refill(self) -> None:
-        if self._empty:
-            raise StopIteration
-        if not self._started:
-            self._raw = lightened(self.collection.aggregate_raw_batches(self._pipeline(self._skip, self._limit),
-                                                                        **self._options))
-            self._started = True
-        self._take(next(self._raw))
-
-    def clone(self) -> Cursor:
-        other = _Answer(self._owner, self._pipeline, self._skip, self._limit, self._options)
-        other._empty = self._empty
-        return other
-
-    def rewind(self) -> Cursor:
-        self.close()
-        self._forget()
-        self._started = False
-        return self
-
-    def skip(self, skip: int) -> Cursor:
-        self._skip = skip
-        return self
-
-    def limit(self, limit: int) -> Cursor:
-        self._limit, self._empty = limit, False
-        return self
-
-    def close(self) -> None:
-        if self._started:
-            self._raw.close()
 
 
 def _order(version: str) -> tuple[int, ...]:

@@ -15,7 +15,8 @@ saves; then the document gets its version, and is written only if what is stored
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import bson
@@ -26,7 +27,8 @@ from mongoengine.errors import InvalidQueryError, OperationError, SaveConditionE
 from mongoengine.queryset import QuerySet, QuerySetNoCache
 from pymongo.errors import InvalidOperation
 
-from eclose.collection import Collection, Cursor, Read, drain, raw_bytes
+from eclose.collection import Collection, drain, raw_bytes
+from eclose.cursor import Cursor, Read
 from eclose.errors import ConflictError, EcloseError
 from eclose.project import FUNCTION_OPTIONS, Project, loader
 
@@ -76,7 +78,7 @@ class _Evolution:
         if son.get(self.field) == self.target:
             return son, None
         raw = bson.encode(son, codec_options=FUNCTION_OPTIONS)
-        out = self.upgraders.one(raw, loader(database))
+        out = self.upgraders.one(raw, loader(self.project, database))
         return (son, None) if out is raw else (bson.decode(out, FUNCTION_OPTIONS), raw)
 
 
@@ -147,6 +149,7 @@ class _Evolving(_Base):  # type: ignore[misc]
     """
 
     _evolved = False
+    _loaded_fields: Any
     _cls_query: Any
     _cursor_obj: Any
     _collection_obj: Any
@@ -176,12 +179,44 @@ class _Evolving(_Base):  # type: ignore[misc]
             return super()._cursor
         if self._evolved:
             return self._evolved_cursor(evolution)
+        with self._reading(evolution):
+            return super()._cursor
+
+    @contextmanager
+    def _reading(self, evolution: _Evolution) -> Iterator[None]:
         plain = self._collection_obj
         self._collection_obj = _Reader(evolution, plain)
         try:
-            return super()._cursor
+            yield
         finally:
             self._collection_obj = plain
+
+    def in_bulk(self, object_ids: Any) -> Any:
+        evolution = self._document._eclose_evolution()
+        if evolution is None:
+            return super().in_bulk(object_ids)
+        with self._reading(evolution):
+            return super().in_bulk(object_ids)
+
+    # ---- writing: what an upsert inserts is in the shape of the class
+
+    def update(self, upsert: bool = False, *args: Any, **update: Any) -> Any:
+        return super().update(upsert, *args, **self._inserting(upsert, update))
+
+    def modify(self, upsert: bool = False, *args: Any, **update: Any) -> Any:
+        if self._loaded_fields and self._document._eclose_evolution() is not None:
+            raise InvalidQueryError('modify() gives whole documents: an upgrade needs what only() and exclude() leave out')
+        return super().modify(upsert, *args, **self._inserting(upsert, update))
+
+    def _inserting(self, upsert: bool, update: dict[str, Any]) -> dict[str, Any]:
+        evolution = self._document._eclose_evolution()
+        if not upsert or evolution is None:
+            return update
+        raw = update.get('__raw__', {})
+        if not isinstance(raw, Mapping):
+            raise InvalidQueryError('what a pipeline inserts would have no version: upsert with operators')
+        stamp = {**raw.get('$setOnInsert', {}), evolution.field: evolution.target}
+        return {**update, '__raw__': {**raw, '$setOnInsert': stamp}}
 
     def _evolved_cursor(self, evolution: _Evolution) -> Any:
         if self._where_clause or self._search_text or self._loaded_fields:
@@ -308,6 +343,13 @@ class EvolvingDocument(mongoengine.Document):  # type: ignore[misc]
             data[evolution.field] = evolution.target
         return data
 
+    def _get_update_doc(self) -> Any:
+        update = super()._get_update_doc()
+        evolution = self._eclose_evolution()
+        if update and evolution is not None:  # mongoengine inserts what is gone, with what has changed
+            update['$setOnInsert'] = {evolution.field: evolution.target}
+        return update
+
     def _save_create(self, doc: Any, force_insert: bool, write_concern: Any) -> Any:
         identity = super()._save_create(doc, force_insert, write_concern)
         self._eclose_stored = None
@@ -337,7 +379,7 @@ class EvolvingDocument(mongoengine.Document):  # type: ignore[misc]
         """The upgraded document with the application's changes, over the stored one."""
         stored = self._eclose_stored
         assert stored is not None
-        upgraded = bson.decode(evolution.upgraders.one(stored, loader(self._get_db())), FUNCTION_OPTIONS)
+        upgraded = bson.decode(evolution.upgraders.one(stored, loader(evolution.project, self._get_db())), FUNCTION_OPTIONS)
         if with_changes:
             changed, removed = self._delta()
             for path, value in changed.items():
@@ -375,7 +417,7 @@ class EvolvingDocument(mongoengine.Document):  # type: ignore[misc]
             evolution = self._eclose_evolution()
             if raw is not None and evolution is not None:
                 stored = raw_bytes(raw)
-                current = evolution.upgraders.one(stored, loader(self._get_db())) is stored
+                current = evolution.upgraders.one(stored, loader(evolution.project, self._get_db())) is stored
                 self._eclose_stored = None if current else stored
         return found
 

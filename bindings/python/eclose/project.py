@@ -93,6 +93,7 @@ class Upgraders:
         self.target: str = first.target
         self.loads: bool = first.loads
         self.field: str = project._native.version_field(collection)
+        self.collations: dict[str, bool] = {}  # of stored collections: see Collection._has_collation
 
     @contextmanager
     def borrow(self) -> Iterator[_native.Upgrader]:
@@ -126,15 +127,20 @@ def no_loader(collection: str, filter: bytes) -> bytes:
     raise LookupError(f'documents of {collection} are needed: pass database=')
 
 
-def loader(database: Database[Any] | None, session: ClientSession | None = None) -> _native._Loader:
+def loader(project: Project, database: Database[Any] | None, session: ClientSession | None = None) -> _native._Loader:
     """Finds what an upgrade looks up, as raw bytes."""
     if database is None:
         return no_loader
 
     def load(collection: str, filter: bytes) -> bytes:
         from bson.raw_bson import RawBSONDocument
-        found = database[collection].find_raw_batches(RawBSONDocument(filter), session=session)
-        return b''.join(found)
+        wanted = RawBSONDocument(filter)
+        if '_id' in wanted or collection not in project.collections:
+            return b''.join(database[collection].find_raw_batches(wanted, session=session))
+        # Migrations may make the field: what is stored in another shape is found, too.
+        with project.upgraders(collection).borrow() as upgrader:
+            pipeline = list(RawBSONDocument(upgrader.query(filter, None)).values())
+        return b''.join(database[collection].aggregate_raw_batches(pipeline, session=session))
 
     return load
 
@@ -227,9 +233,9 @@ class Project:
         """
         upgraders = self.upgraders(collection, target)
         if isinstance(document, (bytes, bytearray)):
-            return upgraders.one(bytes(document), loader(database))
+            return upgraders.one(bytes(document), loader(self, database))
         raw = bson.encode(document, codec_options=FUNCTION_OPTIONS)
-        out = upgraders.one(raw, loader(database))
+        out = upgraders.one(raw, loader(self, database))
         return document if out is raw else bson.decode(out, FUNCTION_OPTIONS)
 
     def collection(self, collection: PymongoCollection[Any], *, name: str | None = None,

@@ -6,9 +6,10 @@ import bson
 import pytest
 from bson.codec_options import CodecOptions
 from bson.son import SON
-from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne, ReturnDocument
+from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import InvalidOperation
+from pymongo.errors import InvalidOperation, OperationFailure
+from pymongo.write_concern import WriteConcern
 
 import eclose
 
@@ -229,6 +230,26 @@ def test_what_no_statement_can_compare_is_saved_in_a_transaction(project, db):
         assert db.scores.find_one() == {'_id': 1, 'rounds': [{'points': 5}], 'best': 5, 'x': 3, 'schema_version': 2}
 
 
+def test_a_collation_hides_no_change_of_somebody_else(project, db):
+    db.create_collection('users', collation={'locale': 'en', 'strength': 2})
+    db.users.insert_one({'_id': 1, 'name': 'Ariel Lund'})
+    users = project.collection(db.users)
+    with pytest.raises(eclose.ConflictError) as caught, users.edit(1) as user:
+        db.users.update_one({'_id': 1}, {'$set': {'name': 'ARIEL LUND'}})  # the same to the collation
+        user['login'] = 'ariel'
+    assert caught.value.current['last'] == 'LUND' and 'login' not in db.users.find_one()
+    with users.edit(1) as user:
+        user['login'] = 'ariel'
+    assert db.users.find_one() == {'_id': 1, 'first': 'ARIEL', 'last': 'LUND', 'login': 'ariel', 'schema_version': 2}
+
+
+def test_a_save_that_nobody_acknowledges_is_refused(project, stored):
+    users = project.collection(stored.with_options(write_concern=WriteConcern(0)))
+    with pytest.raises(InvalidOperation, match='acknowledged'), users.edit(1) as user:
+        user['last'] = 'X'
+    assert stored.find_one(1) == {'_id': 1, 'name': 'Ariel L1'}
+
+
 def test_query(project, stored):
     users = project.collection(stored)
     assert sorted(d['_id'] for d in users.query({'last': {'$in': ['L3', 'L4']}})) == [3, 4]
@@ -273,6 +294,35 @@ def test_writes_are_stamped(project, db):
     assert db.users.find_one(document['_id']) == {**document, 'schema_version': 2}
 
 
+def test_what_upserts_insert_is_stamped(project, db, stored):
+    users = project.collection(stored)
+    users.update_one({'_id': 20}, {'$set': {'last': 'X'}, '$setOnInsert': {'new': True}}, upsert=True)
+    users.update_many({'_id': 21}, {'$set': {'last': 'X'}}, True)
+    users.bulk_write([UpdateOne({'_id': 22}, {'$set': {'last': 'X'}}, upsert=True),
+                      UpdateMany({'_id': 23}, {'$set': {'last': 'X'}}, upsert=True),
+                      UpdateOne({'_id': 1}, {'$set': {'login': 'a'}}, upsert=True)])
+    assert list(db.users.find({'_id': {'$gte': 20}}, sort=[('_id', 1)])) == [
+        {'_id': i, 'last': 'X', 'schema_version': 2, **({'new': True} if i == 20 else {})} for i in range(20, 24)]
+    assert stored.find_one(1) == {'_id': 1, 'name': 'Ariel L1', 'login': 'a'}  # was there, and stays what it is
+    users.update_one({'_id': 24}, {'$set': {'schema_version': 1, 'name': 'A B'}}, upsert=True)
+    assert stored.find_one(24)['schema_version'] == 1  # says it itself
+    for refused in (lambda: users.update_one({'_id': 25}, [{'$set': {'last': 'X'}}], upsert=True),
+                    lambda: users.bulk_write([UpdateOne({'_id': 25}, [{'$set': {'last': 'X'}}], upsert=True)])):
+        with pytest.raises(InvalidOperation, match='find_one_and_update'):
+            refused()
+    users.find_one_and_update({'_id': 25}, [{'$set': {'last': 'X'}}], upsert=True)
+    assert stored.find_one(25) == {'_id': 25, 'last': 'X', 'schema_version': 2}
+    assert users.update_one({'_id': 3}, [{'$set': {'login': 'x'}}]).modified_count == 1  # inserts nothing
+
+
+def test_what_upserts_insert_has_its_version_where_that_lies_deep(db):
+    project = eclose.Project(files={'eclose.yaml': '{collections: {users: {version_field: meta.v, version_format: dotted}}}',
+                                    'users/1.2.0_x.yaml': 'to: 1.2.0\nup: [{$set: {n: 1}}]'})
+    users = project.collection(db.users)
+    users.update_one({'_id': 1}, {'$set': {'meta.by': 'me'}}, upsert=True)
+    assert db.users.find_one(1) == {'_id': 1, 'meta': {'by': 'me', 'v': '1.2.0'}} == users.find_one(1)
+
+
 def test_edit(project, stored):
     users = project.collection(stored)
     with users.edit({'_id': 1}) as user:
@@ -306,6 +356,9 @@ def test_what_does_not_upgrade_is_refused_and_the_rest_is_the_originals(project,
         users.find_raw_batches()
     with pytest.raises(AttributeError, match='stored'):
         users.aggregate_raw_batches([])
+    for option in ('return_key', 'show_record_id'):
+        with pytest.raises(InvalidOperation, match=option):
+            users.find({}, **{option: True})
     assert users.count_documents({}) == 10 and users.name == 'users' and users.stored is stored
     with pytest.raises(TypeError):
         project.collection(bson)
@@ -336,6 +389,26 @@ def test_aggregate_in_all_forms(project, stored):
         assert next(cursor) == {'_id': None, 'names': ['Ariel']}
 
 
+def test_aggregate_is_carried_out_at_once(project, stored):
+    users = project.collection(stored)
+    users.aggregate([{'$match': {'_id': 3}}, {'$out': 'copies'}])
+    assert list(stored.database.copies.find()) == [shape(3)]
+    with pytest.raises(OperationFailure):
+        users.aggregate([{'$noSuchStage': {}}])
+
+
+def test_answers_refuse_what_comes_too_late(project, stored):
+    users = project.collection(stored)
+    answer = users.query({'first': 'Ariel'}, sort='_id')
+    with pytest.raises(AttributeError, match='argument'):
+        answer.sort('_id', -1)
+    next(answer)
+    for option in (answer.skip, answer.limit):
+        with pytest.raises(InvalidOperation):
+            option(1)
+    assert answer.cursor_id is not None and answer.rewind().limit(1).to_list() == [shape(0)]
+
+
 def test_lookups_of_a_batch_are_one_query(db):
     project = eclose.Project(files={
         'devices/0001_tags.yaml': '''
@@ -352,6 +425,21 @@ up:
     devices._load = lambda collection, filter: queries.append(collection) or load(collection, filter)
     assert all(d['tags'] == [str(d['_id'] % 5)] for d in devices.find())
     assert queries == ['products']
+
+
+def test_lookups_find_what_is_stored_in_an_older_shape(db):
+    def colleagues(document, context):
+        document['colleagues'] = sorted(found['_id'] for found in context.find('users', 'last', document['last']))
+
+    project = eclose.Project(files=FILES, functions={'people': {1: colleagues}, 'users': {}})
+    db.users.insert_many([{'_id': 1, 'name': 'Ariel Lund'}, {'_id': 2, 'last': 'Lund', 'schema_version': 2},
+                          {'_id': 3, 'name': 'Kim Bo'}])
+    db.people.insert_many([{'_id': 1, 'last': 'Lund'}, {'_id': 2, 'last': 'Bo'}])
+    assert [d['colleagues'] for d in project.collection(db.people).find().sort('_id', 1)] == [[1, 2], [3]]
+    project = eclose.Project(functions={'people': {1: colleagues}, 'users': {1: lambda document: None}})
+    with pytest.raises(eclose.UpgradeError, match='function') as caught:
+        project.upgrade('people', {'_id': 1, 'last': 'Lund'}, database=db)
+    assert isinstance(caught.value.__cause__, eclose.EcloseError)
 
 
 def test_drain(project, stored):

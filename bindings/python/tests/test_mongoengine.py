@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+from bson import ObjectId
 from mongoengine import Document, IntField, ListField, ReferenceField, StringField
 from mongoengine.errors import InvalidQueryError
 
@@ -151,7 +152,8 @@ def test_deleted_meanwhile_is_saved_as_by_mongoengine(db, device):
     db.io_t_device.delete_many({})
     found.name = 'again'
     found.save()
-    assert db.io_t_device.find_one()['name'] == 'again'
+    stored = db.io_t_device.find_one()
+    assert stored['name'] == 'again' and stored['schema_version'] == 3
 
 
 def test_updates_of_what_is_stored_in_another_shape_are_refused(db, device):
@@ -176,6 +178,28 @@ def test_only_and_exclude(db, device):
     assert IoTDevice.objects.scalar('name', 'tags').first() == ('a', ['light', 'e27'])
     with pytest.raises(InvalidQueryError):
         IoTDevice.objects.fields(slice__tags=1).first()
+
+
+def test_parts_of_documents_are_upgraded_from_whole_ones(db, device):
+    found = IoTDevice.objects.only('name').in_bulk([device])
+    assert found[device].name == 'a' and db.io_t_device.find_one()['legacy']
+    assert IoTDevice.objects.only('tags').in_bulk([device])[device].tags == ['light', 'e27']
+    with pytest.raises(InvalidQueryError, match='whole'):
+        IoTDevice.objects.only('name').modify(set__name='x')
+
+
+def test_what_upserts_insert_is_of_the_last_version(db, mongo):
+    new = [ObjectId() for _ in range(4)]
+    IoTDevice.objects(id=new[0]).update_one(upsert=True, set__name='a', set__tags=['mine'])
+    assert IoTDevice.objects(id=new[1]).upsert_one(set__name='a', set__tags=['mine']).tags == ['mine']
+    made = IoTDevice.objects(id=new[2]).modify(upsert=True, new=True, set__name='a', set__tags=['mine'],
+                                               __raw__={'$setOnInsert': {'count': 3}})
+    assert made.tags == ['mine'] and made.count == 3
+    IoTDevice.objects(id=new[3]).update(True, set_on_insert__name='a', set__tags=['mine'])
+    assert [d['tags'] for d in db.io_t_device.find({'schema_version': 3, 'name': 'a'})] == [['mine']] * 4
+    assert [d.tags for d in IoTDevice.objects] == [['mine']] * 4
+    with pytest.raises(InvalidQueryError, match='version'):
+        IoTDevice.objects(id=ObjectId()).update(upsert=True, __raw__=[{'$set': {'name': 'a'}}])
 
 
 def test_what_fails_says_which(db, device):
