@@ -24,9 +24,11 @@ typedef struct {
    ecl_worker_state_t *state;
    ecl_job_t job;
    stop_t stop;
-   int64_t looked;   /* when the job was last read */
-   int64_t answered; /* when the server last gave an answer that was of use */
-   bool unfit;       /* this process cannot do the work; others may */
+   int64_t looked;      /* when the job was last read */
+   bson_error_t unseen; /* why it could not be, since; code 0: it could */
+   bool gone;           /* there is no such job, or none that is understood */
+   int64_t answered;    /* when the server last gave an answer that was of use */
+   bool unfit;          /* this process cannot do the work; others may */
    ecl_throttle_t throttle;
    ecl_sender_t *sender; /* NULL: there is none (yet) */
    bool alone;           /* none could be had */
@@ -34,11 +36,11 @@ typedef struct {
    char unsaid[ECL_ASK_N][640]; /* what it cannot see, until that is said */
    uint32_t n_unsaid;
    int64_t began;
-   uint32_t told;  /* number of the last batch of the range at hand that the throttle was told of */
-   double average; /* bytes of a document; 0: not known */
-   uint32_t window;  /* _ids that one find goes over; as in backfill.h */
+   uint32_t told;      /* number of the last batch of the range at hand that the throttle was told of */
+   double average;     /* bytes of a document; 0: not known */
+   uint32_t window;    /* _ids that one find goes over; as in backfill.h */
    int64_t progressed; /* when anything last went on, or was not meant to */
-   bson_error_t stuck; /* why a range stopped since; code 0: none did */
+   bson_error_t stuck; /* why a range stopped since, or none was found; code 0: that was not so */
 
    /* the claim */
    ecl_holder_t holder;

@@ -63,23 +63,23 @@ static void
 look (worker_t *self)
 {
    ecl_throttle_settings_t settings;
-   bson_error_t ignored;
    ecl_job_t job;
    bool good, found;
    int64_t asked;
 
    /* What is answered may be as old as the question: a process may have been stopped between. */
    asked = self->world->now (self->world);
-   good = ecl_job_look (self->world, self->site->database, self->task->job, &job, &found, &ignored);
+   good = ecl_job_look (self->world, self->site->database, self->task->job, &job, &found, &self->unseen);
    if (!good) {
       return; /* what is known is old: before the next batch it is asked again */
    }
+   self->unseen.code = 0;
    self->looked = asked;
    if (!found || job.state != ECL_JOB_PLANNING) {
       self->answered = self->world->now (self->world);
    }
    if (!found) {
-      self->job.state = ECL_JOB_CANCELLED;
+      self->gone = true;
       self->stop = STOP_OVER;
       return;
    }
@@ -267,6 +267,10 @@ step (worker_t *self, bool *fatal, bson_error_t *error)
 
    *fatal = false;
    if (self->job.state != ECL_JOB_RUNNING) {
+      if (self->unseen.code) {
+         *error = self->unseen;
+         return false;
+      }
       /* Nobody works before they are made; for how long nothing else is read, `work` says. */
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT, "%s: the ranges of the job are not made",
                        self->task->chain->collection);
@@ -299,6 +303,12 @@ step (worker_t *self, bool *fatal, bson_error_t *error)
 static ecl_worker_end_t
 ended (const worker_t *self, bson_error_t *error)
 {
+   if (self->gone) {
+      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                "%s: the record of the job is gone from " ECL_STORE_JOBS ", or is none of this version of eclose",
+                self->task->chain->collection);
+      return ECL_WORKER_FAILED;
+   }
    switch (self->job.state) {
    case ECL_JOB_DONE:
       return ECL_WORKER_DONE;
@@ -321,11 +331,12 @@ is_own (const worker_t *self, const bson_error_t *error)
           (error->domain < ECL_DOMAIN_BASE && (error->code == 13 || error->code == 18 || error->code == 8000));
 }
 
-/* The server answers, and even so nothing goes on. */
+/* Nothing goes on: the server does not answer, or it does, and even so. */
 static bool
 is_stuck (const worker_t *self, bson_error_t *error)
 {
-   int64_t since = self->answered - self->progressed;
+   int64_t now = self->world->now (self->world);
+   int64_t since = BSON_MAX (self->answered - self->progressed, now - self->answered);
 
    if (!self->stuck.code || since <= PATIENCE_MS) {
       return false;
@@ -377,10 +388,11 @@ work (worker_t *self, bson_error_t *error)
          (void) !ecl_job_close (self->world, self->site->database, &self->job, ECL_JOB_FAILED, failure.message,
                                 &ignored);
          return ECL_WORKER_FAILED;
-      } else if (self->world->now (self->world) - self->answered > PATIENCE_MS) {
-         *error = failure;
-         return ECL_WORKER_FAILED;
       } else {
+         self->stuck = failure;
+         if (is_stuck (self, error)) {
+            return ECL_WORKER_FAILED;
+         }
          (void) self->world->wait (self->world, IDLE_MS);
       }
    }

@@ -1,5 +1,5 @@
-/* A worker whose ranges cannot be read, in virtual time: what nobody will understand ends it, and what is only lost is
- * waited for. */
+/* A worker whose job or whose ranges cannot be read, in virtual time: what nobody will understand ends it, and what is only
+ * lost is waited for, but not without end. */
 #include "fake_world.h"
 
 #include "run/worker.h"
@@ -11,9 +11,13 @@
 #define ROW(state, range) "{\"_id\": \"" RANGE "\", \"n\": 0, \"state\": " state ", \"range\": " range ", \"token\": 1}"
 #define TYPES "`range.types` is to be an int with the types of _id "
 #define GOOD ROW ("\"open\"", "{\"types\": 8}")
+#define JOB(wanted)                                                                                                    \
+   DOCS ("{\"_id\": {\"$oid\": \"" HEX "\"}, \"kind\": \"up\", \"collection\": \"users\", \"to\": \"2\", "                   \
+         "\"mode\": \"client\", \"state\": \"running\", \"wanted\": " wanted ", \"chunks\": 4}")
 
 typedef struct {
    fake_world_t base;
+   const char *job;     /* what is found of it */
    const char *chosen;  /* what is found of open ranges */
    const char *claimed; /* and then of the one that was claimed; "LOST" or "REFUSED <code>" likewise */
    uint32_t claims, releases, ends;
@@ -39,8 +43,7 @@ answer_of (server_t *self, const char *text, char *buffer, size_t size)
    char id[32], beat[24];
 
    if (strstr (text, "{ \"find\" : \"eclose_jobs\"")) {
-      return DOCS ("{\"_id\": {\"$oid\": \"" HEX "\"}, \"kind\": \"up\", \"collection\": \"users\", \"to\": \"2\", "
-                   "\"mode\": \"client\", \"state\": \"running\", \"wanted\": \"running\", \"chunks\": 4}");
+      return self->job;
    }
    if (strstr (text, "{ \"find\" : \"eclose_chunks\"")) {
       return strstr (text, "\"state\" : \"open\"") ? self->chosen : self->claimed;
@@ -82,7 +85,7 @@ serve (ecl_world_t *world, const ecl_call_t *call, int64_t deadline, bson_t *rep
 
 /* Works, for an hour at most. */
 static ecl_worker_end_t
-work (server_t *server, const char *chosen, const char *claimed, bson_error_t *error)
+work_on (server_t *server, const char *job, const char *chosen, const char *claimed, bson_error_t *error)
 {
    ecl_chain_t chain = {.collection = "users"};
    ecl_task_t task = {.chain = &chain, .mode = ECL_MODE_CLIENT, .until = 3600000};
@@ -90,12 +93,18 @@ work (server_t *server, const char *chosen, const char *claimed, bson_error_t *e
    ecl_worker_state_t state;
 
    task.lease_skew = -1;
-   *server = (server_t){.base = fake_world (NULL), .chosen = chosen, .claimed = claimed};
+   *server = (server_t){.base = fake_world (NULL), .job = job, .chosen = chosen, .claimed = claimed};
    server->base.world.run_command = serve;
    site.world = &server->base.world;
    memcpy (task.job, "\1\2\3\4\5\6\7\x8\x9\xa\xb\xc", 12);
    memset (error, 0, sizeof *error);
    return ecl_worker_run (&task, &site, 0, &state, error);
+}
+
+static ecl_worker_end_t
+work (server_t *server, const char *chosen, const char *claimed, bson_error_t *error)
+{
+   return work_on (server, JOB ("\"running\""), chosen, claimed, error);
 }
 
 static void
@@ -158,12 +167,57 @@ test_not_answered (void **state)
    check_stuck (DOCS (), "the range " RANGE " is gone");
 }
 
+/* Nor does it ever say which there are, though it answers whether the job goes on. */
+static void
+test_none_is_found (void **state)
+{
+   bson_error_t error;
+   server_t server;
+
+   (void) state;
+   assert_int_equal (work (&server, "REFUSED 8", NULL, &error), ECL_WORKER_FAILED);
+   check_text (&error, "users: no range has gone on for ");
+   check_text (&error, "refused as told");
+   assert_int_equal (server.ends, 0);
+   assert_in_range (server.base.now, 180000, 240000);
+}
+
+/* The server is gone before anything is known of the job. */
+static void
+test_job_not_answered (void **state)
+{
+   bson_error_t error;
+   server_t server;
+
+   (void) state;
+   assert_int_equal (work_on (&server, "LOST", NULL, NULL, &error), ECL_WORKER_FAILED);
+   check_text (&error, "the connection was cut");
+   assert_in_range (server.base.now, 180000, 240000);
+}
+
+static void
+test_job_is_gone (void **state)
+{
+   const char *jobs[] = {DOCS (), JOB ("\"later\"")};
+
+   (void) state;
+   for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
+      bson_error_t error;
+      server_t server;
+
+      assert_int_equal (work_on (&server, jobs[i], NULL, NULL, &error), ECL_WORKER_FAILED);
+      check_text (&error, "users: the record of the job is gone from eclose_jobs, or is none of this version of eclose");
+      assert_true (server.base.now < 10000);
+   }
+}
+
 int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_not_understood),
-      cmocka_unit_test (test_not_answered),
+      cmocka_unit_test (test_not_understood), cmocka_unit_test (test_not_answered),
+      cmocka_unit_test (test_none_is_found),  cmocka_unit_test (test_job_not_answered),
+      cmocka_unit_test (test_job_is_gone),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
