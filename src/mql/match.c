@@ -73,8 +73,9 @@ test_order (ecl_match_kind_t kind, const ecl_value_t *v, const ecl_value_t *to)
    int c;
 
    if (ecl_canonical_type (v->type) != ecl_canonical_type (to->type)) {
+      /* Since 8.0 undefined is not null here either. */
       if (to->type == BSON_TYPE_NULL) {
-         return or_equal && (v->type == ECL_MISSING || v->type == BSON_TYPE_UNDEFINED);
+         return or_equal && v->type == ECL_MISSING;
       }
       /* Other types are not compared, but for the two that are beyond all. */
       return to->type == (less ? BSON_TYPE_MAXKEY : BSON_TYPE_MINKEY);
