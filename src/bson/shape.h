@@ -14,7 +14,7 @@
 
 typedef struct {
    uint64_t words[2]; /* the type, the key and its NUL, zero padded */
-   uint64_t masks[2]; /* of their bytes; never all zero */
+   uint64_t masks[2]; /* of their bytes */
    uint8_t pass;      /* of the whole element, where it has a fixed size and nobody looks for it; else 0 */
    uint8_t skip;      /* from the element to its value */
    uint8_t size;      /* of the value: as in ecl_bson_fixed_size, or ECL_SHAPE_STRING */
@@ -24,11 +24,11 @@ typedef struct {
 #define ECL_SHAPE_STRING 0xFE
 #define ECL_SHAPE_KEY 14u /* longer keys are not remembered */
 
-/* What no element is like: eight zero bytes. */
+/* What no bytes are like: no mask lets its words through. */
 static inline void
 ecl_shape_forget (ecl_shape_t *self)
 {
-   *self = (ecl_shape_t){.masks = {UINT64_MAX, 0}};
+   *self = (ecl_shape_t){.words = {UINT64_MAX, 0}};
 }
 
 static inline void
@@ -58,7 +58,7 @@ ecl_shape_fits (const ecl_shape_t *self, const uint8_t *p)
    uint64_t words[2];
 
    memcpy (words, p, sizeof words);
-   return (((words[0] ^ self->words[0]) & self->masks[0]) | ((words[1] ^ self->words[1]) & self->masks[1])) == 0;
+   return (((words[0] & self->masks[0]) ^ self->words[0]) | ((words[1] & self->masks[1]) ^ self->words[1])) == 0;
 }
 
 /* Up to here in a document of len bytes a guess can be compared; in itself where that is nowhere. */

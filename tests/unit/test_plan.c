@@ -172,10 +172,39 @@ test_moved_too_deep (void **state)
    }
 }
 
+/* No guess fits bytes of which there is no element, zeros least of all. */
+static void
+test_zeros (void **state)
+{
+   uint8_t *zeros = bson_malloc0 (64);
+   ecl_plan_options_t options = {0};
+   ecl_plan_t *plan = ecl_plan_new (&options);
+   ecl_value_t one = ecl_int32 (1);
+   bson_error_t error;
+   const uint8_t *out;
+   size_t len;
+   ecl_eval_t ev;
+
+   (void) state;
+   zeros[0] = 64;
+   assert_true (ecl_plan_add_constant (plan, "a", &one));
+   ecl_plan_link (plan);
+   ecl_eval_init (&ev);
+   assert_false (ecl_plan_run (plan, &ev, zeros, 64, &out, &len, &error));
+   assert_int_equal (error.code, ECL_ERROR_SYNTAX);
+   ecl_eval_cleanup (&ev);
+   ecl_plan_destroy (plan);
+   bson_free (zeros);
+}
+
 int
 main (void)
 {
-   const struct CMUnitTest tests[] = {cmocka_unit_test (test_cases), cmocka_unit_test (test_moved_too_deep)};
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test (test_cases),
+      cmocka_unit_test (test_moved_too_deep),
+      cmocka_unit_test (test_zeros),
+   };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -70,8 +70,13 @@ test_runs (void **state)
    bson_error_t error;
    ecl_upgrader_t *to3 = ecl_upgrader_new (shared, chain, 3, &error),
                   *to1 = ecl_upgrader_new (shared, chain, 1, &error);
+   const uint8_t zeros[64] = {64};
+   ecl_version_t version;
 
    (void) state;
+   /* Nothing has been seen yet that could be guessed: no guess fits bytes of which there is no element. */
+   assert_false (ecl_upgrader_version (to3, zeros, sizeof zeros, &version, &error));
+   assert_non_null (strstr (error.message, "corrupt"));
    assert_null (ecl_upgrader_new (shared, chain, 5, &error));
    assert_string_equal (error.message, "version 5 is not on the chain of users");
    /* current, in every numeric type */
