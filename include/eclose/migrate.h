@@ -75,7 +75,8 @@ typedef struct {
  * watch may be NULL. result may be NULL; else it is initialised in any case, and the caller destroys it:
  *
  *    {migrations:  [{name, ms}],
- *     collections: [{collection, to, mode, why, total, changed, pushed, conflicts, transactions, quarantined, ms, error}]}
+ *     collections: [{collection, to, mode, why, total, changed, pushed, conflicts, transactions, quarantined, ms,
+ *                    error}]}
  *
  * with what was done up to the end, or up to the error; collections that had nothing to do are there with zeros.
  *

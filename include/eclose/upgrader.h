@@ -87,6 +87,7 @@ ECLOSE_EXPORT (bool)
 eclose_upgrader_batch_begin (eclose_upgrader_t *self, const bson_t *const *documents, size_t n,
                              bson_error_t *error) ECLOSE_MUST_CHECK;
 
+/* Forgets what was loaded for the batch; each document loads for itself again. */
 ECLOSE_EXPORT (void)
 eclose_upgrader_batch_end (eclose_upgrader_t *self);
 

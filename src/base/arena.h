@@ -6,9 +6,10 @@
  *   +------------------+  +-----------+--------------+  +------------------+
  *                                     ^ next         ^ end
  *
- * Chunks never move, so pointers stay valid until reset. Reset keeps the chunks and costs O(1): a worker that has seen
- * its largest document allocates nothing any more. Out of memory aborts, as bson_malloc does. Under AddressSanitizer
- * the free part is poisoned and every allocation is followed by a red zone.
+ * Chunks never move, so pointers stay valid until reset. Reset keeps the chunks and costs O(1), but for what
+ * ecl_arena_own has to destroy: a worker that has seen its largest document allocates nothing any more. Out of memory
+ * aborts, as bson_malloc does. Under AddressSanitizer the free part is poisoned and every allocation is followed by a
+ * red zone.
  */
 #ifndef ECL_BASE_ARENA_H
 #define ECL_BASE_ARENA_H

@@ -18,7 +18,7 @@
 
 extern char **environ;
 
-/* Ours, with what was given in its place or behind it; the texts are borrowed. */
+/* Our environment, in which a variable that was given replaces ours of that name. The texts are borrowed. */
 static char **
 make_environment (const char *const *given)
 {

@@ -1,8 +1,9 @@
 /* Errors: one bson_error_t, one domain per module, one table of codes.
  *
- * Every fallible function returns bool and fills a nullable bson_error_t. A message is one line in lower case that
- * says what, where (file and line, or collection, _id and dotted path) and what was expected. A callee's message is
- * never overwritten; at a boundary it may be given context once, with ecl_error_prefix.
+ * A function that can fail returns false, NULL or a value of its own for it. Where there is more to say than that it
+ * failed it fills a bson_error_t, which may be NULL. A message is one line in lower case that says what, where (file and
+ * line, or collection, _id and dotted path) and what was expected. A callee's message is never overwritten; at a
+ * boundary it may be given context once, with ecl_error_prefix.
  */
 #ifndef ECL_BASE_ERROR_H
 #define ECL_BASE_ERROR_H

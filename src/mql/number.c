@@ -1,4 +1,4 @@
-/* Numbers as operators take them: integral values of any numeric type. */
+/* Numbers as operators take them, of any numeric type: see expr.h. */
 #include "bson/decimal.h"
 #include "mql/expr.h"
 

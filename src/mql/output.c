@@ -87,8 +87,8 @@ output_size (const ecl_segment_t *segment, const ecl_run_state_t *state, size_t 
    return size;
 }
 
-/* Writes the result to out; *end is behind it. False where the new elements take more than room bytes: that what the
- * input has is taken along is room beyond them. */
+/* Writes the result to out; *end is behind it. False where the new elements take more than room bytes; for what
+ * is copied from the input there is room besides. */
 static bool
 write_output (const ecl_segment_t *segment, const ecl_run_state_t *state, const uint8_t *in, size_t len, uint8_t *out,
               uint64_t room, uint8_t **end)

@@ -1,4 +1,4 @@
-/* A linked plan, shared by the linker (plan.c) and the runner (exec.c). */
+/* A linked plan, shared by the linker (plan.c) and the runner, whose parts exec-private.h names. */
 #ifndef ECL_MQL_PLAN_PRIVATE_H
 #define ECL_MQL_PLAN_PRIVATE_H
 

@@ -66,8 +66,8 @@ ecl_stage_computed (ecl_parse_t *parse, const ecl_field_t *path, ecl_expr_t *exp
 /* Values of COMPUTED nodes below the top level, so that an array on the path does not evaluate them again for each of
  * its elements. */
 typedef struct {
-   ecl_value_t *values; /* n_memo; */
-   bool *known;
+   ecl_value_t *values; /* the stage's n_memo of them */
+   bool *known;         /* which of them were computed */
 } ecl_memo_t;
 
 /* The value of a field after the stage's subtree was applied to it: added or replaced fields. */

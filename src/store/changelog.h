@@ -8,6 +8,7 @@
  *   steps      how many of them are done: they are not repeated
  *   attempts   how often it was claimed: tells the writes of one run from those of the next under the same token
  *   token      of the lease under which it was written last; who has a smaller one changes it no more
+ *   origin     of what was not run by eclose: "baseline", "repair", or the tool it was adopted from
  *   duration   milliseconds, by the server's clock
  *
  * A record is claimed by a statement that names the record as it was read (its token and state) in its condition, and

@@ -95,7 +95,8 @@ append_branch (bson_t *list, uint32_t *n, const char *op, const ecl_value_t *val
    bson_append_document_end (list, &branch);
 }
 
-/* {_id: {$type: [names]}}. Number includes NaN: who has the one without the other, says so by what stands beside it. */
+/* {_id: {$type: [names]}}. The server takes NaN for a number: where only one of the two is meant, the branches beside
+ * this one tell them apart. */
 static void
 append_types (bson_t *list, uint32_t *n, unsigned types)
 {
@@ -119,7 +120,7 @@ append_types (bson_t *list, uint32_t *n, unsigned types)
    bson_append_document_end (list, &branch);
 }
 
-/* The brackets behind that of an _id, of these. */
+/* Of the brackets in types those that sort behind the bracket of an _id. */
 static unsigned
 behind (unsigned types, ecl_ids_t bracket)
 {

@@ -42,7 +42,7 @@ typedef enum {
    ECL_IDS_NUMBER = 1 << 3,
    ECL_IDS_STRING = 1 << 4,
    ECL_IDS_OBJECT = 1 << 5,
-   ECL_IDS_BINARY = 1 << 6, /* a server there is orders it otherwise where it does not go along the index */
+   ECL_IDS_BINARY = 1 << 6, /* one of the servers orders it otherwise where it does not read along the index */
    ECL_IDS_OID = 1 << 7,
    ECL_IDS_BOOL = 1 << 8,
    ECL_IDS_DATE = 1 << 9,

@@ -3,7 +3,8 @@
  *    {_id: <collection>, floor, validated, when, host, user}
  *
  *   floor      version as text
- *   validated  a validator of the server's refuses documents below it; without one an old writer may have come back since
+ *   validated  a validator of the server's refuses documents below it; without one an old writer may have come back
+ *              since
  *   when       the server's time at which the count had ended
  *
  * Commands and readers only; see store.h for what all records have in common.

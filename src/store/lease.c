@@ -124,7 +124,7 @@ ecl_lease_ask (const ecl_lease_key_t *key, const ecl_lease_holder_t *holder, int
                "expires", IN_TIME,
                "beat", "{", "$literal", BCON_INT64 (beat), "}",
             "}", "]", "}", "}",
-         /* Likewise, but too late: without this the answer would look like the grant that it was. */
+         /* Likewise, but it has expired since: the beat is cleared, or the answer would look like the grant of then. */
          "{", "case", "{", "$eq", "[", BCON_UTF8 ("$holder.id"), BCON_OID (&id), "]", "}",
             "then", "{", "$mergeObjects", "[", BCON_UTF8 ("$$ROOT"), "{", "beat", "{", "$literal", BCON_INT64 (0), "}",
             "}", "]", "}", "}",

@@ -8,8 +8,10 @@
  *    eclose_chunks       chunks.h
  *    eclose_changelog    changelog.h
  *    eclose_lease        lease.h
+ *    eclose_floors       floors.h
+ *    eclose_catalog      catalog.h: the documents alone, whoever writes them brings the command
  *    eclose_quarantine   documents that could not be carried over: {_id: {collection, id}, collection, version, to,
- *                        error: {code, message, file, line, column, path}, when, job}
+ *                        error: {code, message, file, line, column, path}, when, job, sweep}
  */
 #ifndef ECL_STORE_STORE_H
 #define ECL_STORE_STORE_H

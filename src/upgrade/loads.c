@@ -27,7 +27,7 @@ struct entry_t {
 /* A document that a query found. */
 typedef struct {
    ecl_value_t document;
-   bool waits;      /* it is not in its newest shape yet */
+   bool waits;      /* it is not at its target yet */
    uint32_t failed; /* code; it cannot be */
    const char *message;
 } found_t;
@@ -230,7 +230,7 @@ find (void *context, const char *collection, const char *field, const ecl_value_
    return ECL_LOAD_READY;
 }
 
-/* ---- what was found, into its newest shape ---- */
+/* ---- what was found, to its target ---- */
 
 static bool
 below_of (ecl_loads_t *self, const ecl_chain_t *chain, below_t **out, bson_error_t *error)
@@ -291,7 +291,7 @@ upgrade_one (ecl_loads_t *self, below_t *below, found_t *found)
    }
 }
 
-/* Carries what was found to the newest shape, all of it with as few queries as one document takes. */
+/* Carries what was found to its target, all of it with as few queries as one document takes. */
 static ecl_loads_next_t
 upgrade (ecl_loads_t *self, group_t *group, const ecl_loads_query_t **query, bson_error_t *error)
 {

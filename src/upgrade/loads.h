@@ -8,9 +8,9 @@
  *              │                            └────────────────┘ ecl_loads_answered
  *              └── READY
  *
- * Nothing is sent here: whoever drives it sends the queries. Each document that was found is carried to the newest
- * shape of its collection before it is given out; those that look up others themselves have loads of their own, below
- * this one. Chains cannot go in a circle, but functions can; the depth is bounded.
+ * Nothing is sent here: whoever drives it sends the queries. Each document that was found is carried to its
+ * collection's target (see ecl_loads_options_t) before it is given out; those that look up others themselves have loads
+ * of their own, below this one. Chains cannot go in a circle, but functions can; the depth is bounded.
  *
  * A document that cannot be upgraded fails those that look it up, and nobody else.
  *
@@ -46,8 +46,8 @@ ecl_loads_loader (const ecl_loads_t *self);
 void *
 ecl_loads_owner (const ecl_loads_t *self);
 
-/* A query that is needed: all documents for which {field: {$in: values}} holds once they are in their newest shape.
- * More may be given. */
+/* A query that is needed: all documents for which {field: {$in: values}} holds once they are at their target. More may be
+ * given. */
 typedef struct {
    const char *collection, *field;
    bson_t values; /* an array */

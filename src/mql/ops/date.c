@@ -51,7 +51,7 @@ ecl_unit_name (ecl_unit_t unit)
    return unit_names[unit];
 }
 
-/* The problems of an argument's value, for either moment at which it may be found. */
+/* What is wrong with an argument's value: reported while parsing where it is constant, else when it is evaluated. */
 typedef struct {
    uint32_t code;
    const char *message;

@@ -240,7 +240,7 @@ ecl_op_dateFromParts_parse (ecl_parse_t *parse, const ecl_operator_t *op, const 
    return ecl_date_parse_form (parse, op, spec, &from_parts_form);
 }
 
-/* An integral number; other is what it is where it is not given. */
+/* An argument that must be integral; `other` stands for one that is not given. */
 static bool
 read_part (const ecl_expr_t *self, ecl_eval_t *ev, uint32_t i, int64_t other, bool bounded, int64_t *out, bool *null)
 {

@@ -245,7 +245,8 @@ decimal_is_positive (ecl_decimal_t d)
    return !ecl_decimal_is_nan (d) && !ecl_decimal_is_zero (d) && !ecl_decimal_is_negative (d);
 }
 
-/* A decimal NaN gives a NaN of type double: the server takes the way of errors for it and finds none. */
+/* A decimal NaN gives a NaN of type double: as in the server, only what is above zero stays a
+ * decimal. */
 static bool
 logarithm (const ecl_expr_t *self, ecl_eval_t *ev, double (*of_double) (double),
            ecl_decimal_t (*of_decimal) (ecl_decimal_t), uint32_t code, ecl_value_t *out)

@@ -19,7 +19,7 @@ index_bound (const ecl_expr_t *self, ecl_eval_t *ev, uint32_t i, const char *wha
       return false;
    }
    if (!ecl_number_to_int32 (&v, &index)) {
-      /* An integral number beyond 32 bits is one of the server's negative ones. */
+      /* The server gives an integral number beyond 32 bits the code of a negative one. */
       return ecl_eval_fail (ev, self, ecl_number_to_int64 (&v, &wide) ? 40097 : 40096,
                             "%s requires an integral %s, found a value of type: %s, with value: %s", self->op->name,
                             what, ecl_type_name (v.type), ecl_value_text (&ev->arena, &v));
