@@ -1,7 +1,7 @@
 /* The public upgrader. See eclose/upgrader.h. */
 #include "api/upgrader-private.h"
 
-#include "upgrade/append.h"
+#include "bson/append.h"
 
 eclose_upgrader_t *
 eclose_upgrader_new (const eclose_project_t *project, const char *collection, const char *target, bson_error_t *error)

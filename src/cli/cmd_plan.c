@@ -1,4 +1,5 @@
 /* eclose plan: what `up` would do, and what stands in its way. Writes nothing. */
+#include "bson/append.h"
 #include "cli/commands.h"
 #include "cli/plan.h"
 #include "cli/progress.h"
@@ -6,7 +7,6 @@
 #include "run/lookups.h"
 #include "run/scan.h"
 #include "run/survey.h"
-#include "upgrade/append.h"
 #include "upgrade/diff.h"
 #include "upgrade/loads.h"
 

@@ -1,10 +1,10 @@
 /* eclose verify: documents, read as a reader of the target would, against its schema; and hybrids. */
+#include "bson/append.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
 #include "run/tour.h"
 #include "run/verify.h"
-#include "upgrade/append.h"
 
 #include <pthread.h>
 #include <unistd.h>

@@ -1,8 +1,8 @@
 /* eclose plan, of database migrations: see plan.h. */
+#include "bson/append.h"
 #include "cli/plan.h"
 #include "cli/works.h"
 #include "run/preview.h"
-#include "upgrade/append.h"
 
 /* Rows of a foreach that are shown. */
 #define ROWS 3

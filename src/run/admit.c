@@ -1,9 +1,9 @@
 /* What the server would refuse of a document: see admit.h. */
 #include "run/admit.h"
 
+#include "bson/append.h"
 #include "mql/match.h"
 #include "mql/schema.h"
-#include "upgrade/append.h"
 
 /* Keys that are larger are not kept, and not compared. */
 #define LARGEST_KEY 1024

@@ -1,12 +1,12 @@
 /* Documents in quarantine, when their collection is begun again: see aside.h. */
 #include "run/aside.h"
 
+#include "bson/append.h"
 #include "bson/compare.h"
 #include "run/retry.h"
 #include "run/scan.h"
 #include "run/trier.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 
 #define BATCH 100
 

@@ -1,9 +1,9 @@
 /* The backfill's life, what its states share, and drive: see backfill.h and backfill-private.h. */
 #include "run/backfill-private.h"
 
-#include "run/survey.h"
+#include "bson/append.h"
 #include "bson/value.h"
-#include "upgrade/append.h"
+#include "run/survey.h"
 #include "upgrade/loads.h"
 
 const char *

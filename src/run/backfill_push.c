@@ -5,7 +5,7 @@
  */
 #include "run/backfill-private.h"
 
-#include "upgrade/append.h"
+#include "bson/append.h"
 #include "upgrade/pushdown.h"
 
 /* The version's update and filter; false where there is none, which the loader should have refused. */

@@ -1,8 +1,8 @@
 /* The backfill's states that read, begin and end: see backfill.h and backfill-private.h. */
 #include "run/backfill-private.h"
 
+#include "bson/append.h"
 #include "run/insist.h"
-#include "upgrade/append.h"
 
 /* ---- passes ---- */
 

@@ -1,8 +1,8 @@
 /* A batch computed here: guarded statements, quarantine, transactions. See backfill.h. */
 #include "run/backfill-private.h"
 
+#include "bson/append.h"
 #include "run/insist.h"
-#include "upgrade/append.h"
 
 static ecl_scan_t *
 reader_of (ecl_backfill_t *self)

@@ -1,8 +1,8 @@
 /* Documents below a version: see below.h. */
 #include "run/below.h"
 
+#include "bson/append.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 #include "upgrade/pushdown.h"
 
 /* ---- filters ---- */

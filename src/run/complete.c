@@ -1,10 +1,10 @@
 /* The end of a version: see complete.h. */
 #include "run/complete.h"
 
+#include "bson/append.h"
 #include "run/below.h"
 #include "run/insist.h"
 #include "run/survey.h"
-#include "upgrade/append.h"
 #include "upgrade/pushdown.h"
 
 /* ---- asking and sending ---- */

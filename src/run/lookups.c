@@ -1,9 +1,9 @@
 /* What a batch looks up: see lookups.h. */
 #include "run/lookups.h"
 
+#include "bson/append.h"
 #include "bson/cursor.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 #include "upgrade/loads.h"
 #include "upgrade/pushdown.h"
 #include "upgrade/query.h"

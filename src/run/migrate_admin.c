@@ -2,8 +2,8 @@
  * out whether it was done already. See migrate.h. */
 #include "run/migrate-private.h"
 
+#include "bson/append.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 #include "upgrade/pushdown.h"
 
 /* MongoDB's codes for what is there, or gone, already. */

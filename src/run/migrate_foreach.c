@@ -8,9 +8,9 @@
  */
 #include "run/migrate-private.h"
 
+#include "bson/append.h"
 #include "run/scan.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 
 #define ROWS 500u
 #define BATCH_BYTES (4u * 1024 * 1024)

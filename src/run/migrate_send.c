@@ -1,8 +1,8 @@
 /* Sending, for database migrations: see migrate-private.h. */
 #include "run/migrate-private.h"
 
+#include "bson/append.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 
 /* How long a server may be away before a migration ends with an error, and goes on when it is run again. */
 #define AWAY_MS 60000

@@ -1,10 +1,10 @@
 /* Statements on documents: insert, update, replace, delete; one by one, for many rows, and by ranges. See migrate.h. */
 #include "run/migrate-private.h"
 
+#include "bson/append.h"
 #include "run/range.h"
 #include "run/scan.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 
 /* What one command takes: the server's bounds are 100,000 statements and 48 MB. */
 #define STATEMENTS_MAX 1000u

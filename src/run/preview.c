@@ -1,9 +1,9 @@
 /* What the steps of a database migration would touch: see preview.h. */
 #include "run/preview-private.h"
 
+#include "bson/append.h"
 #include "run/scan.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 
 /* MongoDB's code for a command that took longer than it was given. */
 enum { TIME_LIMIT = 50 };

@@ -1,10 +1,10 @@
 /* Documents in quarantine, once more: see retry.h. */
 #include "run/retry.h"
 
+#include "bson/append.h"
 #include "run/insist.h"
 #include "run/scan.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 
 struct ecl_retry_t {
    const ecl_site_t *site;

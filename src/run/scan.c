@@ -1,9 +1,9 @@
 /* Cursors of the server: see scan.h. */
 #include "run/scan.h"
 
+#include "bson/append.h"
 #include "bson/cursor.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 
 void
 ecl_scan_init (ecl_scan_t *self)

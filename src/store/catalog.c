@@ -1,7 +1,7 @@
 /* Catalog: see catalog.h. */
 #include "store/catalog.h"
 
-#include "upgrade/append.h"
+#include "bson/append.h"
 
 bool
 ecl_catalog_read (const bson_t *document, const char **path, const char **text, size_t *len, bson_error_t *error)

@@ -1,9 +1,9 @@
 /* The commands of ranges, and what their answers mean: see chunks.h. */
 #include "store/chunks.h"
 
+#include "bson/append.h"
 #include "bson/cursor.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 
 #include <math.h>
 

@@ -5,8 +5,8 @@
  */
 #include "store/lease.h"
 
+#include "bson/append.h"
 #include "store/store.h"
-#include "upgrade/append.h"
 
 #define NOW "{", "$toLong", BCON_UTF8 ("$$NOW"), "}"
 #define EXPIRES "{", "$toLong", "{", "$ifNull", "[", BCON_UTF8 ("$expires"), BCON_DATE_TIME (0), "]", "}", "}"

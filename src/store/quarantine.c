@@ -1,7 +1,7 @@
 /* eclose_quarantine: documents that could not be carried over, with the reason. */
 #include "store/store.h"
 
-#include "upgrade/append.h"
+#include "bson/append.h"
 
 /* Messages of servers can quote whole documents. */
 #define MESSAGE_MAX 2000

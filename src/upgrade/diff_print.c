@@ -1,8 +1,8 @@
 /* Showing differences: see diff.h. */
 #include "upgrade/diff.h"
 
+#include "bson/append.h"
 #include "text/text.h"
-#include "upgrade/append.h"
 
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /* Loads: see loads.h. */
 #include "upgrade/loads.h"
 
+#include "bson/append.h"
 #include "mql/match.h"
-#include "upgrade/append.h"
 
 /* One value that was asked for. */
 typedef struct entry_t entry_t;

@@ -9,7 +9,7 @@
  */
 #include "upgrade/pushdown.h"
 
-#include "upgrade/append.h"
+#include "bson/append.h"
 
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /* Queries over mixed versions: see query.h. */
 #include "upgrade/query.h"
 
+#include "bson/append.h"
 #include "bson/make.h"
-#include "upgrade/append.h"
 #include "upgrade/pushdown.h"
 #include "upgrade/translate.h"
 

@@ -2,9 +2,9 @@
  * here, as far as eclose and the stories use them; the others are the engine's. */
 #include "engine.h"
 
+#include "bson/append.h"
 #include "bson/compare.h"
 #include "mql/expr.h"
-#include "upgrade/append.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
  * bytes. */
 #include "engine.h"
 
+#include "bson/append.h"
 #include "mql/match.h"
 #include "mql/plan.h"
-#include "upgrade/append.h"
 
 #include <stdio.h>
 #include <stdlib.h>

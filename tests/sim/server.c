@@ -7,7 +7,7 @@
  */
 #include "sim.h"
 
-#include "upgrade/append.h"
+#include "bson/append.h"
 
 /* transactionLifetimeLimitSeconds */
 #define TXN_LIFETIME 60000

@@ -1,9 +1,9 @@
 /* Where the server's documents are: collections, and places in the order of _id. See server.h. */
 #include "server.h"
 
+#include "bson/append.h"
 #include "bson/compare.h"
 #include "mql/expr.h"
-#include "upgrade/append.h"
 
 const collection_t *
 server_collection (const server_t *self, const char *name)

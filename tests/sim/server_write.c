@@ -1,7 +1,7 @@
 /* The simulated server's commands that write: insert, update, delete, findAndModify, createIndexes. */
 #include "sim.h"
 
-#include "upgrade/append.h"
+#include "bson/append.h"
 
 enum { DUPLICATE_KEY = 11000, WRITE_CONFLICT = 112 };
 

@@ -1,6 +1,6 @@
 /* Our values into libbson's documents. */
-#ifndef ECL_UPGRADE_APPEND_H
-#define ECL_UPGRADE_APPEND_H
+#ifndef ECL_BSON_APPEND_H
+#define ECL_BSON_APPEND_H
 
 #include "bson/value.h"
 

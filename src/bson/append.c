@@ -1,5 +1,5 @@
 /* Our values into libbson's documents: see append.h. */
-#include "upgrade/append.h"
+#include "bson/append.h"
 
 #include "bson/cursor.h"
 
