@@ -6,6 +6,7 @@
 #include "run/insist.h"
 #include "run/retry.h"
 #include "run/scan.h"
+#include "store/quarantine.h"
 #include "text/text.h"
 
 #define BATCH 200u

@@ -6,7 +6,7 @@
 #include "run/retry.h"
 #include "run/scan.h"
 #include "run/trier.h"
-#include "store/store.h"
+#include "store/quarantine.h"
 
 #define BATCH 100
 

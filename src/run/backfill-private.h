@@ -16,6 +16,7 @@
 #include "run/lookups.h"
 #include "run/range.h"
 #include "run/scan.h"
+#include "store/quarantine.h"
 
 typedef enum {
    ST_PASS,       /* begins one; sends nothing */

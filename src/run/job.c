@@ -2,6 +2,7 @@
 #include "run/job.h"
 
 #include "run/insist.h"
+#include "store/quarantine.h"
 #include "store/store.h"
 
 _Static_assert(ECL_CHUNK_SLOWED >= ECL_THROTTLE_TEXT, "a range's record has room for what slows it");

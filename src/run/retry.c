@@ -4,7 +4,7 @@
 #include "bson/append.h"
 #include "run/insist.h"
 #include "run/scan.h"
-#include "store/store.h"
+#include "store/quarantine.h"
 
 struct ecl_retry_t {
    const ecl_site_t *site;

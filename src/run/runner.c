@@ -7,6 +7,7 @@
 #include "run/publish.h"
 #include "run/tour.h"
 #include "run/verify.h"
+#include "store/quarantine.h"
 
 /* ---- what a migration needs that is no command ---- */
 

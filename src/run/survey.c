@@ -2,6 +2,7 @@
 #include "run/survey.h"
 
 #include "run/insist.h"
+#include "store/quarantine.h"
 #include "store/store.h"
 #include "upgrade/pushdown.h"
 

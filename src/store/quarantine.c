@@ -1,7 +1,8 @@
-/* eclose_quarantine: documents that could not be carried over, with the reason. */
-#include "store/store.h"
+/* The commands of quarantine: see quarantine.h. */
+#include "store/quarantine.h"
 
 #include "bson/append.h"
+#include "store/store.h"
 
 /* Messages of servers can quote whole documents. */
 #define MESSAGE_MAX 2000

@@ -14,6 +14,8 @@
  */
 #include "workers.h"
 
+#include "store/quarantine.h"
+
 /* Writes that the primary had were lost. */
 #define LOST (UINT64_C (1) << FAULT_ROLLBACK | UINT64_C (1) << FAULT_OUTAGE_LOST)
 
