@@ -12,7 +12,8 @@
 #define SUM_MS 2000
 
 typedef struct {
-   bool started;             /* under the crew's lock, as the state */
+   bool started;             /* under the crew's lock, as all but `heard` */
+   int64_t failed;           /* when, from 1; 0: it did not, or it is told */
    ecl_worker_state_t state;
    uint32_t heard;           /* what of the command's words it has been told */
    bson_error_t error;
@@ -48,6 +49,32 @@ changed_by (const crew_t *self)
       changed += self->mates[i].state.counts.changed;
    }
    return changed;
+}
+
+/* Who failed so long ago that the others, who go on, need not end for the same reason. */
+static void
+tell_failed (crew_t *self, int64_t until)
+{
+   char text[sizeof ((bson_error_t *) NULL)->message + 320];
+   bson_error_t why = {0};
+   uint32_t n = 0;
+
+   pthread_mutex_lock (&self->lock);
+   for (uint32_t i = 1; i < self->n; i++) {
+      mate_t *mate = &self->mates[i];
+
+      if (mate->failed && mate->failed <= until) {
+         mate->failed = 0;
+         why = mate->error;
+         n++;
+      }
+   }
+   pthread_mutex_unlock (&self->lock);
+   if (n && self->listener->note) {
+      bson_snprintf (text, sizeof text, "%s: %" PRIu32 " of %" PRIu32 " workers ended early: %s", self->job.collection, n,
+                     self->n, why.message);
+      self->listener->note (self->listener->context, text);
+   }
 }
 
 static void
@@ -103,6 +130,9 @@ on_progress (void *context, uint32_t number, const ecl_worker_state_t *state)
    pthread_mutex_lock (&self->lock);
    self->mates[number].state = *state;
    pthread_mutex_unlock (&self->lock);
+   if (number == 0) {
+      tell_failed (self, self->site->world->now (self->site->world) - SUM_MS);
+   }
    if (number == 0 && self->listener->progress) {
       show (self, state);
    }
@@ -166,6 +196,9 @@ work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *wh
    ecl_counsel_leave (&self->counsel, number);
    pthread_mutex_lock (&self->lock);
    mate->state = state;
+   mate->state.rate = 0;
+   mate->state.idle = true; /* it does nothing any more */
+   mate->failed = state.end != ECL_WORKER_FAILED ? 0 : world ? world->now (world) : 1;
    pthread_mutex_unlock (&self->lock);
 }
 
@@ -234,6 +267,9 @@ ecl_crew_run (const ecl_site_t *site, ecl_task_t *task, const ecl_effort_t *effo
    task->connector = effort->connector;
    ecl_hands (site->world, effort->connector, self.n, work, &self);
    good = add_up (&self, state, error);
+   if (good) {
+      tell_failed (&self, INT64_MAX);
+   }
    ecl_counsel_cleanup (&self.counsel);
    pthread_mutex_destroy (&self.lock);
    bson_free (self.mates);

@@ -119,6 +119,18 @@ ecl_worker_tell (worker_t *self)
       self->task->watch->progress (self->task->watch->context, self->number, self->state);
    }
 }
+
+/* Others have what there is to be done, or the job is paused. */
+static void
+rest (worker_t *self)
+{
+   self->state->rate = 0;
+   self->rate_at = self->progressed = self->world->now (self->world);
+   self->rate_seen = self->state->counts.changed;
+   ecl_worker_tell (self);
+   (void) self->world->wait (self->world, IDLE_MS);
+}
+
 static void
 init_holder (worker_t *self, const char *id)
 {
@@ -290,9 +302,7 @@ step (worker_t *self, bool *fatal, bson_error_t *error)
    }
    self->state->idle = !got;
    if (!got) {
-      self->progressed = self->world->now (self->world); /* others' claims are theirs */
-      ecl_worker_tell (self);
-      (void) self->world->wait (self->world, IDLE_MS);
+      rest (self); /* others' claims are theirs */
       return true;
    }
    *fatal = !ecl_worker_work_on (self, id, phase, error);
@@ -366,12 +376,7 @@ work (worker_t *self, bson_error_t *error)
       }
       self->state->paused = self->stop == STOP_PAUSED;
       if (self->state->paused) {
-         self->state->rate = 0;
-         self->rate_at = self->world->now (self->world);
-         self->rate_seen = self->state->counts.changed;
-         self->progressed = self->world->now (self->world);
-         ecl_worker_tell (self);
-         (void) self->world->wait (self->world, IDLE_MS);
+         rest (self);
          continue;
       }
       if (step (self, &fatal, &failure)) {

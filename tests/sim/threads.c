@@ -1,5 +1,5 @@
 /* Threads, for ThreadSanitizer: a crew of workers, each with the sender that writes what it computed, on one job; hands
- * that count, and hands that read a collection through.
+ * that count, and hands that read a collection through. And a crew that gets no more connections.
  * The simulator's server under a lock stands in for the driver, which is not instrumented. Real threads and real time:
  * what happens in which order is nobody's choice here. */
 #include "sim.h"
@@ -13,6 +13,7 @@
 #include <time.h>
 
 #define DOCUMENTS 600
+#define ALONE 200 /* of them, by a crew of which one worker has a connection */
 #define RANGE_DOCS 60
 #define WORKERS 3
 #define BATCH 8
@@ -28,7 +29,7 @@ typedef struct {
 static struct {
    sim_t sim; /* of which only the server is used */
    pthread_mutex_t lock;
-   atomic_uint connections, senders, told;
+   atomic_uint connections, senders, told, noted;
    unsigned written; /* documents, under the lock */
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -163,6 +164,15 @@ open_link (void *context, int32_t timeout, bson_error_t *error)
    return &self->world;
 }
 
+static ecl_world_t *
+open_none (void *context, int32_t timeout, bson_error_t *error)
+{
+   (void) context;
+   (void) timeout;
+   bson_set_error (error, 1, 1, "no connection is to be had");
+   return NULL;
+}
+
 static void
 close_link (void *context, ecl_world_t *world)
 {
@@ -197,14 +207,23 @@ progress (void *context, const ecl_carry_progress_t *what)
    atomic_fetch_add (&all.told, what->counts.changed > 0);
 }
 
+/* What is said of workers that have no connection. */
 static void
-work (const ecl_site_t *site, const ecl_connector_t *connector)
+note (void *context, const char *message)
+{
+   (void) context;
+   BSON_ASSERT (strstr (message, " of 3 workers ended early: no connection is to be had"));
+   atomic_fetch_add (&all.noted, 1);
+}
+
+static void
+work (const ecl_site_t *site, const ecl_connector_t *connector, int64_t documents)
 {
    const ecl_chain_t *chain = ecl_project_chain (site->project, "things");
    ecl_effort_t effort = {.connector = connector};
    ecl_worker_state_t state;
    bson_error_t error = {0};
-   ecl_crew_listener_t listener = {.progress = progress};
+   ecl_crew_listener_t listener = {.progress = progress, .note = note};
    bson_t candidates;
    ecl_job_t job;
    ecl_job_start_t options = {.world = site->world,
@@ -237,7 +256,7 @@ work (const ecl_site_t *site, const ecl_connector_t *connector)
       fprintf (stderr, "%s\n", error.message);
       abort ();
    }
-   BSON_ASSERT (state.counts.changed == DOCUMENTS && state.counts.conflicts == 0);
+   BSON_ASSERT (state.counts.changed == documents && state.counts.conflicts == 0);
 }
 
 /* ---- looking ---- */
@@ -323,10 +342,19 @@ read_all (const ecl_site_t *site, const ecl_connector_t *connector)
    }
 }
 
+static void
+fill (int first, int n)
+{
+   for (int i = first; i < first + n; i++) {
+      server_put (&all.sim.server, "things", blob_of (BCON_NEW ("_id", BCON_INT32 (i), "a", BCON_INT32 (i))));
+   }
+}
+
 int
 main (void)
 {
    ecl_connector_t connector = {.connect = open_link, .disconnect = close_link};
+   ecl_connector_t none = {.connect = open_none, .disconnect = close_link};
    ecl_project_t *project = load ();
    ecl_site_t site = {.world = open_link (NULL, 0, NULL),
                       .project = project,
@@ -336,18 +364,20 @@ main (void)
 
    all.sim.story = &story;
    server_init (&all.sim.server);
-   for (int i = 0; i < DOCUMENTS; i++) {
-      server_put (&all.sim.server, "things", blob_of (BCON_NEW ("_id", BCON_INT32 (i), "a", BCON_INT32 (i))));
-   }
-   work (&site, &connector);
-   BSON_ASSERT (all.written == DOCUMENTS && all.told > 0);
+   fill (0, ALONE);
+   work (&site, &none, ALONE);
+   BSON_ASSERT (all.written == ALONE && all.told > 0 && all.connections == 1);
+   BSON_ASSERT (all.noted > 0 && all.noted < WORKERS);
+   fill (ALONE, DOCUMENTS - ALONE);
+   work (&site, &connector, DOCUMENTS - ALONE);
+   BSON_ASSERT (all.written == DOCUMENTS);
    BSON_ASSERT (all.connections == 2 * WORKERS);
    count (&site, &connector);
    read_all (&site, &connector);
    BSON_ASSERT (all.connections == 2 * WORKERS + 3 * (WORKERS - 1));
    close_link (NULL, site.world);
    printf ("%u connections, of which %u wrote\n", all.connections, all.senders);
-   BSON_ASSERT (all.senders > 0 && all.senders <= WORKERS);
+   BSON_ASSERT (all.senders > 1 && all.senders <= 1 + WORKERS); /* who is alone writes what it reads */
    ecl_upgrades_destroy (site.upgrades);
    server_cleanup (&all.sim.server);
    engine_cleanup ();
