@@ -5,7 +5,8 @@
  * A segment scans the top level of its document once and puts the fields that any of its stages names into slots.
  * Stages read and write slots; nothing is materialised between stages. At the end the edits are written: runs of bytes
  * that did not change are copied as they are, from the input to the output. A new segment begins where a document must
- * be whole: behind a $replaceWith of what is no object literal, and before a stage that reads $$ROOT after an edit.
+ * be whole: behind a $replaceWith of what is no object literal, before a stage that reads $$ROOT after others, and on
+ * both sides of a function.
  *
  * A plan is immutable once linked and may be run by many threads, each with an evaluator. The BSON that it was parsed
  * from must outlive it: nodes point into it.

@@ -3,7 +3,7 @@
  *    {_id: "<job>/<n>", job, n, range, documents, state, after, counts, rate, slowed,
  *     and the fields of a lease: token, holder, expires, … (lease.h)}
  *
- *   n          their number, by chance: neighbours lie anywhere
+ *   n          its number in a random order: ranges with neighbouring numbers lie apart
  *   range      which _ids (below)
  *   documents  about how many
  *   state      "open" (to be gone through), "carried" (gone through once), "done" (and swept: nothing was left)

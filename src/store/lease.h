@@ -46,7 +46,7 @@ typedef struct {
    ecl_value_t id;
    int64_t time;  /* milliseconds from one renewal to the expiry */
    int64_t skew;  /* max_clock_skew, in milliseconds */
-   bool existing; /* the document is there already, or there is nothing to be had */
+   bool existing; /* only a document that is there already is taken; none is made */
 } ecl_lease_key_t;
 
 typedef struct {

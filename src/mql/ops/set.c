@@ -236,7 +236,7 @@ ecl_op_setIntersection_parse (ecl_parse_t *parse, const ecl_operator_t *op, cons
    return parse_sets (parse, op, spec, 0, ECL_ANY);
 }
 
-/* Which of two equal values stays is told by the server's way to go about it: the members of the smaller set. */
+/* As in the server it is the members of the smaller set that stay: which of two equal values that is can be seen. */
 static const ecl_set_t *
 intersect (ecl_arena_t *arena, const ecl_set_t *a, const ecl_set_t *b)
 {
