@@ -40,7 +40,8 @@ eclose_collection_new (const eclose_project_t *project, mongoc_client_t *client,
 ECLOSE_EXPORT (void)
 eclose_collection_destroy (eclose_collection_t *self);
 
-/* The collection itself, for all that needs no upgrade. It belongs to the handle. */
+/* The collection itself, for all that needs no upgrade. What is written through it gets no version: upserts do so by
+ * eclose_collection_find_and_modify. It belongs to the handle. */
 ECLOSE_EXPORT (mongoc_collection_t *)
 eclose_collection_get (eclose_collection_t *self);
 
@@ -153,7 +154,8 @@ eclose_collection_save (eclose_collection_t *self, eclose_document_t *document, 
 /* As mongoc_collection_find_and_modify_with_opts, on documents in the target's shape: what the filter finds in another
  * version is first saved in the target's shape (as by eclose_collection_save), then modified. A replacement is stamped.
  * *document is the old or the new document (as opts say) in the target's shape, initialised in any case, empty where
- * nothing was found; the caller destroys it. `fields` is refused in opts. */
+ * nothing was found; the caller destroys it. `fields` is refused in opts. All of it is done in the session of opts; in
+ * a transaction the server refuses the query of all versions, which it takes for filters on more than _id. */
 ECLOSE_EXPORT (bool)
 eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filter,
                                    const mongoc_find_and_modify_opts_t *opts, bson_t *document,

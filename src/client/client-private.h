@@ -43,9 +43,10 @@ eclose_document_t *
 ecl_client_document (eclose_collection_t *self, const bson_t *stored, bson_error_t *error);
 
 /* Reads the document of that _id (a holder's first element) as it is stored now into *document, from the primary; NULL
- * where there is none. */
+ * where there is none. opts are those of a find; may be NULL. */
 bool
-ecl_client_read (eclose_collection_t *self, const bson_t *by_id, eclose_document_t **document, bson_error_t *error);
+ecl_client_read (eclose_collection_t *self, const bson_t *by_id, const bson_t *opts, eclose_document_t **document,
+                 bson_error_t *error);
 
 /* {_id: …} of a document. False where it has none. */
 bool

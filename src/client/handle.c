@@ -233,14 +233,15 @@ find_first (eclose_collection_t *self, const bson_t *filter, const bson_t *opts,
 }
 
 bool
-ecl_client_read (eclose_collection_t *self, const bson_t *by_id, eclose_document_t **document, bson_error_t *error)
+ecl_client_read (eclose_collection_t *self, const bson_t *by_id, const bson_t *opts, eclose_document_t **document,
+                 bson_error_t *error)
 {
    mongoc_read_prefs_t *primary = mongoc_read_prefs_new (MONGOC_READ_PRIMARY);
    bson_t filter;
    bool ok;
 
    equals_id (by_id, &filter);
-   ok = find_first (self, &filter, NULL, primary, document, error);
+   ok = find_first (self, &filter, opts, primary, document, error);
    bson_destroy (&filter);
    mongoc_read_prefs_destroy (primary);
    return ok;

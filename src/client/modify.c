@@ -73,6 +73,31 @@ copy_options (eclose_collection_t *self, const mongoc_find_and_modify_opts_t *op
    return copy;
 }
 
+/* Those of the caller's further options that say how to find what is meant, and in which session. */
+static void
+copy_asking (const mongoc_find_and_modify_opts_t *opts, bson_t *asking, bson_t *session)
+{
+   bson_iter_t iter;
+   bson_t extra;
+
+   bson_init (asking);
+   bson_init (session);
+   mongoc_find_and_modify_opts_get_extra (opts, &extra);
+   bson_iter_init (&iter, &extra);
+   while (bson_iter_next (&iter)) {
+      const char *name = bson_iter_key (&iter);
+      bool is_session = strcmp (name, "sessionId") == 0;
+
+      if (is_session || strcmp (name, "collation") == 0 || strcmp (name, "let") == 0 || strcmp (name, "comment") == 0) {
+         bson_append_iter (asking, name, -1, &iter);
+      }
+      if (is_session) {
+         bson_append_iter (session, name, -1, &iter);
+      }
+   }
+   bson_destroy (&extra);
+}
+
 /* Runs the command. *met: it found (or inserted) something, and *document is its value, upgraded. */
 static bool
 modify (eclose_collection_t *self, const bson_t *filter, const mongoc_find_and_modify_opts_t *opts, bool *met,
@@ -105,7 +130,7 @@ modify (eclose_collection_t *self, const bson_t *filter, const mongoc_find_and_m
 /* What the filter finds first, in whatever version: {_id}. *found is false where there is nothing. */
 static bool
 look (eclose_collection_t *self, const bson_t *filter, const mongoc_find_and_modify_opts_t *opts, bool sorted,
-      bson_t *by_id, bool *found, bson_error_t *error)
+      const bson_t *asking, bson_t *by_id, bool *found, bson_error_t *error)
 {
    mongoc_read_prefs_t *primary = mongoc_read_prefs_new (MONGOC_READ_PRIMARY);
    bson_t options = BSON_INITIALIZER, sort;
@@ -118,7 +143,12 @@ look (eclose_collection_t *self, const bson_t *filter, const mongoc_find_and_mod
       bson_destroy (&sort);
    }
    BSON_APPEND_INT64 (&options, "limit", 1);
-   cursor = eclose_collection_query (self, filter, &options, NULL, primary);
+   if (bson_count_keys (filter) == 1 && bson_has_field (filter, "_id")) {
+      bson_concat (&options, asking);
+      cursor = eclose_collection_find (self, filter, &options, primary); /* no version has another */
+   } else {
+      cursor = eclose_collection_query (self, filter, &options, asking, primary);
+   }
    bson_init (by_id);
    *found = eclose_cursor_next (cursor, &document);
    if (*found) {
@@ -135,15 +165,15 @@ look (eclose_collection_t *self, const bson_t *filter, const mongoc_find_and_mod
 /* Saves the document in the target's shape, where it is not in it. A conflict is no failure here: the caller looks
  * again. */
 static bool
-bring (eclose_collection_t *self, const bson_t *by_id, bson_error_t *error)
+bring (eclose_collection_t *self, const bson_t *by_id, const bson_t *session, bson_error_t *error)
 {
    eclose_document_t *document = NULL;
    bson_error_t cause = {0};
    bson_t *written = NULL;
-   bool ok = ecl_client_read (self, by_id, &document, error);
+   bool ok = ecl_client_read (self, by_id, session, &document, error);
 
    if (ok && document && document->current) {
-      ok = ecl_client_save (self, document->stored, document->current, NULL, &written, &cause) ||
+      ok = ecl_client_save (self, document->stored, document->current, session, &written, &cause) ||
            cause.code == ECLOSE_CODE_CONFLICT;
       if (!ok) {
          ecl_client_fail (error, cause.domain, cause.code, "%s", cause.message);
@@ -178,7 +208,7 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
                                    const mongoc_find_and_modify_opts_t *opts, bson_t *document, bson_error_t *error)
 {
    mongoc_find_and_modify_opts_t *mine, *quiet = NULL;
-   bson_t current, here, by_id, both_ids;
+   bson_t current, here, by_id, both_ids, asking, session;
    bool sorted, met = false, found = true, ok, upsert;
 
    bson_init (document);
@@ -192,6 +222,7 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
                                                     ~(unsigned) MONGOC_FIND_AND_MODIFY_UPSERT);
    eclose_upgrader_current_filter (self->own, &current);
    both (filter, &current, &here);
+   copy_asking (opts, &asking, &session);
    /* With a sort the first one may be of any version: it has to be looked for. */
    ok = sorted || modify (self, &here, quiet, &met, document, error);
    for (int i = 0; ok && !met && found; i++) {
@@ -200,10 +231,10 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
                                "%s: the document was changed by others each time it was to be modified", self->name);
          break;
       }
-      ok = look (self, filter, opts, sorted, &by_id, &found, error);
+      ok = look (self, filter, opts, sorted, &asking, &by_id, &found, error);
       if (ok && found) {
          both (&by_id, &here, &both_ids);
-         ok = bring (self, &by_id, error) && modify (self, &both_ids, quiet, &met, document, error);
+         ok = bring (self, &by_id, &session, error) && modify (self, &both_ids, quiet, &met, document, error);
          bson_destroy (&both_ids);
       }
       bson_destroy (&by_id);
@@ -211,6 +242,8 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
    if (ok && !met && upsert) {
       ok = insert (self, filter, mine, document, error);
    }
+   bson_destroy (&asking);
+   bson_destroy (&session);
    bson_destroy (&here);
    bson_destroy (&current);
    mongoc_find_and_modify_opts_destroy (quiet);

@@ -50,6 +50,18 @@ count_of (const bson_t *reply, const char *name)
    return bson_iter_init_find (&iter, reply, name) ? bson_iter_as_int64 (&iter) : 0;
 }
 
+/* Whether the server says what it did. */
+static bool
+is_acknowledged (const eclose_collection_t *self, const bson_t *opts)
+{
+   bson_iter_t iter, w;
+
+   if (opts && bson_iter_init (&iter, opts) && bson_iter_find_descendant (&iter, "writeConcern.w", &w)) {
+      return !BSON_ITER_HOLDS_NUMBER (&w) || bson_iter_as_int64 (&w) > 0;
+   }
+   return mongoc_write_concern_is_acknowledged (mongoc_collection_get_write_concern (self->collection));
+}
+
 /* One update whose pipeline compares and writes. */
 static bool
 save_statement (eclose_collection_t *self, const bson_t *filter, const bson_t *update, const bson_t *opts,
@@ -157,6 +169,10 @@ ecl_client_save (eclose_collection_t *self, const bson_t *stored, const bson_t *
    bool ok = false;
 
    *written = NULL;
+   if (!is_acknowledged (self, opts)) {
+      return ecl_client_fail (error, ECLOSE_ERROR_USAGE, ECLOSE_CODE_UNSUPPORTED,
+                              "a save that nobody acknowledges: whether it met what was read would not be known");
+   }
    if (!ask_collation (self, error) ||
        !eclose_upgrader_save (self->own, stored, changed, &how, &filter, &update, &replacement, error)) {
       return false;
@@ -187,7 +203,7 @@ take_current (eclose_collection_t *self, eclose_document_t *document, bson_error
 {
    eclose_document_t *now = NULL;
    bson_t by_id;
-   bool ok = ecl_client_by_id (document->stored, &by_id) && ecl_client_read (self, &by_id, &now, error);
+   bool ok = ecl_client_by_id (document->stored, &by_id) && ecl_client_read (self, &by_id, NULL, &now, error);
 
    bson_destroy (&by_id);
    if (ok) {

@@ -200,6 +200,78 @@ test_find_and_modify_removes (void **state)
    mongoc_find_and_modify_opts_destroy (opts);
 }
 
+static void
+test_find_and_modify_under_a_collation (void **state)
+{
+   live_t *live = *state;
+   mongoc_find_and_modify_opts_t *opts = mongoc_find_and_modify_opts_new ();
+   bson_t *filter = json ("{\"full\": \"a\"}"), *update = json ("{\"$inc\": {\"plan\": 1}}"),
+          *extra = json ("{\"collation\": {\"locale\": \"en\", \"strength\": 2}}"), document, all = BSON_INITIALIZER;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   mongoc_find_and_modify_opts_set_update (opts, update);
+   mongoc_find_and_modify_opts_append (opts, extra);
+   mongoc_find_and_modify_opts_set_flags (opts, MONGOC_FIND_AND_MODIFY_RETURN_NEW | MONGOC_FIND_AND_MODIFY_UPSERT);
+   check (eclose_collection_find_and_modify (live->users, filter, opts, &document, &error), &error);
+   same_json (&document, "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 1, \"schema_version\" : 2 }");
+   assert_int_equal (mongoc_collection_count_documents (live->raw, &all, NULL, NULL, NULL, &error), 1);
+   bson_destroy (&document);
+   bson_destroy (filter);
+   bson_destroy (update);
+   bson_destroy (extra);
+   mongoc_find_and_modify_opts_destroy (opts);
+}
+
+/* What is brought to the target goes with the transaction, too. */
+static void
+test_find_and_modify_in_a_transaction (void **state)
+{
+   live_t *live = *state;
+   mongoc_find_and_modify_opts_t *opts = mongoc_find_and_modify_opts_new ();
+   bson_t *filter = json ("{\"_id\": 1}"), *update = json ("{\"$inc\": {\"plan\": 1}}"), extra = BSON_INITIALIZER,
+          document;
+   mongoc_client_session_t *session;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   session = mongoc_client_start_session (live->client, NULL, &error);
+   assert_non_null (session);
+   check (mongoc_client_session_append (session, &extra, &error), &error);
+   check (mongoc_client_session_start_transaction (session, NULL, &error), &error);
+   mongoc_find_and_modify_opts_set_update (opts, update);
+   mongoc_find_and_modify_opts_append (opts, &extra);
+   mongoc_find_and_modify_opts_set_flags (opts, MONGOC_FIND_AND_MODIFY_RETURN_NEW);
+   check (eclose_collection_find_and_modify (live->users, filter, opts, &document, &error), &error);
+   same_json (&document, "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 1, \"schema_version\" : 2 }");
+   check (mongoc_client_session_abort_transaction (session, &error), &error);
+   stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"name\" : \"A\" }");
+   mongoc_client_session_destroy (session);
+   bson_destroy (&document);
+   bson_destroy (filter);
+   bson_destroy (update);
+   bson_destroy (&extra);
+   mongoc_find_and_modify_opts_destroy (opts);
+}
+
+static void
+test_a_save_that_nobody_acknowledges (void **state)
+{
+   live_t *live = *state;
+   bson_t *changed = json ("{\"_id\": 1, \"full\": \"B\"}"), *opts = json ("{\"writeConcern\": {\"w\": 0}}");
+   eclose_document_t *document;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   document = find_one (live->users, "{\"_id\": 1}");
+   assert_false (eclose_collection_save (live->users, document, changed, opts, &error));
+   assert_int_equal (error.domain, ECLOSE_ERROR_USAGE);
+   stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"name\" : \"A\" }");
+   eclose_document_destroy (document);
+   bson_destroy (changed);
+   bson_destroy (opts);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -211,6 +283,9 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_find_and_modify, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_beside_a_change, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_removes, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_find_and_modify_under_a_collation, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_find_and_modify_in_a_transaction, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_a_save_that_nobody_acknowledges, setup, teardown),
    };
 
    return RUN_TESTS ("libeclose-mongoc", tests, argc, argv);

@@ -265,8 +265,8 @@ class Collection:
             with users.edit({'_id': 1}) as user:
                 user['login'] = 'ariel'
 
-        ConflictError where somebody else changed it meanwhile; LossyError where it is stored in a later version and
-        holds what this program would lose. Saves nothing if the block raises.
+        LookupError where there is none; ConflictError where somebody else changed it meanwhile; LossyError where it is
+        stored in a later version and holds what this program would lose. Saves nothing if the block raises.
         """
         if not isinstance(filter, Mapping):
             filter = {'_id': filter}

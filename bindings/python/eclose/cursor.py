@@ -214,5 +214,5 @@ class Answer(Cursor):
     def __getattr__(self, name: str) -> Any:
         if name in ('cursor_id', 'address', 'session') and self._started:
             return getattr(self._raw, name)
-        raise AttributeError(f'an answer of query() or aggregate() has no {name}: sort, and the options of an aggregate '
-                             'command, are arguments of query()')
+        raise AttributeError(f'an answer of query() or aggregate() has no {name}: sort, and the options of an '
+                             'aggregate command, are arguments')

@@ -205,7 +205,7 @@ class _Evolving(_Base):  # type: ignore[misc]
 
     def modify(self, upsert: bool = False, *args: Any, **update: Any) -> Any:
         if self._loaded_fields and self._document._eclose_evolution() is not None:
-            raise InvalidQueryError('modify() gives whole documents: an upgrade needs what only() and exclude() leave out')
+            raise InvalidQueryError('modify() gives whole documents: upgrades need what only() and exclude() leave out')
         return super().modify(upsert, *args, **self._inserting(upsert, update))
 
     def _inserting(self, upsert: bool, update: dict[str, Any]) -> dict[str, Any]:
@@ -379,7 +379,8 @@ class EvolvingDocument(mongoengine.Document):  # type: ignore[misc]
         """The upgraded document with the application's changes, over the stored one."""
         stored = self._eclose_stored
         assert stored is not None
-        upgraded = bson.decode(evolution.upgraders.one(stored, loader(evolution.project, self._get_db())), FUNCTION_OPTIONS)
+        load = loader(evolution.project, self._get_db())
+        upgraded = bson.decode(evolution.upgraders.one(stored, load), FUNCTION_OPTIONS)
         if with_changes:
             changed, removed = self._delta()
             for path, value in changed.items():

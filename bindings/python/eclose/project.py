@@ -175,6 +175,9 @@ class Project:
             for version, ways in steps.items():
                 up, down = ways if isinstance(ways, tuple) else (ways, None)
                 for function, is_down in ((up, False), (down, True)):
+                    if inspect.iscoroutinefunction(function) or not (function is None or callable(function)):
+                        raise TypeError(f'{collection}, version {version}: a function that blocks is needed, not '
+                                        f'{function!r}')
                     if function is not None:
                         self._native.add_function(collection, str(version), is_down, _on_bytes(function))
         self._native.load()

@@ -316,8 +316,8 @@ def test_what_upserts_insert_is_stamped(project, db, stored):
 
 
 def test_what_upserts_insert_has_its_version_where_that_lies_deep(db):
-    project = eclose.Project(files={'eclose.yaml': '{collections: {users: {version_field: meta.v, version_format: dotted}}}',
-                                    'users/1.2.0_x.yaml': 'to: 1.2.0\nup: [{$set: {n: 1}}]'})
+    settings = '{collections: {users: {version_field: meta.v, version_format: dotted}}}'
+    project = eclose.Project(files={'eclose.yaml': settings, 'users/1.2.0_x.yaml': 'to: 1.2.0\nup: [{$set: {n: 1}}]'})
     users = project.collection(db.users)
     users.update_one({'_id': 1}, {'$set': {'meta.by': 'me'}}, upsert=True)
     assert db.users.find_one(1) == {'_id': 1, 'meta': {'by': 'me', 'v': '1.2.0'}} == users.find_one(1)

@@ -77,6 +77,15 @@ def test_functions_and_files_in_one_chain():
     assert project.upgrade('users', new, target=0) == {'_id': 1, 'schema_version': 0}
 
 
+def test_what_is_no_function_is_refused():
+    async def later(document):
+        pass
+
+    for wrong in (later, 'text', (None, later)):
+        with pytest.raises(TypeError, match='users, version 1'):
+            eclose.Project(functions={'users': {1: wrong}})
+
+
 def test_what_a_function_raises():
     kept = []
 
