@@ -57,6 +57,11 @@ def _project(collection: str, field: str, updates: Mapping[int, Any]) -> Project
     return Project(files=files, functions={collection: functions})
 
 
+# What would meet documents as they are stored, where evolved() asks for another shape.
+_ON_STORED = ('aggregate', 'average', 'delete', 'distinct', 'exec_js', 'explain', 'item_frequencies', 'map_reduce',
+              'sum')
+
+
 # What the two kinds of query sets have in common comes before mongoengine's classes, whose types nobody knows.
 _Base: Any = object
 
@@ -161,7 +166,10 @@ class _Evolving(_Base):  # type: ignore[misc]
             self._cls_query = {}
 
     def evolved(self) -> Any:
-        """The same query on the target's shape, answered on the server by one aggregation (see Collection.query)."""
+        """The same query on the target's shape, answered on the server by one aggregation (see Collection.query).
+
+        To read, and count(); what would meet what is stored is refused.
+        """
         queryset = self.clone()
         queryset._evolved = True
         queryset._cursor_obj = None
@@ -170,6 +178,8 @@ class _Evolving(_Base):  # type: ignore[misc]
     def _clone_into(self, queryset: Any) -> Any:
         queryset = super()._clone_into(queryset)
         queryset._evolved = self._evolved
+        if self._evolved:
+            queryset._cursor_obj = None  # what is set up later are arguments of the next one
         return queryset
 
     @property
@@ -191,7 +201,12 @@ class _Evolving(_Base):  # type: ignore[misc]
         finally:
             self._collection_obj = plain
 
+    def _must_not_be_evolved(self, method: str) -> None:
+        if self._evolved:
+            raise InvalidQueryError(f'{method}() meets documents as they are stored, not in the shape of evolved()')
+
     def in_bulk(self, object_ids: Any) -> Any:
+        self._must_not_be_evolved('in_bulk')
         evolution = self._document._eclose_evolution()
         if evolution is None:
             return super().in_bulk(object_ids)
@@ -201,9 +216,11 @@ class _Evolving(_Base):  # type: ignore[misc]
     # ---- writing: what an upsert inserts is in the shape of the class
 
     def update(self, upsert: bool = False, *args: Any, **update: Any) -> Any:
+        self._must_not_be_evolved('update')
         return super().update(upsert, *args, **self._inserting(upsert, update))
 
     def modify(self, upsert: bool = False, *args: Any, **update: Any) -> Any:
+        self._must_not_be_evolved('modify')
         if self._loaded_fields and self._document._eclose_evolution() is not None:
             raise InvalidQueryError('modify() gives whole documents: upgrades need what only() and exclude() leave out')
         return super().modify(upsert, *args, **self._inserting(upsert, update))
@@ -218,6 +235,28 @@ class _Evolving(_Base):  # type: ignore[misc]
         stamp = {**raw.get('$setOnInsert', {}), evolution.field: evolution.target}
         return {**update, '__raw__': {**raw, '$setOnInsert': stamp}}
 
+    def count(self, with_limit_and_skip: bool = False) -> Any:
+        if not self._evolved or self._none:
+            return super().count(with_limit_and_skip)
+        if with_limit_and_skip and self._limit == 0 and self._empty:
+            return 0
+        stages = [{'$match': self._query}]
+        if with_limit_and_skip:
+            stages += [{'$skip': self._skip}] if self._skip else []
+            stages += [{'$limit': self._limit}] if self._limit else []
+        collection, options = self._asked(self._document._eclose_evolution())
+        return next((counted['n'] for counted in collection.aggregate([*stages, {'$count': 'n'}], **options)), 0)
+
+    def _asked(self, evolution: _Evolution) -> tuple[Collection, dict[str, Any]]:
+        """What a query on the target's shape is asked of, and the options of it that were set."""
+        plain = self._collection_obj
+        if self._read_preference is not None or self._read_concern is not None:
+            plain = plain.with_options(read_preference=self._read_preference, read_concern=self._read_concern)
+        options = {'hint': None if self._hint == -1 else self._hint, 'collation': self._collation,
+                   'comment': self._comment, 'batchSize': self._batch_size, 'allowDiskUse': self._allow_disk_use or None}
+        return (Collection(evolution.project, plain, name=evolution.name),
+                {name: value for name, value in options.items() if value is not None})
+
     def _evolved_cursor(self, evolution: _Evolution) -> Any:
         if self._where_clause or self._search_text or self._loaded_fields:
             raise InvalidQueryError('evolved() has no where(), search_text(), only() or exclude()')
@@ -226,9 +265,22 @@ class _Evolving(_Base):  # type: ignore[misc]
             ordering = self._get_order_by(self._document._meta['ordering'])
         if self._limit == 0 and self._empty:
             raise InvalidOperation('an empty slice')
-        collection = Collection(evolution.project, self._collection_obj, name=evolution.name)
-        self._cursor_obj = collection.query(self._query, sort=ordering, skip=self._skip or 0, limit=self._limit or 0)
+        collection, options = self._asked(evolution)
+        self._cursor_obj = collection.query(self._query, sort=ordering, skip=self._skip or 0, limit=self._limit or 0,
+                                            **options)
         return self._cursor_obj
+
+
+def _on_stored(name: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self._must_not_be_evolved(name)
+        return getattr(super(_Evolving, self), name)(*args, **kwargs)
+
+    return method
+
+
+for _name in _ON_STORED:
+    setattr(_Evolving, _name, _on_stored(_name))
 
 
 class EvolvingQuerySet(_Evolving, QuerySet):  # type: ignore[misc]

@@ -202,6 +202,32 @@ def test_what_upserts_insert_is_of_the_last_version(db, mongo):
         IoTDevice.objects(id=ObjectId()).update(upsert=True, __raw__=[{'$set': {'name': 'a'}}])
 
 
+class Counter(EvolvingDocument):
+    id = IntField(primary_key=True)
+    n = IntField()
+    schema_updates = {1: [{'$set': {'n': {'$add': ['$n', 1]}}}]}
+
+
+def test_evolved_never_meets_what_is_stored(db, mongo):
+    stored = [{'_id': 1, 'n': 5}, {'_id': 2, 'n': 6}, {'_id': 3, 'n': 6, 'schema_version': 1}]
+    db.counter.insert_many(stored)
+    asked = Counter.objects(n=6).evolved()
+    options = Counter.objects(n=6).hint('_id_').comment('why').batch_size(1).collation({'locale': 'simple'})
+    assert {c.id for c in asked} == {c.id for c in options.evolved()} == {1, 3}
+    assert (asked.count(), asked.limit(1).count(True), asked.skip(1).count(True), asked[5:9].count(True)) == (2, 1, 1, 0)
+    assert Counter.objects(n=99).evolved().count() == 0 and Counter.objects.evolved().none().count() == 0
+    assert [c.id for c in asked.clone().order_by('id').no_cache()] == [1, 3]
+    for wrong in (asked.delete, lambda: asked.update(set__n=1), lambda: asked.update_one(set__n=1),
+                  lambda: asked.filter(id=2).upsert_one(set__n=1), lambda: asked.modify(set__n=1),
+                  lambda: asked.modify(remove=True), lambda: asked.aggregate([]), lambda: asked.sum('n'),
+                  lambda: asked.average('n'), lambda: asked.distinct('n'), lambda: asked.item_frequencies('n'),
+                  lambda: asked.in_bulk([1]), asked.explain):
+        with pytest.raises(InvalidQueryError, match='stored'):
+            wrong()
+    assert list(db.counter.find(sort=[('_id', 1)])) == stored
+    assert Counter.objects(n=6).sum('n') == 12 and Counter.objects(n=6).delete() == 2  # as they are stored
+
+
 def test_what_fails_says_which(db, device):
     class Failing(EvolvingDocument):
         meta = {'collection': 'failing'}
