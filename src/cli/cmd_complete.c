@@ -3,6 +3,7 @@
 #include "cli/progress.h"
 #include "cli/remote.h"
 #include "run/complete.h"
+#include "run/job.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -77,8 +78,25 @@ print_json (const ecl_complete_options_t *options, const ecl_completed_t *done, 
    bson_destroy (&line);
 }
 
+/* What carries over those that are below and not in quarantine, or does so already. */
 static void
-print_missing (const ecl_complete_options_t *options, const ecl_completed_t *done, const char *version)
+print_way (const ecl_remote_t *remote, const char *name, const char *version)
+{
+   bson_error_t ignored;
+   ecl_job_t job;
+   bool found;
+
+   if (ecl_job_latest (remote->world, remote->database, name, true, &job, &found, &ignored) && found) {
+      printf ("%s: a job %s to version %s is not done: `eclose backfill status %s`\n", name, job.down ? "down" : "up", job.to,
+              name);
+   } else {
+      printf ("%s: `eclose up %s --to %s` carries them over\n", name, name, version);
+   }
+}
+
+static void
+print_missing (const ecl_remote_t *remote, const ecl_complete_options_t *options, const ecl_completed_t *done,
+               const char *version)
 {
    const char *name = options->chain->collection, *least = done->at_least ? "at least " : "";
    char n[32];
@@ -91,22 +109,29 @@ print_missing (const ecl_complete_options_t *options, const ecl_completed_t *don
                  name);
       }
       printf ("\n");
+      if (done->below > done->quarantined) {
+         print_way (remote, name, version);
+      }
    }
    if (done->refused > 0) {
       printf ("%s: %s%s document%s not keep the validator, which warns of them and does not refuse them yet\n", name,
               least, ecl_progress_count ((uint64_t) done->refused, n), done->refused == 1 ? " does" : "s do");
    }
+   if (done->refused > done->below && options->target == options->chain->n_steps) {
+      printf ("%s: `eclose verify %s --all` names them, and what is wrong with them\n", name, name);
+   }
 }
 
 static void
-print_text (const ecl_complete_options_t *options, const ecl_completed_t *done, const char *version, time_t began)
+print_text (const ecl_remote_t *remote, const ecl_complete_options_t *options, const ecl_completed_t *done,
+            const char *version, time_t began)
 {
    const ecl_chain_t *chain = options->chain;
    const char *name = chain->collection;
    char text[32];
 
    if (!done->recorded) {
-      print_missing (options, done, version);
+      print_missing (remote, options, done, version);
       return;
    }
    if (done->strict) {
@@ -180,7 +205,10 @@ run (ecl_cli_t *cli)
    began = time (NULL);
    if (!ecl_complete (&site, &options, &done, &error)) {
       ecl_progress_hide (&remote.progress);
-      ecl_cli_fail (cli, "%s", error.message);
+      ecl_cli_fail (cli, "%s%s", error.message,
+                    error.domain == ECL_DOMAIN_RUN && error.code == ECL_ERROR_CANCELLED
+                       ? "; nothing is recorded, and the same command begins anew"
+                       : "");
       goto done;
    }
    ecl_version_text (options.chain->format, ecl_chain_version (options.chain, options.target), version);
@@ -188,7 +216,7 @@ run (ecl_cli_t *cli)
    if (cli->json) {
       print_json (&options, &done, version);
    } else {
-      print_text (&options, &done, version, began);
+      print_text (&remote, &options, &done, version, began);
    }
    status = done.recorded ? ECL_EXIT_OK : ECL_EXIT_FOUND;
 

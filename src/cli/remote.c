@@ -15,7 +15,7 @@
 
 static volatile sig_atomic_t asked_to_end;
 
-/* The second one ends the process, whichever of the two it is, and also where nobody ends process 1 of a container. */
+/* The second one ends the process, whichever of them it is, and also where nobody ends process 1 of a container. */
 static void
 on_signal (int number)
 {
@@ -24,6 +24,14 @@ on_signal (int number)
       raise (number);
       _exit (128 + number);
    }
+   asked_to_end = 1;
+}
+
+/* The terminal is gone. That may be told twice, by the shell and by the kernel. */
+static void
+on_hangup (int number)
+{
+   (void) number;
    asked_to_end = 1;
 }
 
@@ -36,10 +44,14 @@ cancelled (void)
 static void
 catch_signals (void)
 {
-   struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_NODEFER};
+   struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_NODEFER}, now;
 
    sigaction (SIGINT, &action, NULL);
    sigaction (SIGTERM, &action, NULL);
+   action.sa_handler = on_hangup;
+   if (sigaction (SIGHUP, NULL, &now) == 0 && now.sa_handler != SIG_IGN) { /* as under nohup */
+      sigaction (SIGHUP, &action, NULL);
+   }
 }
 
 static const char *
@@ -147,9 +159,8 @@ ecl_remote_connect (ecl_remote_t *self)
       return false;
    }
    if (!ecl_server_ask (self->world, &self->server, &error)) {
-      bool old = error.domain == ECL_DOMAIN_RUN && error.code == ECL_ERROR_UNSUPPORTED;
-
-      ecl_cli_fail (cli, "%s%s", old ? "" : "the server does not answer: ", error.message);
+      ecl_mongo_explain (uri, &error);
+      ecl_cli_fail (cli, "%s", error.message);
       return false;
    }
    self->upgrades = ecl_upgrades_new (self->project);
@@ -303,6 +314,19 @@ ecl_remote_look (ecl_remote_t *remote, const ecl_cli_t *cli, ecl_look_t *how)
    return good;
 }
 
+/* A variable of a script that was not set would switch it off without a word. False after a message. */
+static bool
+is_filled (const ecl_cli_t *cli, const char *name)
+{
+   const char *text = ecl_cli_option (cli, name);
+
+   if (text && !*text) {
+      ecl_cli_usage (cli, "--%s is empty", name);
+      return false;
+   }
+   return true;
+}
+
 bool
 ecl_remote_effort (ecl_remote_t *self)
 {
@@ -311,7 +335,7 @@ ecl_remote_effort (ecl_remote_t *self)
    ecl_look_t how;
    bool given;
 
-   if (!ecl_remote_look (self, cli, &how) ||
+   if (!is_filled (cli, "throttle-command") || !is_filled (cli, "metrics") || !ecl_remote_look (self, cli, &how) ||
        !read_double (cli, "max-errors", 0, 1, &effort->max_errors, &given) ||
        !ecl_remote_settings (cli, &effort->settings, &effort->set)) {
       return false;

@@ -40,8 +40,8 @@ ecl_remote_load (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
 void
 ecl_remote_init (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project);
 
-/* Connects. False after a message. From here on the first SIGINT or SIGTERM asks the run to end; the second ends the
- * process. */
+/* Connects. False after a message. From here on the first SIGINT or SIGTERM, and each SIGHUP, asks the run to end; the
+ * second SIGINT or SIGTERM ends the process. */
 bool
 ecl_remote_connect (ecl_remote_t *self) ECL_MUST_CHECK;
 

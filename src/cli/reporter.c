@@ -197,9 +197,11 @@ tell (ecl_reporter_t *self, entry_t *entry, const char *event)
    } else if (strcmp (event, "throttle") == 0) {
       ecl_cli_note (self->cli, "%s: %s: %s", entry->account.collection,
                     entry->account.stopped ? "stopped until it is calm" : "slowed", describe (entry, event));
-   } else if (strcmp (event, "resume") == 0 || strcmp (event, "pause") == 0) {
-      ecl_cli_note (self->cli, "%s: %s", entry->account.collection,
-                    *event == 'p' ? "paused" : "goes on as fast as it may");
+   } else if (strcmp (event, "pause") == 0) {
+      ecl_cli_note (self->cli, "%s: paused; `eclose backfill resume %s` lets it go on", entry->account.collection,
+                    entry->account.collection);
+   } else if (strcmp (event, "resume") == 0) {
+      ecl_cli_note (self->cli, "%s: goes on as fast as it may", entry->account.collection);
    }
    run_hooks (self, entry, event);
 }

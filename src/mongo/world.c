@@ -251,6 +251,18 @@ cut (mongoc_uri_t *uri, const char *option, int32_t most)
 }
 
 /* socket: its timeout, where the URI does not say; timeout: of all, whatever it says, where not 0. */
+/* An @ that stands in a password as it is begins what the driver takes for a host, and shows in its messages. */
+static bool
+is_host (const mongoc_uri_t *uri)
+{
+   for (const mongoc_host_list_t *host = mongoc_uri_get_hosts (uri); host; host = host->next) {
+      if (strchr (host->host, '@')) {
+         return false;
+      }
+   }
+   return true;
+}
+
 static ecl_world_t *
 make_world (const char *uri, int32_t socket, int32_t timeout, bool (*cancelled) (void), const char **database,
             bson_error_t *error)
@@ -262,6 +274,13 @@ make_world (const char *uri, int32_t socket, int32_t timeout, bool (*cancelled) 
    parsed = mongoc_uri_new_with_error (uri, &why);
    if (!parsed) {
       ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "the server's URI cannot be read: %s", why.message);
+      return NULL;
+   }
+   if (!is_host (parsed)) {
+      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
+                "the server's URI cannot be read: more than one @; in a user's name and password @ is written %%40, and : "
+                "/ %% likewise");
+      mongoc_uri_destroy (parsed);
       return NULL;
    }
    self = bson_malloc0 (sizeof *self);
@@ -375,6 +394,45 @@ ecl_mongo_uri_complaints (const char *uri, char *text, size_t size)
    mongoc_log_set_handler (NULL, NULL);
    if (!parsed) {
       *text = '\0'; /* that is an error, which says it all */
+   }
+   mongoc_uri_destroy (parsed);
+}
+
+/* Who was asked: without the user's name and password. */
+static void
+name_hosts (const mongoc_uri_t *uri, char *text, size_t size)
+{
+   const char *service = mongoc_uri_get_srv_hostname (uri);
+   size_t len = 0;
+
+   bson_snprintf (text, size, "%s", service ? service : "");
+   for (const mongoc_host_list_t *host = service ? NULL : mongoc_uri_get_hosts (uri); host && len < size; host = host->next) {
+      bson_snprintf (text + len, size - len, "%s%s", len ? "," : "", host->host_and_port);
+      len = strlen (text);
+   }
+}
+
+void
+ecl_mongo_explain (const char *uri, bson_error_t *error)
+{
+   mongoc_uri_t *parsed = mongoc_uri_new (uri);
+   const char *set = parsed ? mongoc_uri_get_replica_set (parsed) : NULL, *user;
+   char hosts[256], why[sizeof error->message];
+
+   if (!parsed || error->domain == ECL_DOMAIN_RUN) { /* one that answered, and is too old */
+      mongoc_uri_destroy (parsed);
+      return;
+   }
+   name_hosts (parsed, hosts, sizeof hosts);
+   user = mongoc_uri_get_username (parsed);
+   bson_strncpy (why, error->message, sizeof why);
+   if (error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE) {
+      bson_snprintf (error->message, sizeof error->message, "%s refuses the user %s (name, password or authSource): %s", hosts,
+                     user ? user : "of the URI", why);
+   } else {
+      bson_snprintf (error->message, sizeof error->message, "%s does not answer: %s%s%s%s", hosts, why,
+                     set ? "; the URI says replicaSet=" : "", set ? set : "",
+                     set ? ", which each of them has to be in" : "");
    }
    mongoc_uri_destroy (parsed);
 }

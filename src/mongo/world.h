@@ -14,6 +14,10 @@ ecl_mongo_init (void);
 void
 ecl_mongo_uri_complaints (const char *uri, char *text, size_t size);
 
+/* Of the first command to the server of that URI, which failed: the message says who was asked, and what for. */
+void
+ecl_mongo_explain (const char *uri, bson_error_t *error);
+
 /* Connects when first used. *database is what the URI names, or NULL; it belongs to the world. cancelled is asked
  * between commands and while waiting; may be NULL. NULL where the URI cannot be read. */
 ecl_world_t *

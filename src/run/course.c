@@ -386,8 +386,8 @@ make_way (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out
    if (ecl_complete_refuses (chain, course->target, &course->facts)) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
                        "%s: the validator that `eclose complete` made refuses documents of version %s, so every one would go "
-                       "to quarantine; lift it first: collMod with validationAction \"warn\"",
-                       chain->collection, out->to);
+                       "to quarantine; lift it first: db.runCommand({collMod: '%s', validationAction: 'warn'})",
+                       chain->collection, out->to, chain->collection);
    }
    return ecl_complete_undo (site->world, site->database, chain, course->target, &out->unfloored, error);
 }

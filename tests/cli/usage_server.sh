@@ -68,7 +68,10 @@ for option in '--workers 0' '--workers 99999' '--range-docs 0' '--max-errors 2' 
    '--max-rate 5XB' '--batch-time 0' '--max-latency 0.5' '--max-lag=-1' '--min-window x' '--to 9' '--to x'; do
    status 2 eclose backfill start users $option
 done
-for time in 2d 2hh 0; do
+for option in --throttle-command --metrics; do
+   status 2 eclose up users $option ''
+done
+for time in 2d 2hh 0 8; do
    status 2 eclose backfill run users --for $time
 done
 status 2 eclose up --workers 0

@@ -431,7 +431,15 @@ def test_verify_finds_broken_rules_and_hybrids(eclose, db):
 def test_a_server_that_is_not_there(eclose):
     example(eclose, 'users')
     done = eclose('up', '--uri', 'mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=500', rc=1)
-    assert 'the server does not answer' in done.err
+    assert '127.0.0.1:9 does not answer: ' in done.err
+    uri = eclose.env['ECLOSE_URI'].split('?')[0]
+    done = eclose('status', '--uri', f'{uri}?replicaSet=nope&serverSelectionTimeoutMS=500', rc=1)
+    assert 'the URI says replicaSet=nope, which each of them has to be in' in done.err
+    done = eclose('status', '--uri', uri.replace('://', '://me:secret@'), rc=1)
+    assert 'refuses the user me (name, password or authSource): ' in done.err and 'secret' not in done.err
+    # The rest of the password is no name of a host that anybody wants to read in a log.
+    done = eclose('status', '--uri', 'mongodb://me:sec@ret@127.0.0.1:9/', rc=1)
+    assert '@ is written %40' in done.err and 'ret@' not in done.err
 
 
 @pytest.mark.parametrize('command', [('up',), ('backfill', 'start', 'things'), ('status',)])

@@ -40,6 +40,9 @@ def test_as_of_now(eclose, db):
     early = complete(eclose, '--to', '2', rc=5)
     assert (early['complete'], early['below'], early['deletable']) == (False, 50, [])
     assert floor(db) is None
+    assert '`eclose up things --to 2` carries them over' in eclose('complete', 'things', rc=5).out
+    eclose('backfill', 'start', 'things', '--detach', rc=0)
+    assert 'a job up to version 2 is not done: `eclose backfill status things`' in eclose('complete', 'things', rc=5).out
     eclose('up', rc=0)
     done = complete(eclose, '--to', '2')
     assert (done['complete'], done['stays'], done['below']) == (True, False, 0)
@@ -180,7 +183,8 @@ def test_down_is_refused_where_the_validator_would_refuse_each_document(eclose, 
     complete(eclose, '--to', '2', '--validator')
     for command in (['down'], ['backfill', 'start', '--down']):
         done = eclose(*command, 'things', '--to', '1', rc=1)
-        assert 'refuses documents of version 1' in done.err and 'collMod' in done.err
+        assert 'refuses documents of version 1' in done.err and \
+            "db.runCommand({collMod: 'things', validationAction: 'warn'})" in done.err
     assert floor(db)['floor'] == '2' and not db.eclose_quarantine.count_documents({})
     eclose('up', 'things', rc=0)
     eclose('down', 'things', '--to', '2', rc=0)  # which it lets in

@@ -139,7 +139,7 @@ def test_pause_resume_set_and_cancel_from_elsewhere(eclose, db, server, relay):
     assert at_target(db, n)
 
 
-@pytest.mark.parametrize('how', ['for', signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('how', ['for', signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_goes_on_where_it_stopped(eclose, db, server, how):
     n = size(server, 8000)
     things(eclose, db, n)
@@ -150,6 +150,8 @@ def test_it_goes_on_where_it_stopped(eclose, db, server, how):
         child = eclose.start('up', 'things', *rate)
         wait_for(lambda: db.eclose_chunks.find_one({'after.id': {'$exists': True}}))
         child.send_signal(how)
+        if how == signal.SIGHUP:
+            child.send_signal(how)  # by the shell, and by the kernel
         assert 'goes on where this one stopped' in eclose.wait(child, rc=1).err
     first = job(db)
     chunk = db.eclose_chunks.find_one()

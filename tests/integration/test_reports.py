@@ -262,7 +262,7 @@ def test_hooks_of_what_slows_and_of_a_pause(eclose, db, server, tmp_path):
         ['end', 'done']]
     assert hook_lines(told)[1][2:] == ['command', '1', 'the throttle command says wait: it ended with status 1']
     assert 'things: stopped until it is calm: the throttle command says wait: it ended with status 1\n' in err
-    assert 'things: paused' in err and 'things: goes on as fast as it may' in err
+    assert 'things: paused; `eclose backfill resume things` lets it go on' in err and 'things: goes on as fast as it may' in err
     found = samples(path)
     assert value(found, 'throttle_active', reason='command') == 0 and value(found, 'throttle_stopped') == 0
     assert value(found, 'throttle_wait_seconds_total', reason='command') > 0
