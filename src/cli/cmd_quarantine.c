@@ -98,6 +98,42 @@ text_of (const ecl_value_t *row, const char *name, ecl_arena_t *arena)
 }
 
 static void
+append_field (bson_t *line, const ecl_value_t *from, const char *name, const char *as)
+{
+   ecl_value_t value = ecl_document_get (from, name, strlen (name));
+
+   if (!ecl_is_nullish (&value)) {
+      ecl_append_value (line, as, &value);
+   }
+}
+
+/* In the words of `show`. */
+static void
+print_reason_json (const ecl_value_t *row)
+{
+   static const char *const whose[] = {"message", "path"}, *const errors[] = {"code", "file", "line", "column"};
+   ecl_value_t key = ecl_document_get (row, "_id", 3);
+   bson_t line = BSON_INITIALIZER, error;
+
+   append_field (&line, &key, "collection", "collection");
+   append_field (&line, &key, "to", "to");
+   append_field (&line, row, "n", "documents");
+   BSON_APPEND_DOCUMENT_BEGIN (&line, "error", &error);
+   for (size_t i = 0; i < sizeof whose / sizeof whose[0]; i++) {
+      append_field (&error, row, whose[i], whose[i]);
+   }
+   for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+      append_field (&error, &key, errors[i], errors[i]);
+   }
+   bson_append_document_end (&line, &error);
+   append_field (&line, row, "id", "id");
+   append_field (&line, row, "first", "first");
+   append_field (&line, row, "last", "last");
+   ecl_cli_json (&line);
+   bson_destroy (&line);
+}
+
+static void
 print_reason (const ecl_cli_t *cli, const ecl_value_t *row)
 {
    ecl_value_t key = ecl_document_get (row, "_id", 3), n = ecl_document_get (row, "n", 1), last;
@@ -106,11 +142,7 @@ print_reason (const ecl_cli_t *cli, const ecl_value_t *row)
    char count[32], at[32];
 
    if (cli->json) {
-      bson_t line;
-
-      if (bson_init_static (&line, row->u.raw, row->len)) {
-         ecl_cli_json (&line);
-      }
+      print_reason_json (row);
       return;
    }
    ecl_arena_init (&arena);

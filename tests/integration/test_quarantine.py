@@ -31,12 +31,12 @@ def bad_things(eclose, db, mode='client'):
 def test_list_groups_reasons(eclose, db, mode):
     bad_things(eclose, db, mode)
     reasons = quarantine(eclose, 'list')
-    assert sum(r['n'] for r in reasons) == 4
-    assert reasons == sorted(reasons, key=lambda r: -r['n'])
+    assert sum(r['documents'] for r in reasons) == 4
+    assert reasons == sorted(reasons, key=lambda r: -r['documents'])
     for r in reasons:
-        assert r['_id']['collection'] == 'things' and r['_id']['to'] == '2'
-        assert r['_id']['file'].endswith('0002_step.yaml') and r['_id']['line'] == 4
-        assert r['message'] and r['path']
+        assert r['collection'] == 'things' and r['to'] == '2' and 'id' in r and r['first'] and r['last']
+        assert r['error']['file'].endswith('0002_step.yaml') and r['error']['line'] == 4
+        assert r['error'] == quarantine(eclose, 'show', 'things', '--id', json.dumps(r['id']))[0]['error']
     text = eclose('quarantine', 'list', 'things', rc=0).out
     assert '0002_step.yaml:4:' in text and 'things to 2: ' in text and 'for example _id' in text
     # The version of those without one is there, too.
@@ -49,7 +49,7 @@ def test_list_of_more_reasons_than_one_reply_holds(eclose, db):
     many = [dict(one, _id={'collection': 'things', 'id': i}, error=dict(one['error'], code=i)) for i in range(1100)]
     db.eclose_quarantine.delete_many({})
     db.eclose_quarantine.insert_many(many)
-    assert {r['_id']['code'] for r in quarantine(eclose, 'list')} == set(range(1100))
+    assert {r['error']['code'] for r in quarantine(eclose, 'list')} == set(range(1100))
 
 
 def test_show_one(eclose, db):
