@@ -4,6 +4,7 @@
 #include "cli/plan.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
+#include "run/job.h"
 #include "run/lookups.h"
 #include "run/scan.h"
 #include "run/survey.h"
@@ -12,10 +13,20 @@
 
 #define SAMPLES 3
 
+/* Where they are looked for in a collection that is not gone through for them: so many of at least so many documents at
+ * random read no others. */
+#define LOOKED_AT 1000
+#define MANY 20000
+
 typedef struct {
    ecl_remote_t *remote;
    ecl_course_t course;
+   int64_t estimate; /* documents of the collection, about */
+   int64_t seconds;  /* for counting */
    ecl_survey_t survey;
+   int64_t todo; /* where that was counted */
+   bool has_job; /* a live one */
+   ecl_job_t job;
    ecl_arena_t arena;
    bool blocked;
 } told_t;
@@ -28,27 +39,28 @@ print_course (const told_t *told)
    const ecl_chain_t *chain = told->course.chain;
    const ecl_cli_t *cli = told->remote->cli;
    char text[ECL_VERSION_TEXT], n[32];
-   int64_t todo = told->survey.outside;
+   bool late = told->survey.late;
 
-   for (size_t i = 0; i < told->course.target; i++) {
-      todo += told->survey.counts[i];
-   }
-   printf ("%s%s%s: %s document%s to version %s, %s: %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
-           ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_progress_count ((uint64_t) todo, n), todo == 1 ? "" : "s",
+   printf ("%s%s%s: %s%s document%s to version %s, %s: %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
+           ecl_cli_colour (cli, ECL_CLI_PLAIN), late ? "some of about " : "",
+           ecl_progress_count ((uint64_t) (late ? told->estimate : told->todo), n), !late && told->todo == 1 ? "" : "s",
            ecl_version_text (chain->format, ecl_chain_version (chain, told->course.target), text),
            told->course.mode == ECL_MODE_PUSHDOWN ? "pushed down" : "computed here", told->course.mode_why);
-   for (size_t i = 0; i <= chain->n_steps; i++) {
+   if (late) {
+      printf ("  not counted within %" PRId64 " s: --count-time gives it longer\n", told->seconds);
+   }
+   for (size_t i = 0; i <= chain->n_steps && !late; i++) {
       if (told->survey.counts[i]) {
          printf ("  %12s at version %s%s\n", ecl_progress_count ((uint64_t) told->survey.counts[i], n),
                  ecl_version_text (chain->format, ecl_chain_version (chain, i), text),
                  i == told->course.target ? ", the target" : i > told->course.target ? ", beyond the target" : "");
       }
    }
-   if (told->survey.outside) {
+   if (told->survey.outside && !late) {
       printf ("  %12s with no known version: they would go to quarantine\n",
               ecl_progress_count ((uint64_t) told->survey.outside, n));
    }
-   for (size_t i = told->survey.first; i < told->course.target; i++) {
+   for (size_t i = late ? 0 : told->survey.first; i < told->course.target; i++) {
       const char *description = chain->steps[i].description;
 
       printf ("  runs %s%s%s\n", chain->steps[i].name, *description ? ": " : "", description);
@@ -59,6 +71,10 @@ print_course (const told_t *told)
       printf ("  %s%s%s: %s\n",
               ecl_cli_colour (cli, obstacle->level == ECL_OBSTACLE_BLOCKS ? ECL_CLI_RED : ECL_CLI_YELLOW),
               obstacle->what, ecl_cli_colour (cli, ECL_CLI_PLAIN), obstacle->message);
+   }
+   if (told->has_job) {
+      printf ("  a job %s to version %s is there already: `eclose backfill status %s`\n", told->job.down ? "down" : "up",
+              told->job.to, chain->collection);
    }
 }
 
@@ -74,16 +90,20 @@ json_course (const told_t *told, bson_t *line)
    BSON_APPEND_UTF8 (line, "to", ecl_version_text (chain->format, ecl_chain_version (chain, told->course.target), text));
    BSON_APPEND_UTF8 (line, "mode", ecl_mode_name (told->course.mode));
    BSON_APPEND_UTF8 (line, "why", told->course.mode_why);
-   BSON_APPEND_ARRAY_BEGIN (line, "versions", &list);
-   for (size_t i = 0; i <= chain->n_steps; i++) {
-      bson_uint32_to_string ((uint32_t) i, &key, buffer, sizeof buffer);
-      BSON_APPEND_DOCUMENT_BEGIN (&list, key, &one);
-      BSON_APPEND_UTF8 (&one, "version", ecl_version_text (chain->format, ecl_chain_version (chain, i), text));
-      BSON_APPEND_INT64 (&one, "documents", told->survey.counts[i]);
-      bson_append_document_end (&list, &one);
+   BSON_APPEND_INT64 (line, "estimated", told->estimate);
+   BSON_APPEND_BOOL (line, "counted", !told->survey.late);
+   if (!told->survey.late) {
+      BSON_APPEND_ARRAY_BEGIN (line, "versions", &list);
+      for (size_t i = 0; i <= chain->n_steps; i++) {
+         bson_uint32_to_string ((uint32_t) i, &key, buffer, sizeof buffer);
+         BSON_APPEND_DOCUMENT_BEGIN (&list, key, &one);
+         BSON_APPEND_UTF8 (&one, "version", ecl_version_text (chain->format, ecl_chain_version (chain, i), text));
+         BSON_APPEND_INT64 (&one, "documents", told->survey.counts[i]);
+         bson_append_document_end (&list, &one);
+      }
+      bson_append_array_end (line, &list);
+      BSON_APPEND_INT64 (line, "unknown", told->survey.outside);
    }
-   bson_append_array_end (line, &list);
-   BSON_APPEND_INT64 (line, "unknown", told->survey.outside);
    BSON_APPEND_ARRAY_BEGIN (line, "obstacles", &list);
    for (size_t i = 0; i < told->course.n_obstacles; i++) {
       const ecl_obstacle_t *obstacle = &told->course.obstacles[i];
@@ -96,6 +116,14 @@ json_course (const told_t *told, bson_t *line)
       bson_append_document_end (&list, &one);
    }
    bson_append_array_end (line, &list);
+   if (told->has_job) {
+      BSON_APPEND_DOCUMENT_BEGIN (line, "job", &one);
+      BSON_APPEND_UTF8 (&one, "kind", told->job.down ? "down" : "up");
+      BSON_APPEND_UTF8 (&one, "to", told->job.to);
+      BSON_APPEND_UTF8 (&one, "state", ecl_job_state_name (told->job.state));
+      BSON_APPEND_UTF8 (&one, "wanted", ecl_job_wanted_name (told->job.wanted));
+      bson_append_document_end (line, &one);
+   }
 }
 
 /* One sampled document, before and after. */
@@ -146,6 +174,34 @@ tell_sample (told_t *told, ecl_upgrader_t *upgrader, const ecl_value_t *document
    ecl_buf_cleanup (&text);
 }
 
+/* Some that would change: of a small collection any, of others those among some at random. */
+static void
+start_samples (const told_t *told, ecl_scan_t *reader)
+{
+   bson_t filter, pipeline = BSON_INITIALIZER, stage, size;
+
+   ecl_survey_candidates (told->course.chain, told->course.target, false, &filter);
+   if (told->estimate <= MANY) {
+      ecl_scan_start (reader, &filter, false);
+      reader->sample = SAMPLES;
+   } else {
+      BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+      BSON_APPEND_DOCUMENT_BEGIN (&stage, "$sample", &size);
+      BSON_APPEND_INT32 (&size, "size", LOOKED_AT);
+      bson_append_document_end (&stage, &size);
+      bson_append_document_end (&pipeline, &stage);
+      BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
+      BSON_APPEND_DOCUMENT (&stage, "$match", &filter);
+      bson_append_document_end (&pipeline, &stage);
+      BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "2", &stage);
+      BSON_APPEND_INT32 (&stage, "$limit", SAMPLES);
+      bson_append_document_end (&pipeline, &stage);
+      ecl_scan_start_pipeline (reader, &pipeline);
+   }
+   bson_destroy (&pipeline);
+   bson_destroy (&filter);
+}
+
 static bool
 tell_samples (told_t *told, bson_t *list, bson_error_t *error)
 {
@@ -156,16 +212,13 @@ tell_samples (told_t *told, bson_t *list, bson_error_t *error)
    ecl_lookups_t *lookups = NULL;
    ecl_scan_t reader;
    uint32_t n = 0;
-   bson_t filter;
    bool good;
 
    if (!upgrader) {
       return false;
    }
-   ecl_survey_candidates (chain, told->course.target, false, &filter);
    ecl_scan_init (&reader);
-   ecl_scan_start (&reader, &filter, false);
-   reader.sample = SAMPLES;
+   start_samples (told, &reader);
    if (ecl_chain_looks_up (chain, told->course.target, false)) {
       lookups = ecl_lookups_new (told->remote->upgrades, upgrader);
    }
@@ -177,24 +230,47 @@ tell_samples (told_t *told, bson_t *list, bson_error_t *error)
       tell_sample (told, upgrader, document, list, n++);
    }
    ecl_scan_cleanup (&reader);
-   bson_destroy (&filter);
+   if (good && !list && !n && (told->survey.late || told->todo)) {
+      printf ("    none that would change is among %d at random\n", LOOKED_AT);
+   }
    ecl_upgrader_destroy (upgrader);
    ecl_lookups_destroy (lookups);
    return good;
 }
 
+/* What there is to do, and whether somebody is at it. */
 static bool
-plan_chain (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_mode_t mode, bool *blocked)
+look (told_t *told, bson_error_t *error)
+{
+   ecl_remote_t *remote = told->remote;
+   const ecl_chain_t *chain = told->course.chain;
+   ecl_survey_options_t limits = {.until = remote->world->now (remote->world) + 1000 * told->seconds};
+
+   if (!ecl_survey_estimate (remote->world, remote->database, chain->collection, &told->estimate, error) ||
+       !ecl_survey_within (remote->world, remote->database, chain, told->course.target, &limits, &told->arena,
+                           &told->survey, error) ||
+       !ecl_job_latest (remote->world, remote->database, chain->collection, true, &told->job, &told->has_job, error)) {
+      return false;
+   }
+   told->todo = told->survey.outside;
+   for (size_t i = 0; i < told->course.target; i++) {
+      told->todo += told->survey.counts[i];
+   }
+   return true;
+}
+
+static bool
+plan_chain (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_mode_t mode, int64_t seconds,
+            bool *blocked)
 {
    ecl_site_t site = ecl_remote_site (remote);
-   told_t told = {.remote = remote};
+   told_t told = {.remote = remote, .seconds = seconds};
    bson_t line = BSON_INITIALIZER, list;
    bson_error_t error;
    bool good;
 
    ecl_arena_init (&told.arena);
-   good = ecl_course_find (&site, chain, target, false, mode, &told.arena, &told.course, &error) &&
-          ecl_survey (remote->world, remote->database, chain, target, &told.arena, &told.survey, &error);
+   good = ecl_course_find (&site, chain, target, false, mode, &told.arena, &told.course, &error) && look (&told, &error);
    if (good && remote->cli->json) {
       json_course (&told, &line);
       BSON_APPEND_ARRAY_BEGIN (&line, "samples", &list);
@@ -257,7 +333,7 @@ run (ecl_cli_t *cli)
          status = ECL_EXIT_USAGE;
          goto done;
       }
-      if (!plan_chain (&remote, &chains[i], target, mode, &blocked)) {
+      if (!plan_chain (&remote, &chains[i], target, mode, seconds, &blocked)) {
          goto done;
       }
    }
@@ -271,7 +347,7 @@ done:
 static const ecl_option_t options[] = {
    {"to", 0, "N", "another target than the end of the chain"},
    {"mode", 0, "auto|pushdown|client", "plan for this way of working"},
-   {"count-time", 0, "SECONDS", "of database migrations: how long one count may take (5)"},
+   {"count-time", 0, "SECONDS", "how long the counts of a collection, or of one step, may take; 5"},
    {NULL},
 };
 

@@ -162,8 +162,10 @@ ecl_preview_backfill (ecl_previewer_t *self, const ecl_act_t *act, const char *c
    const ecl_value_t *to = ecl_preview_said (act, ECL_ARG_TO);
    char text[ECL_VERSION_TEXT];
    ecl_version_t version;
+   ecl_survey_options_t limits = {0};
    ecl_survey_t survey;
    size_t target;
+   int64_t n;
 
    if (!chain) {
       return ecl_fail (self->error, ECL_DOMAIN_RUN, ECL_ERROR_CHAIN, "the project has no document migrations of %s",
@@ -179,12 +181,14 @@ ecl_preview_backfill (ecl_previewer_t *self, const ecl_act_t *act, const char *c
        (!ecl_chain_parse_version (chain, text, &version, self->error) || !ecl_chain_index (chain, version, &target))) {
       return false;
    }
-   if (!ecl_survey (self->options->world, self->options->database, chain, target, self->arena, &survey, self->error)) {
+   limits.until = self->options->world->now (self->options->world) + self->options->limit;
+   if (!ecl_survey_within (self->options->world, self->options->database, chain, target, &limits, self->arena, &survey,
+                           self->error)) {
       return false;
    }
-   ecl_preview_tell (self, ECL_PREVIEW_STEP, ecl_act_name (act->kind), collection, survey.not_at, NULL, false,
-                     ecl_arena_printf (self->arena, "%s to version %s",
-                                       ecl_preview_number (self, survey.not_at, "document"),
+   n = survey.late ? ECL_PREVIEW_TOO_SLOW : survey.not_at;
+   ecl_preview_tell (self, ECL_PREVIEW_STEP, ecl_act_name (act->kind), collection, n, NULL, false,
+                     ecl_arena_printf (self->arena, "%s to version %s", ecl_preview_number (self, n, "document"),
                                        ecl_version_text (chain->format, ecl_chain_version (chain, target), text)));
    return true;
 }

@@ -130,13 +130,6 @@ ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *
 }
 
 bool
-ecl_survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_arena_t *arena,
-            ecl_survey_t *out, bson_error_t *error)
-{
-   return ecl_survey_within (world, database, chain, target, &(ecl_survey_options_t){0}, arena, out, error);
-}
-
-bool
 ecl_survey_any (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, int64_t deadline,
                 bool *any, bool *late, bson_error_t *error)
 {

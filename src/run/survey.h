@@ -17,10 +17,6 @@ typedef struct {
    bool late;           /* the deadline passed before all was counted: nothing here is true but this */
 } ecl_survey_t;
 
-bool
-ecl_survey (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_arena_t *arena,
-            ecl_survey_t *out, bson_error_t *error) ECL_MUST_CHECK;
-
 typedef struct {
    int64_t until;         /* in terms of the world's now; 0: it takes as long as it takes */
    ecl_look_t look;
@@ -28,7 +24,7 @@ typedef struct {
    void *context;
 } ecl_survey_options_t;
 
-/* The same within limits: true with out->late where the time was over before. */
+/* True with out->late where the time was over before. */
 bool
 ecl_survey_within (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target,
                    const ecl_survey_options_t *options, ecl_arena_t *arena, ecl_survey_t *out,

@@ -148,3 +148,24 @@ def test_times_that_cannot_be(eclose, db):
     project(eclose, 'things', [STEP])
     for time in ('0', 'long', '1000000'):
         assert '--count-time takes a number' in eclose('status', '--count-time', time, rc=2).err
+
+
+def test_a_plan_goes_through_no_large_collection(eclose, db, relay):
+    """It counts for as long as it is told, and looks at a thousand documents at random for those that it shows."""
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'n': i} for i in range(21000)])
+    env = {'ECLOSE_URI': relay.uri}
+    told = json.loads(eclose('plan', 'things', '--count-time', 60, '--format', 'json', rc=0, env=env).out)
+    assert told['counted'] and told['versions'][0] == {'version': '1', 'documents': 21000}
+    samples = [c.document['pipeline'] for c in relay.commands() if c.name == 'aggregate' and '$sample' in str(c.document)]
+    assert [list(stage) for stage in samples[0]] == [['$sample'], ['$match'], ['$limit']] and len(told['samples']) == 3
+    eclose('backfill', 'start', 'things', '--detach', rc=0)
+    relay.delay(600)
+    told = json.loads(eclose('plan', 'things', '--count-time', 1, '--format', 'json', rc=0, env=env).out)
+    assert told['counted'] is False and told['estimated'] == 21000 and 'versions' not in told and 'unknown' not in told
+    assert len(told['samples']) == 3
+    assert told['job'] == {'kind': 'up', 'to': '2', 'state': 'running', 'wanted': 'running'}
+    text = eclose('plan', 'things', '--count-time', 1, rc=0, env=env).out
+    assert 'things: some of about 21,000 documents to version 2, ' in text and 'runs 0002_step' in text
+    assert 'not counted within 1 s: --count-time gives it longer' in text
+    assert 'a job up to version 2 is there already: `eclose backfill status things`' in text
