@@ -2,6 +2,7 @@
 #include "cli/backfill_status.h"
 
 #include "run/job.h"
+#include "run/place.h"
 
 #include <inttypes.h>
 
@@ -32,6 +33,7 @@ static void
 take_worker (void *context, const ecl_chunk_row_t *row)
 {
    status_t *self = context;
+   bool alive = row->left > 0 && !ecl_place_is_dead (self->remote->place, row->place, row->pid);
    char buffer[16];
    const char *key;
    bson_t one;
@@ -46,9 +48,9 @@ take_worker (void *context, const ecl_chunk_row_t *row)
    BSON_APPEND_INT64 (&one, "documents", row->documents);
    BSON_APPEND_DOUBLE (&one, "rate", row->rate);
    BSON_APPEND_UTF8 (&one, "slowed", row->slowed);
-   BSON_APPEND_BOOL (&one, "alive", row->left > 0);
+   BSON_APPEND_BOOL (&one, "alive", alive);
    bson_append_document_end (&self->workers, &one);
-   self->rate += row->left > 0 ? row->rate : 0;
+   self->rate += alive ? row->rate : 0;
 }
 
 static const char *
@@ -186,7 +188,8 @@ print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
          printf (", %s left", ecl_progress_time ((int64_t) ((double) left * 1000 / self->rate), c));
       }
    }
-   printf ("\n  ranges: %" PRId64 " of %" PRId64 " carried, %" PRId64 " swept\n", sum->n[1] + sum->n[2], n, sum->n[2]);
+   printf ("\n  ranges: %s of %s carried, %s swept\n", ecl_progress_count ((uint64_t) (sum->n[1] + sum->n[2]), a),
+           ecl_progress_count ((uint64_t) n, b), ecl_progress_count ((uint64_t) sum->n[2], c));
    if (sum->counts.quarantined) {
       printf ("  %s%s in quarantine%s\n", ecl_cli_colour (cli, ECL_CLI_RED),
               ecl_progress_count ((uint64_t) sum->counts.quarantined, a), ecl_cli_colour (cli, ECL_CLI_PLAIN));

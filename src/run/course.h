@@ -75,6 +75,7 @@ typedef struct {
 typedef struct {
    const uint8_t *job;  /* its _id, 12 bytes */
    int64_t total, done; /* documents, about */
+   int64_t ranges, swept; /* those that were gone through again; negative as long as not all were carried */
    double rate;         /* a second, of this process, over the last seconds */
    uint32_t workers;    /* of this process that are at work */
    bool paused;         /* somebody asked for that */

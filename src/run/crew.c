@@ -34,6 +34,7 @@ typedef struct {
    int64_t base;     /* documents that were done then, by everybody */
    int64_t own;      /* changed by this crew, then */
    int64_t done;     /* what was shown last */
+   int64_t swept;    /* ranges, when it was summed last; negative: not all were carried */
    atomic_bool stop; /* the first one was asked to */
 } crew_t;
 
@@ -113,12 +114,15 @@ show (crew_t *self, const ecl_worker_state_t *first)
        ecl_job_sum (self->site->world, self->site->database, self->job.id, &sum, &ignored)) {
       self->summed = now;
       self->base = ecl_job_done (&self->job, &sum);
+      self->swept = sum.n[ECL_CHUNK_OPEN] ? -1 : sum.n[ECL_CHUNK_DONE];
       self->own = own;
    }
    done = self->base + own - self->own;
    done = done < progress.total ? done : progress.total;
    self->done = done > self->done ? done : self->done;
    progress.done = self->done;
+   progress.ranges = self->job.chunks;
+   progress.swept = self->swept;
    self->listener->progress (self->listener->context, &progress);
 }
 
@@ -251,6 +255,7 @@ ecl_crew_run (const ecl_site_t *site, ecl_task_t *task, const ecl_effort_t *effo
                   .effort = effort,
                   .listener = listener,
                   .job = *job,
+                  .swept = -1,
                   .n = workers && effort->connector ? workers : 1};
    ecl_watch_t watch = {
       .context = &self, .progress = on_progress, .advise = advise, .dead = is_dead, .stop = is_stopped, .say = on_say};
