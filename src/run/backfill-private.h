@@ -47,6 +47,9 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 #define MAX_COMMAND (15u * 1024 * 1024) /* of statements; one alone may be larger, up to what the guard makes */
 #define MAX_OVERLAPPED (4u * 1024 * 1024) /* the same, where one is under way while the next is made */
 #define MAX_QUARANTINE (4u * 1024 * 1024)
+
+/* A record waits for others no longer than that: whoever is told of documents in quarantine looks there for them. */
+#define QUARANTINE_MS 2000
 #define MAX_ROUNDS 5u     /* of reading a batch's changed documents again, before they are left to the next pass */
 #define MAX_LOADS 50u     /* of a document that looks up others each time that a transaction reads it */
 #define MAX_ATTEMPTS 8u   /* of one command that is lost */
@@ -172,6 +175,7 @@ struct ecl_backfill_t {
    bson_t quarantine_command;
    ecl_quarantine_writer_t quarantine;
    bool quarantining;       /* quarantine_command holds records */
+   int64_t quarantining_at; /* since then */
    bool quarantine_closed;  /* and is complete */
 };
 

@@ -36,6 +36,7 @@ quarantine (ecl_backfill_t *self, const ecl_converted_t *converted)
    if (!self->quarantining) {
       ecl_quarantine_begin (&self->quarantine, &self->quarantine_command);
       self->quarantining = true;
+      self->quarantining_at = self->now;
    }
    ecl_quarantine_append (&self->quarantine, &record);
    self->pass_failed++;

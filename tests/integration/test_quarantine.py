@@ -271,3 +271,17 @@ def test_very_many_in_quarantine_are_work_for_a_job(eclose, db):
 def test_wrong_usage(eclose, args):
     project(eclose, 'things', [STEP])
     eclose('quarantine', *args, rc=2)
+
+
+@MODES
+def test_a_record_is_there_while_the_job_runs(eclose, db, mode):
+    """What the job says of documents in quarantine can be looked up, though its range is far from its end."""
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'size': 'large' if i < 3 else str(i)} for i in range(3000)])
+    child = eclose.start('up', 'things', '--mode', mode, '--max-rate', 100)
+    wait_for(lambda: db.eclose_quarantine.count_documents({}) == 3)
+    assert child.poll() is None and db.things.count_documents({'schema_version': {'$exists': True}}) < 2900
+    reason, = quarantine(eclose, 'list')
+    assert reason['documents'] == 3
+    eclose('backfill', 'set', 'things', '--max-rate', 'none', rc=0)
+    eclose.wait(child, rc=5)
