@@ -48,7 +48,6 @@ typedef struct {
    claim_t claim;
    int64_t cursor;   /* of the pass that it goes through */
    bool reading;     /* its last question for a batch had no answer: it asks again */
-   int64_t begun;    /* when it began its last batch */
    int64_t measured; /* documents of batches, since the wish for a rate must have reached it */
    int64_t waits;    /* since when it has asked for the lease of the plan; 0: it does not */
 } mate_t;
@@ -65,8 +64,9 @@ typedef struct {
    int64_t renewed[MOST_RANGES]; /* when each of its ranges was claimed or renewed last */
    mate_t mates[MAX_PROCESSES];
    wish_t wish;
-   bool slow;    /* a worker had a slow clock */
-   int64_t read; /* documents of batches, by all workers */
+   bool slow;     /* a worker had a slow clock */
+   int64_t read;  /* documents of batches, by all workers */
+   int64_t begun; /* when any of them began its last batch */
    bool ended; /* no application asks for anything any more */
 } data_t;
 

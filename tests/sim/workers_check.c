@@ -82,7 +82,8 @@ static void
 check_begins (process_t *process, mate_t *mate)
 {
    sim_t *sim = process->sim;
-   const wish_t *wish = &((const data_t *) sim->data)->wish;
+   data_t *data = sim->data;
+   const wish_t *wish = &data->wish;
    int64_t since = wish->at > process->paused_until ? wish->at : process->paused_until;
    const claim_t *claim = &mate->claim;
 
@@ -96,7 +97,7 @@ check_begins (process_t *process, mate_t *mate)
       sim_wrong (sim, "process %d begins a batch %d ms after its last checkpoint", process->index,
                  (int) (sim->now - since));
    }
-   mate->begun = sim->now;
+   data->begun = sim->now;
 }
 
 static void
