@@ -147,6 +147,10 @@ adapt_size (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, double ms,
       return; /* smaller than it might have been (the end of a range, the rate): it says little about larger ones */
    } else {
       size = per_document > 0 ? (aim (self) - self->fixed) / per_document : old * STEP;
+      if (ms > aim (self)) {
+         /* What a document takes may be known badly yet, but not how this one did. */
+         size = BSON_MIN (size, ms > STEP * aim (self) ? documents / STEP : documents);
+      }
    }
    self->size = bounded (bounded (size, old / STEP, old * STEP), 1, self->settings.most);
 }
@@ -178,7 +182,9 @@ learn (ecl_throttle_t *self, double work, double cost, int64_t now)
    double middle;
 
    if (work < self->calm_work / 4) {
-      return; /* mostly fixed cost */
+      /* Mostly fixed cost; or those before were larger than any will be: then nothing would ever be learned. */
+      self->calm_work += self->calm < 0 ? (work - self->calm_work) / 8 : 0;
+      return;
    }
    self->calm_work = self->calm_work > 0 ? self->calm_work + (work - self->calm_work) / 8 : work;
    self->window[self->n_window++] = cost;

@@ -41,6 +41,28 @@ test_size (void **state)
    }
 }
 
+/* Batches that are short by chance make the fixed cost seem to be all there is; what took too long does not grow. */
+static void
+test_size_runs_away (void **state)
+{
+   static const uint32_t begin[] = {8, 8, 4, 4, 2, 2, 2, 6, 3};
+   world_t world;
+
+   (void) state;
+   init (&world, &(ecl_throttle_settings_t){.batch_time = 150, .first = 8});
+   for (uint32_t i = 0; i < 60; i++) {
+      uint32_t n = ecl_throttle_next (&world.throttle, now_of (&world)).documents;
+      int64_t ms;
+
+      n = i < sizeof begin / sizeof begin[0] ? begin[i] : i % 4 ? n : 1; /* as replies have them */
+      ms = 10 + 20 * n + (i == 1);
+      assert_in_range (ms, 10, 4 * 150);
+      world.clock += (double) ms;
+      ecl_throttle_batch (&world.throttle, n, 0, ms, now_of (&world));
+   }
+   assert_in_range (world.throttle.size, 6, 8);
+}
+
 /* Large documents: what one batch holds is bounded by bytes. */
 static void
 test_size_bytes (void **state)
@@ -199,6 +221,25 @@ test_begins_under_load (void **state)
    assert_int_equal (world.throttle.by, ECL_SLOW_LATENCY);
 }
 
+/* Nor does it matter that the first batch was much larger than all that come: what is calm is learned from those. */
+static void
+test_begins_too_large (void **state)
+{
+   (void) state;
+   for (uint32_t first = 64; first <= 1024; first *= 2) {
+      world_t world;
+
+      init (&world, &(ecl_throttle_settings_t){.first = first});
+      world.fixed = 6;
+      world.each = 2;
+      run (&world, 10);
+      assert_true (world.throttle.calm > 1.4 && world.throttle.calm < 2.1);
+      world.load = 4;
+      run (&world, 2);
+      assert_int_equal (world.throttle.by, ECL_SLOW_LATENCY);
+   }
+}
+
 static void
 test_command (void **state)
 {
@@ -318,6 +359,7 @@ main (void)
       cmocka_unit_test (test_creep),         cmocka_unit_test (test_begins_under_load),
       cmocka_unit_test (test_command),       cmocka_unit_test (test_rate),
       cmocka_unit_test (test_parse),         cmocka_unit_test (test_set),
+      cmocka_unit_test (test_size_runs_away), cmocka_unit_test (test_begins_too_large),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
