@@ -177,6 +177,15 @@ without_lag (const process_t *process, const char *parent, const bson_iter_t *el
    return strcmp (bson_iter_key (element), "members") == 0 && BSON_APPEND_NULL (out, "members");
 }
 
+/* It stands still. */
+static bool
+without_growth (const process_t *process, const char *parent, const bson_iter_t *element, bson_t *out)
+{
+   (void) process;
+   (void) parent;
+   return strcmp (bson_iter_key (element), "ts") == 0 && BSON_APPEND_TIMESTAMP (out, "ts", 1, 1);
+}
+
 /* ---- which command, and which answer ---- */
 
 static bool
@@ -283,6 +292,8 @@ mutate_reply (const process_t *process, const bson_t *command, bson_t *reply)
       rewrite = without_checkpoint;
    } else if (mutation == MUTATE_LAG && strcmp (name, "replSetGetStatus") == 0) {
       rewrite = without_lag;
+   } else if (mutation == MUTATE_OPLOG && strcmp (collection, "oplog.rs") == 0) {
+      rewrite = without_growth;
    } else if (mutation == MUTATE_HELD && strcmp (collection, ECL_STORE_CHUNKS) == 0 &&
               has (command, "update.0.$replaceWith.$cond")) {
       as_if_renewed (command, reply);

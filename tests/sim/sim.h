@@ -124,7 +124,8 @@ typedef enum {
    X (MUTATE_SWEEP, "sweep", WORKS, "ranges that are not swept at the end")                          \
    X (MUTATE_WANTED, "wanted", WORKS, "workers that do not read what is wanted of the job")          \
    X (MUTATE_PLAN, "plan", WORKS, "a plan that is made without the lease")                           \
-   X (MUTATE_LAG, "lag", PACES, "a throttle that does not see how far the secondaries are behind")
+   X (MUTATE_LAG, "lag", PACES, "a throttle that does not see how far the secondaries are behind") \
+   X (MUTATE_OPLOG, "oplog", PACES, "a throttle that does not see how far the oplog reaches back")
 
 typedef enum {
 #define X(name, key, where, text) name,

@@ -7,6 +7,9 @@
  *    far behind so far that it stops, until that is over
  *    held back  flow control: likewise as `behind`
  *    told       a command says wait: no batch begins until it says otherwise
+ *    too short  the oplog grows faster than before, and would soon not reach back far enough: likewise as `behind`, within
+ *               two batches of the next look, which is ten seconds away at most; what comes back comes back slowly, as
+ *               minutes are looked at
  *
  * And each time: before it the worker does not rest, and soon after it it is as fast as before.
  */
@@ -30,29 +33,41 @@
  * latency, it waits longer and longer before it tries again. */
 #define RECOVERS 4000
 #define RECOVERS_STUCK 20000
+#define RECOVERS_SHORT 60000
 
-typedef enum { SLOW, STUCK, BEHIND, FAR_BEHIND, HELD_BACK, TOLD, N_TROUBLES } trouble_t;
+/* The oplog reaches back so far, in ms, and has to reach back a quarter of that. It is not looked at in the first minute,
+ * so until then a command says wait; and a document takes long, so that there are enough of them. */
+#define REACHES (8 * 3600 * 1000)
+#define HAS_TO_REACH (REACHES / 4)
+#define BEGINS_SHORT 55000
+#define EACH_SHORT 20
+#define BATCH_SHORT 150
 
-static const char *const trouble_names[] = {"slow", "stuck", "behind", "far behind", "held back", "told"};
+/* Ms between two looks at it. */
+#define LOOKS_EVERY (10 * ECL_PRESSURE_EVERY)
+
+typedef enum { SLOW, STUCK, BEHIND, FAR_BEHIND, HELD_BACK, TOLD, TOO_SHORT, N_TROUBLES } trouble_t;
+
+static const char *const trouble_names[] = {"slow", "stuck", "behind", "far behind", "held back", "told", "too short"};
 
 /* A write of documents, as the server sees it. */
 typedef struct {
-   int64_t begun, ended;
-   int32_t documents;
+   int64_t begun;
+   int32_t ms, documents;
 } write_t;
 
-#define MOST_WRITES 600
+#define MOST_WRITES 900
 
 typedef struct {
    trouble_t trouble;
-   double factor;       /* how many times as long a write takes */
+   double factor;       /* how many times as long a write takes, or how many times as fast the oplog grows */
    int64_t lag;         /* of the secondaries, in ms */
    int64_t from, until; /* of the trouble; 0: not yet */
    int64_t seen;        /* when the worker first heard of it; 0: not yet */
    int64_t carried;     /* documents */
+   int looks;           /* at the oplog's last entry */
    write_t writes[MOST_WRITES];
    size_t n_writes;
-   bool ended;
 } data_t;
 
 _Static_assert(sizeof (data_t) <= STORY_DATA_SIZE, "the story's data fit");
@@ -72,7 +87,8 @@ setup (sim_t *sim)
    data_t *data = sim->data;
 
    data->trouble = (trouble_t) (sim->seed % N_TROUBLES);
-   data->factor = data->trouble == SLOW ? 3.5 + (double) (sim_random (sim) % 4) / 2 : 12;
+   data->factor = data->trouble == SLOW ? 3.5 + (double) (sim_random (sim) % 4) / 2 : 16;
+   data->factor = data->trouble == TOO_SHORT ? 13 + (double) (sim_random (sim) % 4) : data->factor;
    data->lag = sim_between (sim, 15000, 30000) * (data->trouble == FAR_BEHIND ? 4 : 1);
    for (int i = 0; i < THINGS; i++) {
       server_put (&sim->server, "things", blob_of (BCON_NEW ("_id", BCON_INT32 (i), "name", BCON_UTF8 ("x"))));
@@ -87,6 +103,16 @@ is_on (const sim_t *sim, trouble_t trouble)
    return data->trouble == trouble && data->from && sim->now >= data->from && sim->now < data->until;
 }
 
+static void
+begin_trouble (sim_t *sim)
+{
+   data_t *data = sim->data;
+
+   data->from = sim->now + 1;
+   data->until = sim->now + LASTS + (data->trouble == TOO_SHORT ? LOOKS_EVERY : 0);
+   sim_log (sim, "the trouble begins: %s", trouble_names[data->trouble]);
+}
+
 /* ---- the server ---- */
 
 /* What a write takes until the majority has it: nobody waits who does not ask for that. */
@@ -96,19 +122,18 @@ takes (sim_t *sim, const sender_t *sender, const bson_t *reply)
    data_t *data = sim->data;
    int64_t documents = sender->effect ? ecl_reply_number (reply, "nModified") : 0, ms;
    bool slow = is_on (sim, SLOW) || is_on (sim, STUCK);
+   double each = data->trouble == TOO_SHORT ? EACH_SHORT : EACH;
 
    if (!documents) {
       return 0;
    }
-   ms = (int64_t) ((FIXED + EACH * (double) documents) * (slow ? data->factor : 1)) + sim_between (sim, 0, 2);
+   ms = (int64_t) ((FIXED + each * (double) documents) * (slow ? data->factor : 1)) + sim_between (sim, 0, 2);
    data->carried += documents;
-   if (!data->from && data->carried >= BEGINS) {
-      data->from = sim->now + 1;
-      data->until = sim->now + LASTS;
-      sim_log (sim, "the trouble begins: %s", trouble_names[data->trouble]);
+   if (!data->from && data->trouble != TOO_SHORT && data->carried >= BEGINS) {
+      begin_trouble (sim);
    }
    if (data->n_writes < MOST_WRITES) {
-      data->writes[data->n_writes++] = (write_t){sim->now, sim->now + ms, (int32_t) documents};
+      data->writes[data->n_writes++] = (write_t){sim->now, (int32_t) ms, (int32_t) documents};
    }
    return sender->note ? ms : 0;
 }
@@ -128,27 +153,55 @@ heard (sim_t *sim)
    data->seen = data->seen ? data->seen : sim->now;
 }
 
+/* Its first or its last entry: full, so that it reaches back as far as it grew slowly, and no further while it grows fast.
+ * The trouble begins when it was seen to do well. */
+static bson_t *
+entry_of_oplog (sim_t *sim, bool last)
+{
+   data_t *data = sim->data;
+   int64_t ms = sim->now, fast = 0;
+
+   if (data->from) {
+      fast = (sim->now < data->until ? sim->now : data->until) - data->from;
+   }
+   if (last && ++data->looks == 2) {
+      begin_trouble (sim);
+   }
+   ms += last ? 0 : (int64_t) ((data->factor - 1) * (double) fast) - REACHES;
+   return BCON_NEW ("cursor", "{", "firstBatch", "[", "{", "ts",
+                    BCON_TIMESTAMP ((int32_t) (1700000000 + ms / 1000), 1), "}", "]", "}");
+}
+
 static bool
 fares (sim_t *sim, const execution_t *run)
 {
    const data_t *data = sim->data;
    bool lags = is_on (sim, BEHIND) || is_on (sim, FAR_BEHIND), held = is_on (sim, HELD_BACK);
    const int64_t now = 1700000000000 + sim->now;
+   bool tells = false;
+   ecl_value_t sort, natural;
    bson_t *reply = NULL;
 
    if (strcmp (run->name, "replSetGetStatus") == 0) {
       reply = BCON_NEW ("members", "[", "{", "_id", BCON_INT32 (0), "state", BCON_INT32 (1), "optimeDate",
                         BCON_DATE_TIME (now), "}", "{", "_id", BCON_INT32 (1), "state", BCON_INT32 (2), "optimeDate",
                         BCON_DATE_TIME (lags ? now - data->lag : now), "}", "]");
+      tells = lags;
    } else if (strcmp (run->name, "replSetGetConfig") == 0) {
       reply = BCON_NEW ("config", "{", "members", "[", "]", "}");
    } else if (strcmp (run->name, "serverStatus") == 0) {
       reply = BCON_NEW ("flowControl", "{", "isLagged", BCON_BOOL (held), "}");
+      tells = held;
+   } else if (data->trouble == TOO_SHORT) {
+      sort = command_get (run, "sort");
+      natural = ecl_document_get (&sort, "$natural", 8);
+      reply = entry_of_oplog (sim, natural.u.i64 < 0);
+      tells = natural.u.i64 < 0 && is_on (sim, TOO_SHORT);
    }
    if (!reply) {
       return false; /* the oplog is not for everybody */
    }
-   if (lags || held) {
+   if (tells) {
       heard (sim);
    }
    bson_concat (run->reply, reply);
@@ -171,6 +224,7 @@ advise (void *context, uint32_t worker, int64_t now, bool *wait, char reason[ECL
    if (*wait) {
       heard (process->sim);
    }
+   *wait |= ((const data_t *) process->sim->data)->trouble == TOO_SHORT && process->sim->now < BEGINS_SHORT;
    return true;
 }
 
@@ -179,7 +233,7 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
 {
    sim_t *sim = process->sim;
    const ecl_chain_t *chain = ecl_project_chain (sim->project, "things");
-   bool client = sim->seed / N_TROUBLES % 2;
+   bool client = sim->seed / N_TROUBLES % 2, oplog = ((const data_t *) sim->data)->trouble == TOO_SHORT;
    ecl_watch_t watch = {.context = process, .advise = advise};
    ecl_connector_t connector = {.context = process};
    bson_t candidates;
@@ -192,7 +246,9 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
                               .mode = client ? "client" : "pushdown",
                               .why = "",
                               .candidates = &candidates,
-                              .settings = {.max_latency = 2},
+                              .settings = {.max_latency = 2,
+                                           .batch_time = oplog ? BATCH_SHORT : 0,
+                                           .min_window = oplog ? HAS_TO_REACH : 0},
                               .range_docs = 2 * THINGS,
                               .workers = 1,
                               .who = site->who};
@@ -232,8 +288,9 @@ busy (const data_t *data, int64_t from, int64_t until)
    int64_t ms = 0;
 
    for (size_t i = 0; i < data->n_writes; i++) {
-      int64_t begun = data->writes[i].begun > from ? data->writes[i].begun : from;
-      int64_t ended = data->writes[i].ended < until ? data->writes[i].ended : until;
+      const write_t *write = &data->writes[i];
+      int64_t begun = write->begun > from ? write->begun : from;
+      int64_t ended = write->begun + write->ms < until ? write->begun + write->ms : until;
 
       ms += ended > begun ? ended - begun : 0;
    }
@@ -260,7 +317,7 @@ behind_two (const data_t *data, int64_t from)
 
    for (size_t i = 0; i < data->n_writes; i++) {
       if (data->writes[i].begun >= from && ++n == 2) {
-         return data->writes[i].ended;
+         return data->writes[i].begun + data->writes[i].ms;
       }
    }
    return data->until;
@@ -283,12 +340,13 @@ check_trouble (sim_t *sim, const data_t *data, double before)
    bool latency = data->trouble == SLOW || data->trouble == STUCK;
    int64_t since = latency ? data->from : data->seen, slowed;
    /* What is calm it finds out for itself, with some room. */
-   double level = data->trouble == SLOW     ? data->factor / 2 * 0.8
-                  : data->trouble == BEHIND ? (double) data->lag / 10000
-                                            : 2;
+   double level = data->trouble == SLOW        ? data->factor / 2 * 0.8
+                  : data->trouble == BEHIND    ? (double) data->lag / 10000
+                  : data->trouble == TOO_SHORT ? (1 + data->factor) / 8 * 0.9
+                                               : 2;
    double share;
 
-   if (!since || since > data->from + 2 * ECL_PRESSURE_EVERY) {
+   if (!since || since > data->from + 2 * ECL_PRESSURE_EVERY + (data->trouble == TOO_SHORT ? LOOKS_EVERY : 0)) {
       sim_wrong (sim, "nobody asked how the server fares");
       return;
    }
@@ -298,6 +356,7 @@ check_trouble (sim_t *sim, const data_t *data, double before)
    case SLOW:
    case BEHIND:
    case HELD_BACK:
+   case TOO_SHORT:
       if (share > 1.2 / (level * level) + 0.08 || rate (data, slowed, data->until) > 0.6 * before) {
          sim_wrong (sim,
                     "%s: from two batches on it writes for %.2f of the time at level %.1f, %.0f documents a second",
@@ -322,7 +381,10 @@ static void
 end (sim_t *sim)
 {
    const data_t *data = sim->data;
-   int64_t calm = data->from - 1000, latest = data->until + (data->trouble == STUCK ? RECOVERS_STUCK : RECOVERS), back;
+   int64_t calm = data->from - 1000, back;
+   int64_t latest = data->until + (data->trouble == STUCK       ? RECOVERS_STUCK
+                                   : data->trouble == TOO_SHORT ? RECOVERS_SHORT
+                                                                : RECOVERS);
    double before;
 
    story_check_things (sim, TARGET);
