@@ -302,7 +302,8 @@ ecl_document_fields (ecl_arena_t *arena, const ecl_value_t *document, uint32_t *
 
 /* ---- writing ---- */
 
-/* Bytes that the value takes behind its key. More than UINT32_MAX comes as UINT64_MAX. */
+/* Bytes that the value takes behind its key. What is more than 64 MiB, or nested too deep, comes as
+ * UINT64_MAX. */
 uint64_t
 ecl_value_size (const ecl_value_t *v);
 

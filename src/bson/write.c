@@ -40,6 +40,10 @@ index_keys_size (uint32_t n)
 /* Nothing larger is ever written; sums of a few of them cannot overflow. */
 #define HUGE_SIZE ((uint64_t) 1 << 40)
 
+/* Nobody wants to know of more than this how much it is. A value may hold one part many times, in itself too: to count
+ * all of {l: x, r: x} of {l: y, r: y} of … would take for ever. */
+#define MOST ((uint64_t) 1 << 26)
+
 static uint64_t
 size_at (const ecl_value_t *v, unsigned depth);
 
@@ -90,11 +94,11 @@ size_at (const ecl_value_t *v, unsigned depth)
    size = 5;
    if (v->rep == ECL_REP_VEC) {
       size += index_keys_size (v->len);
-      for (uint32_t i = 0; i < v->len && size < HUGE_SIZE; i++) {
+      for (uint32_t i = 0; i < v->len && size <= MOST; i++) {
          size += child_size (&v->u.vec[i], depth);
       }
    } else {
-      for (uint32_t i = 0; i < v->len && size < HUGE_SIZE; i++) {
+      for (uint32_t i = 0; i < v->len && size <= MOST; i++) {
          const ecl_field_t *field = &v->u.fields[i];
 
          if (field->value.rep == ECL_REP_RUN) {
@@ -104,7 +108,7 @@ size_at (const ecl_value_t *v, unsigned depth)
          }
       }
    }
-   return size < HUGE_SIZE ? size : HUGE_SIZE;
+   return size <= MOST ? size : HUGE_SIZE;
 }
 
 uint64_t
