@@ -2,6 +2,7 @@
  *
  * A variable's place in ev->vars is fixed while parsing: its depth in the nest of scopes. An expression that binds
  * variables is folded only as a whole, because its inner expressions read them. */
+#include "bson/cursor.h"
 #include "mql/operators.h"
 
 ecl_expr_t *
@@ -313,11 +314,34 @@ ecl_op_reduce_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_fie
    return e->args[2] ? e : NULL;
 }
 
+/* What the rounds have left behind is given back from this many bytes on. */
+#define REDUCE_REST ((size_t) 64 << 20)
+
+/* Gives back what was made since the mark, but for the value; returns how much may be made until the next time. Four
+ * times what is kept, so that a value that itself is large is not moved over and over. */
+static size_t
+give_back (ecl_arena_t *arena, ecl_arena_mark_t mark, ecl_value_t *value)
+{
+   /* A value may hold one part many times, as its copy would hold many parts. */
+   if (ecl_value_size (value) <= ECL_BSON_MAX_INTERNAL_SIZE) {
+      ecl_arena_t aside;
+
+      ecl_arena_init (&aside);
+      *value = ecl_value_copy (&aside, value);
+      ecl_arena_release (arena, mark);
+      *value = ecl_value_copy (arena, value);
+      ecl_arena_cleanup (&aside);
+   }
+   return BSON_MAX (REDUCE_REST, 4 * (arena->used - mark.used));
+}
+
 bool
 ecl_op_reduce (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 {
    ecl_value_t input, value;
    const ecl_value_t *items;
+   size_t rest = REDUCE_REST;
+   ecl_arena_mark_t mark;
    uint32_t n;
 
    if (!ecl_expr_eval (self->args[0], ev, &input)) {
@@ -335,7 +359,11 @@ ecl_op_reduce (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
       return false;
    }
    items = ecl_array_items (&ev->arena, &input, &n);
+   mark = ecl_arena_mark (&ev->arena);
    for (uint32_t i = 0; i < n; i++) {
+      if (ECL_UNLIKELY (ev->arena.used - mark.used > rest)) {
+         rest = give_back (&ev->arena, mark, &value);
+      }
       ev->vars[self->index] = ecl_present (items[i]);
       ev->vars[self->index + 1] = value;
       if (!ecl_eval_has_memory (ev, self) || !ecl_expr_eval (self->args[2], ev, &value)) {
