@@ -52,9 +52,9 @@ eclose_collection_set_write_back (eclose_collection_t *self, bool on);
 
 /* ---- reading ---- */
 
-/* As mongoc_collection_find_with_opts. `projection` is refused: a document that lacks fields cannot be upgraded. Like
- * all cursors and streams here it is never NULL: what is wrong with it, its error says. The caller destroys it, before
- * the handle. */
+/* As mongoc_collection_find_with_opts. `projection`, `returnKey` and `showRecordId` are refused: what is upgraded are
+ * documents that are whole, and as they are stored. Like all cursors and streams here it is never NULL: what is wrong
+ * with it, its error says. The caller destroys it, before the handle. */
 ECLOSE_EXPORT (eclose_cursor_t *)
 eclose_collection_find (eclose_collection_t *self, const bson_t *filter, const bson_t *opts,
                         const mongoc_read_prefs_t *read_prefs);

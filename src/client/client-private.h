@@ -31,6 +31,10 @@ bool
 ecl_client_fail (bson_error_t *error, uint32_t domain, uint32_t code, const char *format, ...)
    __attribute__ ((format (printf, 4, 5)));
 
+/* Whether options of a find leave documents as they are stored: what lacks fields cannot be upgraded. */
+bool
+ecl_client_find_whole (const bson_t *opts, bson_error_t *error);
+
 /* An upgrader to the handle's target; given back after use. */
 eclose_upgrader_t *
 ecl_client_upgrader (eclose_collection_t *self);

@@ -40,11 +40,8 @@ eclose_collection_find (eclose_collection_t *self, const bson_t *filter, const b
    eclose_cursor_t *cursor = cursor_new (self);
    bson_iter_t iter;
 
-   if (opts && bson_has_field (opts, "projection")) {
+   if (!ecl_client_find_whole (opts, &cursor->error)) {
       cursor->failed = true;
-      ecl_client_fail (
-         &cursor->error, ECLOSE_ERROR_USAGE, ECLOSE_CODE_UNSUPPORTED,
-         "a projection: a document that lacks fields cannot be upgraded; eclose_collection_query takes one");
       return cursor;
    }
    cursor->cursor = mongoc_collection_find_with_opts (self->collection, filter, opts, read_prefs);

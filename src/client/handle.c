@@ -212,6 +212,23 @@ equals_id (const bson_t *by_id, bson_t *filter)
    bson_append_document_end (filter, &equals);
 }
 
+bool
+ecl_client_find_whole (const bson_t *opts, bson_error_t *error)
+{
+   static const char *const refused[] = {"projection", "returnKey", "showRecordId"};
+   bson_iter_t iter;
+
+   for (size_t i = 0; opts && i < sizeof refused / sizeof *refused; i++) {
+      if (bson_iter_init_find (&iter, opts, refused[i]) && bson_iter_as_bool (&iter)) {
+         return ecl_client_fail (error, ECLOSE_ERROR_USAGE, ECLOSE_CODE_UNSUPPORTED,
+                                 "%s: only whole documents, as they are stored, can be upgraded; "
+                                 "eclose_collection_query takes a projection",
+                                 refused[i]);
+      }
+   }
+   return true;
+}
+
 /* The first document of a find, or none. */
 static bool
 find_first (eclose_collection_t *self, const bson_t *filter, const bson_t *opts, const mongoc_read_prefs_t *prefs,
@@ -255,10 +272,9 @@ eclose_collection_find_one (eclose_collection_t *self, const bson_t *filter, con
    bool ok;
 
    *document = NULL;
-   if (opts && bson_has_field (opts, "projection")) {
+   if (!ecl_client_find_whole (opts, error)) {
       bson_destroy (&one);
-      return ecl_client_fail (error, ECLOSE_ERROR_USAGE, ECLOSE_CODE_UNSUPPORTED,
-                              "a projection: a document that lacks fields cannot be upgraded");
+      return false;
    }
    if (opts) {
       bson_copy_to_excluding_noinit (opts, &one, "limit", "singleBatch", NULL);

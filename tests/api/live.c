@@ -94,7 +94,8 @@ static void
 test_failures_end_a_cursor (void **state)
 {
    live_t *live = *state;
-   bson_t filter = BSON_INITIALIZER, *projection = json ("{\"projection\": {\"a\": 1}}");
+   bson_t filter = BSON_INITIALIZER, *projection = json ("{\"projection\": {\"a\": 1}}"),
+          *keys = json ("{\"returnKey\": true}");
    eclose_cursor_t *cursor;
    const bson_t *document;
    bson_error_t error;
@@ -114,7 +115,13 @@ test_failures_end_a_cursor (void **state)
    assert_true (eclose_cursor_error (cursor, &error));
    assert_int_equal (error.code, ECLOSE_CODE_UNSUPPORTED);
    eclose_cursor_destroy (cursor);
+   cursor = eclose_collection_find (live->users, &filter, keys, NULL);
+   assert_false (eclose_cursor_next (cursor, &document));
+   assert_true (eclose_cursor_error (cursor, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_UNSUPPORTED);
+   eclose_cursor_destroy (cursor);
    bson_destroy (projection);
+   bson_destroy (keys);
 }
 
 static void
