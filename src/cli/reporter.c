@@ -287,7 +287,7 @@ write_metrics (ecl_reporter_t *self)
                          self->n, METRICS_MAX / (1024 * 1024));
    if (!good && !self->complained) {
       self->complained = true;
-      ecl_cli_note (self->cli, "metrics: %s", error.message);
+      ecl_cli_note (self->cli, "metrics: %s; the work goes on, and so do tries to write them", error.message);
    }
    ecl_buf_cleanup (&buf);
    bson_free (rows);
