@@ -83,6 +83,11 @@ server_settle (server_t *self, int64_t now)
    if (self->first == self->n_pending) {
       self->first = self->n_pending = 0;
    }
+   for (size_t i = 0; i < self->n && now == INT64_MAX; i++) {
+      for (size_t j = 0; j < self->collections[i].n_unique; j++) {
+         self->collections[i].unique[j].safe = 0;
+      }
+   }
    for (size_t i = 0; i < MAX_PROCESSES; i++) {
       if (self->txns[i].open && now != INT64_MAX && now > self->txns[i].began + TXN_LIFETIME) {
          server_abort (self, &self->txns[i]);

@@ -150,8 +150,9 @@ workers_sent (process_t *process, const ecl_call_t *call)
 
 /* ---- what it hears ---- */
 
+/* Of a rate that was set only batches count that were asked for when it must have been known. */
 static void
-take_batch (const process_t *process, mate_t *mate, const bson_t *command, const bson_t *reply)
+take_batch (const process_t *process, mate_t *mate, const bson_t *command, int64_t sent, const bson_t *reply)
 {
    sim_t *sim = process->sim;
    data_t *data = sim->data;
@@ -166,7 +167,7 @@ take_batch (const process_t *process, mate_t *mate, const bson_t *command, const
       data->counts.seen += n;
    }
    ms = process_clock (process, sim->now) - process_clock (process, wish->at) - OBEYS_MS;
-   if (wish->rate <= 0 || ms <= 0 || memcmp (wish->job, mate->job, sizeof wish->job) != 0) {
+   if (wish->rate <= 0 || process_clock (process, sent) - process_clock (process, wish->at) <= OBEYS_MS || memcmp (wish->job, mate->job, sizeof wish->job) != 0) {
       return;
    }
    mate->measured += n;
@@ -249,7 +250,7 @@ workers_answered (process_t *process, const ecl_call_t *call, int64_t sent, ecl_
       return; /* which it takes for none */
    }
    if (is_batch (mate, call->command)) {
-      take_batch (process, mate, call->command, reply);
+      take_batch (process, mate, call->command, sent, reply);
    } else if (is_on (call->command, "findAndModify", ECL_STORE_CHUNKS)) {
       take_claim (process, mate, call->command, sent, reply);
    }

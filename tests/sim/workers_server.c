@@ -75,7 +75,8 @@ workers_executed (sim_t *sim, const execution_t *execution)
    ecl_iter_t iter;
 
    if (!process || process->app || strcmp (execution->name, "update") != 0 ||
-       strcmp (execution->collection->name, "things") != 0) {
+       strcmp (execution->collection->name, "things") != 0 ||
+       memcmp (data->mates[process->index].job, data->job, sizeof data->job) != 0) {
       return;
    }
    updates = command_get (execution, "updates");
