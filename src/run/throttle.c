@@ -187,6 +187,7 @@ learn (ecl_throttle_t *self, double work, double cost, int64_t now)
       return;
    }
    self->calm_work = self->calm_work > 0 ? self->calm_work + (work - self->calm_work) / 8 : work;
+   self->calm_most = work > self->calm_most ? work : self->calm_most;
    self->window[self->n_window++] = cost;
    if (self->calm < 0 && self->n_window == FIRST_WINDOW) {
       self->calm = median (self->window, self->n_window);
@@ -377,10 +378,10 @@ ecl_throttle_batch (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, in
    }
    cost = (took - self->fixed) / work;
    calm = is_calm (self);
-   if (calm && self->calm_work > 0 && work > FAR * self->calm_work) {
+   if (calm && self->calm_work > 0 && work > FAR * self->calm_most) {
       /* Much larger than all that is known: it is learned anew. */
       self->calm = self->lowest = -1;
-      self->calm_work = 0;
+      self->calm_work = self->calm_most = 0;
       self->n_window = self->n_slow = 0;
    }
    if (self->calm >= 0) {

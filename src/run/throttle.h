@@ -117,6 +117,7 @@ typedef struct {
    double window[ECL_THROTTLE_WINDOW]; /* cost per unit of work of calm batches */
    uint32_t n_window;
    double calm_work; /* work of a batch that was learned from */
+   double calm_most; /* likewise, of the largest one */
    double calm;      /* cost when all is calm; negative: not known yet */
    double lowest;    /* the lowest it ever was; negative: not known yet */
    int64_t lowest_at;

@@ -221,6 +221,23 @@ test_begins_under_load (void **state)
    assert_int_equal (world.throttle.by, ECL_SLOW_LATENCY);
 }
 
+/* Some small ones in a row, and as many as ever: that is nothing new. */
+static void
+test_small_for_a_while (void **state)
+{
+   world_t world;
+
+   (void) state;
+   init (&world, &(ecl_throttle_settings_t){0});
+   for (int i = 0; i < 100; i++) {
+      uint32_t n = i < 60 ? 20 : i < 90 ? 5 : 20;
+
+      world.clock += 6 + 2 * n;
+      ecl_throttle_batch (&world.throttle, n, 0, 6 + 2 * n, now_of (&world));
+      assert_true (i < 30 || world.throttle.calm >= 0);
+   }
+}
+
 /* Nor does it matter that the first batch was much larger than all that come: what is calm is learned from those. */
 static void
 test_begins_too_large (void **state)
@@ -360,6 +377,7 @@ main (void)
       cmocka_unit_test (test_command),       cmocka_unit_test (test_rate),
       cmocka_unit_test (test_parse),         cmocka_unit_test (test_set),
       cmocka_unit_test (test_size_runs_away), cmocka_unit_test (test_begins_too_large),
+      cmocka_unit_test (test_small_for_a_while),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
