@@ -186,6 +186,7 @@ learn (ecl_throttle_t *self, double work, double cost, int64_t now)
       self->calm_work += self->calm < 0 ? (work - self->calm_work) / 8 : 0;
       return;
    }
+   self->calm_fixed = self->calm_work > 0 ? self->calm_fixed : self->fixed;
    self->calm_work = self->calm_work > 0 ? self->calm_work + (work - self->calm_work) / 8 : work;
    self->calm_most = work > self->calm_most ? work : self->calm_most;
    self->window[self->n_window++] = cost;
@@ -204,6 +205,24 @@ learn (ecl_throttle_t *self, double work, double cost, int64_t now)
    self->lowest_at = now;
    self->calm += (middle - self->calm) / 4;
    self->calm = self->calm > HEADROOM * self->lowest ? HEADROOM * self->lowest : self->calm;
+}
+
+/* What was taken for fixed cost was that of documents, so that these seemed to take much less than they do. */
+static bool
+fell_far (const ecl_throttle_t *self)
+{
+   double fell = self->calm_fixed - self->fixed;
+
+   return fell > (self->calm < 0 ? self->calm_fixed / 4 : self->calm * self->calm_work / 2);
+}
+
+/* What is calm is learned anew. */
+static void
+forget (ecl_throttle_t *self)
+{
+   self->calm = self->lowest = -1;
+   self->calm_work = self->calm_most = self->calm_fixed = 0;
+   self->n_window = self->n_slow = 0;
 }
 
 /* Nothing but the rate slows, so what a batch took says how it is when all is calm. */
@@ -375,14 +394,14 @@ ecl_throttle_batch (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, in
    if (self->fixed < 0 || took < self->fixed || (took <= self->fixed && documents < self->fixed_documents)) {
       self->fixed = took;
       self->fixed_documents = documents;
+      if (fell_far (self)) {
+         forget (self);
+      }
    }
    cost = (took - self->fixed) / work;
    calm = is_calm (self);
    if (calm && self->calm_work > 0 && work > FAR * self->calm_most) {
-      /* Much larger than all that is known: it is learned anew. */
-      self->calm = self->lowest = -1;
-      self->calm_work = self->calm_most = 0;
-      self->n_window = self->n_slow = 0;
+      forget (self); /* much larger than all that is known */
    }
    if (self->calm >= 0) {
       factor = against_calm (self, took, work);
@@ -402,8 +421,11 @@ ecl_throttle_batch (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, in
    self->batch_end = now;
    allowed = judge (self, now);
    if (probing && self->stopped[ECL_SLOW_LATENCY]) {
-      self->probe_wait = self->probe_wait * 2 > PROBE_MAX_MS ? PROBE_MAX_MS : self->probe_wait * 2;
+      /* One that was calm is followed by another one soon: two have to be. */
+      self->probe_wait = factor <= self->settings.max_latency ? PROBE_MS : BSON_MIN (self->probe_wait * 2, PROBE_MAX_MS);
       self->probe_at = now + self->probe_wait;
+   } else if (probing) {
+      self->batch_ms = took; /* what the slow ones are to be made up for is over, too */
    }
    if (allowed < self->duty) {
       self->duty_by = worst_of (self, false);

@@ -118,6 +118,7 @@ typedef struct {
    uint32_t n_window;
    double calm_work; /* work of a batch that was learned from */
    double calm_most; /* likewise, of the largest one */
+   double calm_fixed; /* what the fixed cost seemed to be when the first one was learned from */
    double calm;      /* cost when all is calm; negative: not known yet */
    double lowest;    /* the lowest it ever was; negative: not known yet */
    int64_t lowest_at;

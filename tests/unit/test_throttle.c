@@ -221,6 +221,25 @@ test_begins_under_load (void **state)
    assert_int_equal (world.throttle.by, ECL_SLOW_LATENCY);
 }
 
+/* As long as the fixed cost seems to be larger than it is, documents seem to take next to nothing. */
+static void
+test_fixed_known_late (void **state)
+{
+   static const uint32_t begin[] = {8, 8, 4, 4, 2, 2, 3, 6, 2, 6, 2, 16};
+   world_t world;
+
+   (void) state;
+   init (&world, &(ecl_throttle_settings_t){.batch_time = 150, .first = 8});
+   for (uint32_t i = 0; i < 100; i++) {
+      uint32_t n = i < sizeof begin / sizeof begin[0] ? begin[i] : i == 20 ? 1 : 7;
+
+      world.clock += 10 + 20 * n;
+      ecl_throttle_batch (&world.throttle, n, 0, 10 + 20 * n, now_of (&world));
+   }
+   assert_true (world.throttle.calm > 15 && world.throttle.calm < 21);
+   assert_int_equal (ecl_throttle_next (&world.throttle, now_of (&world)).by, ECL_SLOW_NONE);
+}
+
 /* Some small ones in a row, and as many as ever: that is nothing new. */
 static void
 test_small_for_a_while (void **state)
@@ -230,7 +249,7 @@ test_small_for_a_while (void **state)
    (void) state;
    init (&world, &(ecl_throttle_settings_t){0});
    for (int i = 0; i < 100; i++) {
-      uint32_t n = i < 60 ? 20 : i < 90 ? 5 : 20;
+      uint32_t n = i == 0 ? 1 : i < 60 ? 20 : i < 90 ? 5 : 20;
 
       world.clock += 6 + 2 * n;
       ecl_throttle_batch (&world.throttle, n, 0, 6 + 2 * n, now_of (&world));
@@ -377,7 +396,7 @@ main (void)
       cmocka_unit_test (test_command),       cmocka_unit_test (test_rate),
       cmocka_unit_test (test_parse),         cmocka_unit_test (test_set),
       cmocka_unit_test (test_size_runs_away), cmocka_unit_test (test_begins_too_large),
-      cmocka_unit_test (test_small_for_a_while),
+      cmocka_unit_test (test_small_for_a_while), cmocka_unit_test (test_fixed_known_late),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
