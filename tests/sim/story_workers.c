@@ -244,8 +244,29 @@ obeys (const sim_t *sim)
    return sim->clocks ? OBEYS_MS * 1000 / SLOWEST + 1 : OBEYS_MS;
 }
 
+/* Whichever job there is by then: where the plan was lost that is made again, it is paused, too. */
+static bool
+resume (process_t *self, ecl_job_t *job)
+{
+   ecl_world_t *world = &self->worker.world;
+   bool found = true, took = false;
+   bson_error_t ignored;
+
+   while (!self->dead && !took && (found || ecl_job_is_given_up (job))) {
+      app_wait (self, 10, 100);
+      if (ecl_job_latest (world, DATABASE, "things", true, job, &found, &ignored) && found) {
+         took = ecl_job_ask (world, DATABASE, job->id, ECL_WANTED_RUNNING, &took, &ignored) && took;
+      } else if (!ecl_job_latest (world, DATABASE, "things", false, job, &found, &ignored)) {
+         found = true; /* nobody knows */
+      } else {
+         found = found && ecl_job_is_live (job->state);
+      }
+   }
+   return took;
+}
+
 static void
-pause_and_resume (process_t *self, const ecl_job_t *job)
+pause_and_resume (process_t *self, ecl_job_t *job)
 {
    sim_t *sim = self->sim;
    int64_t asked;
@@ -257,7 +278,7 @@ pause_and_resume (process_t *self, const ecl_job_t *job)
    sim_log (sim, "somebody paused the job");
    app_wait (self, OBEYS_MS, 3 * OBEYS_MS);
    no_wish (self);
-   if (!ask (self, job, ECL_WANTED_RUNNING)) {
+   if (!resume (self, job)) {
       return;
    }
    asked = sim->now;

@@ -529,7 +529,8 @@ workers_end (sim_t *sim)
    for (size_t i = 0; records && i < records->n; i++) {
       quarantined += records->slots[i]->majority != NULL;
    }
-   if (quarantined != poison) {
+   /* A clock that was set back makes a record look as if the sweep had written it. */
+   if (quarantined < poison || (sim->trusting && quarantined > poison)) {
       sim_wrong (sim, "at the end %d documents are in quarantine, and %d cannot be carried over", quarantined, poison);
    }
 }
