@@ -197,8 +197,8 @@ ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carr
       snprintf (self->progress.note, sizeof self->progress.note, "paused by `eclose backfill pause`");
    } else if (!*progress->slowed && progress->swept >= 0) {
       snprintf (self->progress.note, sizeof self->progress.note,
-                "all carried; looked through once more: %" PRId64 " of %" PRId64 " range%s", progress->swept, progress->ranges,
-                progress->ranges == 1 ? "" : "s");
+                "all carried; looked through once more: %" PRId64 " of %" PRId64 " range%s", progress->swept,
+                progress->ranges, progress->ranges == 1 ? "" : "s");
    } else {
       snprintf (self->progress.note, sizeof self->progress.note, "%s%s", *progress->slowed ? "slowed: " : "",
                 progress->slowed);

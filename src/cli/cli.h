@@ -91,8 +91,8 @@ ecl_cli_flag (const ecl_cli_t *self, const char *name)
 
 /* A number as an option's argument, or otherwise where it was not given. False, with a message, for what is none. */
 bool
-ecl_cli_number (const ecl_cli_t *self, const char *name, int64_t min, int64_t max, int64_t otherwise, int64_t *number)
-   ECL_MUST_CHECK;
+ecl_cli_number (const ecl_cli_t *self, const char *name, int64_t min, int64_t max, int64_t otherwise,
+                int64_t *number) ECL_MUST_CHECK;
 
 /* ---- saying things ---- */
 
@@ -112,8 +112,8 @@ ecl_cli_note (const ecl_cli_t *self, const char *format, ...) ECL_PRINTF (2, 3);
 const char *
 ecl_cli_time (int64_t ms, char text[32]);
 
-/* A line of JSON on standard error, with --log-format json: time, level, command, message, then the fields (nullable). As
- * text it is the message alone. level: "error", "warning" or "info". */
+/* A line of JSON on standard error, with --log-format json: time, level, command, message, then the fields (nullable).
+ * As text it is the message alone. level: "error", "warning" or "info". */
 void
 ecl_cli_log (const ecl_cli_t *self, const char *level, const char *message, const bson_t *fields);
 
@@ -153,8 +153,8 @@ ecl_cli_folder_free (ecl_folder_t *folder);
 ecl_project_t *
 ecl_cli_load (const ecl_cli_t *self);
 
-/* The chain of the collection that the i-th argument names; *chain is NULL where there is no such argument. False, with a
- * message (and the name that was likely meant), where the project does not know it. */
+/* The chain of the collection that the i-th argument names; *chain is NULL where there is no such argument. False, with
+ * a message (and the name that was likely meant), where the project does not know it. */
 bool
 ecl_cli_chain (const ecl_cli_t *self, const ecl_project_t *project, int i, const ecl_chain_t **chain) ECL_MUST_CHECK;
 

@@ -6,7 +6,8 @@
 #include "run/job.h"
 #include "run/publish.h"
 
-/* How many times the calm time a write may take where nobody says. `up`, which somebody waits for, does not look at it. */
+/* How many times the calm time a write may take where nobody says. `up`, which somebody waits for, does not look at
+ * it. */
 #define LATENCY 2.0
 
 #define ENDED "%s: the job ended in the meantime"

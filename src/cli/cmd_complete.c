@@ -87,8 +87,8 @@ print_way (const ecl_remote_t *remote, const char *name, const char *version)
    bool found;
 
    if (ecl_job_latest (remote->world, remote->database, name, true, &job, &found, &ignored) && found) {
-      printf ("%s: a job %s to version %s is not done: `eclose backfill status %s`\n", name, job.down ? "down" : "up", job.to,
-              name);
+      printf ("%s: a job %s to version %s is not done: `eclose backfill status %s`\n", name, job.down ? "down" : "up",
+              job.to, name);
    } else {
       printf ("%s: `eclose up %s --to %s` carries them over\n", name, name, version);
    }
@@ -181,8 +181,7 @@ run (ecl_cli_t *cli)
    ecl_site_t site;
    check_t check;
 
-   if (!read_validator (cli, &options.validator) ||
-       !ecl_remote_look (&remote, cli, &options.look)) {
+   if (!read_validator (cli, &options.validator) || !ecl_remote_look (&remote, cli, &options.look)) {
       return ECL_EXIT_USAGE;
    }
    if (options.replace && options.validator == ECL_VALIDATOR_NONE) {

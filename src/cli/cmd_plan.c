@@ -53,7 +53,9 @@ print_course (const told_t *told)
       if (told->survey.counts[i]) {
          printf ("  %12s at version %s%s\n", ecl_progress_count ((uint64_t) told->survey.counts[i], n),
                  ecl_version_text (chain->format, ecl_chain_version (chain, i), text),
-                 i == told->course.target ? ", the target" : i > told->course.target ? ", beyond the target" : "");
+                 i == told->course.target  ? ", the target"
+                 : i > told->course.target ? ", beyond the target"
+                                           : "");
       }
    }
    if (told->survey.outside && !late) {
@@ -73,8 +75,8 @@ print_course (const told_t *told)
               obstacle->what, ecl_cli_colour (cli, ECL_CLI_PLAIN), obstacle->message);
    }
    if (told->has_job) {
-      printf ("  a job %s to version %s is there already: `eclose backfill status %s`\n", told->job.down ? "down" : "up",
-              told->job.to, chain->collection);
+      printf ("  a job %s to version %s is there already: `eclose backfill status %s`\n",
+              told->job.down ? "down" : "up", told->job.to, chain->collection);
    }
 }
 
@@ -87,7 +89,8 @@ json_course (const told_t *told, bson_t *line)
    const char *key;
 
    BSON_APPEND_UTF8 (line, "collection", chain->collection);
-   BSON_APPEND_UTF8 (line, "to", ecl_version_text (chain->format, ecl_chain_version (chain, told->course.target), text));
+   BSON_APPEND_UTF8 (line, "to",
+                     ecl_version_text (chain->format, ecl_chain_version (chain, told->course.target), text));
    BSON_APPEND_UTF8 (line, "mode", ecl_mode_name (told->course.mode));
    BSON_APPEND_UTF8 (line, "why", told->course.mode_why);
    BSON_APPEND_INT64 (line, "estimated", told->estimate);
@@ -270,7 +273,8 @@ plan_chain (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_m
    bool good;
 
    ecl_arena_init (&told.arena);
-   good = ecl_course_find (&site, chain, target, false, mode, &told.arena, &told.course, &error) && look (&told, &error);
+   good =
+      ecl_course_find (&site, chain, target, false, mode, &told.arena, &told.course, &error) && look (&told, &error);
    if (good && remote->cli->json) {
       json_course (&told, &line);
       BSON_APPEND_ARRAY_BEGIN (&line, "samples", &list);

@@ -42,8 +42,8 @@ add_id (bson_t *ids, const bson_value_t *value)
    bson_append_value (ids, key, -1, value);
 }
 
-/* Extended JSON; what is none is a string, unless it begins as if it were meant to be; 24 hex digits may be an ObjectId as
- * well. ids is initialised in any case. False after a message. */
+/* Extended JSON; what is none is a string, unless it begins as if it were meant to be; 24 hex digits may be an ObjectId
+ * as well. ids is initialised in any case. False after a message. */
 static bool
 parse_id (const ecl_cli_t *cli, const char *text, bson_t *ids)
 {
@@ -422,8 +422,8 @@ retry (choice_t *choice)
    } else {
       const char *collection = choice->collection ? choice->collection : "";
 
-      printf ("%" PRId64 " carried over, %" PRId64 " gone meanwhile, %" PRId64 " still in quarantine", self.done, self.gone,
-              self.left);
+      printf ("%" PRId64 " carried over, %" PRId64 " gone meanwhile, %" PRId64 " still in quarantine", self.done,
+              self.gone, self.left);
       if (self.left) {
          printf ("; `eclose quarantine list%s%s` says why", *collection ? " " : "", collection);
       }

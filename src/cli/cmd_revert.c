@@ -14,11 +14,10 @@ next (const ecl_works_t *works, const char *name)
    for (size_t i = 0; i < works->runner.n; i++) {
       const ecl_changelog_t *record = works->runner.list[i].record;
 
-      last =
-         record && works->runner.list[i].kind != ECL_PLACE_ADOPTED &&
-         (record->state == ECL_CHANGELOG_APPLIED || (record->down && record->state != ECL_CHANGELOG_REVERTED))
-            ? &works->runner.list[i]
-            : last;
+      last = record && works->runner.list[i].kind != ECL_PLACE_ADOPTED &&
+                   (record->state == ECL_CHANGELOG_APPLIED || (record->down && record->state != ECL_CHANGELOG_REVERTED))
+                ? &works->runner.list[i]
+                : last;
    }
    return last;
 }
@@ -57,7 +56,8 @@ run (ecl_cli_t *cli)
    int64_t steps, wait;
    bool found = true;
 
-   if (!ecl_cli_number (cli, "steps", 1, INT32_MAX, 1, &steps) || !ecl_works_wait (cli, &wait) || !ecl_works_rate (cli, &rate)) {
+   if (!ecl_cli_number (cli, "steps", 1, INT32_MAX, 1, &steps) || !ecl_works_wait (cli, &wait) ||
+       !ecl_works_rate (cli, &rate)) {
       return ECL_EXIT_USAGE;
    }
    if (name && ecl_cli_flag (cli, "steps")) {

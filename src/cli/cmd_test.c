@@ -38,17 +38,18 @@ static void
 print_text (const tests_t *tests, const told_t *told)
 {
    static const char *const backs[] = {
-      [ECL_BACK_NONE] = "up",           [ECL_BACK_IRREVERSIBLE] = "up (irreversible)",
-      [ECL_BACK_SAME] = "up and down",  [ECL_BACK_LOSSY] = "up; down loses something",
+      [ECL_BACK_NONE] = "up",
+      [ECL_BACK_IRREVERSIBLE] = "up (irreversible)",
+      [ECL_BACK_SAME] = "up and down",
+      [ECL_BACK_LOSSY] = "up; down loses something",
       [ECL_BACK_FAILED] = "up; down fails",
    };
    const ecl_example_result_t *result = told->result;
    bool passed = result->passed;
 
-   printf ("  %s%s%s example %zu (%s:%u:%u): %s\n",
-           ecl_cli_colour (tests->cli, passed ? ECL_CLI_GREEN : ECL_CLI_RED), passed ? "ok  " : "FAIL",
-           ecl_cli_colour (tests->cli, ECL_CLI_PLAIN), told->number, told->step->file, told->pos.line, told->pos.column,
-           result->ran ? backs[result->back] : "up fails");
+   printf ("  %s%s%s example %zu (%s:%u:%u): %s\n", ecl_cli_colour (tests->cli, passed ? ECL_CLI_GREEN : ECL_CLI_RED),
+           passed ? "ok  " : "FAIL", ecl_cli_colour (tests->cli, ECL_CLI_PLAIN), told->number, told->step->file,
+           told->pos.line, told->pos.column, result->ran ? backs[result->back] : "up fails");
    if (!result->ran || result->back == ECL_BACK_FAILED) {
       printf ("      %s\n", result->error.message);
    }
@@ -69,8 +70,9 @@ static void
 print_json (const told_t *told)
 {
    static const char *const backs[] = {
-      [ECL_BACK_NONE] = "none",   [ECL_BACK_IRREVERSIBLE] = "irreversible", [ECL_BACK_SAME] = "same",
-      [ECL_BACK_LOSSY] = "lossy", [ECL_BACK_FAILED] = "failed",
+      [ECL_BACK_NONE] = "none",     [ECL_BACK_IRREVERSIBLE] = "irreversible",
+      [ECL_BACK_SAME] = "same",     [ECL_BACK_LOSSY] = "lossy",
+      [ECL_BACK_FAILED] = "failed",
    };
    const ecl_example_result_t *result = told->result;
    bson_t line = BSON_INITIALIZER, list, rule;

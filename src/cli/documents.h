@@ -7,10 +7,10 @@
 #include "mql/expr.h"
 
 /* What --bson and --relaxed mean, for the tables of options. */
-#define ECL_DOCUMENTS_OPTIONS                                                                                          \
-   {"bson", 0, NULL, "read and write BSON, as mongodump does"},                                                        \
-   {                                                                                                                   \
-      "relaxed", 0, NULL, "print relaxed Extended JSON"                                                                \
+#define ECL_DOCUMENTS_OPTIONS                                   \
+   {"bson", 0, NULL, "read and write BSON, as mongodump does"}, \
+   {                                                            \
+      "relaxed", 0, NULL, "print relaxed Extended JSON"         \
    }
 
 typedef struct {
@@ -18,9 +18,9 @@ typedef struct {
    int fd;
    bool bson;
    ecl_json_stream_t *json;
-   ecl_buf_t buf;    /* of the last BSON document */
-   uint64_t n;       /* documents so far */
-   bool broken;      /* nothing more can be read */
+   ecl_buf_t buf; /* of the last BSON document */
+   uint64_t n;    /* documents so far */
+   bool broken;   /* nothing more can be read */
 } ecl_reader_t;
 
 /* path NULL or "-" is standard input. False, with a message, where the file cannot be opened. */

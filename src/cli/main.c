@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
+/* clang-format off */
 /* In the order of --help: first what needs no server. */
 static const ecl_command_t *const commands[] = {
    &ecl_cmd_init,
@@ -32,6 +33,7 @@ static const ecl_command_t *const commands[] = {
    &ecl_cmd_adopt,
    NULL,
 };
+/* clang-format on */
 
 int
 main (int argc, char **argv)

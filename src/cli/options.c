@@ -202,11 +202,11 @@ add_option (parser_t *parser, const ecl_option_t *option)
    size_t len = strlen (parser->shorts);
 
    BSON_ASSERT (parser->n < ECL_CLI_OPTIONS);
-   parser->longs[parser->n] = (struct option){option->name, !option->arg          ? no_argument
-                                                            : *option->arg == '[' ? optional_argument
-                                                                                  : required_argument,
-                                              NULL,
-                                              256 + (int) parser->n};
+   parser->longs[parser->n] = (struct option){option->name,
+                                              !option->arg          ? no_argument
+                                              : *option->arg == '[' ? optional_argument
+                                                                    : required_argument,
+                                              NULL, 256 + (int) parser->n};
    parser->known[parser->n++] = option;
    if (option->letter) {
       parser->shorts[len++] = option->letter;

@@ -10,11 +10,11 @@ typedef struct {
    FILE *out;
    bool terminal;
    char label[128];
-   uint64_t total;    /* 0: unknown */
+   uint64_t total;       /* 0: unknown */
    int64_t began, shown; /* monotonic ms; shown 0: never */
-   bool dirty;        /* the terminal's line is not ended */
-   double rate;       /* a second, where somebody measures it; 0: the mean since it began */
-   char note[256];    /* said behind it; "" where there is nothing to say */
+   bool dirty;           /* the terminal's line is not ended */
+   double rate;          /* a second, where somebody measures it; 0: the mean since it began */
+   char note[256];       /* said behind it; "" where there is nothing to say */
 } ecl_progress_t;
 
 /* Begins to count; nothing is printed yet. now is monotonic, in ms. */

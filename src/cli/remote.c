@@ -103,7 +103,8 @@ is_database (const ecl_cli_t *cli, const char *name)
    size_t len = strlen (name);
 
    if (len == 0 || len > 63 || name[strcspn (name, "/\\. \"$")]) {
-      ecl_cli_fail (cli, "\"%s\" is no name of a database: expected 1 to 63 bytes, and none of /\\.\"$ and the space", name);
+      ecl_cli_fail (cli, "\"%s\" is no name of a database: expected 1 to 63 bytes, and none of /\\.\"$ and the space",
+                    name);
       return false;
    }
    return true;

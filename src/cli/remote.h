@@ -16,23 +16,23 @@ typedef struct {
    ecl_world_t *world;
    ecl_server_t server;
    const char *database;
-   ecl_progress_t progress;  /* of the collection that is carried */
-   bool counting;            /* its total is known */
-   bool job_failed;          /* that of the collection carried last, for all who worked on it */
+   ecl_progress_t progress;   /* of the collection that is carried */
+   bool counting;             /* its total is known */
+   bool job_failed;           /* that of the collection carried last, for all who worked on it */
    ecl_carry_progress_t last; /* of it, as it was told; its text is not kept */
-   ecl_reporter_t *reporter; /* of commands with ECL_REPORTER_OPTIONS; else NULL */
+   ecl_reporter_t *reporter;  /* of commands with ECL_REPORTER_OPTIONS; else NULL */
    ecl_who_t who;
    char host[256], place[ECL_PLACE_SIZE];
    ecl_connector_t connector;
-   ecl_effort_t effort;            /* for collections, as options say */
-   bool paused;                    /* it was said */
-   char **said;                    /* what the throttle cannot see, as it was said */
+   ecl_effort_t effort; /* for collections, as options say */
+   bool paused;         /* it was said */
+   char **said;         /* what the throttle cannot see, as it was said */
    size_t n_said;
    int64_t lease_time, lease_skew; /* as in holder.h */
 } ecl_remote_t;
 
-/* Loads the project. False after a message. What its files and the options say can be looked at now: wrong usage is found
- * before anybody waits for a server. Cleanup in any case. */
+/* Loads the project. False after a message. What its files and the options say can be looked at now: wrong usage is
+ * found before anybody waits for a server. Cleanup in any case. */
 bool
 ecl_remote_load (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
 
@@ -113,9 +113,9 @@ ecl_exit_t
 ecl_remote_run (ecl_remote_t *self, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted);
 
 /* Of commands that only look. */
-#define ECL_REMOTE_LOOK                                                              \
-   {"range-docs", 0, "N", "documents that one command looks at; 100000"},            \
-   {                                                                                 \
+#define ECL_REMOTE_LOOK                                                          \
+   {"range-docs", 0, "N", "documents that one command looks at; 100000"},        \
+   {                                                                             \
       "workers", 0, "N", "so many at once, each over a connection of its own; 1" \
    }
 

@@ -283,8 +283,8 @@ write_metrics (ecl_reporter_t *self)
    good = ecl_metrics_format (rows, self->n, self->database, self->file, &buf)
              ? ecl_metrics_write (self->file, &buf, &error)
              : ecl_fail (&error, ECL_DOMAIN_BASE, ECL_ERROR_TOO_LARGE,
-                         "%s: those of %zu collections are more than %u MiB; it is not written", self->file,
-                         self->n, METRICS_MAX / (1024 * 1024));
+                         "%s: those of %zu collections are more than %u MiB; it is not written", self->file, self->n,
+                         METRICS_MAX / (1024 * 1024));
    if (!good && !self->complained) {
       self->complained = true;
       ecl_cli_note (self->cli, "metrics: %s; the work goes on, and so do tries to write them", error.message);

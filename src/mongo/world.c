@@ -277,9 +277,10 @@ make_world (const char *uri, int32_t socket, int32_t timeout, bool (*cancelled) 
       return NULL;
    }
    if (!is_host (parsed)) {
-      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
-                "the server's URI cannot be read: more than one @; in a user's name and password @ is written %%40, and : "
-                "/ %% likewise");
+      ecl_fail (
+         error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
+         "the server's URI cannot be read: more than one @; in a user's name and password @ is written %%40, and : "
+         "/ %% likewise");
       mongoc_uri_destroy (parsed);
       return NULL;
    }
@@ -406,7 +407,8 @@ name_hosts (const mongoc_uri_t *uri, char *text, size_t size)
    size_t len = 0;
 
    bson_snprintf (text, size, "%s", service ? service : "");
-   for (const mongoc_host_list_t *host = service ? NULL : mongoc_uri_get_hosts (uri); host && len < size; host = host->next) {
+   for (const mongoc_host_list_t *host = service ? NULL : mongoc_uri_get_hosts (uri); host && len < size;
+        host = host->next) {
       bson_snprintf (text + len, size - len, "%s%s", len ? "," : "", host->host_and_port);
       len = strlen (text);
    }
@@ -427,8 +429,8 @@ ecl_mongo_explain (const char *uri, bson_error_t *error)
    user = mongoc_uri_get_username (parsed);
    bson_strncpy (why, error->message, sizeof why);
    if (error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE) {
-      bson_snprintf (error->message, sizeof error->message, "%s refuses the user %s (name, password or authSource): %s", hosts,
-                     user ? user : "of the URI", why);
+      bson_snprintf (error->message, sizeof error->message, "%s refuses the user %s (name, password or authSource): %s",
+                     hosts, user ? user : "of the URI", why);
    } else {
       bson_snprintf (error->message, sizeof error->message, "%s does not answer: %s%s%s%s", hosts, why,
                      set ? "; the URI says replicaSet=" : "", set ? set : "",

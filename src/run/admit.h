@@ -2,8 +2,8 @@
  *
  *    - Validators are run by our own engine. As on the server, one that only warns or is off refuses nothing, and a
  *      moderate one nothing of a document that broke it before.
- *    - Unique indexes: a document is compared with those that were admitted before it, so that two of a sample which get
- *      the same key are found. What else is in the collection is not known here.
+ *    - Unique indexes: a document is compared with those that were admitted before it, so that two of a sample which
+ *      get the same key are found. What else is in the collection is not known here.
  *
  * It never refuses what the server would take. What cannot be judged is admitted: a validator that the engine cannot
  * read, a comparison by a collation, a partial index, a key in an array.

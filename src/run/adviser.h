@@ -4,8 +4,8 @@
  * is the reason. One that takes too long is ended and counts as wait: whoever asks a program wants to be sure. It runs
  * beside the work; nobody waits for it. One per process.
  *
- * ecl_adviser_t belongs to one thread. ecl_counsel_t is for several: whoever of them comes by looks after the command, and
- * all hear what it said, so that it is asked as long as anybody works.
+ * ecl_adviser_t belongs to one thread. ecl_counsel_t is for several: whoever of them comes by looks after the command,
+ * and all hear what it said, so that it is asked as long as anybody works.
  */
 #ifndef ECL_RUN_ADVISER_H
 #define ECL_RUN_ADVISER_H

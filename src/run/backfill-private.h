@@ -19,23 +19,23 @@
 #include "store/quarantine.h"
 
 typedef enum {
-   ST_PASS,       /* begins one; sends nothing */
-   ST_WINDOW,     /* where the next find of the pass ends */
-   ST_READ,       /* the next batch of the reader at hand */
-   ST_NEXT,       /* looks what is left of the batch at hand, and what follows; sends nothing */
-   ST_PUSH,       /* update statements of ranges */
-   ST_REDO,       /* the next range that failed; sends nothing */
-   ST_LOAD,       /* what the documents look up in other collections */
-   ST_WORK,       /* computes statements; sends nothing */
-   ST_WRITE,      /* all of them */
-   ST_AWAIT,      /* the answer to what is under way */
-   ST_WRITE_ONE,  /* one after another, where the server refused the command */
+   ST_PASS,      /* begins one; sends nothing */
+   ST_WINDOW,    /* where the next find of the pass ends */
+   ST_READ,      /* the next batch of the reader at hand */
+   ST_NEXT,      /* looks what is left of the batch at hand, and what follows; sends nothing */
+   ST_PUSH,      /* update statements of ranges */
+   ST_REDO,      /* the next range that failed; sends nothing */
+   ST_LOAD,      /* what the documents look up in other collections */
+   ST_WORK,      /* computes statements; sends nothing */
+   ST_WRITE,     /* all of them */
+   ST_AWAIT,     /* the answer to what is under way */
+   ST_WRITE_ONE, /* one after another, where the server refused the command */
    ST_QUARANTINE,
    ST_TXN_READ,
    ST_TXN_WRITE,
    ST_TXN_COMMIT,
    ST_TXN_ABORT,
-   ST_KILL,       /* cursors that are still open */
+   ST_KILL, /* cursors that are still open */
    ST_END,
    ST_N
 } state_t;
@@ -44,7 +44,7 @@ typedef enum {
 enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 
 #define DEFAULT_BATCH 1000u
-#define MAX_COMMAND (15u * 1024 * 1024) /* of statements; one alone may be larger, up to what the guard makes */
+#define MAX_COMMAND (15u * 1024 * 1024)   /* of statements; one alone may be larger, up to what the guard makes */
 #define MAX_OVERLAPPED (4u * 1024 * 1024) /* the same, where one is under way while the next is made */
 #define MAX_QUARANTINE (4u * 1024 * 1024)
 
@@ -57,8 +57,8 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 #define ENOUGH_PASSES 3   /* that found something, where all of it was carried */
 #define FALL_BACK 3u      /* ranges in a row that failed for no document's fault */
 
-/* _ids that one find of a pass may go over, once one took too long: at first, and those from which on there is no need to
- * say so; how much fewer after each that took too long. */
+/* _ids that one find of a pass may go over, once one took too long: at first, and those from which on there is no need
+ * to say so; how much fewer after each that took too long. */
 #define WINDOW_FIRST 10000u
 #define WINDOW_MOST 1000000u
 #define WINDOW_LESS 4u
@@ -96,22 +96,22 @@ struct ecl_backfill_t {
    ecl_backfill_options_t options;
    ecl_backfill_result_t result;
    ecl_converter_t *converter;
-   ecl_lookups_t *lookups;  /* NULL where the chain looks nothing up */
+   ecl_lookups_t *lookups; /* NULL where the chain looks nothing up */
    const char *collection;
-   bson_t candidates;       /* filter: not at the target */
+   bson_t candidates; /* filter: not at the target */
 
    state_t state;
    state_t after_quarantine;
    uint32_t attempts;
-   int64_t wait;            /* ms before the state is entered; 0: at once */
-   int64_t now, sent_at;    /* when the command under way was */
+   int64_t wait;         /* ms before the state is entered; 0: at once */
+   int64_t now, sent_at; /* when the command under way was */
    bool cancel;
-   bool through;            /* it came to its end by itself */
-   bool between;            /* who drives was told that the next batch comes */
-   bool settle;             /* and wants to know first what became of the last one */
+   bool through;                    /* it came to its end by itself */
+   bool between;                    /* who drives was told that the next batch comes */
+   bool settle;                     /* and wants to know first what became of the last one */
    ecl_backfill_batch_t batches[2]; /* the one that is read or computed, and the one before; by number */
-   bool batch_through[2];   /* all of it is computed and sent */
-   uint32_t batch;          /* number of the former */
+   bool batch_through[2];           /* all of it is computed and sent */
+   uint32_t batch;                  /* number of the former */
    ecl_backfill_batch_t last;
    ecl_arena_t range_arena; /* of options.range */
    bson_t after;            /* {id: …}, or empty */
@@ -121,55 +121,55 @@ struct ecl_backfill_t {
    int64_t longest;         /* ms that one of the window's looks took */
    bool brought;            /* the present cursor found something */
 
-   bson_t command;          /* that is under way */
+   bson_t command; /* that is under way */
    bool has_command;
-   bool late;               /* it was done, and the majority did not have it in time */
-   bool resend;             /* it is sent as it is once more */
+   bool late;   /* it was done, and the majority did not have it in time */
+   bool resend; /* it is sent as it is once more */
 
    /* the pass */
    int64_t pass_changed, pass_failed, pass_left;
-   bool pass_again;         /* something was not carried at the first try */
+   bool pass_again; /* something was not carried at the first try */
    int32_t idle_passes;
-   bool pushing;            /* this pass is pushed down */
-   bool pushed_through;     /* one was */
+   bool pushing;        /* this pass is pushed down */
+   bool pushed_through; /* one was */
 
    ecl_scan_t readers[N_READERS];
-   int level;               /* reader at hand */
-   int back;                /* where READ_AGAIN returns to */
+   int level; /* reader at hand */
+   int back;  /* where READ_AGAIN returns to */
 
-   ecl_arena_t arena;       /* of the command at hand */
+   ecl_arena_t arena; /* of the command at hand */
 
    /* pushed down */
-   ecl_arena_t push_arena;  /* of the batch */
-   pushed_t *pushed;        /* per place on the chain */
+   ecl_arena_t push_arena; /* of the batch */
+   pushed_t *pushed;       /* per place on the chain */
    ecl_value_t *ids;
    uint32_t n_ids;
    piece_t *pieces;
    uint32_t n_pieces;
    pushed_statement_t *statements;
    uint32_t n_statements, statements_at, statements_sent;
-   uint32_t redo_at;        /* piece */
-   uint32_t blameless;      /* failed ranges in a row in which no document was at fault */
-   int64_t redo_failed;     /* pass_failed when the range began */
+   uint32_t redo_at;    /* piece */
+   uint32_t blameless;  /* failed ranges in a row in which no document was at fault */
+   int64_t redo_failed; /* pass_failed when the range began */
    char push_error[BSON_ERROR_BUFFER_SIZE];
 
    /* computed here */
    statements_t computed[2];
-   statements_t *made;      /* those that are made, or sent and waited for */
-   statements_t *flying;    /* those under way: the others; NULL: none are */
-   statements_t *answered;  /* those that an answer is about */
-   state_t after_answer;    /* where it goes on when they are done with */
+   statements_t *made;     /* those that are made, or sent and waited for */
+   statements_t *flying;   /* those under way: the others; NULL: none are */
+   statements_t *answered; /* those that an answer is about */
+   state_t after_answer;   /* where it goes on when they are done with */
    uint32_t one_at;
-   bool begins, awaits;     /* what the state entered wants done */
+   bool begins, awaits; /* what the state entered wants done */
    int64_t begun_at;
-   uint32_t *txn;           /* items that need a transaction */
+   uint32_t *txn; /* items that need a transaction */
    uint32_t n_txn, txn_at, txn_attempts;
-   bool txn_same;           /* after the abort: the same document once more */
+   bool txn_same;         /* after the abort: the same document once more */
    ecl_scan_t txn_reader; /* what the transaction read */
    ecl_value_t txn_after;
    uint32_t cap_items;
 
-   bson_t again;            /* array of _ids */
+   bson_t again; /* array of _ids */
    uint32_t n_again, rounds;
 
    bson_t quarantine_command;

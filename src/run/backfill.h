@@ -11,9 +11,9 @@
  *                                       DONE    (see the result)
  *
  * The range is gone through in passes. A pass is one long cursor over the documents that are not at the target, in
- * batches whose size may be another each time. Where few are left, that one finds nothing for a long time, and a find that
- * is cut off in the middle has found out nothing: after the first such the pass goes by windows of so many _ids, each with
- * a cursor of its own and done for good when that is at its end.
+ * batches whose size may be another each time. Where few are left, that one finds nothing for a long time, and a find
+ * that is cut off in the middle has found out nothing: after the first such the pass goes by windows of so many _ids,
+ * each with a cursor of its own and done for good when that is at its end.
  *
  *    pushdown   the batch holds _ids and versions; they are cut into ranges, and each range gets one updateMany per
  *               stored version. A range on which the server fails is done again in client mode. First pass only.
@@ -21,14 +21,15 @@
  *               command. What the reply lacks has changed meanwhile: it is read again, a few times, and then left to
  *               the next pass. What a guard cannot say exactly goes through a transaction.
  *
- * Where that is asked for, client mode overlaps: the write of a batch is begun, and while it is under way the next batch
- * is read and computed. There is one write under way at most, so two batches. Its answer is awaited before the next
- * write begins, before anything is read again, before the pass ends, and before the run does, however that comes about.
- * So no document is in two batches at once, and ecl_backfill_after only goes to batches of which all is answered.
+ * Where that is asked for, client mode overlaps: the write of a batch is begun, and while it is under way the next
+ * batch is read and computed. There is one write under way at most, so two batches. Its answer is awaited before the
+ * next write begins, before anything is read again, before the pass ends, and before the run does, however that comes
+ * about. So no document is in two batches at once, and ecl_backfill_after only goes to batches of which all is
+ * answered.
  *
  * Passes go on until one finds nothing but what cannot be carried over, or the third or a later one carried all that it
- * found at the first try: an application may go on inserting at an older version, and would be chased without end. Or there
- * is one, where `once` is asked for: who does that looks again later. What cannot be carried over stands in
+ * found at the first try: an application may go on inserting at an older version, and would be chased without end. Or
+ * there is one, where `once` is asked for: who does that looks again later. What cannot be carried over stands in
  * eclose_quarantine. A run that finds nothing to do sends no write.
  *
  * It may die at any point: documents say themselves what is done. Jobs, ranges and who works on them: job.h, worker.h.
@@ -56,23 +57,23 @@ typedef struct {
    const char *database;
    const ecl_chain_t *chain;
    ecl_upgrades_t *upgrades;
-   size_t target;          /* place on the chain */
+   size_t target; /* place on the chain */
    bool down;
-   ecl_mode_t mode;        /* PUSHDOWN or CLIENT: auto has been decided */
+   ecl_mode_t mode; /* PUSHDOWN or CLIENT: auto has been decided */
    ecl_guard_form_t form;
    const char *always_transaction; /* as in convert.h */
-   bool transactions;      /* the server has them */
-   uint8_t job[12];        /* for the records in quarantine */
-   uint32_t batch;         /* documents; 0: 1,000 */
-   ecl_value_t only;        /* the _id of one document; missing: those of the range. Copied */
-   ecl_chunk_range_t range; /* of _id; all zeros: every document there is. Copied */
-   ecl_value_t after;      /* only what comes behind it in the range; missing: all of it. Copied */
-   bool once;              /* one pass */
-   bool sizes;             /* the server is asked how large the documents are of which only _ids are read */
-   bool overlap;           /* BEGIN and AWAIT are used */
-   bool unhinted;          /* there is no index but that of _id, so that it need not be named to the server */
-   int64_t read_time;      /* ms that a find or a getMore of a pass may take; 0: as long as any command */
-   uint32_t window;        /* _ids that a find may go over; 0: all, as long as none takes too long */
+   bool transactions;              /* the server has them */
+   uint8_t job[12];                /* for the records in quarantine */
+   uint32_t batch;                 /* documents; 0: 1,000 */
+   ecl_value_t only;               /* the _id of one document; missing: those of the range. Copied */
+   ecl_chunk_range_t range;        /* of _id; all zeros: every document there is. Copied */
+   ecl_value_t after;              /* only what comes behind it in the range; missing: all of it. Copied */
+   bool once;                      /* one pass */
+   bool sizes;                     /* the server is asked how large the documents are of which only _ids are read */
+   bool overlap;                   /* BEGIN and AWAIT are used */
+   bool unhinted;                  /* there is no index but that of _id, so that it need not be named to the server */
+   int64_t read_time;              /* ms that a find or a getMore of a pass may take; 0: as long as any command */
+   uint32_t window;                /* _ids that a find may go over; 0: all, as long as none takes too long */
 } ecl_backfill_options_t;
 
 typedef enum { ECL_EVENT_START, ECL_EVENT_REPLY, ECL_EVENT_REFUSED, ECL_EVENT_LOST, ECL_EVENT_WOKE } ecl_event_kind_t;
@@ -96,7 +97,7 @@ typedef enum {
 typedef struct {
    ecl_action_kind_t kind;
    ecl_call_t command; /* belongs to the machine: until the next step; of BEGIN: until its answer was brought */
-   int64_t timeout;       /* ms for the command, or to wait */
+   int64_t timeout;    /* ms for the command, or to wait */
 } ecl_action_t;
 
 typedef struct {
@@ -107,9 +108,9 @@ typedef struct {
    const char *mode_why; /* set where it fell back; else NULL */
    ecl_job_counts_t counts;
    int32_t passes;
-   bool wrote;           /* any write was sent */
-   bool progress;        /* a batch or a window was done */
-   uint32_t window;      /* as in the options; what turned out to be right */
+   bool wrote;      /* any write was sent */
+   bool progress;   /* a batch or a window was done */
+   uint32_t window; /* as in the options; what turned out to be right */
 } ecl_backfill_result_t;
 
 typedef struct ecl_backfill_t ecl_backfill_t;
@@ -137,10 +138,10 @@ ecl_backfill_settle (ecl_backfill_t *self);
 typedef struct {
    uint32_t number; /* from 1 on; 0: there is none */
    uint32_t documents;
-   uint64_t bytes;  /* as they were read: whole documents in client mode or with `sizes`, else _ids and versions */
+   uint64_t bytes; /* as they were read: whole documents in client mode or with `sizes`, else _ids and versions */
    bool wrote;
-   bool whole;      /* bytes are those of the documents */
-   int64_t ms;      /* that its writes took, each from when it was sent until the majority had it */
+   bool whole; /* bytes are those of the documents */
+   int64_t ms; /* that its writes took, each from when it was sent until the majority had it */
 } ecl_backfill_batch_t;
 
 const ecl_backfill_batch_t *

@@ -73,7 +73,8 @@ ecl_push_start (ecl_backfill_t *self)
       mark_versions (self, &piece->range, has);
       for (size_t v = 0; v < n_versions; v++) {
          if (has[v] && ecl_convert_wants (self->converter, v)) {
-            self->statements[self->n_statements++] = (pushed_statement_t){.piece = self->n_pieces, .version = (uint32_t) v};
+            self->statements[self->n_statements++] =
+               (pushed_statement_t){.piece = self->n_pieces, .version = (uint32_t) v};
          }
       }
       self->n_pieces++;
@@ -209,8 +210,8 @@ counted (const ecl_backfill_t *self)
    for (uint32_t k = 0; k < self->n_statements; k++) {
       const pushed_statement_t *statement = &self->statements[k];
 
-      for (uint32_t i = range->first; statement->piece == self->redo_at && !statement->failed &&
-                                      i < range->first + range->n; i++) {
+      for (uint32_t i = range->first;
+           statement->piece == self->redo_at && !statement->failed && i < range->first + range->n; i++) {
          n += ecl_convert_version (self->converter, &reader->items[i], &index) && index == statement->version;
       }
    }

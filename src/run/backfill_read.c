@@ -226,8 +226,8 @@ ecl_read_too_long (ecl_backfill_t *self, const ecl_event_t *event)
    return true;
 }
 
-/* More of them, where none of the window's looks took much of its time: it may have been a server that was away for some
- * seconds, and each window costs one look more. */
+/* More of them, where none of the window's looks took much of its time: it may have been a server that was away for
+ * some seconds, and each window costs one look more. */
 static void
 widen (ecl_backfill_t *self)
 {

@@ -9,13 +9,13 @@
 typedef struct {
    void (*enter) (ecl_backfill_t *self);
    void (*reply) (ecl_backfill_t *self, const ecl_event_t *event);
-   bool writes;     /* documents: how long it takes is a measure of the server */
-   bool majority;   /* done only once the majority has it */
-   bool takes_all;  /* reply is told of REFUSED and LOST, too; else they are repeated or end the run */
-   bool may_fail;   /* its failure changes nothing: go on as if it had been answered */
-   bool reads;      /* a cursor that is gone is opened anew; a refusal ends the run */
-   bool counts;     /* what it changed is counted as it is answered, though the majority may not have it */
-   ecl_txn_t txn;   /* what its command is to a transaction */
+   bool writes;    /* documents: how long it takes is a measure of the server */
+   bool majority;  /* done only once the majority has it */
+   bool takes_all; /* reply is told of REFUSED and LOST, too; else they are repeated or end the run */
+   bool may_fail;  /* its failure changes nothing: go on as if it had been answered */
+   bool reads;     /* a cursor that is gone is opened anew; a refusal ends the run */
+   bool counts;    /* what it changed is counted as it is answered, though the majority may not have it */
+   ecl_txn_t txn;  /* what its command is to a transaction */
    /* Whether an answer says that it could not be done now: that is as if there had been none. NULL: none does. */
    bool (*passing) (const bson_t *reply, bson_error_t *why);
 } handler_t;
@@ -56,8 +56,8 @@ try_again (ecl_backfill_t *self)
 /* ---- writes that the majority does not have yet ----
  *
  * The primary did them, and may lose them again. No checkpoint may stand behind them, so the same command is sent until
- * it comes back without that error: the server lets it wait for all that is before it, and it changes only what was lost
- * meanwhile. Then what the batch holds is read again. */
+ * it comes back without that error: the server lets it wait for all that is before it, and it changes only what was
+ * lost meanwhile. Then what the batch holds is read again. */
 
 static void
 send_again (ecl_backfill_t *self, const bson_error_t *why)

@@ -48,8 +48,7 @@ static void
 quarantine_refused (ecl_backfill_t *self, const ecl_value_t *id, const ecl_value_t *version, int32_t code,
                     const char *message)
 {
-   ecl_converted_t converted = {
-      .id = *id, .found = *version, .code = code, .message = message, .path = "", .file = ""};
+   ecl_converted_t converted = {.id = *id, .found = *version, .code = code, .message = message, .path = "", .file = ""};
 
    quarantine (self, &converted);
 }
@@ -358,7 +357,8 @@ ecl_write_reply (ecl_backfill_t *self, const ecl_event_t *event)
    } else if (n == 1) {
       statement_failed (self, first, (int32_t) event->error->code, event->error->message);
    } else if (!self->result.failed) {
-      /* Some servers refuse the command for one bad statement; what took effect before that does so again harmlessly. */
+      /* Some servers refuse the command for one bad statement; what took effect before that does so again
+       * harmlessly. */
       self->one_at = 0;
       self->state = ST_WRITE_ONE;
       return;

@@ -307,8 +307,8 @@ ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl
       out->at_least = out->at_least || below.at_least;
    }
    if (good && out->below) {
-      good = ecl_survey_quarantined_below (site->world, site->database, chain, options->target, &out->quarantined,
-                                           error);
+      good =
+         ecl_survey_quarantined_below (site->world, site->database, chain, options->target, &out->quarantined, error);
    }
    if (good && options->verify && !out->below) {
       good = options->verify (options->context, &out->bad) ||

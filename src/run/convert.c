@@ -24,8 +24,8 @@ add_name (ecl_arena_t *arena, ecl_guard_fields_t *fields, const char *name, size
          return;
       }
    }
-   fields->names = ecl_arena_grow (arena, fields->names, fields->n * sizeof *fields->names,
-                                   (fields->n + 1) * sizeof *fields->names);
+   fields->names =
+      ecl_arena_grow (arena, fields->names, fields->n * sizeof *fields->names, (fields->n + 1) * sizeof *fields->names);
    fields->names[fields->n++] = ecl_arena_strndup (arena, name, len);
 }
 
@@ -74,8 +74,7 @@ ecl_converter_new (const ecl_convert_options_t *options, bson_error_t *error)
    for (size_t i = 0; i < chain->n_detect; i++) {
       filter_fields (&self->arena, &chain->detect[i].filter, &self->detecting);
    }
-   self->upgrader =
-      ecl_upgrader_new (options->upgrades, chain, ecl_chain_version (chain, options->target), error);
+   self->upgrader = ecl_upgrader_new (options->upgrades, chain, ecl_chain_version (chain, options->target), error);
    if (!self->upgrader) {
       ecl_converter_destroy (self);
       return NULL;

@@ -18,13 +18,13 @@ typedef enum {
 } ecl_convert_kind_t;
 
 typedef struct {
-   ecl_value_t id;         /* borrowed from the document */
-   ecl_value_t version;    /* as stored, borrowed; missing where there is none */
-   ecl_value_t found;      /* the version that the document has, stored or not; missing where it is not on the chain */
+   ecl_value_t id;      /* borrowed from the document */
+   ecl_value_t version; /* as stored, borrowed; missing where there is none */
+   ecl_value_t found;   /* the version that the document has, stored or not; missing where it is not on the chain */
    ecl_value_t filter, update; /* raw, in the arena */
-   ecl_value_t after;      /* the new document, valid until the next call */
+   ecl_value_t after;          /* the new document, valid until the next call */
    const char *why;
-   int32_t code;           /* of the failure */
+   int32_t code;                      /* of the failure */
    const char *message, *path, *file; /* never NULL where it failed; in the arena */
    uint32_t line, column;
 } ecl_converted_t;
@@ -32,7 +32,7 @@ typedef struct {
 typedef struct {
    ecl_upgrades_t *upgrades;
    const ecl_chain_t *chain;
-   size_t target;            /* place on the chain */
+   size_t target; /* place on the chain */
    bool down;
    ecl_guard_form_t form;
    const char *always_transaction; /* the reason why no statement can be exact here; NULL where there is none */

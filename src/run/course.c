@@ -115,8 +115,8 @@ is_finished (const ecl_site_t *site, const ecl_course_t *course, const char *to,
       return false;
    }
    *finished = has_job && job.state == ECL_JOB_DONE && !job.down && strcmp (job.to, to) == 0;
-   return *finished || ecl_complete_stays (site->world, &site->server, site->database, chain, course->target, finished,
-                                           error);
+   return *finished ||
+          ecl_complete_stays (site->world, &site->server, site->database, chain, course->target, finished, error);
 }
 
 typedef struct {
@@ -140,7 +140,8 @@ say_gave_up (told_t *told, const ecl_job_t *job)
 {
    char text[768];
 
-   bson_snprintf (text, sizeof text, "%s: a job %s to version %s, begun by process %" PRId64 " on %s, on which nobody works, is given up",
+   bson_snprintf (text, sizeof text,
+                  "%s: a job %s to version %s, begun by process %" PRId64 " on %s, on which nobody works, is given up",
                   job->collection, job->down ? "down" : "up", job->to, job->pid,
                   *job->host ? job->host : "an unknown machine");
    say (told, text);
@@ -177,8 +178,7 @@ start (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_car
    ecl_start_t started;
    bool good;
 
-   if (effort->by_records && !course->down &&
-       !is_finished (site, course, out->to, &options.finished, error)) {
+   if (effort->by_records && !course->down && !is_finished (site, course, out->to, &options.finished, error)) {
       return false;
    }
    if (!ecl_aside_find (site, course->chain->collection, out->to, &aside, error)) {
@@ -276,8 +276,8 @@ say_joined (told_t *told, const ecl_carried_t *out, const char *what)
    say (told, text);
 }
 
-/* A job that is there takes over the settings that were asked for, for all who work on it. It was made with the rest, and
- * keeps that: then it is said. */
+/* A job that is there takes over the settings that were asked for, for all who work on it. It was made with the rest,
+ * and keeps that: then it is said. */
 static bool
 settle (const ecl_site_t *site, told_t *told, const ecl_carried_t *out, bson_error_t *error)
 {
@@ -288,17 +288,19 @@ settle (const ecl_site_t *site, told_t *told, const ecl_carried_t *out, bson_err
    bool took; /* a job that ended meanwhile is one whose end is seen soon */
 
    if (!effort->only_join) {
-      bson_snprintf (text, sizeof text, "there is a job to version %s already, begun by process %" PRId64 " on %s%s", job->to,
-                     job->pid, *job->host ? job->host : "an unknown machine", effort->only_start ? "" : "; it is joined");
+      bson_snprintf (text, sizeof text, "there is a job to version %s already, begun by process %" PRId64 " on %s%s",
+                     job->to, job->pid, *job->host ? job->host : "an unknown machine",
+                     effort->only_start ? "" : "; it is joined");
       say_joined (told, out, text);
    }
    if (effort->range_docs || effort->max_errors != 0) {
-      say_joined (told, out, "--range-docs and --max-errors are of a new job; the one that is there stays as it was made");
+      say_joined (told, out,
+                  "--range-docs and --max-errors are of a new job; the one that is there stays as it was made");
    }
    if (told->what->mode != ECL_MODE_AUTO && strcmp (job->mode, mode) != 0 &&
        (effort->only_start || told->what->mode == ECL_MODE_PUSHDOWN)) {
-      bson_snprintf (text, sizeof text, "--mode %s is of a new job; the one that is there is in %s mode: %s", mode, job->mode,
-                     job->why);
+      bson_snprintf (text, sizeof text, "--mode %s is of a new job; the one that is there is in %s mode: %s", mode,
+                     job->mode, job->why);
       say_joined (told, out, text);
    }
    if (!effort->set) {
@@ -384,10 +386,11 @@ make_way (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out
       return true;
    }
    if (ecl_complete_refuses (chain, course->target, &course->facts)) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
-                       "%s: the validator that `eclose complete` made refuses documents of version %s, so every one would go "
-                       "to quarantine; lift it first: db.runCommand({collMod: '%s', validationAction: 'warn'})",
-                       chain->collection, out->to, chain->collection);
+      return ecl_fail (
+         error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+         "%s: the validator that `eclose complete` made refuses documents of version %s, so every one would go "
+         "to quarantine; lift it first: db.runCommand({collMod: '%s', validationAction: 'warn'})",
+         chain->collection, out->to, chain->collection);
    }
    return ecl_complete_undo (site->world, site->database, chain, course->target, &out->unfloored, error);
 }

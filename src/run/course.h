@@ -73,17 +73,17 @@ typedef struct {
 
 /* How far it is, with what others do. */
 typedef struct {
-   const uint8_t *job;  /* its _id, 12 bytes */
-   int64_t total, done; /* documents, about */
+   const uint8_t *job;    /* its _id, 12 bytes */
+   int64_t total, done;   /* documents, about */
    int64_t ranges, swept; /* those that were gone through again; negative as long as not all were carried */
-   double rate;         /* a second, of this process, over the last seconds */
-   uint32_t workers;    /* of this process that are at work */
-   bool paused;         /* somebody asked for that */
-   const char *slowed;  /* what slows it, in words; "" where nothing does */
+   double rate;           /* a second, of this process, over the last seconds */
+   uint32_t workers;      /* of this process that are at work */
+   bool paused;           /* somebody asked for that */
+   const char *slowed;    /* what slows it, in words; "" where nothing does */
    ecl_slow_t slow;
-   bool stopped; /* altogether, until that is calm */
-   double latency; /* of its own writes, times the calm time; 0: not known */
-   int64_t lag;    /* ms; negative: not known */
+   bool stopped;                        /* altogether, until that is calm */
+   double latency;                      /* of its own writes, times the calm time; 0: not known */
+   int64_t lag;                         /* ms; negative: not known */
    int64_t batches, waited[ECL_SLOW_N]; /* of this process; ms, per input */
    ecl_mode_t mode;
    ecl_job_counts_t counts; /* of this process */
@@ -95,9 +95,9 @@ typedef void (*ecl_carry_fn) (void *context, const ecl_carry_t *what, const ecl_
 /* What was done. */
 typedef struct {
    ecl_carry_t what;
-   bool missing; /* there is no such collection (yet) */
-   bool began;   /* otherwise nothing below says anything */
-   bool joined;  /* a job that was there already */
+   bool missing;   /* there is no such collection (yet) */
+   bool began;     /* otherwise nothing below says anything */
+   bool joined;    /* a job that was there already */
    bool unfloored; /* the floor that `complete` recorded above was taken back */
    char to[ECL_VERSION_TEXT];
    ecl_mode_t mode;

@@ -12,10 +12,10 @@
 #define SUM_MS 2000
 
 typedef struct {
-   bool started;             /* under the crew's lock, as all but `heard` */
-   int64_t failed;           /* when, from 1; 0: it did not, or it is told */
+   bool started;   /* under the crew's lock, as all but `heard` */
+   int64_t failed; /* when, from 1; 0: it did not, or it is told */
    ecl_worker_state_t state;
-   uint32_t heard;           /* what of the command's words it has been told */
+   uint32_t heard; /* what of the command's words it has been told */
    bson_error_t error;
 } mate_t;
 
@@ -72,8 +72,8 @@ tell_failed (crew_t *self, int64_t until)
    }
    pthread_mutex_unlock (&self->lock);
    if (n && self->listener->note) {
-      bson_snprintf (text, sizeof text, "%s: %" PRIu32 " of %" PRIu32 " workers ended early: %s", self->job.collection, n,
-                     self->n, why.message);
+      bson_snprintf (text, sizeof text, "%s: %" PRIu32 " of %" PRIu32 " workers ended early: %s", self->job.collection,
+                     n, self->n, why.message);
       self->listener->note (self->listener->context, text);
    }
 }

@@ -138,8 +138,8 @@ ecl_cut_add (ecl_cut_sample_t *sample, const ecl_value_t *document)
    ecl_value_t id = ecl_document_get (document, "_id", 3);
 
    if (sample->n == sample->cap) {
-      sample->ids = ecl_arena_grow (sample->arena, sample->ids, sample->cap * sizeof id,
-                                    (2 * sample->cap + 64) * sizeof id);
+      sample->ids =
+         ecl_arena_grow (sample->arena, sample->ids, sample->cap * sizeof id, (2 * sample->cap + 64) * sizeof id);
       sample->cap = 2 * sample->cap + 64;
    }
    sample->ids[sample->n++] = ecl_value_copy (sample->arena, &id);
@@ -179,8 +179,7 @@ ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64
 {
    int64_t size = wanted * SAMPLES < MOST_SAMPLES ? wanted * SAMPLES : MOST_SAMPLES;
 
-   if (wanted > 1 && (int64_t) sample->n < size &&
-       !take_sample (world, database, collection, size, sample, error)) {
+   if (wanted > 1 && (int64_t) sample->n < size && !take_sample (world, database, collection, size, sample, error)) {
       return false;
    }
    if (sample->n) {

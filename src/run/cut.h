@@ -3,9 +3,10 @@
  *    sample, sorted:   3  17  90 │ 205  411  730 │ "ann"  "joe" │ "tim"  "zoe"
  *    ranges:           numbers up to 90, above 90; strings up to "joe", above "joe"; NaN and every other type
  *
- * A range never spans types; where a type has no bounds, it is in the last range, which names types. So each _id there is
- * or will be is in exactly one range. Which _ids lie in it only the server says: were the sample sorted otherwise than it
- * sorts (a collation), ranges would overlap, and none be left out, because each begins where the one before it ends.
+ * A range never spans types; where a type has no bounds, it is in the last range, which names types. So each _id there
+ * is or will be is in exactly one range. Which _ids lie in it only the server says: were the sample sorted otherwise
+ * than it sorts (a collation), ranges would overlap, and none be left out, because each begins where the one before it
+ * ends.
  */
 #ifndef ECL_RUN_CUT_H
 #define ECL_RUN_CUT_H
@@ -38,8 +39,8 @@ ecl_cut_add (ecl_cut_sample_t *sample, const ecl_value_t *document);
 const ecl_chunk_range_t *
 ecl_cut_ranges (ecl_arena_t *arena, const ecl_value_t *ids, size_t n_ids, int64_t wanted, size_t *n);
 
-/* Cuts the sample, where it is large enough, or one that is taken now. wanted 1: nothing is asked, all is one range. The
- * ranges are in the sample's arena. */
+/* Cuts the sample, where it is large enough, or one that is taken now. wanted 1: nothing is asked, all is one range.
+ * The ranges are in the sample's arena. */
 bool
 ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64_t wanted, ecl_cut_sample_t *sample,
          const ecl_chunk_range_t **ranges, size_t *n, bson_error_t *error) ECL_MUST_CHECK;

@@ -217,8 +217,8 @@ typedef struct {
 static void
 add (list_t *list, ecl_obstacle_level_t level, const char *what, const char *message)
 {
-   list->items = ecl_arena_grow (list->arena, list->items, list->n * sizeof *list->items,
-                                 (list->n + 1) * sizeof *list->items);
+   list->items =
+      ecl_arena_grow (list->arena, list->items, list->n * sizeof *list->items, (list->n + 1) * sizeof *list->items);
    list->items[list->n++] = (ecl_obstacle_t){level, what, message};
 }
 
@@ -290,8 +290,8 @@ encrypted_field (const ecl_value_t *schema, ecl_arena_t *arena, const char *path
    }
    ecl_iter_init (&iter, &properties);
    while (ecl_iter_field (&iter, &field)) {
-      const char *inner, *name = ecl_arena_printf (arena, "%s%s%.*s", path, *path ? "." : "", (int) field.key_len,
-                                                   field.key);
+      const char *inner,
+         *name = ecl_arena_printf (arena, "%s%s%.*s", path, *path ? "." : "", (int) field.key_len, field.key);
 
       inner = field.value.type == BSON_TYPE_DOCUMENT ? encrypted_field (&field.value, arena, name, depth + 1) : NULL;
       if (inner) {
@@ -365,8 +365,10 @@ ecl_facts_obstacles (const ecl_facts_t *facts, const ecl_plan_t *const *plans, s
       key = facts->indexes[i].unique ? written_key (&facts->indexes[i].keys, plans, n_plans, arena) : NULL;
       if (key) {
          add (&list, ECL_OBSTACLE_SOME, "unique index",
-              ecl_arena_printf (arena, "the migrations change %s, which the unique index %s is on: documents that it "
-                                       "refuses go to quarantine", key, facts->indexes[i].name));
+              ecl_arena_printf (arena,
+                                "the migrations change %s, which the unique index %s is on: documents that it "
+                                "refuses go to quarantine",
+                                key, facts->indexes[i].name));
       }
    }
    add_encrypted (&list, facts, plans, n_plans);

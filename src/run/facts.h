@@ -1,4 +1,5 @@
-/* Facts of a collection, as the server tells them, and what of them stands in the way of a migration. Nothing writes. */
+/* Facts of a collection, as the server tells them, and what of them stands in the way of a migration. Nothing
+ * writes. */
 #ifndef ECL_RUN_FACTS_H
 #define ECL_RUN_FACTS_H
 
@@ -16,20 +17,20 @@ typedef struct {
    ecl_value_t keys; /* {path: 1, …} */
    bool unique;
    bool sparse;
-   bool exact; /* of plain keys, compared byte by byte: not partial, without a collation, not of texts, places or hashes */
+   bool exact; /* plain keys, compared byte by byte: not partial, no collation, not of texts, places or hashes */
    bool whole; /* that, and it has an entry for each document, and may be used: not sparse, not hidden */
 } ecl_index_t;
 
 typedef struct {
    ecl_collection_kind_t kind;
    bool capped;
-   ecl_value_t validator;    /* missing where there is none */
-   const char *level;        /* of the validator: "strict" unless told otherwise */
-   const char *action;       /* "error" unless told otherwise */
-   ecl_value_t collation;    /* missing: simple */
-   ecl_value_t encrypted;    /* the fields of queryable encryption; missing where there are none */
-   ecl_value_t shard_key;    /* missing: not sharded, or not known */
-   bool shard_key_unknown;   /* sharded cluster, and config.collections may not be read */
+   ecl_value_t validator;  /* missing where there is none */
+   const char *level;      /* of the validator: "strict" unless told otherwise */
+   const char *action;     /* "error" unless told otherwise */
+   ecl_value_t collation;  /* missing: simple */
+   ecl_value_t encrypted;  /* the fields of queryable encryption; missing where there are none */
+   ecl_value_t shard_key;  /* missing: not sharded, or not known */
+   bool shard_key_unknown; /* sharded cluster, and config.collections may not be read */
    ecl_index_t *indexes;
    size_t n_indexes;
 } ecl_facts_t;

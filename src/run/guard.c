@@ -11,8 +11,9 @@
 /* Where the pipeline form keeps its verdict while it runs; removed by its last stage. */
 #define VERDICT "__eclose_unchanged"
 
-/* One comparison, {$eq: [[{name: "$name", …}, …], {$literal: [{name: "Ada", …}, …]}]}: a server that sees no field beside a
- * constant looks for no other index than that of _id; and a field that is missing is missing in the first object, too. */
+/* One comparison, {$eq: [[{name: "$name", …}, …], {$literal: [{name: "Ada", …}, …]}]}: a server that sees no field
+ * beside a constant looks for no other index than that of _id; and a field that is missing is missing in the first
+ * object, too. */
 typedef struct {
    ecl_arena_t *arena;
    ecl_field_t *fields, *values; /* the first objects: what is there, and what was read */
@@ -99,8 +100,8 @@ plain_name (const char *name, size_t len)
 }
 
 /* True for the types that $eq does not tell from others: numbers among each other, and undefined from what is missing.
- * (Strings are not told from symbols: one in their place would have to come from an application that writes a type which
- * no driver has written for ten years.) */
+ * (Strings are not told from symbols: one in their place would have to come from an application that writes a type
+ * which no driver has written for ten years.) */
 static bool
 needs_type (uint8_t type)
 {
@@ -145,10 +146,10 @@ check_elements (guard_t *self, const char *path, const ecl_value_t *list)
    map = ecl_make_object2 (self->arena, "input", input, "in",
                            ecl_make_object (self->arena, "$type", ecl_make_text ("$$this")));
    map = ecl_make_object (self->arena, "$map", map);
-   add_check (self,
-              ecl_make_object (self->arena, "$cond",
-                               ecl_make_array (self->arena, (ecl_value_t[]){is, map, ecl_int32 (0)}, 3)),
-              ecl_vec (types, n));
+   add_check (
+      self,
+      ecl_make_object (self->arena, "$cond", ecl_make_array (self->arena, (ecl_value_t[]){is, map, ecl_int32 (0)}, 3)),
+      ecl_vec (types, n));
 }
 
 /* The types of what $eq compares only by value, at path and below. */
@@ -322,14 +323,14 @@ assignment (ecl_arena_t *arena, ecl_guard_form_t form, const ecl_field_t *field,
    if (form == ECL_GUARD_IN_PIPELINE) {
       ecl_value_t present = ecl_make_text (ecl_arena_printf (arena, "$%.*s", (int) field->key_len, field->key));
 
-      value = ecl_make_object (
-         arena, "$cond", ecl_make_array (arena, (ecl_value_t[]){ecl_make_text ("$" VERDICT), value, present}, 3));
+      value = ecl_make_object (arena, "$cond",
+                               ecl_make_array (arena, (ecl_value_t[]){ecl_make_text ("$" VERDICT), value, present}, 3));
    }
    return ecl_field (field->key, field->key_len, value);
 }
 
-/* One $set that removes and sets, or two, where a field is removed only to go to another place. The new document between
- * them has no memory of it. */
+/* One $set that removes and sets, or two, where a field is removed only to go to another place. The new document
+ * between them has no memory of it. */
 static ecl_value_t
 build_update (ecl_arena_t *arena, const edit_t *edit, ecl_guard_form_t form, ecl_value_t verdict)
 {
@@ -354,8 +355,8 @@ build_update (ecl_arena_t *arena, const edit_t *edit, ecl_guard_form_t form, ecl
       ecl_value_t root = ecl_make_text ("$$ROOT");
 
       stages[n_stages++] = ecl_make_object (arena, "$set", ecl_fields (fields, n));
-      stages[n_stages++] = ecl_make_object (
-         arena, "$replaceWith", ecl_make_object (arena, "$mergeObjects", ecl_make_array (arena, &root, 1)));
+      stages[n_stages++] = ecl_make_object (arena, "$replaceWith",
+                                            ecl_make_object (arena, "$mergeObjects", ecl_make_array (arena, &root, 1)));
       from = n;
    }
    for (uint32_t i = 0; i < edit->n_after; i++) {
@@ -397,8 +398,7 @@ ecl_guard_build (ecl_arena_t *arena, const ecl_guard_fields_t *fields, const ecl
    if (fields->whole) {
       /* Not one field more, either. */
       add_check (&guard,
-                 ecl_make_object (arena, "$size",
-                                  ecl_make_object (arena, "$objectToArray", ecl_make_text ("$$ROOT"))),
+                 ecl_make_object (arena, "$size", ecl_make_object (arena, "$objectToArray", ecl_make_text ("$$ROOT"))),
                  ecl_int32 ((int32_t) edit.n_before));
    }
    verdict = verdict_of (&guard);

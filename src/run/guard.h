@@ -23,8 +23,8 @@
  *
  * (Collations and functions of the host language are for the caller to know.)
  *
- * Taken for unchanged is what no expression of the server's tells apart: 0.0 from -0.0, decimals of one value with other
- * trailing zeros, the types of numbers in the scope of JavaScript code, and strings from symbols.
+ * Taken for unchanged is what no expression of the server's tells apart: 0.0 from -0.0, decimals of one value with
+ * other trailing zeros, the types of numbers in the scope of JavaScript code, and strings from symbols.
  */
 #ifndef ECL_RUN_GUARD_H
 #define ECL_RUN_GUARD_H
@@ -49,7 +49,7 @@ typedef enum {
 typedef struct {
    const char **names; /* of top-level fields, each once */
    size_t n;
-   bool whole;         /* $$ROOT is read or the document is replaced: every field counts */
+   bool whole; /* $$ROOT is read or the document is replaced: every field counts */
 } ecl_guard_fields_t;
 
 /* In the arena. */

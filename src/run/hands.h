@@ -1,5 +1,5 @@
-/* Hands: one function in several threads at once, the first in the caller's thread and world, each other in a thread and a
- * world of its own. Nothing is shared but what the function shares. */
+/* Hands: one function in several threads at once, the first in the caller's thread and world, each other in a thread
+ * and a world of its own. Nothing is shared but what the function shares. */
 #ifndef ECL_RUN_HANDS_H
 #define ECL_RUN_HANDS_H
 
@@ -8,8 +8,8 @@
 /* number counts from 0, the caller's. world is NULL where no connection could be had; *why says so. */
 typedef void (*ecl_hand_fn) (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *why);
 
-/* Returns when all of them have. Without a connector there is one hand, and where threads cannot be had fewer: what has to
- * be done is not to be dealt out before. */
+/* Returns when all of them have. Without a connector there is one hand, and where threads cannot be had fewer: what has
+ * to be done is not to be dealt out before. */
 void
 ecl_hands (ecl_world_t *world, const ecl_connector_t *connector, uint32_t n, ecl_hand_fn work, void *context);
 

@@ -67,8 +67,8 @@ held_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadline
       ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost", holder->name);
       return ECL_REPLY_LOST;
    }
-   answer = beneath->run_command (beneath, command, left > 0 && deadline > now + left ? now + left : deadline, reply,
-                                  error);
+   answer =
+      beneath->run_command (beneath, command, left > 0 && deadline > now + left ? now + left : deadline, reply, error);
    if (answer == ECL_REPLY_LOST) {
       atomic_store (&holder->unknown, true);
    }

@@ -3,8 +3,8 @@
  *    lease granted ──► ecl_history_read (again: what was read before may be old)
  *       for each that is to run:  ecl_history_claim ─► step 1, ecl_history_step (1), step 2, … ─► ecl_history_end
  *
- * All writes may be sent again when their answer was lost, and are, for as long as the lease lasts. They are refused with
- * ECL_ERROR_LEASE where the lease is lost or the record is another's by now: then nothing more is to be done.
+ * All writes may be sent again when their answer was lost, and are, for as long as the lease lasts. They are refused
+ * with ECL_ERROR_LEASE where the lease is lost or the record is another's by now: then nothing more is to be done.
  * Pass the plain world, not the one under the lease: what is left of the lease is seen to here.
  */
 #ifndef ECL_RUN_HISTORY_H
@@ -16,7 +16,7 @@
 typedef struct {
    ecl_changelog_t *records; /* sorted by name, byte by byte */
    size_t n;
-   ecl_arena_t arena;        /* holds all texts */
+   ecl_arena_t arena; /* holds all texts */
 } ecl_history_t;
 
 void
@@ -41,8 +41,9 @@ bool
 ecl_history_load (ecl_history_t *self, ecl_world_t *world, const char *database, const char *name,
                   const ecl_changelog_t **record, bson_error_t *error) ECL_MUST_CHECK;
 
-/* Writes that the migration runs now: record->name, checksum, down, steps (those already done) and who are the caller's.
- * before is what ecl_history_read (after the grant) found, NULL for none. Token, state and attempts are set here. */
+/* Writes that the migration runs now: record->name, checksum, down, steps (those already done) and who are the
+ * caller's. before is what ecl_history_read (after the grant) found, NULL for none. Token, state and attempts are set
+ * here. */
 bool
 ecl_history_claim (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_t *before, ecl_changelog_t *record,
                    bson_error_t *error) ECL_MUST_CHECK;
@@ -59,8 +60,8 @@ ecl_history_output (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelo
 
 /* The run ended: record->state (APPLIED, FAILED, REVERTED), steps, error and output. */
 bool
-ecl_history_end (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_t *record, bson_error_t *error)
-   ECL_MUST_CHECK;
+ecl_history_end (ecl_world_t *world, ecl_holder_t *holder, const ecl_changelog_t *record,
+                 bson_error_t *error) ECL_MUST_CHECK;
 
 /* Writes a record that did not run (baseline, adopt, repair): as the caller says, but for the token. */
 bool

@@ -9,8 +9,8 @@
 /* MongoDB's code for a statement that took longer than it was given. */
 enum { TIME_LIMIT = 50 };
 
-/* Where a lease's document was removed its tokens go on by chance, above those of the records: who held it then may write
- * one more record meanwhile, and two holders of one token are not told apart. */
+/* Where a lease's document was removed its tokens go on by chance, above those of the records: who held it then may
+ * write one more record meanwhile, and two holders of one token are not told apart. */
 #define TOKEN_SPREAD 1000000
 
 /* How long a question waits for its answer at first. */
@@ -27,7 +27,8 @@ enum { TIME_LIMIT = 50 };
 /* Longest that a release tries: who cannot reach the server need not hold up the end of the process. */
 #define RELEASE_MS 5000
 
-/* What a lease's time may be: long enough for a renewal at a third of it, short enough that somebody waits for its end. */
+/* What a lease's time may be: long enough for a renewal at a third of it, short enough that somebody waits for its
+ * end. */
 #define TIME_LEAST_MS 300
 #define TIME_MOST_MS 3600000
 
@@ -45,7 +46,8 @@ read_time (const char *text, const char *what, int64_t least, int64_t *out, bson
    value = strtoll (text, &end, 10);
    if (errno || *end || value < least || value > TIME_MOST_MS) {
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID,
-                       "%s: expected milliseconds from %" PRId64 " to %d, found \"%s\"", what, least, TIME_MOST_MS, text);
+                       "%s: expected milliseconds from %" PRId64 " to %d, found \"%s\"", what, least, TIME_MOST_MS,
+                       text);
    }
    *out = value;
    return true;
@@ -78,12 +80,11 @@ ecl_holder_init (ecl_holder_t *self, const ecl_holder_options_t *options)
    self->user = bson_strdup (options->who.user);
    self->release_name = bson_strdup (options->who.release);
    self->place = bson_strdup (options->who.place);
-   self->holder.who =
-      (ecl_who_t){.host = self->host,
-                  .user = self->user,
-                  .release = self->release_name,
-                  .pid = options->who.pid,
-                  .place = self->place};
+   self->holder.who = (ecl_who_t){.host = self->host,
+                                  .user = self->user,
+                                  .release = self->release_name,
+                                  .pid = options->who.pid,
+                                  .place = self->place};
 }
 
 void
@@ -200,8 +201,9 @@ lost (ecl_holder_t *self, bson_error_t *error)
 }
 
 /* Ends a transaction that a holder left open with the lease's document in it: until then nobody can write the document,
- * so nobody is granted the lease, and bury() is not reached. The server would end it after a minute. Only where the lease
- * has expired: its holder's statements count no more. What goes wrong here is no news: the question is asked again. */
+ * so nobody is granted the lease, and bury() is not reached. The server would end it after a minute. Only where the
+ * lease has expired: its holder's statements count no more. What goes wrong here is no news: the question is asked
+ * again. */
 static void
 unblock (ecl_holder_t *self, ecl_world_t *world)
 {
@@ -274,8 +276,7 @@ begin (ecl_holder_t *self, ecl_world_t *world)
    memcpy (self->holder.id, &a, 8);
    memcpy (self->holder.id + 8, &b, 4);
    self->holder.first = self->apart ? (int64_t) (world->random (world) % TOKEN_SPREAD) : 0;
-   self->holder.n_sessions =
-      world->sessions ? world->sessions (world, self->holder.sessions, ECL_LEASE_SESSIONS) : 0;
+   self->holder.n_sessions = world->sessions ? world->sessions (world, self->holder.sessions, ECL_LEASE_SESSIONS) : 0;
    if (self->also && self->also->sessions) {
       size_t n = self->holder.n_sessions;
 
@@ -304,8 +305,8 @@ ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
       if (answer != ECL_REPLY_OK) {
          /* The first questions are short, for it may be a transaction that holds them up. Where that cannot be ended by
           * us it keeps the document until the server does so. */
-         bool more = limit < self->key.time ||
-                     (error->code == TIME_LIMIT && (wait < 0 || world->now (world) - start < wait));
+         bool more =
+            limit < self->key.time || (error->code == TIME_LIMIT && (wait < 0 || world->now (world) - start < wait));
 
          if (answer == ECL_REPLY_REFUSED || !more || !world->wait (world, pause)) {
             return ECL_ACQUIRE_FAILED;
@@ -366,8 +367,9 @@ ecl_holder_renew_with (ecl_holder_t *self, ecl_world_t *world, const bson_t *fie
       return lost (self, error);
    }
    ecl_lease_renew (&self->key, ecl_holder_token (self), beat, fields, &command);
-   good = ecl_insist (world, self->database, &command, end < until ? end : until, &sent, &reply, error) == ECL_REPLY_OK &&
-          ecl_lease_read (&reply, &found, &lease, error);
+   good =
+      ecl_insist (world, self->database, &command, end < until ? end : until, &sent, &reply, error) == ECL_REPLY_OK &&
+      ecl_lease_read (&reply, &found, &lease, error);
    bson_destroy (&reply);
    bson_destroy (&command);
    if (!good) {
@@ -417,8 +419,8 @@ ecl_holder_raise (ecl_holder_t *self, ecl_world_t *world, int64_t above, bson_er
    if (good && !ours) {
       /* An answer that was lost may have been to one that took effect. */
       good = ecl_holder_look (self, world, &ours, &lease, error);
-      ours = good && ours && lease.held && lease.token == to &&
-             memcmp (lease.id, self->holder.id, sizeof lease.id) == 0;
+      ours =
+         good && ours && lease.held && lease.token == to && memcmp (lease.id, self->holder.id, sizeof lease.id) == 0;
    }
    if (good && ours) {
       atomic_store (&self->token, to);

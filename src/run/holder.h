@@ -29,11 +29,11 @@
 typedef struct {
    const char *database;
    const char *collection; /* NULL: ECL_STORE_LEASE */
-   const char *name; /* the lease's _id; NULL: ECL_LEASE_MIGRATIONS */
-   bool existing;    /* its document must be there already */
-   bool apart;       /* tokens begin by chance where there is no document: those of before it was removed are others */
-   int64_t time;     /* 0: ECL_LEASE_TIME */
-   int64_t skew;     /* max_clock_skew; negative: ECL_LEASE_SKEW */
+   const char *name;       /* the lease's _id; NULL: ECL_LEASE_MIGRATIONS */
+   bool existing;          /* its document must be there already */
+   bool apart;        /* tokens begin by chance where there is no document: those of before it was removed are others */
+   int64_t time;      /* 0: ECL_LEASE_TIME */
+   int64_t skew;      /* max_clock_skew; negative: ECL_LEASE_SKEW */
    ecl_world_t *also; /* another one that sends under the lease: its sessions are recorded, too; NULL: none */
    ecl_who_t who;
 } ecl_holder_options_t;
@@ -51,20 +51,20 @@ typedef struct {
    ecl_lease_key_t key;
    ecl_lease_holder_t holder;
    ecl_world_t *also;
-   ecl_lease_t seen;       /* as the last answer to acquire showed it */
-   _Atomic int64_t token;  /* 0: none */
-   _Atomic int64_t until;  /* by the world's clock; 0: not held */
+   ecl_lease_t seen;        /* as the last answer to acquire showed it */
+   _Atomic int64_t token;   /* 0: none */
+   _Atomic int64_t until;   /* by the world's clock; 0: not held */
    _Atomic int64_t expires; /* by the server's, as the last answer to acquire or renew had it */
    _Atomic int64_t beat;
-   _Atomic bool unknown;   /* an answer to something sent under it was lost: it may still run at the server */
-   bool took_over;         /* from a holder that did not let go */
-   bool raised;            /* the token was compared with what the records have */
+   _Atomic bool unknown; /* an answer to something sent under it was lost: it may still run at the server */
+   bool took_over;       /* from a holder that did not let go */
+   bool raised;          /* the token was compared with what the records have */
    bool apart;
    char *host, *user, *release_name, *place;
 } ecl_holder_t;
 
-/* Times as users write them: milliseconds, "30000"; NULL and "" stand for the default, as in the options. False where one
- * is no such number, or no time that a lease could have. All processes must have the same. */
+/* Times as users write them: milliseconds, "30000"; NULL and "" stand for the default, as in the options. False where
+ * one is no such number, or no time that a lease could have. All processes must have the same. */
 bool
 ecl_holder_times (const char *time_text, const char *skew_text, int64_t *time, int64_t *skew,
                   bson_error_t *error) ECL_MUST_CHECK;
@@ -79,12 +79,12 @@ ecl_holder_cleanup (ecl_holder_t *self);
 
 /* Asks for it, for so many milliseconds (0: once; negative: without end) while somebody else holds it. waiting, where
  * given, is told when it begins to wait, and each time that the lease has changed hands. The sessions of the world are
- * recorded. Once granted, the sessions of the holder before it, where it did not let go, have been ended; those of one whose
- * lease has expired already before, where a transaction of theirs keeps the document from being written. */
+ * recorded. Once granted, the sessions of the holder before it, where it did not let go, have been ended; those of one
+ * whose lease has expired already before, where a transaction of theirs keeps the document from being written. */
 ecl_acquire_t
 ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
-                    void (*waiting) (void *context, const ecl_lease_t *lease), void *context, bson_error_t *error)
-   ECL_MUST_CHECK;
+                    void (*waiting) (void *context, const ecl_lease_t *lease), void *context,
+                    bson_error_t *error) ECL_MUST_CHECK;
 
 /* Renews it. True without an answer, too, while it still lasts: it may be tried again. False: it is lost. */
 bool
@@ -92,7 +92,8 @@ ecl_holder_renew (ecl_holder_t *self, ecl_world_t *world, bson_error_t *error) E
 
 /* The same; fields of the document (not the lease's) are set by the same statement. */
 bool
-ecl_holder_renew_with (ecl_holder_t *self, ecl_world_t *world, const bson_t *fields, bson_error_t *error) ECL_MUST_CHECK;
+ecl_holder_renew_with (ecl_holder_t *self, ecl_world_t *world, const bson_t *fields,
+                       bson_error_t *error) ECL_MUST_CHECK;
 
 /* A third of its time: the longest between two renewals, and for how long one is tried. */
 static inline int64_t
@@ -129,20 +130,22 @@ ecl_holder_lose (ecl_holder_t *self);
 void
 ecl_holder_release (ecl_holder_t *self, ecl_world_t *world);
 
-/* The same; fields of the document (not the lease's) are set by the same statement. False where that is not known to have
- * taken effect, or was no longer ours. */
+/* The same; fields of the document (not the lease's) are set by the same statement. False where that is not known to
+ * have taken effect, or was no longer ours. */
 bool
-ecl_holder_release_with (ecl_holder_t *self, ecl_world_t *world, const bson_t *fields, bson_error_t *error) ECL_MUST_CHECK;
+ecl_holder_release_with (ecl_holder_t *self, ecl_world_t *world, const bson_t *fields,
+                         bson_error_t *error) ECL_MUST_CHECK;
 
 /* Makes the token larger than one that was seen in records: where the lease's document was removed, it begins small
- * again, and the records of before would refuse it. Once, and before a heartbeat begins, which would miss the change. */
+ * again, and the records of before would refuse it. Once, and before a heartbeat begins, which would miss the
+ * change. */
 bool
 ecl_holder_raise (ecl_holder_t *self, ecl_world_t *world, int64_t above, bson_error_t *error) ECL_MUST_CHECK;
 
 /* Reads the lease; *found is false where nobody ever held it. */
 bool
-ecl_holder_look (ecl_holder_t *self, ecl_world_t *world, bool *found, ecl_lease_t *lease, bson_error_t *error)
-   ECL_MUST_CHECK;
+ecl_holder_look (ecl_holder_t *self, ecl_world_t *world, bool *found, ecl_lease_t *lease,
+                 bson_error_t *error) ECL_MUST_CHECK;
 
 /* Takes it from whoever holds it, or from who holds it with that token (0: any). *was is whose it was; *broken is false
  * where nobody held it (or it changed hands between). Their sessions are ended when the lease is next taken. */
@@ -150,8 +153,8 @@ bool
 ecl_holder_break (ecl_holder_t *self, ecl_world_t *world, int64_t token, bool *broken, ecl_lease_t *was,
                   bson_error_t *error) ECL_MUST_CHECK;
 
-/* What failed under it says so where it is not held any more: work that is told that its lease is lost may only say that it
- * was cancelled. What else it said is kept. */
+/* What failed under it says so where it is not held any more: work that is told that its lease is lost may only say
+ * that it was cancelled. What else it said is kept. */
 void
 ecl_holder_blame (const ecl_holder_t *self, ecl_world_t *world, bson_error_t *error);
 

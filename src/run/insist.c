@@ -118,9 +118,9 @@ judge (const bson_t *command, ecl_reply_t answer, const bson_t *reply, bson_erro
    }
    code = write_failed (reply, error);
    code = code ? code : concern_failed (reply, error);
-   return !code                                            ? ECL_REPLY_OK
+   return !code                                                  ? ECL_REPLY_OK
           : ecl_insist_passing (code) || is_race (command, code) ? ECL_REPLY_LOST
-                                                           : ECL_REPLY_REFUSED;
+                                                                 : ECL_REPLY_REFUSED;
 }
 
 ecl_reply_t

@@ -57,8 +57,8 @@ estimate (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
 }
 
 /* How many are to be carried: all of them counted, or only whether there is one. Where that cannot be said in a short
- * time (none is, or the first lies far behind, and no index is of help), it is -1; *late says that the time was not enough,
- * and not that nobody was there to look. */
+ * time (none is, or the first lies far behind, and no index is of help), it is -1; *late says that the time was not
+ * enough, and not that nobody was there to look. */
 static bool
 count (const ecl_job_start_t *options, bool whether, int64_t most, int64_t *n, bool *late, bson_error_t *error)
 {
@@ -81,8 +81,8 @@ count (const ecl_job_start_t *options, bool whether, int64_t most, int64_t *n, b
    return answer != ECL_REPLY_REFUSED;
 }
 
-/* Whether there is one, where records say that there is not: -1 where a server that is there did not come to the end. One
- * that goes away has looked at nothing. */
+/* Whether there is one, where records say that there is not: -1 where a server that is there did not come to the end.
+ * One that goes away has looked at nothing. */
 static bool
 look (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
 {
@@ -187,10 +187,11 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
                        living == 1 ? "is" : "are", job->collection);
    }
    if (job->wanted == ECL_WANTED_PAUSED) { /* its workers hold nothing, and wait; whoever paused it had a reason */
-      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
-                       "%s: a job %s to version %s is paused; `eclose backfill resume %s` lets it go on, `eclose backfill "
-                       "cancel %s` ends it",
-                       job->collection, job->down ? "down" : "up", job->to, job->collection, job->collection);
+      return ecl_fail (
+         error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
+         "%s: a job %s to version %s is paused; `eclose backfill resume %s` lets it go on, `eclose backfill "
+         "cancel %s` ends it",
+         job->collection, job->down ? "down" : "up", job->to, job->collection, job->collection);
    }
    return !planned || give_up (options, job, error);
 }
@@ -247,8 +248,8 @@ remove_old (void *context, const ecl_job_t *old)
    }
 }
 
-/* The plan's end was told, and it was not planning any more: the answer to a first try was lost, or somebody cancelled it
- * meanwhile; or its record came later than the lease lasted, or those who had the lease then have buried it. */
+/* The plan's end was told, and it was not planning any more: the answer to a first try was lost, or somebody cancelled
+ * it meanwhile; or its record came later than the lease lasted, or those who had the lease then have buried it. */
 static bool
 was_planned (ecl_world_t *world, const char *database, ecl_job_t *job, bson_error_t *error)
 {
@@ -265,9 +266,9 @@ was_planned (ecl_world_t *world, const char *database, ecl_job_t *job, bson_erro
    return true;
 }
 
-/* The ranges of a job that was made, which runs then. The lease is renewed on the way, and before: the record tells until
- * when it is one. That is the end of the lease without the clocks' skew: whoever takes it over waits that long more, so that
- * no clock lets the record come behind theirs. */
+/* The ranges of a job that was made, which runs then. The lease is renewed on the way, and before: the record tells
+ * until when it is one. That is the end of the lease without the clocks' skew: whoever takes it over waits that long
+ * more, so that no clock lets the record come behind theirs. */
 static bool
 plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_cut_sample_t *sample, ecl_job_t *job,
       bson_error_t *error)
@@ -442,7 +443,8 @@ try_first (const ecl_job_start_t *options, ecl_cut_sample_t *sample, bson_error_
 }
 
 /* Before a new job: *found is how many documents are to be carried, or -1 where that was not found out; *finished, that
- * records say there are none, and nothing that was found says otherwise. The trial is over unless there is nothing to do. */
+ * records say there are none, and nothing that was found says otherwise. The trial is over unless there is nothing to
+ * do. */
 static bool
 look_ahead (const ecl_job_start_t *options, bool many, ecl_cut_sample_t *sample, int64_t *found, bool *finished,
             bson_error_t *error)

@@ -17,16 +17,16 @@ struct ecl_lookups_t {
    ecl_loads_t *loads;
    const ecl_value_t *items; /* the batch */
    uint32_t n;
-   uint32_t window;          /* so many at once */
-   uint32_t first, size;     /* the part at hand */
-   bool open;                /* it is being made ready */
-   uint32_t until;           /* all below are ready */
+   uint32_t window;      /* so many at once */
+   uint32_t first, size; /* the part at hand */
+   bool open;            /* it is being made ready */
+   uint32_t until;       /* all below are ready */
    const ecl_value_t *also;
-   bool collect;             /* the documents are to be asked what they want */
+   bool collect;                   /* the documents are to be asked what they want */
    const ecl_loads_query_t *query; /* under way */
-   char *collection;         /* of it */
-   bool over;                /* it brings too much */
-   bool alone;               /* one document brought too much by itself: it is not asked again */
+   char *collection;               /* of it */
+   bool over;                      /* it brings too much */
+   bool alone;                     /* one document brought too much by itself: it is not asked again */
    ecl_scan_t scan;
 };
 
@@ -152,8 +152,8 @@ filter_stored (const ecl_chain_t *chain, const bson_t *wanted, ecl_arena_t *aren
    return good;
 }
 
-/* Begins the read that answers the query. By _id, which no migration changes, and in collections without migrations that
- * is a plain find. */
+/* Begins the read that answers the query. By _id, which no migration changes, and in collections without migrations
+ * that is a plain find. */
 static bool
 start (ecl_lookups_t *self, bson_error_t *error)
 {

@@ -5,8 +5,9 @@
  *    ecl_lookups_need    READY: the document at a place can be run. COMMAND: send ecl_lookups_command first, bring the
  *                        reply to ecl_lookups_reply, and ask again
  *
- * Memory is bounded: where what a batch looks up is more than ECL_LOOKUPS_MAX, smaller and smaller parts of it are taken
- * at once, and a single document that looks up more than that cannot be run at all (its run ends as one that "needs").
+ * Memory is bounded: where what a batch looks up is more than ECL_LOOKUPS_MAX, smaller and smaller parts of it are
+ * taken at once, and a single document that looks up more than that cannot be run at all (its run ends as one that
+ * "needs").
  */
 #ifndef ECL_RUN_LOOKUPS_H
 #define ECL_RUN_LOOKUPS_H

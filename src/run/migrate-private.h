@@ -13,7 +13,7 @@ typedef struct {
    const ecl_work_t *work;
    bool down;
    ecl_held_world_t held;
-   ecl_world_t *world;      /* under the lease */
+   ecl_world_t *world; /* under the lease */
    ecl_changelog_t record;
    ecl_migrate_event_t event;
    bool again;              /* the step may have been done in part before */
@@ -21,30 +21,31 @@ typedef struct {
    ecl_throttle_t throttle; /* of the step */
    double average;          /* bytes of a document that it writes; 0: not needed */
    ecl_pressure_reader_t pressure;
-   bool asks;               /* the reader is there */
-   int64_t paced_since;     /* when the step began */
-   char unsaid[1500];       /* what the throttle cannot look at: said where a step takes long enough to matter */
-   bool paced;              /* the step's writes wait for their turn */
+   bool asks;           /* the reader is there */
+   int64_t paced_since; /* when the step began */
+   char unsaid[1500];   /* what the throttle cannot look at: said where a step takes long enough to matter */
+   bool paced;          /* the step's writes wait for their turn */
 } ecl_migrate_t;
 
 /* A row of a foreach: the values of its `let`, as far as a line of `do` is concerned. */
 typedef struct {
    const ecl_act_t *foreach; /* NULL: no row, all stands as it is */
    const ecl_value_t *values;
-   ecl_value_t id;           /* of the row's document, where it is looked at again; else missing */
-   bool held_back;           /* an `unless` matched */
+   ecl_value_t id; /* of the row's document, where it is looked at again; else missing */
+   bool held_back; /* an `unless` matched */
 } ecl_row_t;
 
 /* ---- migrate_send.c ---- */
 
 /* Sends what may be sent again, for as long as a server may reasonably be away. */
 bool
-ecl_migrate_send (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply, bson_error_t *error)
-   ECL_MUST_CHECK;
+ecl_migrate_send (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply,
+                  bson_error_t *error) ECL_MUST_CHECK;
 
 /* The same for what may take longer than the lease lasts, or than the socket waits for an answer, and goes on at the
- * server by itself. joins: sent again, it waits for the one that is under way, as createIndexes does. Where not, it is sent
- * again only when the server says that it no longer works on it; where the server does not tell, this ends with an error. */
+ * server by itself. joins: sent again, it waits for the one that is under way, as createIndexes does. Where not, it is
+ * sent again only when the server says that it no longer works on it; where the server does not tell, this ends with an
+ * error. */
 bool
 ecl_migrate_send_long (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply, bool joins,
                        bson_error_t *error) ECL_MUST_CHECK;
@@ -81,11 +82,11 @@ ecl_lets_cleanup (ecl_lets_t *self);
 
 /* The values of a row, in the arena. */
 bool
-ecl_lets_row (ecl_lets_t *self, const ecl_value_t *document, ecl_arena_t *arena, ecl_row_t *row, bson_error_t *error)
-   ECL_MUST_CHECK;
+ecl_lets_row (ecl_lets_t *self, const ecl_value_t *document, ecl_arena_t *arena, ecl_row_t *row,
+              bson_error_t *error) ECL_MUST_CHECK;
 
-/* The value with what the row has in place of "$$name". False where what is missing in the row would make a filter wider:
- * `filter` says that the value is one. */
+/* The value with what the row has in place of "$$name". False where what is missing in the row would make a filter
+ * wider: `filter` says that the value is one. */
 bool
 ecl_migrate_fill (ecl_arena_t *arena, const ecl_row_t *row, const ecl_value_t *value, bool filter, ecl_value_t *out,
                   bson_error_t *error) ECL_MUST_CHECK;
@@ -136,12 +137,13 @@ ecl_migrate_row (ecl_migrate_t *self, const ecl_act_t *foreach, ecl_row_t *row, 
 
 /* ---- migrate_admin.c ---- */
 
-/* Appends `validator`, `validationLevel` and `validationAction` of a collMod or create, as far as the step says them. */
+/* Appends `validator`, `validationLevel` and `validationAction` of a collMod or create, as far as the step says
+ * them. */
 void
 ecl_migrate_validator (ecl_migrate_t *self, const ecl_act_t *act, bson_t *command);
 
-/* A step `command` as it is sent; of one for admin "$$database", alone or before a dot, is the database that is migrated.
- * *command is initialised. */
+/* A step `command` as it is sent; of one for admin "$$database", alone or before a dot, is the database that is
+ * migrated. *command is initialised. */
 void
 ecl_migrate_command (const ecl_act_t *act, const char *database, bson_t *command);
 

@@ -260,9 +260,9 @@ append_mixed (bson_t *validator, const ecl_chain_t *chain, const ecl_value_t *gi
    bson_append_array_end (validator, &list);
 }
 
-/* Whether each document goes by the schema of its own version: what the step says, else wherever there is a chain. Rules
- * of the newest version alone would refuse what the programs of an older release write, and any change of a document
- * that is not carried over yet. When all are, it lets the same documents pass. */
+/* Whether each document goes by the schema of its own version: what the step says, else wherever there is a chain.
+ * Rules of the newest version alone would refuse what the programs of an older release write, and any change of a
+ * document that is not carried over yet. When all are, it lets the same documents pass. */
 static bool
 mixes (const ecl_act_t *act, const ecl_chain_t *chain, bool schemas)
 {

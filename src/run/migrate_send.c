@@ -18,8 +18,8 @@ ecl_migrate_send (ecl_migrate_t *self, const char *database, const bson_t *comma
           ECL_REPLY_OK;
 }
 
-/* Whether the server still works on a command whose answer was lost: an operation of this world's sessions that is none of
- * these questions. *known is false where the server does not tell. */
+/* Whether the server still works on a command whose answer was lost: an operation of this world's sessions that is none
+ * of these questions. *known is false where the server does not tell. */
 static bool
 still_works (ecl_world_t *world, bool *known, bson_error_t *error)
 {
@@ -67,9 +67,10 @@ wait_for_end (ecl_migrate_t *self, int64_t deadline, bson_error_t *error)
                           "ended as asked for, while the server may still be working on it");
       }
    }
-   return known || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER,
-                             "the answer was lost, and the server does not tell whether it still works on it: see that it "
-                             "does not, and run again");
+   return known ||
+          ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER,
+                    "the answer was lost, and the server does not tell whether it still works on it: see that it "
+                    "does not, and run again");
 }
 
 /* One attempt: not by the world under the lease, which would give it no more time than is left of that. */

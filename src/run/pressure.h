@@ -22,11 +22,12 @@
 
 typedef enum { ECL_ASK_STATUS, ECL_ASK_HELLO, ECL_ASK_FLOW, ECL_ASK_OPLOG, ECL_ASK_N } ecl_ask_t;
 
-/* Ms between two readings. Of the oplog, whose first entry takes a read, it is ten times that, or a hundred times what the
- * last one took where that is longer. */
+/* Ms between two readings. Of the oplog, whose first entry takes a read, it is ten times that, or a hundred times what
+ * the last one took where that is longer. */
 #define ECL_PRESSURE_EVERY 1000
 
-/* Ms after the beginning, before the oplog is looked at: a window is hours long, and a run of a minute does it no harm. */
+/* Ms after the beginning, before the oplog is looked at: a window is hours long, and a run of a minute does it no
+ * harm. */
 #define ECL_PRESSURE_OPLOG 60000
 
 typedef struct {
@@ -34,7 +35,7 @@ typedef struct {
    bool read_config;       /* the members that do not count are known, or may not be asked for */
    uint64_t aside;         /* bit n: member _id n does not count; ids of 64 and more are taken as counting */
    int64_t asked_at;
-   int64_t oplog_due;      /* 0: not known yet */
+   int64_t oplog_due; /* 0: not known yet */
    bool asked;
    ecl_pressure_t last;
    int64_t lag_at, flow_at; /* when these were read */

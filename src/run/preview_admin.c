@@ -210,8 +210,9 @@ ecl_preview_look (ecl_previewer_t *self, ecl_preview_kind_t kind, const ecl_act_
    int64_t n;
 
    if (waits && !act->args[ECL_ARG_FILTER].key) {
-      ecl_preview_tell (self, kind, ecl_act_name (act->kind), "", ECL_PREVIEW_NO_NUMBER, NULL, false,
-                        ecl_arena_printf (self->arena, "%" PRId64 " seconds", ecl_act_arg (act, ECL_ARG_SECONDS)->u.i64));
+      ecl_preview_tell (
+         self, kind, ecl_act_name (act->kind), "", ECL_PREVIEW_NO_NUMBER, NULL, false,
+         ecl_arena_printf (self->arena, "%" PRId64 " seconds", ecl_act_arg (act, ECL_ARG_SECONDS)->u.i64));
       return true;
    }
    result = ecl_preview_count (self, collection, ecl_preview_said (act, ECL_ARG_FILTER), NULL, &n, &why);

@@ -9,8 +9,8 @@
 struct ecl_retry_t {
    const ecl_site_t *site;
    uint8_t job[12];
-   ecl_arena_t arena;     /* of the course */
-   ecl_course_t course;   /* of the last record: those of a collection come one after another */
+   ecl_arena_t arena;   /* of the course */
+   ecl_course_t course; /* of the last record: those of a collection come one after another */
    ecl_guard_form_t form;
    bool has_course;
 };
@@ -177,8 +177,7 @@ ecl_retry_record (ecl_retry_t *self, const ecl_value_t *record, bson_error_t *er
    if (!find_way (self, record, &chain, &target, &down, error)) {
       return ECL_RETRY_LEFT;
    }
-   if (!find_course (self, chain, target, down, error) ||
-       !is_there (self, chain->collection, &id, &there, error)) {
+   if (!find_course (self, chain, target, down, error) || !is_there (self, chain->collection, &id, &there, error)) {
       return ECL_RETRY_FAILED;
    }
    if (there) {

@@ -1,7 +1,7 @@
 /* Retry: carries documents over again that are in quarantine, one by one, each to the version it was on its way to.
  *
- * The work is the backfill's, on one document: what succeeds leaves the quarantine, what does not gets a new record with
- * the reason of now.
+ * The work is the backfill's, on one document: what succeeds leaves the quarantine, what does not gets a new record
+ * with the reason of now.
  */
 #ifndef ECL_RUN_RETRY_H
 #define ECL_RUN_RETRY_H

@@ -113,8 +113,9 @@ verify (void *context, ecl_world_t *world, const ecl_chain_t *chain, bson_error_
       return false;
    }
    good = ecl_tour_init (&tour, world, database, chain->collection, 0, 0, 1, error);
-   while (good && (good = ecl_tour_next (&tour, &document, error) &&
-                          (!document || ecl_verifier_ahead (verifier, &tour.scan, world, database, error))) &&
+   while (good &&
+          (good = ecl_tour_next (&tour, &document, error) &&
+                  (!document || ecl_verifier_ahead (verifier, &tour.scan, world, database, error))) &&
           document) {
       seen++;
       bad += !ecl_verifier_run (verifier, document);
@@ -445,7 +446,8 @@ ecl_runner_works (ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *
    }
    for (size_t i = 0; i < self->n; i++) {
       /* Somebody may be at it: then this one waits, or is busy. */
-      n += is_chosen (choice, &self->list[i]) || (is_meant (choice, &self->list[i]) && self->list[i].kind == ECL_PLACE_DOWN);
+      n += is_chosen (choice, &self->list[i]) ||
+           (is_meant (choice, &self->list[i]) && self->list[i].kind == ECL_PLACE_DOWN);
    }
    if (!n) {
       return ECL_OUTCOME_DONE;

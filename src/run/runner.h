@@ -36,8 +36,9 @@ typedef struct {
    const char *uri;                             /* for programs; NULL: migrations that are programs are refused */
    int64_t time, skew;                          /* of the lease: as in holder.h */
    size_t (*target) (const ecl_chain_t *chain); /* where collections are to go; NULL: to the end of their chains */
-   ecl_throttle_settings_t throttle;            /* of database migrations; their step `backfill` goes by the project's */
-   ecl_effort_t effort; /* for collections; the step `backfill` of a database migration has one worker, under the lease */
+   ecl_throttle_settings_t throttle; /* of database migrations; their step `backfill` goes by the project's */
+   ecl_effort_t
+      effort; /* for collections; the step `backfill` of a database migration has one worker, under the lease */
    ecl_runner_listener_t listener;
 } ecl_runner_options_t;
 

@@ -214,7 +214,7 @@ ecl_scan_take (ecl_scan_t *self, bson_t *reply, bson_error_t *error)
 
 bool
 ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const char *collection, uint32_t batch,
-                 const ecl_value_t **item, bson_error_t *error)
+               const ecl_value_t **item, bson_error_t *error)
 {
    *item = NULL;
    while (self->at == self->n && (!self->opened || self->cursor)) {

@@ -19,11 +19,11 @@ typedef struct {
    bool hinted;           /* along the index of _id, whatever others there are; as ordered, unless told otherwise */
    int64_t cursor;        /* 0: exhausted or not open */
    bool opened;
-   bson_t batch;          /* the reply that items point into */
+   bson_t batch; /* the reply that items point into */
    ecl_arena_t arena;
-   ecl_value_t *items;    /* raw documents */
-   uint32_t n, at;        /* items; the next one */
-   int64_t seen;          /* items of all batches */
+   ecl_value_t *items; /* raw documents */
+   uint32_t n, at;     /* items; the next one */
+   int64_t seen;       /* items of all batches */
 } ecl_scan_t;
 
 void
@@ -40,13 +40,13 @@ ecl_scan_start (ecl_scan_t *self, const bson_t *filter, bool ordered);
 void
 ecl_scan_start_pipeline (ecl_scan_t *self, const bson_t *pipeline);
 
-/* The command that brings the next batch: find, or getMore; initialises *command. A batch that is used up is let go: two
- * need not be in memory. */
+/* The command that brings the next batch: find, or getMore; initialises *command. A batch that is used up is let go:
+ * two need not be in memory. */
 void
 ecl_scan_command (ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command);
 
-/* Takes the reply to it over: *reply, which bson_new did not make, is an empty document then, for the caller to destroy.
- * False where it was none. */
+/* Takes the reply to it over: *reply, which bson_new did not make, is an empty document then, for the caller to
+ * destroy. False where it was none. */
 bool
 ecl_scan_take (ecl_scan_t *self, bson_t *reply, bson_error_t *error) ECL_MUST_CHECK;
 
@@ -57,7 +57,7 @@ ecl_scan_restart (ecl_scan_t *self);
 /* The next document, valid until the next call, for those who may wait for the server; *item is NULL at the end. */
 bool
 ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const char *collection, uint32_t batch,
-                 const ecl_value_t **item, bson_error_t *error) ECL_MUST_CHECK;
+               const ecl_value_t **item, bson_error_t *error) ECL_MUST_CHECK;
 
 /* The document of that _id, or one field of it (NULL: all), in the arena; *document is missing where there is none. */
 bool

@@ -16,11 +16,10 @@ read_hello (const bson_t *reply, ecl_server_t *out, bson_error_t *error)
    out->sharded = bson_iter_init_find (&iter, reply, "msg") && BSON_ITER_HOLDS_UTF8 (&iter) &&
                   strcmp (bson_iter_utf8 (&iter, NULL), "isdbgrid") == 0;
    out->transactions = sessions && (set || out->sharded);
-   return wire >= WIRE_4_2 ||
-          ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED,
-                    "this server is older than MongoDB 4.2 (its wire version is %" PRId64
-                    "): its updates take no pipelines, which eclose cannot do without",
-                    wire);
+   return wire >= WIRE_4_2 || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED,
+                                        "this server is older than MongoDB 4.2 (its wire version is %" PRId64
+                                        "): its updates take no pipelines, which eclose cannot do without",
+                                        wire);
 }
 
 static void
@@ -114,8 +113,7 @@ ecl_server_guard_form (ecl_world_t *world, const ecl_server_t *server, const cha
    /* A server that explains nothing is not asked twice: it gets the pipeline. */
    if (answer == ECL_REPLY_OK && bson_iter_init (&iter, &reply) &&
        bson_iter_find_descendant (&iter, "queryPlanner.winningPlan", &plan) && !has_stage (&plan, "COLLSCAN", 0) &&
-       (has_stage (&plan, "IXSCAN", 0) || has_stage (&plan, "IDHACK", 0) ||
-        has_stage (&plan, "CLUSTERED_IXSCAN", 0))) {
+       (has_stage (&plan, "IXSCAN", 0) || has_stage (&plan, "IDHACK", 0) || has_stage (&plan, "CLUSTERED_IXSCAN", 0))) {
       *form = ECL_GUARD_IN_FILTER;
    }
    bson_destroy (&reply);

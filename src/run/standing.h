@@ -8,10 +8,10 @@
 #include "store/floors.h"
 
 typedef struct {
-   int64_t estimate;    /* documents of the collection, as the server keeps the number: about, and at once */
+   int64_t estimate; /* documents of the collection, as the server keeps the number: about, and at once */
    bool has_job;
-   ecl_job_t job;       /* the latest */
-   int64_t done;        /* of job.documents */
+   ecl_job_t job; /* the latest */
+   int64_t done;  /* of job.documents */
    bool has_floor;
    ecl_floor_t floor;   /* its texts lie in the arena */
    int64_t quarantined; /* records in eclose_quarantine */

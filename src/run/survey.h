@@ -1,7 +1,7 @@
 /* Survey: how many documents a collection has at each version of its chain. Reads only.
  *
- * Counting goes through the whole collection, range by range (tally.h), and so does the question whether any document is
- * elsewhere, where none is. What is known without is in standing.h.
+ * Counting goes through the whole collection, range by range (tally.h), and so does the question whether any document
+ * is elsewhere, where none is. What is known without is in standing.h.
  */
 #ifndef ECL_RUN_SURVEY_H
 #define ECL_RUN_SURVEY_H
@@ -10,15 +10,15 @@
 #include "run/tally.h"
 
 typedef struct {
-   int64_t *counts;     /* per place on the chain, n_steps + 1 of them; in the arena */
-   int64_t outside;     /* whose version cannot be read or is not on the chain */
-   int64_t not_at;      /* at another place than the target, outside included */
-   size_t first;        /* the first place below the target that has documents; the target where none has */
-   bool late;           /* the deadline passed before all was counted: nothing here is true but this */
+   int64_t *counts; /* per place on the chain, n_steps + 1 of them; in the arena */
+   int64_t outside; /* whose version cannot be read or is not on the chain */
+   int64_t not_at;  /* at another place than the target, outside included */
+   size_t first;    /* the first place below the target that has documents; the target where none has */
+   bool late;       /* the deadline passed before all was counted: nothing here is true but this */
 } ecl_survey_t;
 
 typedef struct {
-   int64_t until;         /* in terms of the world's now; 0: it takes as long as it takes */
+   int64_t until; /* in terms of the world's now; 0: it takes as long as it takes */
    ecl_look_t look;
    ecl_tally_fn progress; /* may be NULL */
    void *context;

@@ -39,18 +39,18 @@ typedef struct {
    pthread_mutex_t lock;
    pthread_cond_t news; /* a part is done, or there are more */
    hand_t *hands;
-   part_t *parts;       /* a stack: the next one is the last */
+   part_t *parts; /* a stack: the next one is the last */
    size_t n, cap;
-   uint32_t busy;       /* hands that have a part */
+   uint32_t busy; /* hands that have a part */
    int64_t *counts, found;
    int64_t total, done; /* documents, about */
    int64_t told;        /* of them, as was said last */
    int64_t fit;         /* as a hand's, of all */
    bool ranges;
-   said_t said;         /* other than SAID: it is over */
+   said_t said; /* other than SAID: it is over */
    bool enough;
-   atomic_bool over;    /* one of both; without the lock, for hands that wait for the server */
-   bson_error_t error;  /* of what it ended with */
+   atomic_bool over;   /* one of both; without the lock, for hands that wait for the server */
+   bson_error_t error; /* of what it ended with */
 } tally_t;
 
 static void

@@ -422,7 +422,8 @@ ecl_throttle_batch (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, in
    allowed = judge (self, now);
    if (probing && self->stopped[ECL_SLOW_LATENCY]) {
       /* One that was calm is followed by another one soon: two have to be. */
-      self->probe_wait = factor <= self->settings.max_latency ? PROBE_MS : BSON_MIN (self->probe_wait * 2, PROBE_MAX_MS);
+      self->probe_wait =
+         factor <= self->settings.max_latency ? PROBE_MS : BSON_MIN (self->probe_wait * 2, PROBE_MAX_MS);
       self->probe_at = now + self->probe_wait;
    } else if (probing) {
       self->batch_ms = took; /* what the slow ones are to be made up for is over, too */

@@ -22,8 +22,8 @@
  *    latency   the time of its own majority writes against what they took when all was calm. Works everywhere, through
  *              mongos and at hosted services, too. What is calm is the median over many batches in which nothing
  *              slowed; it may fall, but never stands more than a quarter above the lowest it ever was (which itself
- *              rises by a tenth a day): load that comes slowly is not mistaken for calm. Two batches in a row have to be
- *              slow: one may have been unlucky. Where it stopped, a small batch now and then finds out how it is.
+ *              rises by a tenth a day): load that comes slowly is not mistaken for calm. Two batches in a row have to
+ *              be slow: one may have been unlucky. Where it stopped, a small batch now and then finds out how it is.
  *    lag       of the secondaries behind the primary
  *    flow      the primary holds back writers by itself
  *    oplog     how far back the oplog would reach at the rate at which it is growing
@@ -70,10 +70,10 @@ ecl_slow_name (ecl_slow_t slow);
 
 /* What a user may set. Zeros of times and counts: the default; negative: that input is not looked at. */
 typedef struct {
-   int64_t batch_time;   /* ms that a batch aims at; 50 */
-   double max_latency;   /* times the calm time; 2 */
-   int64_t max_lag;      /* ms; 10,000 */
-   int64_t min_window;   /* ms that the oplog has to reach back; 2 hours. At most half of what it did at the beginning */
+   int64_t batch_time; /* ms that a batch aims at; 50 */
+   double max_latency; /* times the calm time; 2 */
+   int64_t max_lag;    /* ms; 10,000 */
+   int64_t min_window; /* ms that the oplog has to reach back; 2 hours. At most half of what it did at the beginning */
    double max_documents; /* per second, all workers together; 0: no limit */
    double max_bytes;     /* per second, likewise */
    uint32_t workers;     /* that share the rate; 0: 1 */
@@ -116,11 +116,11 @@ typedef struct {
    /* latency */
    double window[ECL_THROTTLE_WINDOW]; /* cost per unit of work of calm batches */
    uint32_t n_window;
-   double calm_work; /* work of a batch that was learned from */
-   double calm_most; /* likewise, of the largest one */
+   double calm_work;  /* work of a batch that was learned from */
+   double calm_most;  /* likewise, of the largest one */
    double calm_fixed; /* what the fixed cost seemed to be when the first one was learned from */
-   double calm;      /* cost when all is calm; negative: not known yet */
-   double lowest;    /* the lowest it ever was; negative: not known yet */
+   double calm;       /* cost when all is calm; negative: not known yet */
+   double lowest;     /* the lowest it ever was; negative: not known yet */
    int64_t lowest_at;
    uint64_t n_batches;
    double slow[2]; /* the last batches against what is calm; the newer one first */
@@ -196,8 +196,8 @@ ecl_throttle_command (ecl_throttle_t *self, bool wait, const char *reason, int64
 ecl_throttle_advice_t
 ecl_throttle_next (ecl_throttle_t *self, int64_t now);
 
-/* What slows it, with value and limit: "replication lag 14.2 s, limit 10.0 s"; with "(as of 4 s ago: no answer since)" where
- * that is an old reading; "replication lag until just now: …" where
+/* What slows it, with value and limit: "replication lag 14.2 s, limit 10.0 s"; with "(as of 4 s ago: no answer since)"
+ * where that is an old reading; "replication lag until just now: …" where
  * only the pace is not back yet; "" where nothing does. */
 const char *
 ecl_throttle_describe (const ecl_throttle_t *self, char *text, size_t size);

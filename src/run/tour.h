@@ -1,14 +1,14 @@
 /* Tour: the documents of a collection, all of them or some at random, by commands of which none takes long. For those
  * who look and do not write.
  *
- *    all         ranges of _id (cut.h), one after the other, each along the index of _id and from what the majority has.
- *                A cursor that the server gave up (its time was over, another primary, a lost connection) is opened
- *                again behind the last document
+ *    all         ranges of _id (cut.h), one after the other, each along the index of _id and from what the majority
+ *                has. A cursor that the server gave up (its time was over, another primary, a lost connection) is
+ *                opened again behind the last document
  *    at random   so many at a time that the server picks them instead of reading all; one may be drawn twice, but in a
  *                small collection
  *
- * Several hands (hands.h) go through all of them with a tour each, which take the ranges from the first one's. Where one
- * of them fails it ends all: who waits for the server meanwhile hears of it before the next try.
+ * Several hands (hands.h) go through all of them with a tour each, which take the ranges from the first one's. Where
+ * one of them fails it ends all: who waits for the server meanwhile hears of it before the next try.
  */
 #ifndef ECL_RUN_TOUR_H
 #define ECL_RUN_TOUR_H
@@ -36,7 +36,8 @@ typedef struct {
    ecl_scan_t scan;  /* of the documents that are given out */
 } ecl_tour_t;
 
-/* sample 0: all. range_docs 0: the default; workers: hands that will share it. Texts are borrowed. Cleanup in any case. */
+/* sample 0: all. range_docs 0: the default; workers: hands that will share it. Texts are borrowed. Cleanup in any
+ * case. */
 bool
 ecl_tour_init (ecl_tour_t *self, ecl_world_t *world, const char *database, const char *collection, int64_t sample,
                int64_t range_docs, uint32_t workers, bson_error_t *error) ECL_MUST_CHECK;

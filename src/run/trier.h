@@ -1,7 +1,7 @@
 /* Trier: whether documents could be carried over, found out here, without writing.
  *
- * What they look up in other collections is fetched, as in a run; what the server would refuse of them is judged as far as
- * that can be (admit.h). What fails for certain fails; what is not known goes.
+ * What they look up in other collections is fetched, as in a run; what the server would refuse of them is judged as far
+ * as that can be (admit.h). What fails for certain fails; what is not known goes.
  */
 #ifndef ECL_RUN_TRIER_H
 #define ECL_RUN_TRIER_H

@@ -9,7 +9,7 @@ struct ecl_verifier_t {
    size_t target;
    ecl_upgrader_t *upgrader;
    ecl_lookups_t *lookups; /* NULL where the chain looks nothing up */
-   ecl_schema_t *schema; /* NULL where the target has none */
+   ecl_schema_t *schema;   /* NULL where the target has none */
    ecl_eval_t ev;
    ecl_arena_t arena;
    const char **removed; /* paths that the chain removed for good */
@@ -84,10 +84,10 @@ note_fields (ecl_verifier_t *self, const ecl_value_t *spec, bool project)
    }
    ecl_iter_init (&iter, spec);
    while (ecl_iter_field (&iter, &field)) {
-      bool excluded = project && (ecl_is_number (&field.value) || field.value.type == BSON_TYPE_BOOL) &&
-                      !ecl_truthy (&field.value);
-      bool removed = field.value.type == BSON_TYPE_UTF8 && field.value.len == 8 &&
-                     memcmp (field.value.u.str, "$$REMOVE", 8) == 0;
+      bool excluded =
+         project && (ecl_is_number (&field.value) || field.value.type == BSON_TYPE_BOOL) && !ecl_truthy (&field.value);
+      bool removed =
+         field.value.type == BSON_TYPE_UTF8 && field.value.len == 8 && memcmp (field.value.u.str, "$$REMOVE", 8) == 0;
 
       if (ecl_key_is (&field, "_id")) {
          continue;
@@ -149,8 +149,8 @@ make_schema (ecl_verifier_t *self, bson_error_t *error)
    }
    spec = ecl_field ("schema", 6, last->schema);
    self->schema = ecl_schema_new (&spec, NULL);
-   return self->schema || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s: the schema cannot be read",
-                                    last->file);
+   return self->schema ||
+          ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s: the schema cannot be read", last->file);
 }
 
 ecl_verifier_t *

@@ -36,7 +36,8 @@ ecl_verifier_new (ecl_upgrades_t *upgrades, const ecl_chain_t *chain, size_t tar
 void
 ecl_verifier_destroy (ecl_verifier_t *self);
 
-/* Before the document that ecl_scan_next gave is run: fetches what documents of its batch look up in other collections. */
+/* Before the document that ecl_scan_next gave is run: fetches what documents of its batch look up in other
+ * collections. */
 bool
 ecl_verifier_ahead (ecl_verifier_t *self, const ecl_scan_t *scan, ecl_world_t *world, const char *database,
                     bson_error_t *error) ECL_MUST_CHECK;

@@ -49,8 +49,8 @@ struct ecl_world_t {
    ecl_reply_t (*run_command) (ecl_world_t *self, const ecl_call_t *command, int64_t deadline, bson_t *reply,
                                bson_error_t *error);
 
-   /* The sessions that its commands come in at the server, 16 bytes each, at most max of them; returns how many. NULL in
-    * a world without sessions. */
+   /* The sessions that its commands come in at the server, 16 bytes each, at most max of them; returns how many. NULL
+    * in a world without sessions. */
    size_t (*sessions) (ecl_world_t *self, uint8_t (*ids)[16], size_t max);
 };
 
@@ -65,8 +65,8 @@ typedef struct {
 
 /* A command that gets as much time as one that must not hang needs; false where it was refused or lost. */
 bool
-ecl_world_call (ecl_world_t *world, const char *database, const bson_t *command, bson_t *reply, bson_error_t *error)
-   ECL_MUST_CHECK;
+ecl_world_call (ecl_world_t *world, const char *database, const bson_t *command, bson_t *reply,
+                bson_error_t *error) ECL_MUST_CHECK;
 
 /* A number of a reply, or a time in milliseconds, by its path with dots; 0 where there is none. */
 int64_t

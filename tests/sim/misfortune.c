@@ -4,8 +4,8 @@
 /* Longer than anything in eclose goes on asking. */
 #define OUTAGE_LONGEST 45000
 
-/* What a primary's clock shows, against true time: no two differ by more than max_clock_skew, of which clocks of machines
- * that are slow want their part. */
+/* What a primary's clock shows, against true time: no two differ by more than max_clock_skew, of which clocks of
+ * machines that are slow want their part. */
 static int64_t
 offset (sim_t *sim)
 {

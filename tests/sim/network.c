@@ -121,8 +121,8 @@ kill_at (sim_t *sim, message_t *message)
    }
 }
 
-/* At most one statement goes out after the lease is over: the one that was on its way when the process was stopped. What
- * the driver sends once more is the same one. */
+/* At most one statement goes out after the lease is over: the one that was on its way when the process was stopped.
+ * What the driver sends once more is the same one. */
 static void
 check_held (const task_t *task, const ecl_call_t *call)
 {

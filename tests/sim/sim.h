@@ -97,34 +97,33 @@ typedef enum {
       N_FAULTS,
 } fault_t;
 
-/* Mutations: what eclose must not leave out, left out between it and the server. Each must be found, by the stories that
- * are named. */
-#define MUTATIONS(X)                                                                                 \
-   X (MUTATE_NONE, "none", 0, "eclose as it is")                                                     \
-   X (MUTATE_RENEW, "renew", RUNS, "no token in the filter of a renewal")                            \
-   X (MUTATE_FREE, "free", RUNS, "no token in the filter of a release")                              \
-   X (MUTATE_STEP, "step", RUNS, "no token in the filter of a step's record")                        \
-   X (MUTATE_END, "end", RUNS, "no token in the filter of a run's end")                              \
-   X (MUTATE_WAIT, "wait", RUNS | WORKS, "a takeover at once when the lease expired")                \
-   X (MUTATE_REREAD, "reread", RUNS, "no reading again after the grant")                             \
-   X (MUTATE_KILL, "kill", RUNS, "the old holder's sessions are not ended")                          \
-   X (MUTATE_MAJORITY, "majority", RUNS | WORKS, "records written without waiting for the majority") \
-   X (MUTATE_EFFECT, "effect", RUNS | WORKS | PACES,                                                 \
-      "work noted as done before the majority has it")                                               \
-   X (MUTATE_HEART, "heart", RUNS, "a heartbeat that does not hear that the lease is lost")          \
-   X (MUTATE_TOUCH, "touch", RUNS, "a transaction that does not touch the lease by its token")       \
-   X (MUTATE_NOTE, "note", RUNS, "a transaction that does not look at the steps that are done")      \
-   X (MUTATE_UNLESS, "unless", RUNS, "a delete without the look that is to go before it")            \
-   X (MUTATE_PAUSE, "pause", RUNS, "lists of hooks removed without waiting for who reads")           \
-   X (MUTATE_CLAIM, "claim", WORKS, "no token in the filter of a checkpoint")                        \
-   X (MUTATE_RELEASE, "release", WORKS, "no token in the filter of a range's release")               \
-   X (MUTATE_HELD, "held", WORKS, "a worker that does not hear that its claim is lost")              \
-   X (MUTATE_AFTER, "after", WORKS, "a range taken over that is not gone on with at its checkpoint") \
-   X (MUTATE_GUARD, "guard", WORKS, "a write that does not look whether the document changed")       \
-   X (MUTATE_SWEEP, "sweep", WORKS, "ranges that are not swept at the end")                          \
-   X (MUTATE_WANTED, "wanted", WORKS, "workers that do not read what is wanted of the job")          \
-   X (MUTATE_PLAN, "plan", WORKS, "a plan that is made without the lease")                           \
-   X (MUTATE_LAG, "lag", PACES, "a throttle that does not see how far the secondaries are behind") \
+/* Mutations: what eclose must not leave out, left out between it and the server. Each must be found, by the stories
+ * that are named. */
+#define MUTATIONS(X)                                                                                  \
+   X (MUTATE_NONE, "none", 0, "eclose as it is")                                                      \
+   X (MUTATE_RENEW, "renew", RUNS, "no token in the filter of a renewal")                             \
+   X (MUTATE_FREE, "free", RUNS, "no token in the filter of a release")                               \
+   X (MUTATE_STEP, "step", RUNS, "no token in the filter of a step's record")                         \
+   X (MUTATE_END, "end", RUNS, "no token in the filter of a run's end")                               \
+   X (MUTATE_WAIT, "wait", RUNS | WORKS, "a takeover at once when the lease expired")                 \
+   X (MUTATE_REREAD, "reread", RUNS, "no reading again after the grant")                              \
+   X (MUTATE_KILL, "kill", RUNS, "the old holder's sessions are not ended")                           \
+   X (MUTATE_MAJORITY, "majority", RUNS | WORKS, "records written without waiting for the majority")  \
+   X (MUTATE_EFFECT, "effect", RUNS | WORKS | PACES, "work noted as done before the majority has it") \
+   X (MUTATE_HEART, "heart", RUNS, "a heartbeat that does not hear that the lease is lost")           \
+   X (MUTATE_TOUCH, "touch", RUNS, "a transaction that does not touch the lease by its token")        \
+   X (MUTATE_NOTE, "note", RUNS, "a transaction that does not look at the steps that are done")       \
+   X (MUTATE_UNLESS, "unless", RUNS, "a delete without the look that is to go before it")             \
+   X (MUTATE_PAUSE, "pause", RUNS, "lists of hooks removed without waiting for who reads")            \
+   X (MUTATE_CLAIM, "claim", WORKS, "no token in the filter of a checkpoint")                         \
+   X (MUTATE_RELEASE, "release", WORKS, "no token in the filter of a range's release")                \
+   X (MUTATE_HELD, "held", WORKS, "a worker that does not hear that its claim is lost")               \
+   X (MUTATE_AFTER, "after", WORKS, "a range taken over that is not gone on with at its checkpoint")  \
+   X (MUTATE_GUARD, "guard", WORKS, "a write that does not look whether the document changed")        \
+   X (MUTATE_SWEEP, "sweep", WORKS, "ranges that are not swept at the end")                           \
+   X (MUTATE_WANTED, "wanted", WORKS, "workers that do not read what is wanted of the job")           \
+   X (MUTATE_PLAN, "plan", WORKS, "a plan that is made without the lease")                            \
+   X (MUTATE_LAG, "lag", PACES, "a throttle that does not see how far the secondaries are behind")    \
    X (MUTATE_OPLOG, "oplog", PACES, "a throttle that does not see how far the oplog reaches back")
 
 typedef enum {
@@ -167,8 +166,8 @@ memory_init (void);
 #define LEASE_TIME 3000
 #define LEASE_SKEW 1200
 
-/* Of clocks, in ms of theirs a second of true time. What a slow one makes of a lease, and what clocks of primaries differ by
- * then, stays below LEASE_SKEW. */
+/* Of clocks, in ms of theirs a second of true time. What a slow one makes of a lease, and what clocks of primaries
+ * differ by then, stays below LEASE_SKEW. */
 #define SLOWEST 850
 #define FASTEST 1150
 #define DATABASE "shop"
@@ -183,16 +182,16 @@ typedef struct task_t {
    message_t *message; /* that it waits for */
    bool answered;
    bool heart;
-   bool again; /* it sends as the driver does, by itself, what it sent before */
+   bool again;            /* it sends as the driver does, by itself, what it sent before */
    struct task_t *waiter; /* one that waits for the answer in its place */
 } task_t;
 
 struct process_t {
    sim_t *sim;
    int index;
-   bool app;   /* an application: neither dies nor stops */
+   bool app;             /* an application: neither dies nor stops */
    int64_t speed, shift; /* of its machine's clock: ms of it in a second of true time, and what it shows at time 0 */
-   int number; /* of it among them */
+   int number;           /* of it among them */
    task_t worker, heart;
    task_t sender; /* without a fiber: see sender.c */
    ecl_holder_t *sender_holder;
@@ -301,8 +300,7 @@ story_site (process_t *process);
 
 /* All that a process of a story does that has one worker, which must not fail. */
 bool
-story_only_worker (process_t *process,
-                   bool (*work) (process_t *process, const ecl_site_t *site, bson_error_t *error));
+story_only_worker (process_t *process, bool (*work) (process_t *process, const ecl_site_t *site, bson_error_t *error));
 
 /* At the end: the majority has each of `things` in that version. */
 void
@@ -332,7 +330,7 @@ struct sim_t {
    size_t n_messages;        /* those behind are free */
    uint64_t faults;          /* bits */
    int64_t outages;          /* how many there were */
-   int rates[N_RATES];             /* of this seed: see misfortune.c */
+   int rates[N_RATES];       /* of this seed: see misfortune.c */
    unsigned kill_at, writes; /* systematic: which write of the first process is its last; how many there were */
    kill_t kill;
    int64_t newest_effect; /* largest token that had an effect */

@@ -7,9 +7,9 @@
  *    far behind so far that it stops, until that is over
  *    held back  flow control: likewise as `behind`
  *    told       a command says wait: no batch begins until it says otherwise
- *    too short  the oplog grows faster than before, and would soon not reach back far enough: likewise as `behind`, within
- *               two batches of the next look, which is ten seconds away at most; what comes back comes back slowly, as
- *               minutes are looked at
+ *    too short  the oplog grows faster than before, and would soon not reach back far enough: likewise as `behind`,
+ *               within two batches of the next look, which is ten seconds away at most; what comes back comes back
+ *               slowly, as minutes are looked at
  *
  * And each time: before it the worker does not rest, and soon after it it is as fast as before.
  */
@@ -35,8 +35,8 @@
 #define RECOVERS_STUCK 20000
 #define RECOVERS_SHORT 60000
 
-/* The oplog reaches back so far, in ms, and has to reach back a quarter of that. It is not looked at in the first minute,
- * so until then a command says wait; and a document takes long, so that there are enough of them. */
+/* The oplog reaches back so far, in ms, and has to reach back a quarter of that. It is not looked at in the first
+ * minute, so until then a command says wait; and a document takes long, so that there are enough of them. */
 #define REACHES (8 * 3600 * 1000)
 #define HAS_TO_REACH (REACHES / 4)
 #define BEGINS_SHORT 55000
@@ -153,8 +153,8 @@ heard (sim_t *sim)
    data->seen = data->seen ? data->seen : sim->now;
 }
 
-/* Its first or its last entry: full, so that it reaches back as far as it grew slowly, and no further while it grows fast.
- * The trouble begins when it was seen to do well. */
+/* Its first or its last entry: full, so that it reaches back as far as it grew slowly, and no further while it grows
+ * fast. The trouble begins when it was seen to do well. */
 static bson_t *
 entry_of_oplog (sim_t *sim, bool last)
 {
@@ -168,8 +168,8 @@ entry_of_oplog (sim_t *sim, bool last)
       begin_trouble (sim);
    }
    ms += last ? 0 : (int64_t) ((data->factor - 1) * (double) fast) - REACHES;
-   return BCON_NEW ("cursor", "{", "firstBatch", "[", "{", "ts",
-                    BCON_TIMESTAMP ((int32_t) (1700000000 + ms / 1000), 1), "}", "]", "}");
+   return BCON_NEW ("cursor", "{", "firstBatch", "[", "{", "ts", BCON_TIMESTAMP ((int32_t) (1700000000 + ms / 1000), 1),
+                    "}", "]", "}");
 }
 
 static bool
@@ -237,21 +237,20 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    ecl_watch_t watch = {.context = process, .advise = advise};
    ecl_connector_t connector = {.context = process};
    bson_t candidates;
-   ecl_job_start_t options = {.world = site->world,
-                              .database = DATABASE,
-                              .collection = "things",
-                              .chain = chain,
-                              .target = chain->n_steps,
-                              .to = "1",
-                              .mode = client ? "client" : "pushdown",
-                              .why = "",
-                              .candidates = &candidates,
-                              .settings = {.max_latency = 2,
-                                           .batch_time = oplog ? BATCH_SHORT : 0,
-                                           .min_window = oplog ? HAS_TO_REACH : 0},
-                              .range_docs = 2 * THINGS,
-                              .workers = 1,
-                              .who = site->who};
+   ecl_job_start_t options = {
+      .world = site->world,
+      .database = DATABASE,
+      .collection = "things",
+      .chain = chain,
+      .target = chain->n_steps,
+      .to = "1",
+      .mode = client ? "client" : "pushdown",
+      .why = "",
+      .candidates = &candidates,
+      .settings = {.max_latency = 2, .batch_time = oplog ? BATCH_SHORT : 0, .min_window = oplog ? HAS_TO_REACH : 0},
+      .range_docs = 2 * THINGS,
+      .workers = 1,
+      .who = site->who};
    ecl_task_t task = {.chain = chain,
                       .target = chain->n_steps,
                       .mode = client ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN,

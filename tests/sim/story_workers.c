@@ -1,7 +1,8 @@
 /* The story of workers: several processes work on one job that carries a collection of mixed versions to its target, in
  * small ranges and batches. Applications change documents, add and remove them anywhere between; some documents cannot
  * be carried over, until an application repairs them; and somebody pauses, resumes and cancels the job or sets its
- * rate. In every second seed the machines' clocks are fast or slow, and show other times. The properties are in workers_check.c.
+ * rate. In every second seed the machines' clocks are fast or slow, and show other times. The properties are in
+ * workers_check.c.
  */
 #include "workers.h"
 
@@ -192,8 +193,8 @@ set_rate (process_t *self, const ecl_job_t *job, double rate)
    bson_error_t ignored;
    bool took;
 
-   while (!self->dead && !ecl_job_change (&self->worker.world, DATABASE, job->id, &settings, ECL_SET_MAX_RATE, &took,
-                                          &ignored)) {
+   while (!self->dead &&
+          !ecl_job_change (&self->worker.world, DATABASE, job->id, &settings, ECL_SET_MAX_RATE, &took, &ignored)) {
    }
    return !self->dead;
 }

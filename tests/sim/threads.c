@@ -332,8 +332,7 @@ read_all (const ecl_site_t *site, const ecl_connector_t *connector)
    static reading_t reading;
    bson_error_t error;
 
-   BSON_ASSERT (
-      ecl_tour_init (&reading.first, site->world, DATABASE, "things", 0, RANGE_DOCS, WORKERS, &error));
+   BSON_ASSERT (ecl_tour_init (&reading.first, site->world, DATABASE, "things", 0, RANGE_DOCS, WORKERS, &error));
    BSON_ASSERT (reading.first.n >= WORKERS);
    ecl_hands (site->world, connector, WORKERS, read_through, &reading);
    ecl_tour_cleanup (&reading.first);

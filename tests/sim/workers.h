@@ -11,7 +11,8 @@
 #define TARGET 2
 #define MOST_RANGES 32
 
-/* In how many ms, by their clocks, what somebody asks of a job is to have reached its workers; the batch at hand is ended. */
+/* In how many ms, by their clocks, what somebody asks of a job is to have reached its workers; the batch at hand is
+ * ended. */
 #define OBEYS_MS 2000
 
 /* How long a worker may go without a checkpoint where nothing goes wrong: ECL_WORKER_EVERY, and what the questions in
@@ -67,7 +68,7 @@ typedef struct {
    bool slow;     /* a worker had a slow clock */
    int64_t read;  /* documents of batches, by all workers */
    int64_t begun; /* when any of them began its last batch */
-   bool ended; /* no application asks for anything any more */
+   bool ended;    /* no application asks for anything any more */
 } data_t;
 
 _Static_assert(sizeof (data_t) <= STORY_DATA_SIZE, "the story's data fit");

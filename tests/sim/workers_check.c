@@ -167,7 +167,8 @@ take_batch (const process_t *process, mate_t *mate, const bson_t *command, int64
       data->counts.seen += n;
    }
    ms = process_clock (process, sim->now) - process_clock (process, wish->at) - OBEYS_MS;
-   if (wish->rate <= 0 || process_clock (process, sent) - process_clock (process, wish->at) <= OBEYS_MS || memcmp (wish->job, mate->job, sizeof wish->job) != 0) {
+   if (wish->rate <= 0 || process_clock (process, sent) - process_clock (process, wish->at) <= OBEYS_MS ||
+       memcmp (wish->job, mate->job, sizeof wish->job) != 0) {
       return;
    }
    mate->measured += n;

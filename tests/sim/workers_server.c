@@ -8,9 +8,9 @@
  * one changes no record that has a larger token. A checkpoint never goes back; all that is before it is at the target.
  * Where nothing goes wrong the majority has that.
  *
- * The job: there is one that lives. Where whoever plans it dies, the next one has the lease as soon as its time is over.
- * It ends as done only when every document that was there when its sweep began is at the target, or in quarantine; where
- * nothing goes wrong, what its record counts is what was done.
+ * The job: there is one that lives. Where whoever plans it dies, the next one has the lease as soon as its time is
+ * over. It ends as done only when every document that was there when its sweep began is at the target, or in
+ * quarantine; where nothing goes wrong, what its record counts is what was done.
  */
 #include "workers.h"
 
@@ -327,8 +327,8 @@ check_only (sim_t *sim, const ecl_value_t *id)
    }
 }
 
-/* Each document that the sweep set aside is counted once: none but those of which it wrote a record, and all that cannot be
- * carried over and that nobody has touched since it began. */
+/* Each document that the sweep set aside is counted once: none but those of which it wrote a record, and all that
+ * cannot be carried over and that nobody has touched since it began. */
 static void
 check_counted_once (sim_t *sim, const blob_t *job, int64_t counted)
 {
@@ -350,8 +350,8 @@ check_counted_once (sim_t *sim, const blob_t *job, int64_t counted)
       most += records->slots[i]->current && ecl_equal (&of, &id);
    }
    if (counted < sure || counted > most) {
-      sim_wrong (sim, "the job counts %" PRId64 " documents in quarantine, and there are %" PRId64 " to %" PRId64, counted,
-                 sure, most);
+      sim_wrong (sim, "the job counts %" PRId64 " documents in quarantine, and there are %" PRId64 " to %" PRId64,
+                 counted, sure, most);
    }
 }
 

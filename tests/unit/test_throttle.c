@@ -389,14 +389,22 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_size),          cmocka_unit_test (test_size_bytes),
-      cmocka_unit_test (test_noise),         cmocka_unit_test (test_latency),
-      cmocka_unit_test (test_latency_stops), cmocka_unit_test (test_latency_told),
-      cmocka_unit_test (test_creep),         cmocka_unit_test (test_begins_under_load),
-      cmocka_unit_test (test_command),       cmocka_unit_test (test_rate),
-      cmocka_unit_test (test_parse),         cmocka_unit_test (test_set),
-      cmocka_unit_test (test_size_runs_away), cmocka_unit_test (test_begins_too_large),
-      cmocka_unit_test (test_small_for_a_while), cmocka_unit_test (test_fixed_known_late),
+      cmocka_unit_test (test_size),
+      cmocka_unit_test (test_size_bytes),
+      cmocka_unit_test (test_noise),
+      cmocka_unit_test (test_latency),
+      cmocka_unit_test (test_latency_stops),
+      cmocka_unit_test (test_latency_told),
+      cmocka_unit_test (test_creep),
+      cmocka_unit_test (test_begins_under_load),
+      cmocka_unit_test (test_command),
+      cmocka_unit_test (test_rate),
+      cmocka_unit_test (test_parse),
+      cmocka_unit_test (test_set),
+      cmocka_unit_test (test_size_runs_away),
+      cmocka_unit_test (test_begins_too_large),
+      cmocka_unit_test (test_small_for_a_while),
+      cmocka_unit_test (test_fixed_known_late),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

@@ -11,8 +11,8 @@
 #define ROW(state, range) "{\"_id\": \"" RANGE "\", \"n\": 0, \"state\": " state ", \"range\": " range ", \"token\": 1}"
 #define TYPES "`range.types` is to be an int with the types of _id "
 #define GOOD ROW ("\"open\"", "{\"types\": 8}")
-#define JOB(wanted)                                                                                                    \
-   DOCS ("{\"_id\": {\"$oid\": \"" HEX "\"}, \"kind\": \"up\", \"collection\": \"users\", \"to\": \"2\", "                   \
+#define JOB(wanted)                                                                                        \
+   DOCS ("{\"_id\": {\"$oid\": \"" HEX "\"}, \"kind\": \"up\", \"collection\": \"users\", \"to\": \"2\", " \
          "\"mode\": \"client\", \"state\": \"running\", \"wanted\": " wanted ", \"chunks\": 4}")
 
 typedef struct {
@@ -206,7 +206,8 @@ test_job_is_gone (void **state)
       server_t server;
 
       assert_int_equal (work_on (&server, jobs[i], NULL, NULL, &error), ECL_WORKER_FAILED);
-      check_text (&error, "users: the record of the job is gone from eclose_jobs, or is none of this version of eclose");
+      check_text (&error,
+                  "users: the record of the job is gone from eclose_jobs, or is none of this version of eclose");
       assert_true (server.base.now < 10000);
    }
 }
