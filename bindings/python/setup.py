@@ -18,7 +18,7 @@ from setuptools.command.sdist import sdist
 HERE = Path(__file__).resolve().parent
 COPY = HERE / 'libeclose'
 TOP = COPY if COPY.is_dir() else HERE.parents[1]
-FOLDERS = ['base', 'bson', 'text', 'mql', 'project', 'upgrade', 'store', 'run', 'api']  # all but the drivers
+FOLDERS = ['base', 'bson', 'text', 'mql', 'project', 'upgrade', 'store', 'run', 'backfill', 'migrate', 'api']  # all but the drivers
 
 
 def relative(path):

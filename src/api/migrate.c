@@ -4,7 +4,7 @@
 #include "api/api-private.h"
 #include "api/driven.h"
 #include "run/pace.h"
-#include "run/runner.h"
+#include "migrate/runner.h"
 
 typedef struct {
    const eclose_migrate_watch_t *watch;

@@ -1,7 +1,7 @@
 /* eclose backfill status: see backfill_status.h. */
 #include "cli/backfill_status.h"
 
-#include "run/job.h"
+#include "backfill/job.h"
 #include "run/place.h"
 
 #include <inttypes.h>

@@ -2,7 +2,7 @@
 #include "cli/commands.h"
 #include "cli/table.h"
 #include "cli/works.h"
-#include "run/adopt.h"
+#include "migrate/adopt.h"
 
 static const char *const kinds[] = {
    [ECL_ADOPT_NEW] = "new",

@@ -3,7 +3,7 @@
 #include "cli/backfill_status.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
-#include "run/job.h"
+#include "backfill/job.h"
 #include "run/publish.h"
 
 /* How many times the calm time a write may take where nobody says. `up`, which somebody waits for, does not look at

@@ -2,8 +2,8 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
-#include "run/complete.h"
-#include "run/job.h"
+#include "backfill/complete.h"
+#include "backfill/job.h"
 
 #include <time.h>
 #include <unistd.h>

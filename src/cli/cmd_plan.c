@@ -4,10 +4,10 @@
 #include "cli/plan.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
-#include "run/job.h"
+#include "backfill/job.h"
 #include "run/lookups.h"
 #include "run/scan.h"
-#include "run/survey.h"
+#include "backfill/survey.h"
 #include "upgrade/diff.h"
 #include "upgrade/loads.h"
 

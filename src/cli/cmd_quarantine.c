@@ -4,7 +4,7 @@
 #include "cli/remote.h"
 #include "cli/table.h"
 #include "run/insist.h"
-#include "run/retry.h"
+#include "backfill/retry.h"
 #include "run/scan.h"
 #include "store/quarantine.h"
 #include "text/text.h"

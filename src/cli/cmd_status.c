@@ -4,9 +4,9 @@
 #include "cli/progress.h"
 #include "cli/remote.h"
 #include "cli/works.h"
-#include "run/complete.h"
-#include "run/standing.h"
-#include "run/survey.h"
+#include "backfill/complete.h"
+#include "backfill/standing.h"
+#include "backfill/survey.h"
 
 #include <inttypes.h>
 #include <unistd.h>

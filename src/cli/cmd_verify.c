@@ -3,8 +3,8 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
-#include "run/tour.h"
-#include "run/verify.h"
+#include "backfill/tour.h"
+#include "backfill/verify.h"
 
 #include <pthread.h>
 #include <unistd.h>

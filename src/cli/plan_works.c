@@ -2,7 +2,7 @@
 #include "bson/append.h"
 #include "cli/plan.h"
 #include "cli/works.h"
-#include "run/preview.h"
+#include "migrate/preview.h"
 
 /* Rows of a foreach that are shown. */
 #define ROWS 3

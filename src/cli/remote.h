@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/reporter.h"
-#include "run/course.h"
+#include "backfill/course.h"
 #include "run/hands.h"
 #include "run/place.h"
 
@@ -52,7 +52,7 @@ ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
 void
 ecl_remote_close (ecl_remote_t *self);
 
-/* Where the work is done, as src/run wants to know it. It points into self. */
+/* Where the work is done, as src/backfill and src/migrate want to know it. It points into self. */
 ecl_site_t
 ecl_remote_site (const ecl_remote_t *self);
 

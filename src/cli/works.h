@@ -4,7 +4,7 @@
 
 #include "cli/progress.h"
 #include "cli/remote.h"
-#include "run/runner.h"
+#include "migrate/runner.h"
 
 typedef struct {
    ecl_remote_t *remote;

@@ -29,7 +29,7 @@
 #include "server.h"
 
 #include "bson/value.h"
-#include "run/runner.h"
+#include "migrate/runner.h"
 #include "run/sender.h"
 #include "store/chunks.h"
 

@@ -6,8 +6,8 @@
  */
 #include "sim.h"
 
-#include "run/survey.h"
-#include "run/worker.h"
+#include "backfill/survey.h"
+#include "backfill/worker.h"
 
 #define THINGS 500
 #define TARGET 1

@@ -15,8 +15,8 @@
  */
 #include "sim.h"
 
-#include "run/survey.h"
-#include "run/worker.h"
+#include "backfill/survey.h"
+#include "backfill/worker.h"
 
 #define THINGS 3600
 #define TARGET 1

@@ -6,8 +6,8 @@
  */
 #include "workers.h"
 
-#include "run/survey.h"
-#include "run/worker.h"
+#include "backfill/survey.h"
+#include "backfill/worker.h"
 
 #define RANGE_DOCS 14
 

@@ -4,9 +4,9 @@
  * what happens in which order is nobody's choice here. */
 #include "sim.h"
 
-#include "run/crew.h"
-#include "run/survey.h"
-#include "run/tour.h"
+#include "backfill/crew.h"
+#include "backfill/survey.h"
+#include "backfill/tour.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

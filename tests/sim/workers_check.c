@@ -6,7 +6,7 @@
  */
 #include "workers.h"
 
-#include "run/worker.h"
+#include "backfill/worker.h"
 
 /* ---- values in commands and replies ---- */
 

@@ -5,7 +5,7 @@
 #include "fake_world.h"
 #include "project_check.h"
 
-#include "run/backfill.h"
+#include "backfill/backfill.h"
 
 /* Of version 1. */
 #define USER(id, k) "{\"_id\": " #id ", \"a\": \"x\", \"k\": " #k ", \"schema_version\": 1}"

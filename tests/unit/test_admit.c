@@ -2,8 +2,8 @@
 #include "fake_world.h"
 #include "project_check.h"
 
-#include "run/admit.h"
-#include "run/trial.h"
+#include "backfill/admit.h"
+#include "backfill/trial.h"
 #include "upgrade/upgrade.h"
 
 #define BATCH(...) "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [" __VA_ARGS__ "]}}"

@@ -2,7 +2,7 @@
 #include "fake_world.h"
 #include "project_check.h"
 
-#include "run/aside.h"
+#include "backfill/aside.h"
 #include "upgrade/upgrade.h"
 
 /* One whose text is no number has 241 (ConversionFailure), one that a validator refuses 121. */

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "run/adviser.h"
+#include "backfill/adviser.h"
 
 static void
 nap (void)

@@ -2,8 +2,8 @@
 #include "fake_world.h"
 #include "project_check.h"
 
-#include "run/complete.h"
-#include "run/survey.h"
+#include "backfill/complete.h"
+#include "backfill/survey.h"
 
 #define CONFIG "database: shop\ncollections: {users: {unversioned: 1}}\n"
 #define STEP "to: 2\nup:\n  - $set: {a: 1}\nschema: {required: [a]}\n"

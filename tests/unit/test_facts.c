@@ -2,8 +2,8 @@
 #include "fake_world.h"
 #include "project_check.h"
 
-#include "run/facts.h"
-#include "run/verify.h"
+#include "backfill/facts.h"
+#include "backfill/verify.h"
 #include "upgrade/upgrade.h"
 
 #define CONFIG "database: shop\ncollections: {users: {unversioned: 1}}\n"

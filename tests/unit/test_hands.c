@@ -2,8 +2,8 @@
  * hears of it before its next try, and not when its own patience is over. */
 #include "fake_world.h"
 
-#include "run/tally.h"
-#include "run/tour.h"
+#include "backfill/tally.h"
+#include "backfill/tour.h"
 
 #include <sched.h>
 #include <stdatomic.h>

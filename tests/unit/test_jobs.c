@@ -1,7 +1,7 @@
 /* Jobs and the records of their ranges: the commands' shapes, and what the answers mean. The ranges: test_ranges.c. */
 #include "fake_world.h"
 
-#include "run/job.h"
+#include "backfill/job.h"
 #include "store/store.h"
 
 static const uint8_t job_id[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};

@@ -3,7 +3,7 @@
 #include "fake_world.h"
 #include "project_check.h"
 
-#include "run/migrate-private.h"
+#include "migrate/migrate-private.h"
 
 #define OK "{\"ok\": 1, \"n\": 1}"
 

@@ -1,7 +1,7 @@
-/* Writes by ranges under the throttle, in virtual time: run/migrate_pace.c and run/migrate_write.c. */
+/* Writes by ranges under the throttle, in virtual time: migrate/migrate_pace.c and migrate/migrate_write.c. */
 #include "project_check.h"
 
-#include "run/migrate-private.h"
+#include "migrate/migrate-private.h"
 
 #define DOCUMENTS 20000
 

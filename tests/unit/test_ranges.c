@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "bson/compare.h"
-#include "run/cut.h"
+#include "backfill/cut.h"
 
 /* The document as relaxed Extended JSON is the text. It is destroyed. */
 static void

@@ -1,8 +1,8 @@
 /* Counting by ranges against canned replies: what is sent, what is done where an answer takes too long. */
 #include "fake_world.h"
 
-#include "run/survey.h"
-#include "run/tally.h"
+#include "backfill/survey.h"
+#include "backfill/tally.h"
 #include "project_check.h"
 
 #define ESTIMATE(n)                                             \

@@ -2,7 +2,7 @@
 #include "fake_world.h"
 #include "project_check.h"
 
-#include "run/trier.h"
+#include "backfill/trier.h"
 #include "upgrade/upgrade.h"
 
 #define STEP "to: 2\ndescription: d\nup:\n  - $set: {name: $code}\n  - $unset: code\n"

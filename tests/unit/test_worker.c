@@ -2,7 +2,7 @@
  * lost is waited for, but not without end. */
 #include "fake_world.h"
 
-#include "run/worker.h"
+#include "backfill/worker.h"
 
 #include <stdlib.h>
 

@@ -1,9 +1,9 @@
-/* Rows into statements, checksums, what is pending, previews: run/migrate*.c, run/preview.c and base/sha256.c. */
+/* Rows into statements, checksums, what is pending, previews: migrate/migrate*.c, migrate/preview.c and base/sha256.c. */
 #include "project_check.h"
 
 #include "fake_world.h"
-#include "run/migrate-private.h"
-#include "run/preview.h"
+#include "migrate/migrate-private.h"
+#include "migrate/preview.h"
 
 static void
 test_checksums (void **state)

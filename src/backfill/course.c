@@ -1,0 +1,426 @@
+/* One collection to its target: see course.h. */
+#include "backfill/course.h"
+
+#include "backfill/aside.h"
+#include "backfill/complete.h"
+#include "backfill/crew.h"
+#include "backfill/job.h"
+#include "backfill/survey.h"
+#include "backfill/trial.h"
+#include "upgrade/loads.h"
+
+/* ---- who computes ---- */
+
+/* Why the server cannot run the chain; NULL where it can. */
+static const char *
+server_cannot (const ecl_course_t *course, const ecl_plan_t *const *plans, size_t n_plans)
+{
+   for (size_t i = 0; i < n_plans; i++) {
+      if (ecl_plan_has_functions (plans[i])) {
+         return "a migration is a function of the program";
+      }
+   }
+   if (ecl_chain_looks_up (course->chain, course->target, course->down)) {
+      return "it looks up documents of other collections, which no update can";
+   }
+   return ecl_facts_transaction (&course->facts);
+}
+
+static bool
+choose_mode (ecl_mode_t wanted, const ecl_plan_t *const *plans, size_t n_plans, ecl_course_t *course,
+             bson_error_t *error)
+{
+   const char *cannot = server_cannot (course, plans, n_plans);
+
+   if (wanted == ECL_MODE_PUSHDOWN && cannot) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "%s cannot be pushed down: %s",
+                       course->chain->collection, cannot);
+   }
+   course->mode = wanted == ECL_MODE_CLIENT || cannot ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN;
+   course->mode_why = wanted != ECL_MODE_AUTO ? "as asked for"
+                      : cannot                ? cannot
+                                              : "the server runs all stages of the chain";
+   return true;
+}
+
+/* ---- the course ---- */
+
+bool
+ecl_course_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted,
+                 ecl_arena_t *arena, ecl_course_t *out, bson_error_t *error)
+{
+   const ecl_plan_t **plans = ecl_arena_array (arena, const ecl_plan_t *, chain->n_steps + 1);
+   size_t n_plans = 0;
+
+   memset (out, 0, sizeof *out);
+   out->chain = chain;
+   out->target = target;
+   out->down = down;
+   for (size_t i = down ? target + 1 : 0; down ? i <= chain->n_steps : i < target; i++) {
+      if (!ecl_upgrades_plan (site->upgrades, chain, i, target, &plans[n_plans++], error)) {
+         return false;
+      }
+   }
+   if (!ecl_facts_ask (site->world, &site->server, site->database, chain->collection, arena, &out->facts, error) ||
+       !choose_mode (wanted, plans, n_plans, out, error)) {
+      return false;
+   }
+   out->obstacles = ecl_facts_obstacles (&out->facts, plans, n_plans, arena, &out->n_obstacles);
+   return true;
+}
+
+/* ---- going it ---- */
+
+static bool
+try_first (void *context, ecl_cut_sample_t *sample, bson_error_t *error)
+{
+   return ecl_trial (context, sample, error);
+}
+
+static const ecl_effort_t no_effort = {0};
+
+static const ecl_effort_t *
+effort_of (const ecl_carry_t *what)
+{
+   return what->effort ? what->effort : &no_effort;
+}
+
+static bool
+join (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bson_error_t *error)
+{
+   const ecl_job_lease_t lease = {site->who, site->lease_time, site->lease_skew};
+   const char *collection = course->chain->collection;
+   bool found;
+
+   out->joined = true;
+   if (!ecl_job_await (site->world, site->database, collection, &lease, &out->job, &found, error) ||
+       /* Others may have planned it and brought it to its end meanwhile: that is what there is to say. */
+       (!found && !ecl_job_latest (site->world, site->database, collection, false, &out->job, &found, error))) {
+      return false;
+   }
+   return found || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s: there is no job to work on", collection);
+}
+
+/* Whether the records say that no document is below: the last job went to this very target and is done, or `complete`
+ * recorded a floor that a validator keeps. */
+static bool
+is_finished (const ecl_site_t *site, const ecl_course_t *course, const char *to, bool *finished, bson_error_t *error)
+{
+   const ecl_chain_t *chain = course->chain;
+   bool has_job;
+   ecl_job_t job;
+
+   *finished = false;
+   if (!ecl_job_latest (site->world, site->database, chain->collection, false, &job, &has_job, error)) {
+      return false;
+   }
+   *finished = has_job && job.state == ECL_JOB_DONE && !job.down && strcmp (job.to, to) == 0;
+   return *finished ||
+          ecl_complete_stays (site->world, &site->server, site->database, chain, course->target, finished, error);
+}
+
+typedef struct {
+   ecl_carry_fn progress;
+   void *context;
+   const ecl_carry_t *what;
+} told_t;
+
+static void
+say (void *context, const char *message)
+{
+   const told_t *self = context;
+
+   if (self->what->note) {
+      self->what->note (self->context, message);
+   }
+}
+
+static void
+say_gave_up (told_t *told, const ecl_job_t *job)
+{
+   char text[768];
+
+   bson_snprintf (text, sizeof text,
+                  "%s: a job %s to version %s, begun by process %" PRId64 " on %s, on which nobody works, is given up",
+                  job->collection, job->down ? "down" : "up", job->to, job->pid,
+                  *job->host ? job->host : "an unknown machine");
+   say (told, text);
+}
+
+/* The job: made, or joined. */
+static bool
+start (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carried_t *out, bson_error_t *error)
+{
+   const ecl_effort_t *effort = effort_of (told->what);
+   ecl_trial_t trial = {site, course, effort->max_errors, told->what->note, told->context};
+   ecl_aside_t aside;
+   bson_t candidates, others;
+   ecl_job_t gave_up = {0};
+   ecl_job_start_t options = {.world = site->world,
+                              .chain = course->chain,
+                              .target = course->target,
+                              .database = site->database,
+                              .collection = course->chain->collection,
+                              .down = course->down,
+                              .to = out->to,
+                              .mode = ecl_mode_name (course->mode),
+                              .why = course->mode_why,
+                              .candidates = &others,
+                              .settings = effort->settings,
+                              .range_docs = effort->range_docs,
+                              .workers = out->workers,
+                              .who = site->who,
+                              .lease_time = site->lease_time,
+                              .lease_skew = site->lease_skew,
+                              .before = try_first,
+                              .context = &trial,
+                              .gave_up = &gave_up};
+   ecl_start_t started;
+   bool good;
+
+   if (effort->by_records && !course->down && !is_finished (site, course, out->to, &options.finished, error)) {
+      return false;
+   }
+   if (!ecl_aside_find (site, course->chain->collection, out->to, &aside, error)) {
+      ecl_aside_cleanup (&aside);
+      return false;
+   }
+   options.aside = aside.n;
+   ecl_survey_candidates (course->chain, course->target, course->down, &candidates);
+   ecl_aside_without (&aside, &candidates, &others);
+   started = ecl_job_start (&options, &out->job, error);
+   if (*gave_up.collection) {
+      say_gave_up (told, &gave_up);
+   }
+   bson_destroy (&others);
+   out->joined = started == ECL_START_JOINED;
+   out->by_records = started == ECL_START_FINISHED;
+   out->nothing = started == ECL_START_NOTHING || out->by_records;
+   good = started != ECL_START_FAILED;
+   if (out->by_records && aside.more) {
+      good = ecl_survey_quarantined (site->world, site->database, course->chain->collection, out->to,
+                                     &out->counts.quarantined, error);
+   } else if (out->nothing && aside.n) {
+      good = ecl_aside_again (&aside, site, course, out->to, &candidates, &out->counts, error);
+      out->own = out->counts;
+      out->wrote = out->counts.changed > 0;
+   }
+   bson_destroy (&candidates);
+   ecl_aside_cleanup (&aside);
+   return good;
+}
+
+/* How the job ended, and what it came to. */
+static void
+take_result (const ecl_site_t *site, const ecl_worker_state_t *state, ecl_carried_t *out)
+{
+   bson_error_t ignored;
+   ecl_job_t job;
+   bool found;
+
+   out->wrote = true;
+   out->passes = state->passes;
+   out->counts = out->own = state->counts;
+   out->cancelled = state->end == ECL_WORKER_CANCELLED;
+   out->stopped = state->end == ECL_WORKER_STOPPED;
+   if (*state->why) {
+      out->mode = state->mode;
+      bson_strncpy (out->mode_why, state->why, sizeof out->mode_why);
+   }
+   if (ecl_job_look (site->world, site->database, out->job.id, &job, &found, &ignored) && found) {
+      out->job = job;
+      if (job.state == ECL_JOB_DONE) {
+         out->counts = job.counts;
+      }
+   }
+}
+
+/* What is in a job that somebody else made counts: he may have had reasons. False where the project cannot do it: then
+ * nothing of the job is changed, either. */
+static bool
+take_over (ecl_carried_t *out, ecl_task_t *task, bson_error_t *error)
+{
+   ecl_version_t version;
+
+   if (!ecl_chain_parse_version (task->chain, out->job.to, &version, error) ||
+       !ecl_chain_index (task->chain, version, &task->target)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_VERSION,
+                       "%s: the job is to version %s, which is not on the chain of this project", out->job.collection,
+                       out->job.to);
+   }
+   task->down = out->job.down;
+   bson_strncpy (out->to, out->job.to, sizeof out->to);
+   if (strcmp (out->job.mode, ecl_mode_name (ECL_MODE_CLIENT)) == 0) {
+      task->mode = out->mode = ECL_MODE_CLIENT;
+      bson_strncpy (out->mode_why, out->job.why, sizeof out->mode_why);
+   }
+   return true;
+}
+
+static void
+tell (void *context, const ecl_carry_progress_t *progress)
+{
+   told_t *self = context;
+
+   if (self->progress) {
+      self->progress (self->context, self->what, progress);
+   }
+}
+
+static void
+say_joined (told_t *told, const ecl_carried_t *out, const char *what)
+{
+   char text[768];
+
+   bson_snprintf (text, sizeof text, "%s: %s", out->job.collection, what);
+   say (told, text);
+}
+
+/* A job that is there takes over the settings that were asked for, for all who work on it. It was made with the rest,
+ * and keeps that: then it is said. */
+static bool
+settle (const ecl_site_t *site, told_t *told, const ecl_carried_t *out, bson_error_t *error)
+{
+   const ecl_effort_t *effort = effort_of (told->what);
+   const char *mode = ecl_mode_name (told->what->mode);
+   const ecl_job_t *job = &out->job;
+   char text[640];
+   bool took; /* a job that ended meanwhile is one whose end is seen soon */
+
+   if (!effort->only_join) {
+      bson_snprintf (text, sizeof text, "there is a job to version %s already, begun by process %" PRId64 " on %s%s",
+                     job->to, job->pid, *job->host ? job->host : "an unknown machine",
+                     effort->only_start ? "" : "; it is joined");
+      say_joined (told, out, text);
+   }
+   if (effort->range_docs || effort->max_errors != 0) {
+      say_joined (told, out,
+                  "--range-docs and --max-errors are of a new job; the one that is there stays as it was made");
+   }
+   if (told->what->mode != ECL_MODE_AUTO && strcmp (job->mode, mode) != 0 &&
+       (effort->only_start || told->what->mode == ECL_MODE_PUSHDOWN)) {
+      bson_snprintf (text, sizeof text, "--mode %s is of a new job; the one that is there is in %s mode: %s", mode,
+                     job->mode, job->why);
+      say_joined (told, out, text);
+   }
+   if (!effort->set) {
+      return true;
+   }
+   if (!ecl_job_change (site->world, site->database, job->id, &effort->settings, effort->set, &took, error)) {
+      return false;
+   }
+   if (took) {
+      say_joined (told, out, "the job's settings are changed as asked for, for all who work on it");
+   }
+   return true;
+}
+
+/* More workers than ranges have nothing to do. */
+static void
+say_idle (told_t *told, const ecl_carried_t *out)
+{
+   char text[256];
+
+   if (out->job.chunks > 0 && out->workers > (uint32_t) out->job.chunks) {
+      bson_snprintf (text, sizeof text, "%s: the job has %d range%s, so %d worker%s of %" PRIu32 " %s at work",
+                     out->job.collection, out->job.chunks, out->job.chunks == 1 ? "" : "s", out->job.chunks,
+                     out->job.chunks == 1 ? "" : "s", out->workers, out->job.chunks == 1 ? "is" : "are");
+      say (told, text);
+   }
+}
+
+static bool
+go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carried_t *out, bson_error_t *error)
+{
+   const ecl_effort_t *effort = effort_of (told->what);
+   ecl_task_t task = {.chain = course->chain,
+                      .target = course->target,
+                      .down = course->down,
+                      .mode = course->mode,
+                      .always_transaction = ecl_facts_transaction (&course->facts),
+                      /* Servers there are that go along all of an index that is named, whatever the range. */
+                      .unhinted = course->facts.n_indexes == 1,
+                      .lease_time = site->lease_time,
+                      .lease_skew = site->lease_skew};
+   int64_t began = site->world->now (site->world);
+   ecl_crew_listener_t listener = {.context = told, .progress = tell, .note = say};
+   ecl_worker_state_t state = {0};
+   bool good;
+
+   out->mode = course->mode;
+   bson_strncpy (out->mode_why, course->mode_why, sizeof out->mode_why);
+   out->workers = effort->workers ? effort->workers : 1;
+   if (!ecl_server_guard_form (site->world, &site->server, site->database, course->chain->collection, &task.form,
+                               error) ||
+       !(effort->only_join ? join (site, course, out, error) : start (site, course, told, out, error)) ||
+       (out->joined && !effort->only_start && !take_over (out, &task, error)) ||
+       (out->joined && !settle (site, told, out, error))) {
+      return false;
+   }
+   out->began = true;
+   if (out->nothing) {
+      return true;
+   }
+   out->total = out->job.documents;
+   if (effort->only_start) {
+      out->wrote = !out->joined;
+      return true;
+   }
+   memcpy (task.job, out->job.id, sizeof task.job);
+   task.until = effort->lasts ? began + effort->lasts : 0;
+   say_idle (told, out);
+   good = ecl_crew_run (site, &task, effort, out->workers, &out->job, &listener, &state, error);
+   take_result (site, &state, out);
+   out->time_up = !good && state.end == ECL_WORKER_STOPPED && task.until && !site->world->cancelled (site->world);
+   out->ms = site->world->now (site->world) - began;
+   return good;
+}
+
+/* Before a collection goes down: what `complete` did for the versions above. */
+static bool
+make_way (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bson_error_t *error)
+{
+   const ecl_chain_t *chain = course->chain;
+
+   if (!course->down || course->facts.kind == ECL_COLLECTION_MISSING) {
+      return true;
+   }
+   if (ecl_complete_refuses (chain, course->target, &course->facts)) {
+      return ecl_fail (
+         error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+         "%s: the validator that `eclose complete` made refuses documents of version %s, so every one would go "
+         "to quarantine; lift it first: db.runCommand({collMod: '%s', validationAction: 'warn'})",
+         chain->collection, out->to, chain->collection);
+   }
+   return ecl_complete_undo (site->world, site->database, chain, course->target, &out->unfloored, error);
+}
+
+bool
+ecl_carry (const ecl_site_t *site, const ecl_carry_t *what, ecl_carry_fn progress, void *context, ecl_carried_t *out,
+           bson_error_t *error)
+{
+   const ecl_chain_t *chain = what->chain;
+   told_t told = {.progress = progress, .context = context, .what = what};
+   ecl_course_t course;
+   ecl_arena_t arena;
+   bool good;
+
+   memset (out, 0, sizeof *out);
+   out->what = *what;
+   ecl_version_text (chain->format, ecl_chain_version (chain, what->target), out->to);
+   ecl_arena_init (&arena);
+   good = ecl_course_find (site, chain, what->target, what->down, what->mode, &arena, &course, error);
+   for (size_t i = 0; good && i < course.n_obstacles; i++) {
+      if (course.obstacles[i].level == ECL_OBSTACLE_BLOCKS) {
+         good = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "%s: %s", chain->collection,
+                          course.obstacles[i].message);
+      }
+   }
+   good = good && make_way (site, &course, out, error);
+   if (good) {
+      out->missing = course.facts.kind == ECL_COLLECTION_MISSING;
+      good = out->missing || go (site, &course, &told, out, error);
+   }
+   ecl_arena_cleanup (&arena);
+   return good;
+}

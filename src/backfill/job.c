@@ -1,0 +1,321 @@
+/* Jobs against a world: see job.h. */
+#include "backfill/job.h"
+
+#include "run/insist.h"
+#include "store/quarantine.h"
+#include "store/store.h"
+
+_Static_assert(ECL_CHUNK_SLOWED >= ECL_THROTTLE_TEXT, "a range's record has room for what slows it");
+
+/* How long one answer is waited for, all tries together. */
+#define SEND_MS 30000
+
+/* Ranges that are looked at, per state, whether they are understood. */
+#define LOOKED_AT 200
+
+bool
+ecl_job_send (ecl_world_t *world, const char *database, bson_t *command, bson_t *reply, bson_error_t *error)
+{
+   bson_t mine;
+   bool good = ecl_insist (world, database, command, world->now (world) + SEND_MS, NULL, reply ? reply : &mine,
+                           error) == ECL_REPLY_OK;
+
+   if (!reply) {
+      bson_destroy (&mine);
+   }
+   bson_destroy (command);
+   return good;
+}
+
+/* ---- reading ---- */
+
+/* Each document of a reply's first batch, of which there is no other. */
+static bool
+take_each (const bson_t *reply, bool (*take) (void *context, const bson_t *document, bson_error_t *error),
+           void *context, bson_error_t *error)
+{
+   bson_iter_t iter, batch;
+   bson_t document;
+
+   if (!bson_iter_init (&iter, reply) || !bson_iter_find_descendant (&iter, "cursor.firstBatch", &batch) ||
+       !BSON_ITER_HOLDS_ARRAY (&batch) || !bson_iter_recurse (&batch, &iter)) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the server's reply holds no cursor");
+   }
+   while (bson_iter_next (&iter)) {
+      if (ecl_store_view (&iter, &document) && !take (context, &document, error)) {
+         return false;
+      }
+   }
+   return true;
+}
+
+bool
+ecl_job_each (ecl_world_t *world, const char *database, bson_t *command,
+              bool (*take) (void *context, const bson_t *document, bson_error_t *error), void *context,
+              bson_error_t *error)
+{
+   bson_t reply;
+   bool good = ecl_job_send (world, database, command, &reply, error) && take_each (&reply, take, context, error);
+
+   bson_destroy (&reply);
+   return good;
+}
+
+typedef struct {
+   ecl_job_t *job;
+   bool *found;
+   void (*tell) (void *context, const ecl_job_t *job);
+   void *context;
+} take_job_t;
+
+static bool
+take_job (void *context, const bson_t *document, bson_error_t *error)
+{
+   take_job_t *self = context;
+   bson_error_t ignored;
+   ecl_job_t job;
+
+   (void) error;
+   if (!ecl_job_read (document, &job, &ignored)) {
+      return true; /* of a version that has other ones */
+   }
+   if (self->tell) {
+      self->tell (self->context, &job);
+   } else if (!*self->found) {
+      *self->job = job;
+      *self->found = true;
+   }
+   return true;
+}
+
+bool
+ecl_job_look (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_t *job, bool *found,
+              bson_error_t *error)
+{
+   take_job_t take = {.job = job, .found = found};
+   bson_t command;
+
+   *found = false;
+   ecl_job_find_one (id, &command);
+   return ecl_job_each (world, database, &command, take_job, &take, error);
+}
+
+bool
+ecl_job_latest (ecl_world_t *world, const char *database, const char *collection, bool live, ecl_job_t *job,
+                bool *found, bson_error_t *error)
+{
+   take_job_t take = {.job = job, .found = found};
+   bson_t command;
+
+   *found = false;
+   ecl_job_find (collection, live, 1, &command);
+   return ecl_job_each (world, database, &command, take_job, &take, error);
+}
+
+bool
+ecl_job_list (ecl_world_t *world, const char *database, const char *collection, bool live, int32_t limit,
+              void (*tell) (void *context, const ecl_job_t *job), void *context, bson_error_t *error)
+{
+   take_job_t take = {.tell = tell, .context = context};
+   bson_t command;
+
+   ecl_job_find (collection, live, limit, &command);
+   return ecl_job_each (world, database, &command, take_job, &take, error);
+}
+
+bool
+ecl_job_sum (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_chunks_sum_t *sum, bson_error_t *error)
+{
+   bson_t command, reply;
+   bool good;
+
+   ecl_chunks_sum (id, &command);
+   good = ecl_job_send (world, database, &command, &reply, error) && ecl_chunks_read_sum (&reply, sum, error);
+   bson_destroy (&reply);
+   return good;
+}
+
+int64_t
+ecl_job_done (const ecl_job_t *job, const ecl_chunks_sum_t *sum)
+{
+   int64_t open = sum->changed[ECL_CHUNK_OPEN], done;
+
+   open = open < sum->documents[ECL_CHUNK_OPEN] ? open : sum->documents[ECL_CHUNK_OPEN];
+   done = sum->documents[ECL_CHUNK_CARRIED] + sum->documents[ECL_CHUNK_DONE] + open;
+   return done < job->documents ? done : job->documents;
+}
+
+typedef struct {
+   void (*tell) (void *context, const ecl_chunk_row_t *row);
+   void *context;
+} take_row_t;
+
+static bool
+take_row (void *context, const bson_t *document, bson_error_t *error)
+{
+   take_row_t *self = context;
+   ecl_chunk_row_t row;
+
+   if (!ecl_chunk_read (document, &row, error)) {
+      return false;
+   }
+   self->tell (self->context, &row);
+   return true;
+}
+
+bool
+ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
+              void (*tell) (void *context, const ecl_chunk_row_t *row), void *context, bson_error_t *error)
+{
+   take_row_t take = {tell, context};
+   bson_t command;
+
+   ecl_chunks_held (id, &command);
+   return ecl_job_each (world, database, &command, take_row, &take, error);
+}
+
+static bool
+take_unread (void *context, const bson_t *document, bson_error_t *error)
+{
+   ecl_chunk_row_t row;
+
+   (void) error;
+   (void) !ecl_chunk_read (document, &row, context);
+   return true;
+}
+
+bool
+ecl_job_unread (ecl_world_t *world, const char *database, const uint8_t id[12], bson_error_t *why, bson_error_t *error)
+{
+   bool good = true;
+
+   memset (why, 0, sizeof *why);
+   for (int state = ECL_CHUNK_OPEN; good && state < ECL_CHUNK_DONE; state++) {
+      bson_t command;
+
+      ecl_chunks_find (id, (ecl_chunk_state_t) state, LOOKED_AT, &command);
+      good = ecl_job_each (world, database, &command, take_unread, why, error);
+   }
+   return good;
+}
+
+/* ---- changing ---- */
+
+/* Sends what holds for a live job only. *took: there was one. */
+static bool
+tell (ecl_world_t *world, const char *database, bson_t *command, bool *took, bson_error_t *error)
+{
+   bson_iter_t n;
+   bson_t reply;
+   bool good = ecl_job_send (world, database, command, &reply, error);
+
+   *took = good && bson_iter_init_find (&n, &reply, "n") && BSON_ITER_HOLDS_NUMBER (&n) && bson_iter_as_int64 (&n) > 0;
+   bson_destroy (&reply);
+   return good;
+}
+
+bool
+ecl_job_ask (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_wanted_t wanted, bool *took,
+             bson_error_t *error)
+{
+   bson_t command;
+   ecl_job_t job;
+   bool found;
+
+   ecl_job_want (id, wanted, &command);
+   if (!tell (world, database, &command, took, error)) {
+      return false;
+   }
+   if (!*took && wanted == ECL_WANTED_CANCELLED) {
+      /* It may have been sent twice, the first answer lost. */
+      if (!ecl_job_look (world, database, id, &job, &found, error)) {
+         return false;
+      }
+      *took = found && job.state == ECL_JOB_CANCELLED;
+   }
+   return true;
+}
+
+bool
+ecl_job_change (ecl_world_t *world, const char *database, const uint8_t id[12], const ecl_job_settings_t *settings,
+                unsigned which, bool *took, bson_error_t *error)
+{
+   bson_t command;
+
+   ecl_job_set (id, settings, which, &command);
+   return tell (world, database, &command, took, error);
+}
+
+void
+ecl_job_throttle (const ecl_job_settings_t *settings, ecl_throttle_settings_t *out)
+{
+   *out = (ecl_throttle_settings_t){.batch_time = settings->batch_time,
+                                    .max_latency = settings->max_latency > 0 ? settings->max_latency : -1,
+                                    .max_lag = settings->max_lag,
+                                    .min_window = settings->min_window,
+                                    .max_documents = settings->max_documents,
+                                    .max_bytes = settings->max_bytes};
+}
+
+bool
+ecl_job_forget (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, bool down,
+                int64_t before, const uint8_t *job, bson_error_t *error)
+{
+   bson_iter_t iter, first;
+   bson_t command, reply;
+   bool good, stale;
+
+   ecl_quarantine_stale (chain, target, down, before, job, &command);
+   good = ecl_job_send (world, database, &command, &reply, error);
+   stale =
+      good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0._id", &first);
+   bson_destroy (&reply);
+   if (stale) {
+      ecl_quarantine_forget (chain, target, down, before, job, &command);
+      good = ecl_job_send (world, database, &command, NULL, error);
+   }
+   return good;
+}
+
+static bool
+end_with (ecl_world_t *world, const char *database, ecl_job_t *job, const ecl_chunks_sum_t *sum, ecl_job_state_t state,
+          const char *message, bson_error_t *error)
+{
+   bson_t command;
+
+   job->counts = sum->counts;
+   job->state = state;
+   bson_strncpy (job->error, message, sizeof job->error);
+   ecl_job_end (job, &command);
+   return ecl_job_send (world, database, &command, NULL, error);
+}
+
+bool
+ecl_job_close (ecl_world_t *world, const char *database, ecl_job_t *job, ecl_job_state_t state, const char *message,
+               bson_error_t *error)
+{
+   ecl_chunks_sum_t sum;
+
+   return ecl_job_sum (world, database, job->id, &sum, error) &&
+          end_with (world, database, job, &sum, state, message, error);
+}
+
+bool
+ecl_job_finish (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_job_t *job,
+                bson_error_t *error)
+{
+   ecl_chunks_sum_t sum;
+
+   if (!ecl_job_sum (world, database, job->id, &sum, error)) {
+      return false;
+   }
+   if (sum.n[ECL_CHUNK_OPEN] + sum.n[ECL_CHUNK_CARRIED] + sum.n[ECL_CHUNK_DONE] != job->chunks) {
+      return end_with (world, database, job, &sum, ECL_JOB_FAILED,
+                       "records of its ranges are gone, or in no state of this version of eclose", error);
+   }
+   if (sum.n[ECL_CHUNK_DONE] != job->chunks) {
+      return true;
+   }
+   return (!job->swept || ecl_job_forget (world, database, chain, target, job->down, job->swept, job->id, error)) &&
+          end_with (world, database, job, &sum, ECL_JOB_DONE, "", error);
+}

@@ -1,0 +1,158 @@
+/* Job: a backfill that many processes work on, from its start to its end: eclose_jobs and eclose_chunks against a
+ * world.
+ *
+ *    ecl_job_start ──► plan, under the lease "backfill:<collection>" ──► ranges ──► workers (worker.h) ──► end
+ *         └── a live job to the same target is joined, one that nobody works on and that leads elsewhere is given up
+ *             (unless it is paused)
+ *
+ * Straight-line code: whoever calls it waits. All that is written may be written again, so an answer that is lost is
+ * asked for again.
+ */
+#ifndef ECL_BACKFILL_JOB_H
+#define ECL_BACKFILL_JOB_H
+
+#include "project/project.h"
+#include "backfill/cut.h"
+#include "run/holder.h"
+#include "run/throttle.h"
+#include "store/chunks.h"
+
+/* Documents of a range, about. Checkpoints say how far it is, so that the size does not matter to what is lost with a
+ * worker; each range costs two cursors, and where there are several workers there are enough ranges for them anyway. */
+#define ECL_JOB_RANGE 250000
+
+/* Who asks for the lease under which a plan is made; times as in holder.h. */
+typedef struct {
+   ecl_who_t who;
+   int64_t time, skew;
+} ecl_job_lease_t;
+
+typedef struct {
+   ecl_world_t *world;
+   const char *database;
+   const char *collection;
+   bool down;
+   const char *to;           /* version as text */
+   const ecl_chain_t *chain; /* and the place of `to` on it */
+   size_t target;
+   const char *mode, *why;
+   const bson_t *candidates; /* filter: not at the target, and not aside */
+   uint32_t aside;           /* documents that are in quarantine, which the caller sees to where nothing else is left */
+   ecl_job_settings_t settings;
+   int64_t range_docs; /* 0: ECL_JOB_RANGE */
+   uint32_t workers;   /* that are likely to work on it */
+   bool finished;      /* records say that all is done: where a short look finds nothing, they are believed */
+   ecl_who_t who;
+   int64_t lease_time, lease_skew; /* as in holder.h */
+   /* Asked before anything is written for a new job; false: there will be none. What _ids it sees at random it may
+    * leave in *sample, and how many of those documents can be carried and are not yet: if any, none is looked for. May
+    * be NULL. */
+   bool (*before) (void *context, ecl_cut_sample_t *sample, bson_error_t *error);
+   void *context;
+   ecl_job_t *gave_up; /* filled with the job that was given up for this one, if any; may be NULL */
+} ecl_job_start_t;
+
+typedef enum {
+   ECL_START_NEW,
+   ECL_START_JOINED,
+   ECL_START_NOTHING,  /* every document is at the target: nothing was written */
+   ECL_START_FINISHED, /* options->finished, and a short look, which did not come to the end, found nothing */
+   ECL_START_FAILED,   /* ECL_ERROR_LEASE: others work on a job to another version, or somebody paused one */
+} ecl_start_t;
+
+/* *job is the job; not filled where there is none. */
+ecl_start_t
+ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Reads it; *found is false where there is none. */
+bool
+ecl_job_look (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_t *job, bool *found,
+              bson_error_t *error) ECL_MUST_CHECK;
+
+/* The latest of a collection (NULL: of any). live: only one that is. */
+bool
+ecl_job_latest (ecl_world_t *world, const char *database, const char *collection, bool live, ecl_job_t *job,
+                bool *found, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Whether it failed because whoever made its plan went away, or was too late: who comes to work makes another. */
+bool
+ecl_job_is_given_up (const ecl_job_t *job);
+
+/* The live one of a collection, once its ranges are made: waits while whoever makes them holds the lease of the plan.
+ * *found is false where there is none. Where whoever made the plan is gone, that job is ended as failed, and a new one
+ * like it is planned. */
+bool
+ecl_job_await (ecl_world_t *world, const char *database, const char *collection, const ecl_job_lease_t *lease,
+               ecl_job_t *job, bool *found, bson_error_t *error) ECL_MUST_CHECK;
+
+/* All of them, the latest first, at most limit; each is told. */
+bool
+ecl_job_list (ecl_world_t *world, const char *database, const char *collection, bool live, int32_t limit,
+              void (*tell) (void *context, const ecl_job_t *job), void *context, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Running, paused or cancelled. *took is false where the job had ended before. */
+bool
+ecl_job_ask (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_wanted_t wanted, bool *took,
+             bson_error_t *error) ECL_MUST_CHECK;
+
+/* Other settings; which: ecl_job_set_t. *took as above. */
+bool
+ecl_job_change (ecl_world_t *world, const char *database, const uint8_t id[12], const ecl_job_settings_t *settings,
+                unsigned which, bool *took, bson_error_t *error) ECL_MUST_CHECK;
+
+/* How far it is. */
+bool
+ecl_job_sum (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_chunks_sum_t *sum,
+             bson_error_t *error) ECL_MUST_CHECK;
+
+/* Documents that are done, of sum, for one who says how many there are in all: those of ranges that are, and in the
+ * others those that were changed. */
+int64_t
+ecl_job_done (const ecl_job_t *job, const ecl_chunks_sum_t *sum);
+
+/* Tells each range that somebody holds (or held when he died); row->left says for how long yet. */
+bool
+ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
+              void (*tell) (void *context, const ecl_chunk_row_t *row), void *context,
+              bson_error_t *error) ECL_MUST_CHECK;
+
+/* Whether a range that is not done is not understood, as far as workers look: *why says which and what is wrong with
+ * it; code 0: there is none. */
+bool
+ecl_job_unread (ecl_world_t *world, const char *database, const uint8_t id[12], bson_error_t *why,
+                bson_error_t *error) ECL_MUST_CHECK;
+
+/* Every range is done: what is in quarantine without a reason any more goes, and the job ends as done. Where records of
+ * ranges are gone it ends as failed, for nobody knows which _ids were not gone through. Where some are said not to be
+ * done, job->state stays: after an election a read can be older than what was seen before it. */
+bool
+ecl_job_finish (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, ecl_job_t *job,
+                bson_error_t *error) ECL_MUST_CHECK;
+
+/* Ends it, in that state and with that message, whatever its ranges say. */
+bool
+ecl_job_close (ecl_world_t *world, const char *database, ecl_job_t *job, ecl_job_state_t state, const char *message,
+               bson_error_t *error) ECL_MUST_CHECK;
+
+/* Removes quarantine records of documents that were carried over since they were written, before that time of the
+ * server's; what this job's own sweep wrote (may be NULL) stays. */
+bool
+ecl_job_forget (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, bool down,
+                int64_t before, const uint8_t *job, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Settings as the throttle wants them. */
+void
+ecl_job_throttle (const ecl_job_settings_t *settings, ecl_throttle_settings_t *out);
+
+/* Sends a command of the store's until it is answered for good. Where reply is NULL nobody wants it. */
+bool
+ecl_job_send (ecl_world_t *world, const char *database, bson_t *command, bson_t *reply,
+              bson_error_t *error) ECL_MUST_CHECK;
+
+/* Sends a find of the store's likewise, and hands each document over, until one is not taken. */
+bool
+ecl_job_each (ecl_world_t *world, const char *database, bson_t *command,
+              bool (*take) (void *context, const bson_t *document, bson_error_t *error), void *context,
+              bson_error_t *error) ECL_MUST_CHECK;
+
+#endif

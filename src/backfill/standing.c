@@ -1,0 +1,39 @@
+/* What the records say: see standing.h. */
+#include "backfill/standing.h"
+
+#include "backfill/complete.h"
+#include "backfill/survey.h"
+
+static bool
+ask_job (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_standing_t *out, bson_error_t *error)
+{
+   ecl_chunks_sum_t sum;
+
+   if (!ecl_job_latest (world, database, chain->collection, false, &out->job, &out->has_job, error)) {
+      return false;
+   }
+   out->done = out->has_job ? out->job.documents : 0;
+   if (out->has_job && out->job.state != ECL_JOB_DONE) {
+      if (!ecl_job_sum (world, database, out->job.id, &sum, error)) {
+         return false;
+      }
+      out->done = ecl_job_done (&out->job, &sum);
+   }
+   return true;
+}
+
+bool
+ecl_standing (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_arena_t *arena,
+              ecl_standing_t *out, bson_error_t *error)
+{
+   bool good, known;
+   size_t index;
+
+   memset (out, 0, sizeof *out);
+   good = ecl_survey_estimate (world, database, chain->collection, &out->estimate, error) &&
+          ask_job (world, database, chain, out, error) &&
+          ecl_complete_floor (world, database, chain, arena, &known, &index, &out->floor, error) &&
+          ecl_survey_quarantined (world, database, chain->collection, NULL, &out->quarantined, error);
+   out->has_floor = out->floor.floor;
+   return good;
+}

@@ -1,0 +1,24 @@
+/* Standing: what eclose's own records say of a collection. Asks for no document of the collection itself, so that it
+ * costs the same however many there are. Reads only.
+ */
+#ifndef ECL_BACKFILL_STANDING_H
+#define ECL_BACKFILL_STANDING_H
+
+#include "backfill/job.h"
+#include "store/floors.h"
+
+typedef struct {
+   int64_t estimate; /* documents of the collection, as the server keeps the number: about, and at once */
+   bool has_job;
+   ecl_job_t job; /* the latest */
+   int64_t done;  /* of job.documents */
+   bool has_floor;
+   ecl_floor_t floor;   /* its texts lie in the arena */
+   int64_t quarantined; /* records in eclose_quarantine */
+} ecl_standing_t;
+
+bool
+ecl_standing (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_arena_t *arena,
+              ecl_standing_t *out, bson_error_t *error) ECL_MUST_CHECK;
+
+#endif

@@ -1,0 +1,98 @@
+/* Trying a sample: see trial.h. */
+#include "backfill/trial.h"
+
+#include "backfill/trier.h"
+
+typedef struct {
+   ecl_trier_t *trier;
+   int64_t tried, failed;
+   char first[400];
+} run_t;
+
+static void
+try_one (run_t *run, const ecl_value_t *document)
+{
+   ecl_converted_t converted;
+   ecl_arena_t arena;
+
+   switch (ecl_trier_run (run->trier, document, !run->failed, &converted)) {
+   case ECL_TRIED_NOTHING:
+      return;
+   case ECL_TRIED_GOES:
+      run->tried++;
+      return;
+   case ECL_TRIED_FAILS:
+      break;
+   }
+   run->tried++;
+   if (!run->failed++) {
+      ecl_arena_init (&arena);
+      bson_snprintf (run->first, sizeof run->first, "_id %s: %s%s%s", ecl_value_text (&arena, &converted.id),
+                     converted.message, *converted.path ? " at " : "", converted.path);
+      ecl_arena_cleanup (&arena);
+   }
+}
+
+static bool
+try_all (run_t *run, ecl_cut_sample_t *sample, bson_error_t *error)
+{
+   const ecl_value_t *document;
+   bson_t all = BSON_INITIALIZER;
+   ecl_scan_t scan;
+   bool good;
+
+   ecl_scan_init (&scan);
+   ecl_scan_start (&scan, &all, false);
+   scan.sample = ECL_TRIAL_DOCUMENTS;
+   while ((good = ecl_trier_next (run->trier, &scan, &document, error)) && document) {
+      try_one (run, document);
+      ecl_cut_add (sample, document);
+   }
+   ecl_scan_cleanup (&scan);
+   bson_destroy (&all);
+   return good;
+}
+
+/* A validator that cannot be judged. */
+static void
+note_unjudged (const ecl_trial_t *self, const char *why)
+{
+   char *text =
+      bson_strdup_printf ("%s: the trial could not judge the collection's validator (%s): what it refuses goes to "
+                          "quarantine",
+                          self->course->chain->collection, why);
+
+   self->note (self->context, text);
+   bson_free (text);
+}
+
+bool
+ecl_trial (const ecl_trial_t *self, ecl_cut_sample_t *sample, bson_error_t *error)
+{
+   double most = self->max_errors < 0 ? 0 : self->max_errors > 0 ? self->max_errors : ECL_TRIAL_ERRORS;
+   run_t run = {0};
+   const char *unjudged;
+   bool good;
+
+   if (most >= 1) {
+      return true;
+   }
+   run.trier = ecl_trier_new (self->site, self->course, ECL_TRIER_SAMPLE, error);
+   if (!run.trier) {
+      return false;
+   }
+   unjudged = ecl_trier_unjudged (run.trier);
+   if (unjudged && self->note) {
+      note_unjudged (self, unjudged);
+   }
+   good = try_all (&run, sample, error);
+   ecl_trier_destroy (run.trier);
+   sample->to_do = run.tried - run.failed; /* those may be in quarantine already */
+   if (good && run.tried >= ECL_TRIAL_FEWEST && (double) run.failed > most * (double) run.tried) {
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                       "%s: %lld of %lld documents that were tried without writing cannot be carried over, so nothing "
+                       "was begun (--max-errors says how many may fail); the first: %s",
+                       self->course->chain->collection, (long long) run.failed, (long long) run.tried, run.first);
+   }
+   return good;
+}
