@@ -5,8 +5,7 @@
 static const char *const documents[] = {
    "{}",
    "{_id: 1, a: 1, b: 2.5, c: x, d: [1, 2, 3], e: {x: 1, y: [{z: 1}, {z: 2}]}}",
-   "{_id: {x: 1}, a: [{x: 1}, {x: 2}, 3], b: {$date: '2017-07-04T11:56:02.813Z'}, c: {$numberDecimal: '1.50'}, d: "
-   "'aé'}",
+   "{_id: {x: 1}, a: [{x: 1}, {x: 2}, 3], b: {$date: '2017-07-04T11:56:02.813Z'}, c: {$numberDecimal: '1.50'}, d: é}",
 };
 #define N_DOCUMENTS (sizeof documents / sizeof documents[0])
 
