@@ -132,7 +132,7 @@ def test_drop(eclose, db):
     assert db.eclose_quarantine.count_documents({}) == 0
     assert db.things.count_documents({'size': 'large'}) == 3
     eclose('backfill', 'start', 'things', rc=5)
-    assert quarantine(eclose, 'list', 'things')[0]['n'] == 4
+    assert quarantine(eclose, 'list', 'things')[0]['documents'] == 4
 
 
 def test_a_collection_that_the_project_does_not_know(eclose, db):
@@ -144,7 +144,7 @@ def test_a_collection_that_the_project_does_not_know(eclose, db):
             assert 'the project has no collection "thingz"; did you mean "things"?' in done.err and not done.out
     record = db.eclose_quarantine.find_one({'_id.id': 'bad1'})
     db.eclose_quarantine.insert_one(dict(record, _id={'collection': 'old', 'id': 'bad1'}, collection='old'))
-    assert quarantine(eclose, 'list', 'old')[0]['n'] == 1
+    assert quarantine(eclose, 'list', 'old')[0]['documents'] == 1
     assert quarantine(eclose, 'show', 'old', '--id', 'bad1')[0]['document'] is None
     assert quarantine(eclose, 'drop', 'old') == [{'dropped': 1}]
     eclose('quarantine', 'list', 'old', rc=1)
