@@ -98,7 +98,7 @@ on_ran (void *context, const ecl_placed_t *placed, bool down, int64_t ms)
 }
 
 static void
-on_progress (void *context, const ecl_carry_t *what, const ecl_carry_progress_t *progress)
+on_progress (void *context, const ecl_carry_t *what, const ecl_job_progress_t *progress)
 {
    tell (context, (eclose_migrate_progress_t){.event = ECLOSE_MIGRATE_COLLECTION,
                                               .name = what->chain->collection,

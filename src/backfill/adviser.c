@@ -102,7 +102,7 @@ ecl_adviser_look (ecl_adviser_t *self, const char *const *environment, int64_t n
 /* ---- for several ---- */
 
 void
-ecl_counsel_init (ecl_counsel_t *self, const char *command)
+ecl_shared_adviser_init (ecl_shared_adviser_t *self, const char *command)
 {
    memset (self, 0, sizeof *self);
    ecl_adviser_init (&self->adviser, command);
@@ -110,15 +110,15 @@ ecl_counsel_init (ecl_counsel_t *self, const char *command)
 }
 
 void
-ecl_counsel_cleanup (ecl_counsel_t *self)
+ecl_shared_adviser_cleanup (ecl_shared_adviser_t *self)
 {
    ecl_adviser_cleanup (&self->adviser);
    pthread_mutex_destroy (&self->lock);
 }
 
 bool
-ecl_counsel_look (ecl_counsel_t *self, uint32_t number, uint32_t *heard, int64_t now, bool *wait,
-                  char reason[ECL_THROTTLE_REASON])
+ecl_shared_adviser_look (ecl_shared_adviser_t *self, uint32_t number, uint32_t *heard, int64_t now, bool *wait,
+                         char reason[ECL_THROTTLE_REASON])
 {
    bool running, news;
 
@@ -137,7 +137,7 @@ ecl_counsel_look (ecl_counsel_t *self, uint32_t number, uint32_t *heard, int64_t
 }
 
 void
-ecl_counsel_leave (ecl_counsel_t *self, uint32_t number)
+ecl_shared_adviser_leave (ecl_shared_adviser_t *self, uint32_t number)
 {
    pthread_mutex_lock (&self->lock);
    if (self->asker == number && ecl_child_runs (&self->adviser.child)) {

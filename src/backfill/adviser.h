@@ -4,8 +4,8 @@
  * is the reason. One that takes too long is ended and counts as wait: whoever asks a program wants to be sure. It runs
  * beside the work; nobody waits for it. One per process.
  *
- * ecl_adviser_t belongs to one thread. ecl_counsel_t is for several: whoever of them comes by looks after the command,
- * and all hear what it said, so that it is asked as long as anybody works.
+ * ecl_adviser_t belongs to one thread. ecl_shared_adviser_t is for several: whoever of them comes by looks after the
+ * command, and all hear what it said, so that it is asked as long as anybody works.
  */
 #ifndef ECL_BACKFILL_ADVISER_H
 #define ECL_BACKFILL_ADVISER_H
@@ -45,21 +45,21 @@ typedef struct {
    uint32_t asker;       /* whose thread began the one that runs */
    uint32_t spoken;      /* how often it has */
    bool wait;
-} ecl_counsel_t;
+} ecl_shared_adviser_t;
 
 void
-ecl_counsel_init (ecl_counsel_t *self, const char *command);
+ecl_shared_adviser_init (ecl_shared_adviser_t *self, const char *command);
 
 void
-ecl_counsel_cleanup (ecl_counsel_t *self);
+ecl_shared_adviser_cleanup (ecl_shared_adviser_t *self);
 
 /* As ecl_adviser_look, for worker `number`. True where it has spoken since *heard, which is his and begins with 0. */
 bool
-ecl_counsel_look (ecl_counsel_t *self, uint32_t number, uint32_t *heard, int64_t now, bool *wait,
-                  char reason[ECL_THROTTLE_REASON]);
+ecl_shared_adviser_look (ecl_shared_adviser_t *self, uint32_t number, uint32_t *heard, int64_t now, bool *wait,
+                         char reason[ECL_THROTTLE_REASON]);
 
 /* The thread of that worker ends, and a command that it began would with it (child.c): the next one asks again. */
 void
-ecl_counsel_leave (ecl_counsel_t *self, uint32_t number);
+ecl_shared_adviser_leave (ecl_shared_adviser_t *self, uint32_t number);
 
 #endif

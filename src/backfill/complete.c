@@ -2,7 +2,7 @@
 #include "backfill/complete.h"
 
 #include "bson/append.h"
-#include "backfill/below.h"
+#include "backfill/complete_count.h"
 #include "run/insist.h"
 #include "backfill/survey.h"
 #include "upgrade/pushdown.h"
@@ -21,10 +21,10 @@ insist (ecl_world_t *world, const char *database, const bson_t *command, bson_er
 }
 
 /* What is counted, for ecl_below. */
-static ecl_below_options_t
+static ecl_complete_count_options_t
 counting (const ecl_complete_options_t *options)
 {
-   return (ecl_below_options_t){options->look, options->progress, options->context};
+   return (ecl_complete_count_options_t){options->look, options->progress, options->context};
 }
 
 /* ---- floors ---- */
@@ -135,7 +135,7 @@ ecl_complete_validator (const ecl_chain_t *chain, size_t target, bson_t *validat
    bson_append_array_end (&one, &both);
    bson_append_document_end (&list, &one);
    BSON_APPEND_DOCUMENT_BEGIN (&list, "1", &one);
-   ecl_below_append_later (&one, chain, target);
+   ecl_complete_append_later (&one, chain, target);
    bson_append_document_end (&list, &one);
    bson_append_array_end (validator, &list);
    bson_destroy (&filter);
@@ -193,9 +193,9 @@ install (const ecl_site_t *site, const ecl_complete_options_t *options, const ec
          bson_error_t *error)
 {
    const ecl_chain_t *chain = options->chain;
-   ecl_below_options_t how = counting (options);
+   ecl_complete_count_options_t how = counting (options);
    bson_t validator, filter = BSON_INITIALIZER, list;
-   ecl_below_t refused;
+   ecl_complete_count_t refused;
    bool good = ecl_complete_validator (chain, options->target, &validator, error), same;
 
    if (!good) {
@@ -215,7 +215,7 @@ install (const ecl_site_t *site, const ecl_complete_options_t *options, const ec
       BSON_APPEND_ARRAY_BEGIN (&filter, "$nor", &list);
       BSON_APPEND_DOCUMENT (&list, "0", &validator);
       bson_append_array_end (&filter, &list);
-      good = ecl_below_tally (site, chain, &filter, &how, &refused, error);
+      good = ecl_complete_count (site, chain, &filter, &how, &refused, error);
       out->refused = good ? refused.n : -1;
       out->at_least = out->at_least || (good && refused.at_least);
    }
@@ -282,9 +282,9 @@ bool
 ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl_completed_t *out, bson_error_t *error)
 {
    const ecl_chain_t *chain = options->chain;
-   ecl_below_options_t how = counting (options);
+   ecl_complete_count_options_t how = counting (options);
    ecl_facts_t facts;
-   ecl_below_t below;
+   ecl_complete_count_t below;
    ecl_arena_t arena;
    bool good;
 
@@ -301,7 +301,7 @@ ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl
    } else if (good) {
       out->strict = is_strict_already (chain, options->target, &facts);
    }
-   good = good && ecl_below_count (site, &facts, chain, options->target, &how, &below, error);
+   good = good && ecl_complete_count_below (site, &facts, chain, options->target, &how, &below, error);
    if (good) {
       out->below = below.n;
       out->at_least = out->at_least || below.at_least;

@@ -2,8 +2,8 @@
  *
  *    1  where asked for: a validator that lets in only documents of the version (by its schema) or later ones, at first
  *       one that only warns; when every document that is there keeps it, one that refuses
- *    2  counts, on what the majority has, the documents below the version (below.h), by commands of which none takes
- *       long
+ *    2  counts, on what the majority has, the documents below the version (complete_count.h), by commands of which
+ *       none takes long
  *    3  records the floor (store/floors.h)
  *
  * Without a validator that refuses, the count is true as of when it began: an old writer may come back. With one it
@@ -14,7 +14,7 @@
 #ifndef ECL_BACKFILL_COMPLETE_H
 #define ECL_BACKFILL_COMPLETE_H
 
-#include "backfill/course.h"
+#include "backfill/strategy.h"
 #include "backfill/tally.h"
 #include "store/floors.h"
 

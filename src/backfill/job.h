@@ -11,8 +11,9 @@
 #ifndef ECL_BACKFILL_JOB_H
 #define ECL_BACKFILL_JOB_H
 
+#include "backfill/backfill.h"
+#include "backfill/partition.h"
 #include "project/project.h"
-#include "backfill/cut.h"
 #include "run/holder.h"
 #include "run/throttle.h"
 #include "store/chunks.h"
@@ -36,8 +37,8 @@ typedef struct {
    const ecl_chain_t *chain; /* and the place of `to` on it */
    size_t target;
    const char *mode, *why;
-   const bson_t *candidates; /* filter: not at the target, and not aside */
-   uint32_t aside;           /* documents that are in quarantine, which the caller sees to where nothing else is left */
+   const bson_t *candidates; /* filter: not at the target, and not in quarantine */
+   uint32_t quarantined;     /* documents that are in quarantine, which the caller sees to where nothing else is left */
    ecl_job_settings_t settings;
    int64_t range_docs; /* 0: ECL_JOB_RANGE */
    uint32_t workers;   /* that are likely to work on it */
@@ -47,7 +48,7 @@ typedef struct {
    /* Asked before anything is written for a new job; false: there will be none. What _ids it sees at random it may
     * leave in *sample, and how many of those documents can be carried and are not yet: if any, none is looked for. May
     * be NULL. */
-   bool (*before) (void *context, ecl_cut_sample_t *sample, bson_error_t *error);
+   bool (*before) (void *context, ecl_partition_sample_t *sample, bson_error_t *error);
    void *context;
    ecl_job_t *gave_up; /* filled with the job that was given up for this one, if any; may be NULL */
 } ecl_job_start_t;
@@ -104,6 +105,24 @@ ecl_job_change (ecl_world_t *world, const char *database, const uint8_t id[12], 
 bool
 ecl_job_sum (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_chunks_sum_t *sum,
              bson_error_t *error) ECL_MUST_CHECK;
+
+/* How far it is, with what others do. */
+typedef struct {
+   const uint8_t *job;    /* its _id, 12 bytes */
+   int64_t total, done;   /* documents, about */
+   int64_t ranges, swept; /* those that were gone through again; negative as long as not all were carried */
+   double rate;           /* a second, of this process, over the last seconds */
+   uint32_t workers;      /* of this process that are at work */
+   bool paused;           /* somebody asked for that */
+   const char *slowed;    /* what slows it, in words; "" where nothing does */
+   ecl_slow_t slow;
+   bool stopped;                        /* altogether, until that is calm */
+   double latency;                      /* of its own writes, times the calm time; 0: not known */
+   int64_t lag;                         /* ms; negative: not known */
+   int64_t batches, waited[ECL_SLOW_N]; /* of this process; ms, per input */
+   ecl_mode_t mode;
+   ecl_job_counts_t counts; /* of this process */
+} ecl_job_progress_t;
 
 /* Documents that are done, of sum, for one who says how many there are in all: those of ranges that are, and in the
  * others those that were changed. */

@@ -270,7 +270,7 @@ was_planned (ecl_world_t *world, const char *database, ecl_job_t *job, bson_erro
  * until when it is one. That is the end of the lease without the clocks' skew: whoever takes it over waits that long
  * more, so that no clock lets the record come behind theirs. */
 static bool
-plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_cut_sample_t *sample, ecl_job_t *job,
+plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_partition_sample_t *sample, ecl_job_t *job,
       bson_error_t *error)
 {
    const ecl_chunk_range_t *ranges;
@@ -290,10 +290,10 @@ plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_cut_
        !ecl_job_list (world, database, job->collection, false, 4, remove_old, &place, error)) {
       return false;
    }
-   good = ecl_cut (world, database, job->collection, job->chunks, sample, &ranges, &n, error);
+   good = ecl_partition (world, database, job->collection, job->chunks, sample, &ranges, &n, error);
    if (good) {
       /* A worker looks at the first of many that are open: those are to lie all over the collection, and its shards. */
-      ranges = ecl_cut_shuffle (sample->arena, world, ranges, n);
+      ranges = ecl_partition_shuffle (sample->arena, world, ranges, n);
    }
    for (size_t at = 0; good && at < n; at += INSERTED) {
       size_t some = n - at < INSERTED ? n - at : INSERTED;
@@ -350,7 +350,7 @@ static bool
 plan_again (ecl_world_t *world, const char *database, const ecl_who_t *who, const ecl_job_t *gone, ecl_holder_t *holder,
             ecl_job_t *job, bson_error_t *error)
 {
-   ecl_cut_sample_t sample = {0};
+   ecl_partition_sample_t sample = {0};
    ecl_arena_t arena;
    bool good;
 
@@ -412,8 +412,8 @@ ecl_job_await (ecl_world_t *world, const char *database, const char *collection,
 
 /* Under the lease, unless somebody else made one meanwhile. */
 static ecl_start_t
-plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, ecl_cut_sample_t *sample, ecl_job_t *job,
-            bson_error_t *error)
+plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, ecl_partition_sample_t *sample,
+            ecl_job_t *job, bson_error_t *error)
 {
    const ecl_job_lease_t lease = {options->who, options->lease_time, options->lease_skew};
    ecl_start_t start = ECL_START_FAILED;
@@ -437,7 +437,7 @@ plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, e
 }
 
 static bool
-try_first (const ecl_job_start_t *options, ecl_cut_sample_t *sample, bson_error_t *error)
+try_first (const ecl_job_start_t *options, ecl_partition_sample_t *sample, bson_error_t *error)
 {
    return !options->before || options->before (options->context, sample, error);
 }
@@ -446,7 +446,7 @@ try_first (const ecl_job_start_t *options, ecl_cut_sample_t *sample, bson_error_
  * records say there are none, and nothing that was found says otherwise. The trial is over unless there is nothing to
  * do. */
 static bool
-look_ahead (const ecl_job_start_t *options, bool many, ecl_cut_sample_t *sample, int64_t *found, bool *finished,
+look_ahead (const ecl_job_start_t *options, bool many, ecl_partition_sample_t *sample, int64_t *found, bool *finished,
             bson_error_t *error)
 {
    bool late;
@@ -472,7 +472,7 @@ ecl_start_t
 ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
 {
    int64_t range_docs = options->range_docs ? options->range_docs : ECL_JOB_RANGE, documents, found, time, wanted;
-   ecl_cut_sample_t sample = {0};
+   ecl_partition_sample_t sample = {0};
    ecl_start_t start = ECL_START_FAILED;
    bool joined, waits;
    ecl_arena_t arena;
@@ -486,7 +486,7 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
    if (!server_time (options, &time, error) || !estimate (options, &documents, error)) {
       return ECL_START_FAILED;
    }
-   wanted = ecl_cut_count (documents, range_docs, options->workers);
+   wanted = ecl_partition_count (documents, range_docs, options->workers);
    ecl_arena_init (&arena);
    sample.arena = &arena;
    if (!waits) {
@@ -500,13 +500,13 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
          goto done;
       }
       if (found == 0) {
-         if (options->aside || ecl_job_forget (options->world, options->database, options->chain, options->target,
-                                               options->down, time, NULL, error)) {
+         if (options->quarantined || ecl_job_forget (options->world, options->database, options->chain, options->target,
+                                                     options->down, time, NULL, error)) {
             start = ECL_START_NOTHING;
          }
          goto done;
       }
-      documents = many || found < 0 ? documents : found + options->aside;
+      documents = many || found < 0 ? documents : found + options->quarantined;
    }
    start = plan_alone (options, documents, wanted, &sample, job, error);
 

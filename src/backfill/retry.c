@@ -9,10 +9,10 @@
 struct ecl_retry_t {
    const ecl_site_t *site;
    uint8_t job[12];
-   ecl_arena_t arena;   /* of the course */
-   ecl_course_t course; /* of the last record: those of a collection come one after another */
+   ecl_arena_t arena;       /* of the strategy */
+   ecl_strategy_t strategy; /* of the last record: those of a collection come one after another */
    ecl_guard_form_t form;
-   bool has_course;
+   bool has_strategy;
 };
 
 ecl_retry_t *
@@ -80,22 +80,22 @@ static bool
 find_course (ecl_retry_t *self, const ecl_chain_t *chain, size_t target, bool down, bson_error_t *error)
 {
    const ecl_site_t *site = self->site;
-   const ecl_course_t *course = &self->course;
+   const ecl_strategy_t *strategy = &self->strategy;
 
-   if (self->has_course && course->chain == chain && course->target == target && course->down == down) {
+   if (self->has_strategy && strategy->chain == chain && strategy->target == target && strategy->down == down) {
       return true;
    }
    ecl_arena_reset (&self->arena);
-   self->has_course =
-      ecl_course_find (site, chain, target, down, ECL_MODE_CLIENT, &self->arena, &self->course, error) &&
+   self->has_strategy =
+      ecl_strategy_find (site, chain, target, down, ECL_MODE_CLIENT, &self->arena, &self->strategy, error) &&
       ecl_server_guard_form (site->world, &site->server, site->database, chain->collection, &self->form, error);
-   for (size_t i = 0; self->has_course && i < course->n_obstacles; i++) {
-      if (course->obstacles[i].level == ECL_OBSTACLE_BLOCKS) {
-         self->has_course = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "%s: %s", chain->collection,
-                                      course->obstacles[i].message);
+   for (size_t i = 0; self->has_strategy && i < strategy->n_obstacles; i++) {
+      if (strategy->obstacles[i].level == ECL_OBSTACLE_BLOCKS) {
+         self->has_strategy = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "%s: %s", chain->collection,
+                                        strategy->obstacles[i].message);
       }
    }
-   return self->has_course;
+   return self->has_strategy;
 }
 
 static bool
@@ -136,16 +136,16 @@ ecl_retry_forget (const ecl_retry_t *self, const ecl_value_t *record, bson_error
 static bool
 carry (const ecl_retry_t *self, const ecl_value_t *id, bool *left, bson_error_t *error)
 {
-   const ecl_course_t *course = &self->course;
+   const ecl_strategy_t *strategy = &self->strategy;
    const ecl_site_t *site = self->site;
    ecl_backfill_options_t options = {.database = site->database,
-                                     .chain = course->chain,
+                                     .chain = strategy->chain,
                                      .upgrades = site->upgrades,
-                                     .target = course->target,
-                                     .down = course->down,
+                                     .target = strategy->target,
+                                     .down = strategy->down,
                                      .mode = ECL_MODE_CLIENT,
                                      .form = self->form,
-                                     .always_transaction = ecl_facts_transaction (&course->facts),
+                                     .always_transaction = ecl_facts_transaction (&strategy->facts),
                                      .transactions = site->server.transactions,
                                      .only = *id};
    ecl_backfill_t *backfill;

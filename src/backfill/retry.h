@@ -6,7 +6,7 @@
 #ifndef ECL_BACKFILL_RETRY_H
 #define ECL_BACKFILL_RETRY_H
 
-#include "backfill/course.h"
+#include "backfill/strategy.h"
 
 typedef enum {
    ECL_RETRY_DONE,   /* it is where it was to go, and out of quarantine */

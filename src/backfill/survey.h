@@ -1,7 +1,7 @@
 /* Survey: how many documents a collection has at each version of its chain. Reads only.
  *
  * Counting goes through the whole collection, range by range (tally.h), and so does the question whether any document
- * is elsewhere, where none is. What is known without is in standing.h.
+ * is elsewhere, where none is. What is known without is in status.h.
  */
 #ifndef ECL_BACKFILL_SURVEY_H
 #define ECL_BACKFILL_SURVEY_H

@@ -1,7 +1,7 @@
 /* Counting by ranges: see tally.h. */
 #include "backfill/tally.h"
 
-#include "backfill/cut.h"
+#include "backfill/partition.h"
 #include "run/insist.h"
 #include "store/store.h"
 
@@ -19,7 +19,7 @@ typedef struct {
 
 typedef enum { SAID, LATE, FAILED } said_t;
 
-/* What one hand has. */
+/* What one thread has. */
 typedef struct {
    ecl_world_t *world;
    const ecl_tally_options_t *options;
@@ -27,29 +27,29 @@ typedef struct {
    int64_t *of_part;  /* what was counted of the part at hand */
    int64_t fit;       /* as many are counted in time; 0: nothing was too much yet */
    bool ranges;       /* there are several: each is read along the index of _id */
-   ecl_arena_t arena; /* of bounds: others may have taken those, so it lasts as long as any hand works */
-   part_t pieces[ECL_CUT_PIECES];
+   ecl_arena_t arena; /* of bounds: others may have taken those, so it lasts as long as any thread works */
+   part_t pieces[ECL_PARTITION_PIECES];
    size_t n_pieces; /* that the part at hand was cut in */
    bson_error_t error;
-} hand_t;
+} thread_t;
 
 /* What all of them have, under the lock. */
 typedef struct {
    const ecl_tally_options_t *options;
    pthread_mutex_t lock;
    pthread_cond_t news; /* a part is done, or there are more */
-   hand_t *hands;
+   thread_t *threads;
    part_t *parts; /* a stack: the next one is the last */
    size_t n, cap;
-   uint32_t busy; /* hands that have a part */
+   uint32_t busy; /* threads that have a part */
    int64_t *counts, found;
    int64_t total, done; /* documents, about */
    int64_t told;        /* of them, as was said last */
-   int64_t fit;         /* as a hand's, of all */
+   int64_t fit;         /* as a thread's, of all */
    bool ranges;
    said_t said; /* other than SAID: it is over */
    bool enough;
-   atomic_bool over;   /* one of both; without the lock, for hands that wait for the server */
+   atomic_bool over;   /* one of both; without the lock, for threads that wait for the server */
    bson_error_t error; /* of what it ended with */
 } tally_t;
 
@@ -63,10 +63,10 @@ push (tally_t *self, const part_t *part)
    self->parts[self->n++] = *part;
 }
 
-/* Sends it until it is answered, or its time is over, or what another hand saw ended all of it. reply is always
+/* Sends it until it is answered, or its time is over, or what another thread saw ended all of it. reply is always
  * initialised. */
 static said_t
-ask (hand_t *self, const bson_t *command, bson_t *reply, bson_error_t *error)
+ask (thread_t *self, const bson_t *command, bson_t *reply, bson_error_t *error)
 {
    ecl_world_t *world = self->world;
    ecl_call_t call = {.database = self->options->database, .command = command};
@@ -113,7 +113,7 @@ ask (hand_t *self, const bson_t *command, bson_t *reply, bson_error_t *error)
 
 /* As the index of _id has them; without a range the server may choose. */
 static void
-append_hint (const hand_t *self, bson_t *command)
+append_hint (const thread_t *self, bson_t *command)
 {
    bson_t hint;
 
@@ -125,7 +125,7 @@ append_hint (const hand_t *self, bson_t *command)
 }
 
 static void
-count_command (const hand_t *self, const bson_t *range, const bson_t *filter, bson_t *command)
+count_command (const thread_t *self, const bson_t *range, const bson_t *filter, bson_t *command)
 {
    bson_t both = BSON_INITIALIZER, list;
 
@@ -144,7 +144,7 @@ count_command (const hand_t *self, const bson_t *range, const bson_t *filter, bs
 
 /* Into of_part: nothing counts until all of the part is counted. */
 static said_t
-count_part (hand_t *self, const part_t *part, bson_error_t *error)
+count_part (thread_t *self, const part_t *part, bson_error_t *error)
 {
    ecl_value_t none = ecl_missing ();
    said_t said = SAID;
@@ -168,7 +168,7 @@ count_part (hand_t *self, const part_t *part, bson_error_t *error)
 
 /* The _id behind so many of the range; missing where there are not so many. Keys of an index, which are soon read. */
 static said_t
-find_behind (hand_t *self, const ecl_chunk_range_t *range, int64_t skip, ecl_value_t *id, bson_error_t *error)
+find_behind (thread_t *self, const ecl_chunk_range_t *range, int64_t skip, ecl_value_t *id, bson_error_t *error)
 {
    ecl_value_t none = ecl_missing ();
    bson_t command, reply, first;
@@ -191,10 +191,10 @@ find_behind (hand_t *self, const ecl_chunk_range_t *range, int64_t skip, ecl_val
 
 /* Cuts it into pieces, the first of which fits. late: all of it was too much. */
 static said_t
-cut (hand_t *self, const part_t *part, bool late, bson_error_t *error)
+cut (thread_t *self, const part_t *part, bool late, bson_error_t *error)
 {
    int64_t until = self->options->until;
-   ecl_chunk_range_t pieces[ECL_CUT_PIECES];
+   ecl_chunk_range_t pieces[ECL_PARTITION_PIECES];
    ecl_value_t id = ecl_missing ();
    size_t n = 0;
 
@@ -214,7 +214,7 @@ cut (hand_t *self, const part_t *part, bool late, bson_error_t *error)
       }
       self->fit = ecl_is_missing (&id) ? self->fit / 2 : self->fit;
    }
-   n = ecl_is_missing (&id) ? 0 : ecl_cut_split (&part->range, &id, pieces);
+   n = ecl_is_missing (&id) ? 0 : ecl_partition_split (&part->range, &id, pieces);
    if (!n) {
       ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER,
                 "the server needs more than %d s for a range of _id that cannot be made smaller", ECL_TALLY_MS / 1000);
@@ -230,7 +230,7 @@ cut (hand_t *self, const part_t *part, bool late, bson_error_t *error)
 
 /* As many as are counted in time, after a part that was not. */
 static said_t
-take_less (hand_t *self, const part_t *part, bson_error_t *error)
+take_less (thread_t *self, const part_t *part, bson_error_t *error)
 {
    if (self->fit == 1) {
       ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the server does not count two documents in %d s",
@@ -245,12 +245,12 @@ take_less (hand_t *self, const part_t *part, bson_error_t *error)
 /* ---- all of it ---- */
 
 static said_t
-begin (tally_t *self, hand_t *hand, bson_error_t *error)
+begin (tally_t *self, thread_t *thread, bson_error_t *error)
 {
    const ecl_tally_options_t *options = self->options;
    int64_t range_docs = options->look.range_docs ? options->look.range_docs : ECL_TALLY_DOCUMENTS, wanted;
    bson_t command = BSON_INITIALIZER, reply;
-   ecl_cut_sample_t own = {.arena = &hand->arena};
+   ecl_partition_sample_t own = {.arena = &thread->arena};
    const ecl_chunk_range_t *ranges;
    bson_error_t ignored;
    said_t said;
@@ -258,22 +258,23 @@ begin (tally_t *self, hand_t *hand, bson_error_t *error)
 
    /* As the server keeps the number: at once. */
    BSON_APPEND_UTF8 (&command, "count", options->collection);
-   said = ask (hand, &command, &reply, error);
+   said = ask (thread, &command, &reply, error);
    self->total = said == SAID ? ecl_reply_number (&reply, "n") : 0;
    bson_destroy (&reply);
    bson_destroy (&command);
    if (said != SAID) {
       return said;
    }
-   wanted = ecl_cut_count (self->total, range_docs, options->look.workers);
-   if (!ecl_cut (hand->world, options->database, options->collection, wanted, &own, &ranges, &n, &ignored)) {
+   wanted = ecl_partition_count (self->total, range_docs, options->look.workers);
+   if (!ecl_partition (thread->world, options->database, options->collection, wanted, &own, &ranges, &n, &ignored)) {
       /* A sample of a large collection may take long, too. Then it is cut as it is gone through. */
       self->fit = range_docs;
       push (self, &(part_t){{ECL_IDS_ALL, ecl_missing (), ecl_missing ()}, self->total});
       return SAID;
    }
    if (options->look.workers > 1) {
-      ranges = ecl_cut_shuffle (&hand->arena, hand->world, ranges, n); /* if it is sharded by _id: on all shards */
+      ranges =
+         ecl_partition_shuffle (&thread->arena, thread->world, ranges, n); /* if it is sharded by _id: on all shards */
    }
    self->ranges = n > 1;
    for (int closed = 0; closed < 2; closed++) {
@@ -302,11 +303,11 @@ tell (tally_t *self)
 
 /* The next one, under the lock; false where there will be none. Others may yet cut what they have. */
 static bool
-take (tally_t *self, hand_t *hand, part_t *part)
+take (tally_t *self, thread_t *thread, part_t *part)
 {
    while (self->said == SAID && !self->enough && !self->n && self->busy) {
       pthread_cond_wait (&self->news, &self->lock);
-      if (hand == self->hands) {
+      if (thread == self->threads) {
          tell (self);
       }
    }
@@ -315,15 +316,15 @@ take (tally_t *self, hand_t *hand, part_t *part)
    }
    *part = self->parts[--self->n];
    self->busy++;
-   hand->fit = self->fit;
-   hand->ranges = self->ranges;
-   hand->n_pieces = 0;
+   thread->fit = self->fit;
+   thread->ranges = self->ranges;
+   thread->n_pieces = 0;
    return true;
 }
 
 /* What became of it: it was counted, or cut. */
 static said_t
-do_part (hand_t *self, const part_t *part, bool *fast, bson_error_t *error)
+do_part (thread_t *self, const part_t *part, bool *fast, bson_error_t *error)
 {
    int64_t until = self->options->until, began;
    said_t said;
@@ -343,29 +344,29 @@ do_part (hand_t *self, const part_t *part, bool *fast, bson_error_t *error)
 
 /* Under the lock. */
 static void
-take_result (tally_t *self, const hand_t *hand, const part_t *part, said_t said, bool fast)
+take_result (tally_t *self, const thread_t *thread, const part_t *part, said_t said, bool fast)
 {
    const ecl_tally_options_t *options = self->options;
 
    self->busy--;
    if (said != SAID && self->said == SAID && !self->enough) {
       self->said = said;
-      self->error = hand->error;
+      self->error = thread->error;
    }
    if (said != SAID) {
       return;
    }
-   if (hand->n_pieces) {
-      for (size_t i = hand->n_pieces; i-- > 0;) {
-         push (self, &hand->pieces[i]);
+   if (thread->n_pieces) {
+      for (size_t i = thread->n_pieces; i-- > 0;) {
+         push (self, &thread->pieces[i]);
       }
-      self->fit = self->fit ? BSON_MIN (self->fit, hand->fit) : hand->fit;
+      self->fit = self->fit ? BSON_MIN (self->fit, thread->fit) : thread->fit;
       self->ranges = true;
       return;
    }
    for (size_t i = 0; i < options->n_filters; i++) {
-      self->counts[i] += hand->of_part[i];
-      self->found += hand->of_part[i];
+      self->counts[i] += thread->of_part[i];
+      self->found += thread->of_part[i];
    }
    if (self->fit && part->documents >= self->fit && fast) {
       self->fit *= 2; /* what was too much may have been so for a while only */
@@ -378,25 +379,25 @@ static void
 work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *why)
 {
    tally_t *self = context;
-   hand_t *hand = &self->hands[number];
+   thread_t *thread = &self->threads[number];
    part_t part;
 
-   (void) why; /* fewer hands */
+   (void) why; /* fewer threads */
    if (!world) {
       return;
    }
-   hand->world = world;
+   thread->world = world;
    pthread_mutex_lock (&self->lock);
-   while (take (self, hand, &part)) {
+   while (take (self, thread, &part)) {
       said_t said;
       bool fast;
 
       pthread_mutex_unlock (&self->lock);
-      said = do_part (hand, &part, &fast, &hand->error);
+      said = do_part (thread, &part, &fast, &thread->error);
       pthread_mutex_lock (&self->lock);
-      take_result (self, hand, &part, said, fast);
+      take_result (self, thread, &part, said, fast);
       atomic_store (&self->over, self->said != SAID || self->enough);
-      if (number == 0 && said == SAID && !hand->n_pieces) {
+      if (number == 0 && said == SAID && !thread->n_pieces) {
          tell (self);
       }
       pthread_cond_broadcast (&self->news);
@@ -411,20 +412,20 @@ ecl_tally (ecl_world_t *world, const ecl_tally_options_t *options, int64_t *coun
    tally_t self = {.options = options, .counts = counts, .told = -1};
 
    memset (counts, 0, options->n_filters * sizeof *counts);
-   self.hands = bson_malloc0 (n * sizeof *self.hands);
+   self.threads = bson_malloc0 (n * sizeof *self.threads);
    for (uint32_t i = 0; i < n; i++) {
-      self.hands[i].options = options;
-      self.hands[i].over = &self.over;
-      ecl_arena_init (&self.hands[i].arena);
-      self.hands[i].of_part = ecl_arena_array (&self.hands[i].arena, int64_t, options->n_filters + 1);
+      self.threads[i].options = options;
+      self.threads[i].over = &self.over;
+      ecl_arena_init (&self.threads[i].arena);
+      self.threads[i].of_part = ecl_arena_array (&self.threads[i].arena, int64_t, options->n_filters + 1);
    }
    pthread_mutex_init (&self.lock, NULL);
    pthread_cond_init (&self.news, NULL);
-   self.hands[0].world = world;
-   self.said = begin (&self, &self.hands[0], &self.error);
+   self.threads[0].world = world;
+   self.said = begin (&self, &self.threads[0], &self.error);
    if (self.said == SAID) {
       /* A whole that is cut as it is gone through may come to any number of parts. */
-      ecl_hands (world, options->look.connector, self.fit ? n : BSON_MIN (n, (uint32_t) self.n), work, &self);
+      ecl_parallel_run (world, options->look.connector, self.fit ? n : BSON_MIN (n, (uint32_t) self.n), work, &self);
    }
    if (self.said == SAID) {
       tell (&self); /* what others did last */
@@ -434,9 +435,9 @@ ecl_tally (ecl_world_t *world, const ecl_tally_options_t *options, int64_t *coun
    pthread_cond_destroy (&self.news);
    pthread_mutex_destroy (&self.lock);
    for (uint32_t i = 0; i < n; i++) {
-      ecl_arena_cleanup (&self.hands[i].arena);
+      ecl_arena_cleanup (&self.threads[i].arena);
    }
-   bson_free (self.hands);
+   bson_free (self.threads);
    bson_free (self.parts);
    return self.said == LATE     ? ECL_TALLY_LATE
           : self.said == FAILED ? ECL_TALLY_FAILED

@@ -1,15 +1,15 @@
 /* Tally: how many documents of a collection match a filter, by commands of which none takes long. Reads only, and what
  * the majority has.
  *
- * The collection is cut into ranges of _id (cut.h) that hold every _id there can be, and a command counts each. One
- * that is not answered within ECL_TALLY_MS is cut in two, and so are the ranges that follow it, so that the server is
- * never asked for more than it can do in that time. Small collections are one range.
+ * The collection is cut into ranges of _id (partition.h) that hold every _id there can be, and a command counts each.
+ * One that is not answered within ECL_TALLY_MS is cut in two, and so are the ranges that follow it, so that the server
+ * is never asked for more than it can do in that time. Small collections are one range.
  *
  *    small       ──► one aggregate
  *    large       ──► range 1 │ range 2 │ … │ range n │ last the ranges that are open above, where new documents come
  *    too long    ──►         │ 2a │ 2b │
  *
- * Several hands (hands.h) take the ranges from one heap.
+ * Several threads (parallel.h) take the ranges from one heap.
  *
  * No _id ever changes, so a document that matches from the beginning to the end is counted, wherever it lies; one that
  * comes or changes meanwhile may be counted or not. One command over all would say no more: it sees no single moment
@@ -18,7 +18,7 @@
 #ifndef ECL_BACKFILL_TALLY_H
 #define ECL_BACKFILL_TALLY_H
 
-#include "run/hands.h"
+#include "run/parallel.h"
 
 /* Documents of a range where nobody says otherwise, about. */
 #define ECL_TALLY_DOCUMENTS 100000

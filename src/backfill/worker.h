@@ -27,7 +27,7 @@
 #ifndef ECL_BACKFILL_WORKER_H
 #define ECL_BACKFILL_WORKER_H
 
-#include "backfill/course.h"
+#include "backfill/strategy.h"
 #include "backfill/job.h"
 #include "run/pressure.h"
 

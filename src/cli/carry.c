@@ -129,7 +129,7 @@ report (ecl_remote_t *self, const ecl_carry_t *what, const uint8_t *job, const e
 }
 
 static void
-report_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carry_progress_t *progress)
+report_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_job_progress_t *progress)
 {
    ecl_account_t account = {.mode = ecl_mode_name (progress->mode),
                             .state = progress->paused ? "paused" : "running",
@@ -180,7 +180,7 @@ report_result (ecl_remote_t *self, const ecl_carried_t *carried, const bson_erro
 }
 
 void
-ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carry_progress_t *progress)
+ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_job_progress_t *progress)
 {
    int64_t now = self->world->now (self->world);
 
@@ -285,7 +285,7 @@ ecl_remote_note (ecl_remote_t *self, const char *message)
 }
 
 static void
-on_progress (void *context, const ecl_carry_t *what, const ecl_carry_progress_t *progress)
+on_progress (void *context, const ecl_carry_t *what, const ecl_job_progress_t *progress)
 {
    ecl_remote_progress (context, what, progress);
 }

@@ -20,7 +20,7 @@
 
 typedef struct {
    ecl_remote_t *remote;
-   ecl_course_t course;
+   ecl_strategy_t strategy;
    int64_t estimate; /* documents of the collection, about */
    int64_t seconds;  /* for counting */
    ecl_survey_t survey;
@@ -36,7 +36,7 @@ static const char *const levels[] = {"note", "some", "blocks"};
 static void
 print_course (const told_t *told)
 {
-   const ecl_chain_t *chain = told->course.chain;
+   const ecl_chain_t *chain = told->strategy.chain;
    const ecl_cli_t *cli = told->remote->cli;
    char text[ECL_VERSION_TEXT], n[32];
    bool late = told->survey.late;
@@ -44,8 +44,8 @@ print_course (const told_t *told)
    printf ("%s%s%s: %s%s document%s to version %s, %s: %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
            ecl_cli_colour (cli, ECL_CLI_PLAIN), late ? "some of about " : "",
            ecl_progress_count ((uint64_t) (late ? told->estimate : told->todo), n), !late && told->todo == 1 ? "" : "s",
-           ecl_version_text (chain->format, ecl_chain_version (chain, told->course.target), text),
-           told->course.mode == ECL_MODE_PUSHDOWN ? "pushed down" : "computed here", told->course.mode_why);
+           ecl_version_text (chain->format, ecl_chain_version (chain, told->strategy.target), text),
+           told->strategy.mode == ECL_MODE_PUSHDOWN ? "pushed down" : "computed here", told->strategy.mode_why);
    if (late) {
       printf ("  not counted within %" PRId64 " s: --count-time gives it longer\n", told->seconds);
    }
@@ -53,22 +53,22 @@ print_course (const told_t *told)
       if (told->survey.counts[i]) {
          printf ("  %12s at version %s%s\n", ecl_progress_count ((uint64_t) told->survey.counts[i], n),
                  ecl_version_text (chain->format, ecl_chain_version (chain, i), text),
-                 i == told->course.target  ? ", the target"
-                 : i > told->course.target ? ", beyond the target"
-                                           : "");
+                 i == told->strategy.target  ? ", the target"
+                 : i > told->strategy.target ? ", beyond the target"
+                                             : "");
       }
    }
    if (told->survey.outside && !late) {
       printf ("  %12s with no known version: they would go to quarantine\n",
               ecl_progress_count ((uint64_t) told->survey.outside, n));
    }
-   for (size_t i = late ? 0 : told->survey.first; i < told->course.target; i++) {
+   for (size_t i = late ? 0 : told->survey.first; i < told->strategy.target; i++) {
       const char *description = chain->steps[i].description;
 
       printf ("  runs %s%s%s\n", chain->steps[i].name, *description ? ": " : "", description);
    }
-   for (size_t i = 0; i < told->course.n_obstacles; i++) {
-      const ecl_obstacle_t *obstacle = &told->course.obstacles[i];
+   for (size_t i = 0; i < told->strategy.n_obstacles; i++) {
+      const ecl_obstacle_t *obstacle = &told->strategy.obstacles[i];
 
       printf ("  %s%s%s: %s\n",
               ecl_cli_colour (cli, obstacle->level == ECL_OBSTACLE_BLOCKS ? ECL_CLI_RED : ECL_CLI_YELLOW),
@@ -83,16 +83,16 @@ print_course (const told_t *told)
 static void
 json_course (const told_t *told, bson_t *line)
 {
-   const ecl_chain_t *chain = told->course.chain;
+   const ecl_chain_t *chain = told->strategy.chain;
    char text[ECL_VERSION_TEXT], buffer[16];
    bson_t list, one;
    const char *key;
 
    BSON_APPEND_UTF8 (line, "collection", chain->collection);
    BSON_APPEND_UTF8 (line, "to",
-                     ecl_version_text (chain->format, ecl_chain_version (chain, told->course.target), text));
-   BSON_APPEND_UTF8 (line, "mode", ecl_mode_name (told->course.mode));
-   BSON_APPEND_UTF8 (line, "why", told->course.mode_why);
+                     ecl_version_text (chain->format, ecl_chain_version (chain, told->strategy.target), text));
+   BSON_APPEND_UTF8 (line, "mode", ecl_mode_name (told->strategy.mode));
+   BSON_APPEND_UTF8 (line, "why", told->strategy.mode_why);
    BSON_APPEND_INT64 (line, "estimated", told->estimate);
    BSON_APPEND_BOOL (line, "counted", !told->survey.late);
    if (!told->survey.late) {
@@ -108,8 +108,8 @@ json_course (const told_t *told, bson_t *line)
       BSON_APPEND_INT64 (line, "unknown", told->survey.outside);
    }
    BSON_APPEND_ARRAY_BEGIN (line, "obstacles", &list);
-   for (size_t i = 0; i < told->course.n_obstacles; i++) {
-      const ecl_obstacle_t *obstacle = &told->course.obstacles[i];
+   for (size_t i = 0; i < told->strategy.n_obstacles; i++) {
+      const ecl_obstacle_t *obstacle = &told->strategy.obstacles[i];
 
       bson_uint32_to_string ((uint32_t) i, &key, buffer, sizeof buffer);
       BSON_APPEND_DOCUMENT_BEGIN (&list, key, &one);
@@ -183,7 +183,7 @@ start_samples (const told_t *told, ecl_scan_t *reader)
 {
    bson_t filter, pipeline = BSON_INITIALIZER, stage, size;
 
-   ecl_survey_candidates (told->course.chain, told->course.target, false, &filter);
+   ecl_survey_candidates (told->strategy.chain, told->strategy.target, false, &filter);
    if (told->estimate <= MANY) {
       ecl_scan_start (reader, &filter, false);
       reader->sample = SAMPLES;
@@ -208,9 +208,9 @@ start_samples (const told_t *told, ecl_scan_t *reader)
 static bool
 tell_samples (told_t *told, bson_t *list, bson_error_t *error)
 {
-   const ecl_chain_t *chain = told->course.chain;
+   const ecl_chain_t *chain = told->strategy.chain;
    ecl_upgrader_t *upgrader =
-      ecl_upgrader_new (told->remote->upgrades, chain, ecl_chain_version (chain, told->course.target), error);
+      ecl_upgrader_new (told->remote->upgrades, chain, ecl_chain_version (chain, told->strategy.target), error);
    const ecl_value_t *document = NULL;
    ecl_lookups_t *lookups = NULL;
    ecl_scan_t reader;
@@ -222,7 +222,7 @@ tell_samples (told_t *told, bson_t *list, bson_error_t *error)
    }
    ecl_scan_init (&reader);
    start_samples (told, &reader);
-   if (ecl_chain_looks_up (chain, told->course.target, false)) {
+   if (ecl_chain_looks_up (chain, told->strategy.target, false)) {
       lookups = ecl_lookups_new (told->remote->upgrades, upgrader);
    }
    while ((good = ecl_scan_next (&reader, told->remote->world, told->remote->database, chain->collection, SAMPLES,
@@ -246,17 +246,17 @@ static bool
 look (told_t *told, bson_error_t *error)
 {
    ecl_remote_t *remote = told->remote;
-   const ecl_chain_t *chain = told->course.chain;
+   const ecl_chain_t *chain = told->strategy.chain;
    ecl_survey_options_t limits = {.until = remote->world->now (remote->world) + 1000 * told->seconds};
 
    if (!ecl_survey_estimate (remote->world, remote->database, chain->collection, &told->estimate, error) ||
-       !ecl_survey_within (remote->world, remote->database, chain, told->course.target, &limits, &told->arena,
+       !ecl_survey_within (remote->world, remote->database, chain, told->strategy.target, &limits, &told->arena,
                            &told->survey, error) ||
        !ecl_job_latest (remote->world, remote->database, chain->collection, true, &told->job, &told->has_job, error)) {
       return false;
    }
    told->todo = told->survey.outside;
-   for (size_t i = 0; i < told->course.target; i++) {
+   for (size_t i = 0; i < told->strategy.target; i++) {
       told->todo += told->survey.counts[i];
    }
    return true;
@@ -273,8 +273,8 @@ plan_chain (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_m
    bool good;
 
    ecl_arena_init (&told.arena);
-   good =
-      ecl_course_find (&site, chain, target, false, mode, &told.arena, &told.course, &error) && look (&told, &error);
+   good = ecl_strategy_find (&site, chain, target, false, mode, &told.arena, &told.strategy, &error) &&
+          look (&told, &error);
    if (good && remote->cli->json) {
       json_course (&told, &line);
       BSON_APPEND_ARRAY_BEGIN (&line, "samples", &list);
@@ -287,8 +287,8 @@ plan_chain (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_m
       print_course (&told);
       good = tell_samples (&told, NULL, &error);
    }
-   for (size_t i = 0; good && i < told.course.n_obstacles; i++) {
-      *blocked = *blocked || told.course.obstacles[i].level == ECL_OBSTACLE_BLOCKS;
+   for (size_t i = 0; good && i < told.strategy.n_obstacles; i++) {
+      *blocked = *blocked || told.strategy.obstacles[i].level == ECL_OBSTACLE_BLOCKS;
    }
    if (!good) {
       ecl_cli_fail (remote->cli, "%s: %s", chain->collection, error.message);

@@ -5,7 +5,7 @@
 #include "cli/remote.h"
 #include "cli/works.h"
 #include "backfill/complete.h"
-#include "backfill/standing.h"
+#include "backfill/status.h"
 #include "backfill/survey.h"
 
 #include <inttypes.h>
@@ -28,7 +28,7 @@ typedef struct {
 /* What was found out of one collection. */
 typedef struct {
    const ecl_chain_t *chain;
-   ecl_standing_t standing;
+   ecl_status_t status;
    ecl_survey_t survey;
    bool counted, late; /* survey is true; the time was not enough for it */
    bool asked, any;    /* whether a document is not at the target: whether that is known, and is so */
@@ -38,9 +38,9 @@ typedef struct {
 /* ---- text ---- */
 
 static void
-print_job (const ecl_cli_t *cli, const ecl_standing_t *standing)
+print_job (const ecl_cli_t *cli, const ecl_status_t *status)
 {
-   const ecl_job_t *job = &standing->job;
+   const ecl_job_t *job = &status->job;
    const bool live = ecl_job_is_live (job->state), paused = live && job->wanted != ECL_WANTED_RUNNING;
    char a[32], b[32], c[32];
 
@@ -49,9 +49,9 @@ print_job (const ecl_cli_t *cli, const ecl_standing_t *standing)
    if (job->state == ECL_JOB_DONE) {
       printf ("%s, %s changed\n", ecl_cli_time (job->ended, a), ecl_progress_count ((uint64_t) job->counts.changed, b));
    } else {
-      printf ("%s of about %s documents done, %s left\n", ecl_progress_count ((uint64_t) standing->done, a),
+      printf ("%s of about %s documents done, %s left\n", ecl_progress_count ((uint64_t) status->done, a),
               ecl_progress_count ((uint64_t) job->documents, b),
-              ecl_progress_count ((uint64_t) (job->documents - standing->done), c));
+              ecl_progress_count ((uint64_t) (job->documents - status->done), c));
    }
    if (*job->error) {
       printf ("    %s%s%s\n", ecl_cli_colour (cli, ECL_CLI_RED), job->error, ecl_cli_colour (cli, ECL_CLI_PLAIN));
@@ -80,9 +80,9 @@ print_text (const status_t *self, const findings_t *found)
 {
    const ecl_cli_t *cli = self->cli;
    const ecl_chain_t *chain = found->chain;
-   const ecl_standing_t *standing = &found->standing;
+   const ecl_status_t *status = &found->status;
    const ecl_survey_t *survey = &found->survey;
-   int64_t all = found->counted ? survey->outside : standing->estimate;
+   int64_t all = found->counted ? survey->outside : status->estimate;
    char text[ECL_VERSION_TEXT], n[32];
 
    for (size_t i = 0; found->counted && i <= chain->n_steps; i++) {
@@ -91,12 +91,12 @@ print_text (const status_t *self, const findings_t *found)
    printf ("%s%s%s: %s%s document%s, target %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
            ecl_cli_colour (cli, ECL_CLI_PLAIN), found->counted ? "" : "about ", ecl_progress_count ((uint64_t) all, n),
            all == 1 ? "" : "s", ecl_version_text (chain->format, chain->target, text));
-   if (standing->has_job) {
-      print_job (cli, standing);
+   if (status->has_job) {
+      print_job (cli, status);
    }
-   if (standing->has_floor) {
-      printf ("  floor %s, found %s%s\n", standing->floor.floor, ecl_cli_time (standing->floor.when, n),
-              standing->floor.validated ? ", kept by a validator then" : "");
+   if (status->has_floor) {
+      printf ("  floor %s, found %s%s\n", status->floor.floor, ecl_cli_time (status->floor.when, n),
+              status->floor.validated ? ", kept by a validator then" : "");
    }
    if (found->counted) {
       print_counts (cli, chain, survey);
@@ -106,9 +106,9 @@ print_text (const status_t *self, const findings_t *found)
    } else {
       printf ("  not counted: --exact counts\n");
    }
-   if (standing->quarantined) {
+   if (status->quarantined) {
       printf ("  %sin quarantine%s   %12s\n", ecl_cli_colour (cli, ECL_CLI_RED), ecl_cli_colour (cli, ECL_CLI_PLAIN),
-              ecl_progress_count ((uint64_t) standing->quarantined, n));
+              ecl_progress_count ((uint64_t) status->quarantined, n));
    }
    for (size_t i = found->counted ? survey->first : chain->n_steps; i < chain->n_steps; i++) {
       printf ("  %spending%s %s (%s)\n", ecl_cli_colour (cli, ECL_CLI_YELLOW), ecl_cli_colour (cli, ECL_CLI_PLAIN),
@@ -126,21 +126,21 @@ print_text (const status_t *self, const findings_t *found)
 /* ---- JSON ---- */
 
 static void
-append_standing (bson_t *line, const ecl_standing_t *standing)
+append_status (bson_t *line, const ecl_status_t *status)
 {
-   const ecl_job_t *job = &standing->job;
+   const ecl_job_t *job = &status->job;
    bson_t child;
 
-   BSON_APPEND_INT64 (line, "estimated", standing->estimate);
-   if (standing->has_job) {
+   BSON_APPEND_INT64 (line, "estimated", status->estimate);
+   if (status->has_job) {
       BSON_APPEND_DOCUMENT_BEGIN (line, "job", &child);
       BSON_APPEND_UTF8 (&child, "kind", job->down ? "down" : "up");
       BSON_APPEND_UTF8 (&child, "to", job->to);
       BSON_APPEND_UTF8 (&child, "state", ecl_job_state_name (job->state));
       BSON_APPEND_UTF8 (&child, "wanted", ecl_job_wanted_name (job->wanted));
       BSON_APPEND_INT64 (&child, "documents", job->documents);
-      BSON_APPEND_INT64 (&child, "done", standing->done);
-      BSON_APPEND_INT64 (&child, "left", job->documents - standing->done);
+      BSON_APPEND_INT64 (&child, "done", status->done);
+      BSON_APPEND_INT64 (&child, "left", job->documents - status->done);
       BSON_APPEND_DATE_TIME (&child, "started", job->started);
       if (job->ended) {
          BSON_APPEND_DATE_TIME (&child, "ended", job->ended);
@@ -150,14 +150,14 @@ append_standing (bson_t *line, const ecl_standing_t *standing)
       }
       bson_append_document_end (line, &child);
    }
-   if (standing->has_floor) {
+   if (status->has_floor) {
       BSON_APPEND_DOCUMENT_BEGIN (line, "floor", &child);
-      BSON_APPEND_UTF8 (&child, "version", standing->floor.floor);
-      BSON_APPEND_BOOL (&child, "validated", standing->floor.validated);
-      BSON_APPEND_DATE_TIME (&child, "when", standing->floor.when);
+      BSON_APPEND_UTF8 (&child, "version", status->floor.floor);
+      BSON_APPEND_BOOL (&child, "validated", status->floor.validated);
+      BSON_APPEND_DATE_TIME (&child, "when", status->floor.when);
       bson_append_document_end (line, &child);
    }
-   BSON_APPEND_INT64 (line, "quarantined", standing->quarantined);
+   BSON_APPEND_INT64 (line, "quarantined", status->quarantined);
 }
 
 static void
@@ -197,7 +197,7 @@ print_json (const findings_t *found)
 
    BSON_APPEND_UTF8 (&line, "collection", chain->collection);
    BSON_APPEND_UTF8 (&line, "target", ecl_version_text (chain->format, chain->target, text));
-   append_standing (&line, &found->standing);
+   append_status (&line, &found->status);
    BSON_APPEND_BOOL (&line, "counted", found->counted);
    if (found->counted) {
       append_counts (&line, chain, &found->survey);
@@ -298,10 +298,10 @@ look (status_t *self, const ecl_chain_t *chain, ecl_arena_t *arena, findings_t *
 
    memset (out, 0, sizeof *out);
    out->chain = chain;
-   if (!ecl_standing (world, database, chain, arena, &out->standing, error)) {
+   if (!ecl_status_read (world, database, chain, arena, &out->status, error)) {
       return false;
    }
-   if (self->exact || out->standing.estimate <= SMALL) {
+   if (self->exact || out->status.estimate <= SMALL) {
       ecl_survey_options_t options = {.until = world->now (world) + self->seconds * 1000,
                                       .look = self->how,
                                       .progress = tell_counted,

@@ -3,7 +3,7 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
-#include "backfill/tour.h"
+#include "backfill/walk.h"
 #include "backfill/verify.h"
 
 #include <pthread.h>
@@ -29,7 +29,7 @@ struct verify_t {
    const ecl_chain_t *chain;
    size_t target;
    looker_t first;
-   ecl_tour_t tour; /* that hands share */
+   ecl_walk_t walk; /* that threads share */
    bool quiet;
    pthread_mutex_t lock; /* over all that follows, and over what is printed */
    int64_t documents, bad, hybrids;
@@ -97,24 +97,24 @@ add_up (looker_t *looker, int64_t now)
 
 /* All that there is to be read. */
 static bool
-look (looker_t *self, ecl_tour_t *tour, bson_error_t *error)
+look (looker_t *self, ecl_walk_t *walk, bson_error_t *error)
 {
    const char *database = self->all->remote->database;
    const ecl_value_t *document;
    bool good;
 
-   while ((good = ecl_tour_next (tour, &document, error) &&
-                  (!document || ecl_verifier_ahead (self->verifier, &tour->scan, tour->world, database, error))) &&
+   while ((good = ecl_walk_next (walk, &document, error) &&
+                  (!document || ecl_verifier_ahead (self->verifier, &walk->scan, walk->world, database, error))) &&
           document) {
       self->hybrid = false;
       self->documents++;
       self->bad += !ecl_verifier_run (self->verifier, document);
       self->hybrids += self->hybrid;
       if (self->documents >= TOLD) {
-         add_up (self, tour->world->now (tour->world));
+         add_up (self, walk->world->now (walk->world));
       }
    }
-   add_up (self, tour->world->now (tour->world));
+   add_up (self, walk->world->now (walk->world));
    return good;
 }
 
@@ -124,13 +124,13 @@ join (verify_t *self, ecl_world_t *world, bson_error_t *error)
 {
    ecl_upgrades_t *upgrades = ecl_upgrades_new (self->remote->project);
    looker_t looker = {.all = self};
-   ecl_tour_t tour;
+   ecl_walk_t walk;
    bool good;
 
    looker.verifier = ecl_verifier_new (upgrades, self->chain, self->target, on_problem, &looker, error);
-   ecl_tour_share (&tour, &self->tour, world);
-   good = looker.verifier && look (&looker, &tour, error);
-   ecl_tour_cleanup (&tour);
+   ecl_walk_share (&walk, &self->walk, world);
+   good = looker.verifier && look (&looker, &walk, error);
+   ecl_walk_cleanup (&walk);
    ecl_verifier_destroy (looker.verifier);
    ecl_upgrades_destroy (upgrades);
    return good;
@@ -143,14 +143,14 @@ work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *wh
    bson_error_t error;
 
    (void) why; /* without a connection fewer look */
-   if (!world || (number ? join (self, world, &error) : look (&self->first, &self->tour, &error))) {
+   if (!world || (number ? join (self, world, &error) : look (&self->first, &self->walk, &error))) {
       return;
    }
    pthread_mutex_lock (&self->lock);
    self->error = self->failed ? self->error : error;
    self->failed = true;
    pthread_mutex_unlock (&self->lock);
-   ecl_tour_stop (&self->tour);
+   ecl_walk_stop (&self->walk);
 }
 
 static void
@@ -193,13 +193,13 @@ ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target
       return false;
    }
    pthread_mutex_init (&self.lock, NULL);
-   self.failed = !ecl_tour_init (&self.tour, world, remote->database, chain->collection, sample, how->range_docs,
+   self.failed = !ecl_walk_init (&self.walk, world, remote->database, chain->collection, sample, how->range_docs,
                                  workers, &self.error);
    ecl_progress_begin (&self.progress, stderr, isatty (STDERR_FILENO) != 0, chain->collection,
-                       (uint64_t) (sample ? sample : self.tour.documents), world->now (world));
+                       (uint64_t) (sample ? sample : self.walk.documents), world->now (world));
    if (!self.failed) {
-      /* More hands than ranges have nothing to do. */
-      ecl_hands (world, how->connector, BSON_MIN (workers, (uint32_t) self.tour.n), work, &self);
+      /* More threads than ranges have nothing to do. */
+      ecl_parallel_run (world, how->connector, BSON_MIN (workers, (uint32_t) self.walk.n), work, &self);
    }
    ecl_progress_hide (&self.progress);
    if (self.failed) {
@@ -208,7 +208,7 @@ ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target
       print_sum (&self, ecl_verifier_has_schema (self.first.verifier));
    }
    *bad += self.bad;
-   ecl_tour_cleanup (&self.tour);
+   ecl_walk_cleanup (&self.walk);
    pthread_mutex_destroy (&self.lock);
    ecl_verifier_destroy (self.first.verifier);
    return !self.failed;

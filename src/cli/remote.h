@@ -5,8 +5,8 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/reporter.h"
-#include "backfill/course.h"
-#include "run/hands.h"
+#include "backfill/carry.h"
+#include "run/parallel.h"
 #include "run/place.h"
 
 typedef struct {
@@ -16,11 +16,11 @@ typedef struct {
    ecl_world_t *world;
    ecl_server_t server;
    const char *database;
-   ecl_progress_t progress;   /* of the collection that is carried */
-   bool counting;             /* its total is known */
-   bool job_failed;           /* that of the collection carried last, for all who worked on it */
-   ecl_carry_progress_t last; /* of it, as it was told; its text is not kept */
-   ecl_reporter_t *reporter;  /* of commands with ECL_REPORTER_OPTIONS; else NULL */
+   ecl_progress_t progress;  /* of the collection that is carried */
+   bool counting;            /* its total is known */
+   bool job_failed;          /* that of the collection carried last, for all who worked on it */
+   ecl_job_progress_t last;  /* of it, as it was told; its text is not kept */
+   ecl_reporter_t *reporter; /* of commands with ECL_REPORTER_OPTIONS; else NULL */
    ecl_who_t who;
    char host[256], place[ECL_PLACE_SIZE];
    ecl_connector_t connector;
@@ -95,7 +95,7 @@ ecl_remote_settings (const ecl_cli_t *cli, ecl_job_settings_t *settings, unsigne
 
 /* What is said while a collection is carried, and of the result; error is NULL where it succeeded. */
 void
-ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_carry_progress_t *progress);
+ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_job_progress_t *progress);
 
 /* Says what failed. ECL_EXIT_LEASE where somebody else has the lease, or took it; else ECL_EXIT_FAILED. */
 ecl_exit_t

@@ -100,7 +100,7 @@ on_ran (void *context, const ecl_placed_t *placed, bool down, int64_t ms)
 }
 
 static void
-on_progress (void *context, const ecl_carry_t *what, const ecl_carry_progress_t *progress)
+on_progress (void *context, const ecl_carry_t *what, const ecl_job_progress_t *progress)
 {
    ecl_works_t *self = context;
 

@@ -5,7 +5,7 @@
 #include "run/pace.h"
 #include "migrate/program.h"
 #include "run/publish.h"
-#include "backfill/tour.h"
+#include "backfill/walk.h"
 #include "backfill/verify.h"
 #include "store/quarantine.h"
 
@@ -105,22 +105,22 @@ verify (void *context, ecl_world_t *world, const ecl_chain_t *chain, bson_error_
    int64_t bad = 0, seen = 0;
    ecl_verifier_t *verifier;
    found_t found = {""};
-   ecl_tour_t tour;
+   ecl_walk_t walk;
    bool good;
 
    verifier = ecl_verifier_new (self->options.site.upgrades, chain, chain->n_steps, on_problem, &found, error);
    if (!verifier) {
       return false;
    }
-   good = ecl_tour_init (&tour, world, database, chain->collection, 0, 0, 1, error);
+   good = ecl_walk_init (&walk, world, database, chain->collection, 0, 0, 1, error);
    while (good &&
-          (good = ecl_tour_next (&tour, &document, error) &&
-                  (!document || ecl_verifier_ahead (verifier, &tour.scan, world, database, error))) &&
+          (good = ecl_walk_next (&walk, &document, error) &&
+                  (!document || ecl_verifier_ahead (verifier, &walk.scan, world, database, error))) &&
           document) {
       seen++;
       bad += !ecl_verifier_run (verifier, document);
    }
-   ecl_tour_cleanup (&tour);
+   ecl_walk_cleanup (&walk);
    ecl_verifier_destroy (verifier);
    if (!good) {
       blame_lease (self, error);

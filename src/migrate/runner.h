@@ -12,7 +12,7 @@
 #ifndef ECL_MIGRATE_RUNNER_H
 #define ECL_MIGRATE_RUNNER_H
 
-#include "backfill/course.h"
+#include "backfill/carry.h"
 #include "run/heartbeat.h"
 #include "migrate/migrate.h"
 

@@ -1,19 +1,19 @@
-/* Threads, for ThreadSanitizer: a crew of workers, each with the sender that writes what it computed, on one job; hands
- * that count, and hands that read a collection through. And a crew that gets no more connections.
+/* Threads, for ThreadSanitizer: a pool of workers, each with the sender that writes what it computed, on one job;
+ * threads that count, and threads that read a collection through. And a pool that gets no more connections.
  * The simulator's server under a lock stands in for the driver, which is not instrumented. Real threads and real time:
  * what happens in which order is nobody's choice here. */
 #include "sim.h"
 
-#include "backfill/crew.h"
+#include "backfill/worker_pool.h"
 #include "backfill/survey.h"
-#include "backfill/tour.h"
+#include "backfill/walk.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
 
 #define DOCUMENTS 600
-#define ALONE 200 /* of them, by a crew of which one worker has a connection */
+#define ALONE 200 /* of them, by a pool of which one worker has a connection */
 #define RANGE_DOCS 60
 #define WORKERS 3
 #define BATCH 8
@@ -201,7 +201,7 @@ load (void)
 }
 
 static void
-progress (void *context, const ecl_carry_progress_t *what)
+progress (void *context, const ecl_job_progress_t *what)
 {
    (void) context;
    atomic_fetch_add (&all.told, what->counts.changed > 0);
@@ -220,10 +220,9 @@ static void
 work (const ecl_site_t *site, const ecl_connector_t *connector, int64_t documents)
 {
    const ecl_chain_t *chain = ecl_project_chain (site->project, "things");
-   ecl_effort_t effort = {.connector = connector};
    ecl_worker_state_t state;
    bson_error_t error = {0};
-   ecl_crew_listener_t listener = {.progress = progress, .note = note};
+   ecl_worker_pool_listener_t listener = {.progress = progress, .note = note};
    bson_t candidates;
    ecl_job_t job;
    ecl_job_start_t options = {.world = site->world,
@@ -246,13 +245,14 @@ work (const ecl_site_t *site, const ecl_connector_t *connector, int64_t document
                       .form = ECL_GUARD_IN_PIPELINE,
                       .lease_time = ECL_LEASE_TIME,
                       .lease_skew = ECL_LEASE_SKEW,
-                      .batch = BATCH};
+                      .batch = BATCH,
+                      .connector = connector};
 
    ecl_survey_candidates (chain, TARGET, false, &candidates);
    BSON_ASSERT (ecl_job_start (&options, &job, &error) == ECL_START_NEW);
    bson_destroy (&candidates);
    memcpy (task.job, job.id, sizeof task.job);
-   if (!ecl_crew_run (site, &task, &effort, WORKERS, &job, &listener, &state, &error)) {
+   if (!ecl_worker_pool_run (site, &task, NULL, WORKERS, &job, &listener, &state, &error)) {
       fprintf (stderr, "%s\n", error.message);
       abort ();
    }
@@ -295,7 +295,7 @@ count (const ecl_site_t *site, const ecl_connector_t *connector)
 }
 
 typedef struct {
-   ecl_tour_t first;
+   ecl_walk_t first;
    atomic_uint times[DOCUMENTS]; /* that each was read */
 } reading_t;
 
@@ -305,16 +305,16 @@ read_through (void *context, uint32_t number, ecl_world_t *world, const bson_err
    reading_t *self = context;
    const ecl_value_t *document;
    bson_error_t error;
-   ecl_tour_t own, *tour = number ? &own : &self->first;
+   ecl_walk_t own, *walk = number ? &own : &self->first;
 
    (void) why;
    if (number) {
-      ecl_tour_share (&own, &self->first, world);
+      ecl_walk_share (&own, &self->first, world);
    }
    for (;;) {
       ecl_value_t id;
 
-      BSON_ASSERT (ecl_tour_next (tour, &document, &error));
+      BSON_ASSERT (ecl_walk_next (walk, &document, &error));
       if (!document) {
          break;
       }
@@ -322,7 +322,7 @@ read_through (void *context, uint32_t number, ecl_world_t *world, const bson_err
       atomic_fetch_add (&self->times[id.u.i64], 1);
    }
    if (number) {
-      ecl_tour_cleanup (&own);
+      ecl_walk_cleanup (&own);
    }
 }
 
@@ -332,10 +332,10 @@ read_all (const ecl_site_t *site, const ecl_connector_t *connector)
    static reading_t reading;
    bson_error_t error;
 
-   BSON_ASSERT (ecl_tour_init (&reading.first, site->world, DATABASE, "things", 0, RANGE_DOCS, WORKERS, &error));
+   BSON_ASSERT (ecl_walk_init (&reading.first, site->world, DATABASE, "things", 0, RANGE_DOCS, WORKERS, &error));
    BSON_ASSERT (reading.first.n >= WORKERS);
-   ecl_hands (site->world, connector, WORKERS, read_through, &reading);
-   ecl_tour_cleanup (&reading.first);
+   ecl_parallel_run (site->world, connector, WORKERS, read_through, &reading);
+   ecl_walk_cleanup (&reading.first);
    for (int i = 0; i < DOCUMENTS; i++) {
       BSON_ASSERT (reading.times[i] == 1);
    }

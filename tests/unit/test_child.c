@@ -225,7 +225,7 @@ test_adviser (void **state)
 }
 
 typedef struct {
-   ecl_counsel_t *counsel;
+   ecl_shared_adviser_t *shared;
    bool spoke;
 } asker_t;
 
@@ -238,8 +238,8 @@ ask_and_end (void *context)
    uint32_t heard = 0;
    bool wait;
 
-   self->spoke = ecl_counsel_look (self->counsel, 0, &heard, 0, &wait, reason);
-   ecl_counsel_leave (self->counsel, 0);
+   self->spoke = ecl_shared_adviser_look (self->shared, 0, &heard, 0, &wait, reason);
+   ecl_shared_adviser_leave (self->shared, 0);
    return NULL;
 }
 
@@ -249,32 +249,33 @@ test_counsel (void **state)
 {
    char reason[ECL_THROTTLE_REASON];
    uint32_t heard[2] = {0, 0};
-   ecl_counsel_t counsel;
-   asker_t first = {.counsel = &counsel};
+   ecl_shared_adviser_t shared;
+   asker_t first = {.shared = &shared};
    pthread_t thread;
    bool wait = false;
 
    (void) state;
-   ecl_counsel_init (&counsel, "echo wait: backup");
+   ecl_shared_adviser_init (&shared, "echo wait: backup");
    assert_int_equal (pthread_create (&thread, NULL, ask_and_end, &first), 0);
    assert_int_equal (pthread_join (thread, NULL), 0);
    assert_false (first.spoke);
-   assert_false (ecl_child_runs (&counsel.adviser.child));
-   assert_false (ecl_counsel_look (&counsel, 1, &heard[0], 1, &wait, reason)); /* at once, not after two seconds */
-   assert_true (ecl_child_runs (&counsel.adviser.child));
-   ecl_counsel_leave (&counsel, 0); /* is no longer about that one */
-   assert_true (ecl_child_runs (&counsel.adviser.child));
-   while (!ecl_counsel_look (&counsel, 1, &heard[0], 1, &wait, reason)) {
+   assert_false (ecl_child_runs (&shared.adviser.child));
+   assert_false (
+      ecl_shared_adviser_look (&shared, 1, &heard[0], 1, &wait, reason)); /* at once, not after two seconds */
+   assert_true (ecl_child_runs (&shared.adviser.child));
+   ecl_shared_adviser_leave (&shared, 0); /* is no longer about that one */
+   assert_true (ecl_child_runs (&shared.adviser.child));
+   while (!ecl_shared_adviser_look (&shared, 1, &heard[0], 1, &wait, reason)) {
       nap ();
    }
    assert_true (wait);
    assert_string_equal (reason, "backup");
    wait = false;
-   assert_true (ecl_counsel_look (&counsel, 2, &heard[1], 1, &wait, reason));
+   assert_true (ecl_shared_adviser_look (&shared, 2, &heard[1], 1, &wait, reason));
    assert_true (wait);
    assert_string_equal (reason, "backup");
-   assert_false (ecl_counsel_look (&counsel, 2, &heard[1], 1, &wait, reason));
-   ecl_counsel_cleanup (&counsel);
+   assert_false (ecl_shared_adviser_look (&shared, 2, &heard[1], 1, &wait, reason));
+   ecl_shared_adviser_cleanup (&shared);
 }
 
 int

@@ -260,7 +260,7 @@ start_job (const canned_t *script, bool finished, bool cancelled, ecl_job_t *job
                               .mode = "client",
                               .why = "",
                               .candidates = &candidates,
-                              .aside = 1,
+                              .quarantined = 1,
                               .finished = finished};
    ecl_start_t start;
 

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "bson/compare.h"
-#include "backfill/cut.h"
+#include "backfill/partition.h"
 
 /* The document as relaxed Extended JSON is the text. It is destroyed. */
 static void
@@ -167,9 +167,9 @@ test_order (void **state)
    for (int32_t i = 0; i < N; i++) {
       ids[i] = ecl_int32 (i);
    }
-   ranges = ecl_cut_ranges (&arena, ids, N, N, &n);
+   ranges = ecl_partition_ranges (&arena, ids, N, N, &n);
    assert_true (n >= N);
-   shuffled = ecl_cut_shuffle (&arena, &fake.world, ranges, n);
+   shuffled = ecl_partition_shuffle (&arena, &fake.world, ranges, n);
    for (size_t i = 0; i < n; i++) {
       size_t times = 0;
 
@@ -186,7 +186,7 @@ test_order (void **state)
    for (size_t i = 0; i < 4; i++) {
       assert_in_range (quarters[i], FIRST / 8, FIRST / 2);
    }
-   shuffled = ecl_cut_shuffle (&arena, &fake.world, ranges, 1);
+   shuffled = ecl_partition_shuffle (&arena, &fake.world, ranges, 1);
    assert_true (same_range (shuffled, ranges));
    ecl_arena_cleanup (&arena);
    bson_free (ids);
@@ -205,16 +205,16 @@ test_cutting (void **state)
 
    (void) state;
    ecl_arena_init (&arena);
-   ranges = ecl_cut_ranges (&arena, ids, 12, 12, &n);
+   ranges = ecl_partition_ranges (&arena, ids, 12, 12, &n);
    check_covers (ranges, n);
    assert_int_equal (n, 11); /* numbers 5, strings 3, ids 2, all the rest */
    for (int64_t wanted = 1; wanted < 20; wanted++) {
       for (size_t some = 0; some <= 12; some++) {
-         ranges = ecl_cut_ranges (&arena, ids, some, wanted, &n);
+         ranges = ecl_partition_ranges (&arena, ids, some, wanted, &n);
          check_covers (ranges, n);
       }
    }
-   ranges = ecl_cut_ranges (&arena, ids, 12, 1, &n);
+   ranges = ecl_partition_ranges (&arena, ids, 12, 1, &n);
    assert_int_equal (n, 1);
    assert_int_equal (ranges[0].types, ECL_IDS_ALL);
    ecl_arena_cleanup (&arena);
@@ -238,7 +238,7 @@ test_even (void **state)
    for (size_t w = 0; w < sizeof wanted / sizeof wanted[0]; w++) {
       int64_t before = -1, most = 1001 / wanted[w] + 1;
 
-      ranges = ecl_cut_ranges (&arena, ids, 1000, wanted[w], &n);
+      ranges = ecl_partition_ranges (&arena, ids, 1000, wanted[w], &n);
       assert_int_equal ((int64_t) n, (wanted[w] < 1000 ? wanted[w] : 1000 + (wanted[w] > 1000)) + 1);
       for (size_t i = 0; i + 2 < n; i++) {
          assert_true (ranges[i].upto.u.i64 - before <= most);
@@ -261,7 +261,7 @@ test_cut_sorts (void **state)
    };
    fake_world_t world = fake_world (script);
    const ecl_chunk_range_t *ranges;
-   ecl_cut_sample_t sample = {0};
+   ecl_partition_sample_t sample = {0};
    ecl_arena_t arena;
    bson_error_t error;
    size_t n;
@@ -269,7 +269,7 @@ test_cut_sorts (void **state)
    (void) state;
    ecl_arena_init (&arena);
    sample.arena = &arena;
-   assert_true (ecl_cut (&world.world, "shop", "users", 3, &sample, &ranges, &n, &error));
+   assert_true (ecl_partition (&world.world, "shop", "users", 3, &sample, &ranges, &n, &error));
    fake_done (&world);
    assert_int_equal (n, 4);
    assert_int_equal (ranges[0].upto.u.i64, 4);
@@ -284,13 +284,13 @@ static void
 test_how_many (void **state)
 {
    (void) state;
-   assert_int_equal (ecl_cut_count (0, 100000, 4), 1);
-   assert_int_equal (ecl_cut_count (9999, 100000, 4), 1);
-   assert_int_equal (ecl_cut_count (100000, 100000, 1), 1);
-   assert_int_equal (ecl_cut_count (100001, 100000, 1), 2);
-   assert_int_equal (ecl_cut_count (60000, 100000, 4), 6);
-   assert_int_equal (ecl_cut_count (200000, 100000, 4), 16);
-   assert_int_equal (ecl_cut_count (500000000, 100000, 4), 5000);
+   assert_int_equal (ecl_partition_count (0, 100000, 4), 1);
+   assert_int_equal (ecl_partition_count (9999, 100000, 4), 1);
+   assert_int_equal (ecl_partition_count (100000, 100000, 1), 1);
+   assert_int_equal (ecl_partition_count (100001, 100000, 1), 2);
+   assert_int_equal (ecl_partition_count (60000, 100000, 4), 6);
+   assert_int_equal (ecl_partition_count (200000, 100000, 4), 16);
+   assert_int_equal (ecl_partition_count (500000000, 100000, 4), 5000);
 }
 
 int

@@ -1,8 +1,8 @@
-/* Standing: what eclose's own records say of a collection. Asks for no document of the collection itself, so that it
+/* Status: what eclose's own records say of a collection. Asks for no document of the collection itself, so that it
  * costs the same however many there are. Reads only.
  */
-#ifndef ECL_BACKFILL_STANDING_H
-#define ECL_BACKFILL_STANDING_H
+#ifndef ECL_BACKFILL_STATUS_H
+#define ECL_BACKFILL_STATUS_H
 
 #include "backfill/job.h"
 #include "store/floors.h"
@@ -15,10 +15,10 @@ typedef struct {
    bool has_floor;
    ecl_floor_t floor;   /* its texts lie in the arena */
    int64_t quarantined; /* records in eclose_quarantine */
-} ecl_standing_t;
+} ecl_status_t;
 
 bool
-ecl_standing (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_arena_t *arena,
-              ecl_standing_t *out, bson_error_t *error) ECL_MUST_CHECK;
+ecl_status_read (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_arena_t *arena,
+                 ecl_status_t *out, bson_error_t *error) ECL_MUST_CHECK;
 
 #endif

@@ -2,7 +2,7 @@
 #include "fake_world.h"
 #include "project_check.h"
 
-#include "backfill/admit.h"
+#include "backfill/constraints.h"
 #include "backfill/trial.h"
 #include "upgrade/upgrade.h"
 
@@ -44,33 +44,33 @@ static void
 check (const char *options, const char *indexes, const char *unjudged, const change_t *changes)
 {
    ecl_facts_t facts;
-   ecl_admit_t *admit;
+   ecl_constraints_t *constraints;
    ecl_arena_t arena;
 
    ecl_arena_init (&arena);
    ask (options, indexes ? indexes : BATCH (), &arena, &facts);
-   admit = ecl_admit_new (&facts);
+   constraints = ecl_constraints_new (&facts);
    if (unjudged) {
-      assert_non_null (ecl_admit_unjudged (admit));
-      assert_non_null (strstr (ecl_admit_unjudged (admit), unjudged));
+      assert_non_null (ecl_constraints_unjudged (constraints));
+      assert_non_null (strstr (ecl_constraints_unjudged (constraints), unjudged));
    } else {
-      assert_null (ecl_admit_unjudged (admit));
+      assert_null (ecl_constraints_unjudged (constraints));
    }
    for (; changes->after; changes++) {
       bson_t *old = from (changes->before ? changes->before : "{}"), *new = from (changes->after);
       ecl_value_t before = ecl_raw_document (bson_get_data (old), old->len),
                   after = ecl_raw_document (bson_get_data (new), new->len);
       bson_error_t error = {0};
-      bool admitted = ecl_admit (admit, &before, &after, &error);
+      bool admitted = ecl_constraints_allow (constraints, &before, &after, &error);
 
       assert_string_equal (admitted ? "" : error.message, changes->said ? changes->said : "");
       if (changes->said) {
-         assert_false (ecl_admit (admit, &before, &after, NULL));
+         assert_false (ecl_constraints_allow (constraints, &before, &after, NULL));
       }
       bson_destroy (old);
       bson_destroy (new);
    }
-   ecl_admit_destroy (admit);
+   ecl_constraints_destroy (constraints);
    ecl_arena_cleanup (&arena);
 }
 
@@ -230,15 +230,15 @@ try_on (ecl_mode_t mode, bool transactions, const char *options, int n, int good
    ecl_upgrades_t *upgrades = ecl_upgrades_new (project);
    const ecl_chain_t *chain = ecl_project_chain (project, "users");
    canned_t script[] = {{"\"$sample\"", NULL}, {0}};
-   ecl_course_t course = {.chain = chain, .target = 1, .mode = mode};
+   ecl_strategy_t strategy = {.chain = chain, .target = 1, .mode = mode};
    fake_world_t world = fake_world (script);
    ecl_site_t site = {.world = &world.world,
                       .project = project,
                       .upgrades = upgrades,
                       .database = "shop",
                       .server.transactions = transactions};
-   ecl_trial_t trial = {&site, &course, max_errors, take_note, note};
-   ecl_cut_sample_t sample = {0};
+   ecl_trial_t trial = {&site, &strategy, max_errors, take_note, note};
+   ecl_partition_sample_t sample = {0};
    ecl_arena_t arena;
    ecl_buf_t reply;
    bool passed;
@@ -251,7 +251,7 @@ try_on (ecl_mode_t mode, bool transactions, const char *options, int n, int good
    }
    assert_true (ecl_buf_printf (&reply, "]}}"));
    script[0].reply = ecl_buf_cstr (&reply);
-   ask (options, BATCH (), &arena, &course.facts);
+   ask (options, BATCH (), &arena, &strategy.facts);
    sample.arena = &arena;
    *note = '\0';
    passed = ecl_trial (&trial, &sample, error);

@@ -1,21 +1,21 @@
-/* Several threads at one task: see hands.h. */
-#include "run/hands.h"
+/* Several threads at one task: see parallel.h. */
+#include "run/parallel.h"
 
 #include "base/thread.h"
 
 typedef struct {
    const ecl_connector_t *connector;
-   ecl_hand_fn work;
+   ecl_parallel_fn work;
    void *context;
    uint32_t number;
    pthread_t thread;
    bool started;
-} hand_t;
+} thread_t;
 
 static void *
 run (void *context)
 {
-   const hand_t *self = context;
+   const thread_t *self = context;
    const ecl_connector_t *connector = self->connector;
    bson_error_t why = {0};
    ecl_world_t *world = connector->connect (connector->context, 0, &why);
@@ -28,21 +28,21 @@ run (void *context)
 }
 
 void
-ecl_hands (ecl_world_t *world, const ecl_connector_t *connector, uint32_t n, ecl_hand_fn work, void *context)
+ecl_parallel_run (ecl_world_t *world, const ecl_connector_t *connector, uint32_t n, ecl_parallel_fn work, void *context)
 {
-   hand_t *hands;
+   thread_t *threads;
 
    n = connector && n ? n : 1;
-   hands = bson_malloc0 (n * sizeof *hands);
+   threads = bson_malloc0 (n * sizeof *threads);
    for (uint32_t i = 1; i < n; i++) {
-      hands[i] = (hand_t){.connector = connector, .work = work, .context = context, .number = i};
-      hands[i].started = ecl_thread_start (&hands[i].thread, run, &hands[i]) == 0;
+      threads[i] = (thread_t){.connector = connector, .work = work, .context = context, .number = i};
+      threads[i].started = ecl_thread_start (&threads[i].thread, run, &threads[i]) == 0;
    }
    work (context, 0, world, NULL);
    for (uint32_t i = 1; i < n; i++) {
-      if (hands[i].started) {
-         pthread_join (hands[i].thread, NULL);
+      if (threads[i].started) {
+         pthread_join (threads[i].thread, NULL);
       }
    }
-   bson_free (hands);
+   bson_free (threads);
 }

@@ -1,9 +1,9 @@
-/* Several hands, of which one fails or has counted enough while another one waits for a server that is gone: that one
+/* Several threads, of which one fails or has counted enough while another one waits for a server that is gone: that one
  * hears of it before its next try, and not when its own patience is over. */
 #include "fake_world.h"
 
 #include "backfill/tally.h"
-#include "backfill/tour.h"
+#include "backfill/walk.h"
 
 #include <sched.h>
 #include <stdatomic.h>
@@ -47,9 +47,9 @@ link_cancelled (ecl_world_t *self)
    return atomic_load (&cancel);
 }
 
-/* What comes before the hands: 40 documents, whose _ids are cut in three. */
+/* What comes before the threads: 40 documents, whose _ids are cut in three. */
 static const char *
-before_hands (const char *command)
+before_threads (const char *command)
 {
    return strstr (command, "\"count\" : \"users\"") ? "{\"ok\": 1, \"n\": 40}"
           : strstr (command, "$sample")             ? DOCS ("{\"_id\": 10}, {\"_id\": 20}")
@@ -61,7 +61,7 @@ link_run_command (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, b
 {
    link_t *link = (link_t *) self;
    char *text = bson_as_relaxed_extended_json (call->command, NULL);
-   const char *answer = before_hands (text);
+   const char *answer = before_threads (text);
    ecl_reply_t result = ECL_REPLY_OK;
 
    (void) deadline;
@@ -102,7 +102,7 @@ make_link (bool gone, const char *reply)
                    .reply = reply};
 }
 
-/* The second hand's, whose server is gone. */
+/* The second thread's, whose server is gone. */
 static ecl_world_t *
 open_link (void *context, int32_t timeout, bson_error_t *error)
 {
@@ -170,7 +170,7 @@ test_one_has_counted_enough (void **state)
 }
 
 typedef struct {
-   ecl_tour_t first;
+   ecl_walk_t first;
    bson_error_t error; /* of the one that failed */
    atomic_uint failed, ended;
 } reading_t;
@@ -179,23 +179,23 @@ static void
 read_through (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *why)
 {
    reading_t *self = context;
-   ecl_tour_t own, *tour = number ? &own : &self->first;
+   ecl_walk_t own, *walk = number ? &own : &self->first;
    const ecl_value_t *document;
    bson_error_t error;
 
    (void) why;
    if (number) {
-      ecl_tour_share (&own, &self->first, world);
+      ecl_walk_share (&own, &self->first, world);
    }
-   if (ecl_tour_next (tour, &document, &error)) {
+   if (ecl_walk_next (walk, &document, &error)) {
       atomic_fetch_add (&self->ended, !document);
    } else {
       self->error = error;
       atomic_fetch_add (&self->failed, 1);
-      ecl_tour_stop (&self->first);
+      ecl_walk_stop (&self->first);
    }
    if (number) {
-      ecl_tour_cleanup (&own);
+      ecl_walk_cleanup (&own);
    }
 }
 
@@ -208,9 +208,9 @@ test_one_that_reads_is_refused (void **state)
    bson_error_t error;
 
    (void) state;
-   assert_true (ecl_tour_init (&reading.first, &first.world, "shop", "users", 0, 10, 2, &error));
-   ecl_hands (&first.world, &connector, 2, read_through, &reading);
-   ecl_tour_cleanup (&reading.first);
+   assert_true (ecl_walk_init (&reading.first, &first.world, "shop", "users", 0, 10, 2, &error));
+   ecl_parallel_run (&first.world, &connector, 2, read_through, &reading);
+   ecl_walk_cleanup (&reading.first);
    assert_int_equal (reading.failed, 1);
    assert_int_equal (reading.ended, 1);
    assert_string_equal (reading.error.message, "not authorized");

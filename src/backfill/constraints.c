@@ -1,5 +1,5 @@
-/* What the server would refuse of a document: see admit.h. */
-#include "backfill/admit.h"
+/* What the server would refuse of a document: see constraints.h. */
+#include "backfill/constraints.h"
 
 #include "bson/append.h"
 #include "mql/match.h"
@@ -19,7 +19,7 @@ typedef struct {
    size_t n, cap;
 } unique_t;
 
-struct ecl_admit_t {
+struct ecl_constraints_t {
    const ecl_value_t *validator;
    ecl_match_t *match; /* NULL: no validator that refuses, or none that can be judged */
    bool moderate;
@@ -36,7 +36,7 @@ struct ecl_admit_t {
 static void
 on_problem (void *context, const uint8_t *at, uint32_t code, const char *message)
 {
-   ecl_admit_t *self = context;
+   ecl_constraints_t *self = context;
 
    (void) at;
    (void) code;
@@ -46,7 +46,7 @@ on_problem (void *context, const uint8_t *at, uint32_t code, const char *message
 }
 
 static void
-read_validator (ecl_admit_t *self, const ecl_facts_t *facts)
+read_validator (ecl_constraints_t *self, const ecl_facts_t *facts)
 {
    const ecl_match_options_t options = {.report = on_problem, .report_context = self};
 
@@ -64,7 +64,7 @@ read_validator (ecl_admit_t *self, const ecl_facts_t *facts)
 
 /* A filter that fails on a document is not kept by it: so does the server have it. */
 static bool
-keeps (ecl_admit_t *self, const ecl_match_t *match, const ecl_value_t *document)
+keeps (ecl_constraints_t *self, const ecl_match_t *match, const ecl_value_t *document)
 {
    bson_error_t ignored;
    bool matched;
@@ -75,7 +75,7 @@ keeps (ecl_admit_t *self, const ecl_match_t *match, const ecl_value_t *document)
 static void
 on_broken (void *context, const ecl_schema_problem_t *problem)
 {
-   ecl_admit_t *self = context;
+   ecl_constraints_t *self = context;
 
    if (!*self->rule) {
       bson_snprintf (self->rule, sizeof self->rule, "$jsonSchema: %s: expected %s, found %s%s%s", problem->keyword,
@@ -91,11 +91,11 @@ typedef enum {
 } verdict_t;
 
 static verdict_t
-blame (ecl_admit_t *self, const ecl_value_t *filter, const ecl_value_t *document);
+blame (ecl_constraints_t *self, const ecl_value_t *filter, const ecl_value_t *document);
 
 /* One field of a filter that the document does not keep, which is also given as a filter of its own. */
 static verdict_t
-blame_field (ecl_admit_t *self, const ecl_field_t *field, const bson_t *alone, const ecl_value_t *document)
+blame_field (ecl_constraints_t *self, const ecl_field_t *field, const bson_t *alone, const ecl_value_t *document)
 {
    bool any = ecl_key_is (field, "$or");
    ecl_value_t branch;
@@ -132,7 +132,7 @@ blame_field (ecl_admit_t *self, const ecl_field_t *field, const bson_t *alone, c
 /* Which part of a filter a document breaks. Of $and the first; of $or, of which all are broken, the one that comes as
  * far as its $jsonSchema: a validator for several versions asks for the version before that. */
 static verdict_t
-blame (ecl_admit_t *self, const ecl_value_t *filter, const ecl_value_t *document)
+blame (ecl_constraints_t *self, const ecl_value_t *filter, const ecl_value_t *document)
 {
    verdict_t verdict = KEPT;
    ecl_field_t field;
@@ -158,7 +158,7 @@ blame (ecl_admit_t *self, const ecl_value_t *filter, const ecl_value_t *document
 }
 
 static bool
-is_valid (ecl_admit_t *self, const ecl_value_t *before, const ecl_value_t *after, bson_error_t *error)
+is_valid (ecl_constraints_t *self, const ecl_value_t *before, const ecl_value_t *after, bson_error_t *error)
 {
    bool valid =
       !self->match || keeps (self, self->match, after) || (self->moderate && !keeps (self, self->match, before));
@@ -173,7 +173,7 @@ is_valid (ecl_admit_t *self, const ecl_value_t *before, const ecl_value_t *after
 /* ---- unique indexes ---- */
 
 static void
-read_indexes (ecl_admit_t *self, const ecl_facts_t *facts)
+read_indexes (ecl_constraints_t *self, const ecl_facts_t *facts)
 {
    self->uniques = ecl_arena_array (&self->arena, unique_t, facts->n_indexes + 1);
    for (size_t i = 0; i < facts->n_indexes; i++) {
@@ -217,7 +217,7 @@ at_path (const ecl_value_t *document, const char *path, size_t len, ecl_value_t 
 
 /* The key of a document in an index, in the evaluator's arena; NULL where it has none, or it is not to be judged. */
 static ecl_value_t *
-key_of (ecl_admit_t *self, const unique_t *unique, const ecl_value_t *document)
+key_of (ecl_constraints_t *self, const unique_t *unique, const ecl_value_t *document)
 {
    ecl_value_t *key = ecl_arena_array (&self->ev.arena, ecl_value_t, unique->n_paths + 1);
    uint32_t n = 0, missing = 0;
@@ -258,7 +258,7 @@ has (const unique_t *unique, const ecl_value_t *key, size_t *at)
 }
 
 static void
-keep (ecl_admit_t *self, unique_t *unique, const ecl_value_t *key)
+keep (ecl_constraints_t *self, unique_t *unique, const ecl_value_t *key)
 {
    ecl_value_t *copy = ecl_arena_array (&self->arena, ecl_value_t, unique->n_paths + 1);
 
@@ -276,7 +276,7 @@ keep (ecl_admit_t *self, unique_t *unique, const ecl_value_t *key)
 }
 
 static bool
-is_alone (ecl_admit_t *self, const ecl_value_t *document, bson_error_t *error)
+is_alone (ecl_constraints_t *self, const ecl_value_t *document, bson_error_t *error)
 {
    const ecl_value_t **keys = ecl_arena_array (&self->ev.arena, const ecl_value_t *, self->n_uniques);
    size_t at;
@@ -301,10 +301,10 @@ is_alone (ecl_admit_t *self, const ecl_value_t *document, bson_error_t *error)
 
 /* ---- both ---- */
 
-ecl_admit_t *
-ecl_admit_new (const ecl_facts_t *facts)
+ecl_constraints_t *
+ecl_constraints_new (const ecl_facts_t *facts)
 {
-   ecl_admit_t *self = bson_malloc0 (sizeof *self);
+   ecl_constraints_t *self = bson_malloc0 (sizeof *self);
 
    ecl_arena_init (&self->arena);
    ecl_eval_init (&self->ev);
@@ -314,7 +314,7 @@ ecl_admit_new (const ecl_facts_t *facts)
 }
 
 void
-ecl_admit_destroy (ecl_admit_t *self)
+ecl_constraints_destroy (ecl_constraints_t *self)
 {
    if (!self) {
       return;
@@ -326,13 +326,14 @@ ecl_admit_destroy (ecl_admit_t *self)
 }
 
 const char *
-ecl_admit_unjudged (const ecl_admit_t *self)
+ecl_constraints_unjudged (const ecl_constraints_t *self)
 {
    return *self->unjudged ? self->unjudged : NULL;
 }
 
 bool
-ecl_admit (ecl_admit_t *self, const ecl_value_t *before, const ecl_value_t *after, bson_error_t *error)
+ecl_constraints_allow (ecl_constraints_t *self, const ecl_value_t *before, const ecl_value_t *after,
+                       bson_error_t *error)
 {
    ecl_arena_reset (&self->ev.arena);
    return is_valid (self, before, after, error) && is_alone (self, after, error);

@@ -2,7 +2,7 @@
 #include "fake_world.h"
 #include "project_check.h"
 
-#include "backfill/aside.h"
+#include "backfill/quarantine_set.h"
 #include "upgrade/upgrade.h"
 
 /* One whose text is no number has 241 (ConversionFailure), one that a validator refuses 121. */
@@ -12,9 +12,9 @@
 #define RECORD(id) FAILED_WITH (241, id)
 #define FIND(collection) "{ \"find\" : \"" collection "\""
 
-/* What is found aside, and tried again; no reply of the script lets a document be carried. */
+/* What is found in quarantine, and tried again; no reply of the script lets a document be carried. */
 static void
-try_again (ecl_course_t course, const canned_t *script, uint32_t found, ecl_job_counts_t *counts)
+try_again (ecl_strategy_t strategy, const canned_t *script, uint32_t found, ecl_job_counts_t *counts)
 {
    const file_t files[] = {{"users/0002_step.yaml", "to: 2\ndescription: d\nup:\n  - $set: {size: {$toInt: $size}}\n"},
                            {0}};
@@ -24,17 +24,17 @@ try_again (ecl_course_t course, const canned_t *script, uint32_t found, ecl_job_
    fake_world_t world = fake_world (script);
    ecl_site_t site = {.world = &world.world, .project = project, .upgrades = upgrades, .database = "shop"};
    bson_error_t error = {0};
-   ecl_aside_t aside;
+   ecl_quarantine_set_t quarantined;
 
-   course.chain = ecl_project_chain (project, "users");
-   course.target = 1;
-   assert_true (ecl_aside_find (&site, "users", "2", &aside, &error));
-   assert_int_equal (aside.n, found);
-   if (found && !ecl_aside_again (&aside, &site, &course, "2", &all, counts, &error)) {
+   strategy.chain = ecl_project_chain (project, "users");
+   strategy.target = 1;
+   assert_true (ecl_quarantine_set_find (&site, "users", "2", &quarantined, &error));
+   assert_int_equal (quarantined.n, found);
+   if (found && !ecl_quarantine_set_retry (&quarantined, &site, &strategy, "2", &all, counts, &error)) {
       fail_msg ("%s", error.message);
    }
    fake_done (&world);
-   ecl_aside_cleanup (&aside);
+   ecl_quarantine_set_cleanup (&quarantined);
    bson_destroy (&all);
    ecl_upgrades_destroy (upgrades);
    ecl_project_destroy (project);
@@ -53,7 +53,7 @@ test_a_record_that_came_meanwhile (void **state)
    ecl_job_counts_t counts = {0};
 
    (void) state;
-   try_again ((ecl_course_t){0}, script, 2, &counts);
+   try_again ((ecl_strategy_t){0}, script, 2, &counts);
    assert_int_equal (counts.quarantined, 2);
    assert_int_equal (counts.changed, 0);
 }
@@ -70,7 +70,7 @@ test_an_id_that_several_have (void **state)
    ecl_job_counts_t counts = {0};
 
    (void) state;
-   try_again ((ecl_course_t){0}, script, 1, &counts);
+   try_again ((ecl_strategy_t){0}, script, 1, &counts);
    assert_int_equal (counts.quarantined, 1);
 }
 
@@ -85,7 +85,7 @@ test_without_transactions (void **state)
    ecl_job_counts_t counts = {0};
 
    (void) state;
-   try_again ((ecl_course_t){.facts.collation.type = BSON_TYPE_DOCUMENT}, script, 1, &counts);
+   try_again ((ecl_strategy_t){.facts.collation.type = BSON_TYPE_DOCUMENT}, script, 1, &counts);
    assert_int_equal (counts.quarantined, 1);
 }
 
@@ -103,11 +103,11 @@ test_what_a_validator_refuses (void **state)
    ecl_job_counts_t counts = {0};
 
    (void) state;
-   try_again ((ecl_course_t){.facts = facts}, script, 1, &counts);
+   try_again ((ecl_strategy_t){.facts = facts}, script, 1, &counts);
    assert_int_equal (counts.quarantined, 1);
    script[1].reply = DOCS ("{\"_id\": 1, \"size\": \"large\"}");
    script[2].reply = DOCS (RECORD (1));
-   try_again ((ecl_course_t){.facts = facts}, script, 1, &counts);
+   try_again ((ecl_strategy_t){.facts = facts}, script, 1, &counts);
    assert_int_equal (counts.quarantined, 1);
    bson_destroy (rule);
 }
@@ -124,12 +124,12 @@ test_too_many (void **state)
    (void) state;
    ecl_buf_init (&reply, 200000);
    assert_true (ecl_buf_printf (&reply, "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": ["));
-   for (int i = 0; i <= ECL_ASIDE_MOST; i++) {
+   for (int i = 0; i <= ECL_QUARANTINE_SET_MOST; i++) {
       assert_true (ecl_buf_printf (&reply, "%s{\"_id\": {\"collection\": \"users\", \"id\": %d}}", i ? ", " : "", i));
    }
    assert_true (ecl_buf_printf (&reply, "]}}"));
    script[0].reply = ecl_buf_cstr (&reply);
-   try_again ((ecl_course_t){0}, script, 0, &counts);
+   try_again ((ecl_strategy_t){0}, script, 0, &counts);
    ecl_buf_cleanup (&reply);
 }
 

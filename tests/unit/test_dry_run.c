@@ -2,7 +2,7 @@
 #include "fake_world.h"
 #include "project_check.h"
 
-#include "backfill/trier.h"
+#include "backfill/dry_run.h"
 #include "upgrade/upgrade.h"
 
 #define STEP "to: 2\ndescription: d\nup:\n  - $set: {name: $code}\n  - $unset: code\n"
@@ -14,38 +14,38 @@
 
 typedef struct {
    const char *step;
-   ecl_trier_how_t how;
-   ecl_course_t course;
+   ecl_dry_run_how_t how;
+   ecl_strategy_t strategy;
    bool transactions;
-} trier_case_t;
+} dry_run_case_t;
 
 /* What comes of documents, one after the other; the last one's code. */
 static int32_t
-check (const trier_case_t *what, const char *const *documents, const ecl_tried_t *expected, size_t n)
+check (const dry_run_case_t *what, const char *const *documents, const ecl_tried_t *expected, size_t n)
 {
    const file_t files[] = {{"users/0002_step.yaml", what->step}, {0}};
    ecl_project_t *project = load_good ("database: shop\ncollections: {users: {unversioned: 1}}\n", files);
    ecl_upgrades_t *upgrades = ecl_upgrades_new (project);
    ecl_site_t site = {.project = project, .upgrades = upgrades, .database = "shop"};
-   ecl_course_t course = what->course;
+   ecl_strategy_t strategy = what->strategy;
    ecl_converted_t out = {0};
-   ecl_trier_t *trier;
+   ecl_dry_run_t *dry_run;
    bson_error_t error;
 
    site.server.transactions = what->transactions;
-   course.chain = ecl_project_chain (project, "users");
-   course.target = 1;
-   trier = ecl_trier_new (&site, &course, what->how, &error);
-   assert_non_null (trier);
+   strategy.chain = ecl_project_chain (project, "users");
+   strategy.target = 1;
+   dry_run = ecl_dry_run_new (&site, &strategy, what->how, &error);
+   assert_non_null (dry_run);
    for (size_t i = 0; i < n; i++) {
       bson_t *document = bson_new_from_json ((const uint8_t *) documents[i], -1, &error);
       ecl_value_t value = ecl_raw_document (bson_get_data (document), document->len);
 
-      assert_int_equal (ecl_trier_run (trier, &value, true, &out), expected[i]);
+      assert_int_equal (ecl_dry_run_try (dry_run, &value, true, &out), expected[i]);
       assert_true (expected[i] != ECL_TRIED_FAILS || *out.message);
       bson_destroy (document);
    }
-   ecl_trier_destroy (trier);
+   ecl_dry_run_destroy (dry_run);
    ecl_upgrades_destroy (upgrades);
    ecl_project_destroy (project);
    return out.code;
@@ -62,12 +62,12 @@ test_unique_keys (void **state)
    bson_t *keys = BCON_NEW ("name", BCON_INT32 (1));
    ecl_index_t index = {
       .name = "name_1", .keys = ecl_raw_document (bson_get_data (keys), keys->len), .unique = true, .exact = true};
-   trier_case_t what = {.step = STEP, .course.facts = {.indexes = &index, .n_indexes = 1}, .transactions = true};
+   dry_run_case_t what = {.step = STEP, .strategy.facts = {.indexes = &index, .n_indexes = 1}, .transactions = true};
 
    (void) state;
-   what.how = ECL_TRIER_SAMPLE;
+   what.how = ECL_DRY_RUN_SAMPLE;
    check (&what, documents, sample, 3);
-   what.how = ECL_TRIER_SINGLE;
+   what.how = ECL_DRY_RUN_SINGLE;
    check (&what, documents, single, 3);
    bson_destroy (keys);
 }
@@ -78,14 +78,14 @@ test_transactions (void **state)
 {
    static const char *const documents[] = {"{\"_id\": 1, \"code\": \"a\"}"};
    static const ecl_tried_t fails[] = {ECL_TRIED_FAILS}, goes[] = {ECL_TRIED_GOES};
-   trier_case_t what = {.step = STEP, .course.facts.collation.type = BSON_TYPE_DOCUMENT};
+   dry_run_case_t what = {.step = STEP, .strategy.facts.collation.type = BSON_TYPE_DOCUMENT};
 
    (void) state;
-   what.course.mode = ECL_MODE_CLIENT;
+   what.strategy.mode = ECL_MODE_CLIENT;
    assert_int_equal (check (&what, documents, fails, 1), ECL_ERROR_UNSUPPORTED);
-   what.course.mode = ECL_MODE_PUSHDOWN;
+   what.strategy.mode = ECL_MODE_PUSHDOWN;
    check (&what, documents, goes, 1);
-   what.how = ECL_TRIER_SINGLE;
+   what.how = ECL_DRY_RUN_SINGLE;
    assert_int_equal (check (&what, documents, fails, 1), ECL_ERROR_UNSUPPORTED);
    what.transactions = true;
    check (&what, documents, goes, 1);
@@ -97,11 +97,11 @@ test_looks_up_too_much (void **state)
 {
    static const char *const documents[] = {"{\"_id\": 1, \"kind\": 7}"};
    static const ecl_tried_t fails[] = {ECL_TRIED_FAILS};
-   trier_case_t what = {.step = LOOKUP, .course.mode = ECL_MODE_CLIENT, .transactions = true};
+   dry_run_case_t what = {.step = LOOKUP, .strategy.mode = ECL_MODE_CLIENT, .transactions = true};
 
    (void) state;
    assert_int_equal (check (&what, documents, fails, 1), ECL_ERROR_TOO_LARGE);
-   what.how = ECL_TRIER_SINGLE;
+   what.how = ECL_DRY_RUN_SINGLE;
    assert_int_equal (check (&what, documents, fails, 1), ECL_ERROR_TOO_LARGE);
 }
 

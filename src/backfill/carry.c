@@ -1,78 +1,14 @@
-/* One collection to its target: see course.h. */
-#include "backfill/course.h"
+/* One collection to its target: see carry.h. */
+#include "backfill/carry.h"
 
-#include "backfill/aside.h"
 #include "backfill/complete.h"
-#include "backfill/crew.h"
-#include "backfill/job.h"
+#include "backfill/quarantine_set.h"
 #include "backfill/survey.h"
 #include "backfill/trial.h"
-#include "upgrade/loads.h"
-
-/* ---- who computes ---- */
-
-/* Why the server cannot run the chain; NULL where it can. */
-static const char *
-server_cannot (const ecl_course_t *course, const ecl_plan_t *const *plans, size_t n_plans)
-{
-   for (size_t i = 0; i < n_plans; i++) {
-      if (ecl_plan_has_functions (plans[i])) {
-         return "a migration is a function of the program";
-      }
-   }
-   if (ecl_chain_looks_up (course->chain, course->target, course->down)) {
-      return "it looks up documents of other collections, which no update can";
-   }
-   return ecl_facts_transaction (&course->facts);
-}
+#include "backfill/worker_pool.h"
 
 static bool
-choose_mode (ecl_mode_t wanted, const ecl_plan_t *const *plans, size_t n_plans, ecl_course_t *course,
-             bson_error_t *error)
-{
-   const char *cannot = server_cannot (course, plans, n_plans);
-
-   if (wanted == ECL_MODE_PUSHDOWN && cannot) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "%s cannot be pushed down: %s",
-                       course->chain->collection, cannot);
-   }
-   course->mode = wanted == ECL_MODE_CLIENT || cannot ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN;
-   course->mode_why = wanted != ECL_MODE_AUTO ? "as asked for"
-                      : cannot                ? cannot
-                                              : "the server runs all stages of the chain";
-   return true;
-}
-
-/* ---- the course ---- */
-
-bool
-ecl_course_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted,
-                 ecl_arena_t *arena, ecl_course_t *out, bson_error_t *error)
-{
-   const ecl_plan_t **plans = ecl_arena_array (arena, const ecl_plan_t *, chain->n_steps + 1);
-   size_t n_plans = 0;
-
-   memset (out, 0, sizeof *out);
-   out->chain = chain;
-   out->target = target;
-   out->down = down;
-   for (size_t i = down ? target + 1 : 0; down ? i <= chain->n_steps : i < target; i++) {
-      if (!ecl_upgrades_plan (site->upgrades, chain, i, target, &plans[n_plans++], error)) {
-         return false;
-      }
-   }
-   if (!ecl_facts_ask (site->world, &site->server, site->database, chain->collection, arena, &out->facts, error) ||
-       !choose_mode (wanted, plans, n_plans, out, error)) {
-      return false;
-   }
-   out->obstacles = ecl_facts_obstacles (&out->facts, plans, n_plans, arena, &out->n_obstacles);
-   return true;
-}
-
-/* ---- going it ---- */
-
-static bool
-try_first (void *context, ecl_cut_sample_t *sample, bson_error_t *error)
+try_first (void *context, ecl_partition_sample_t *sample, bson_error_t *error)
 {
    return ecl_trial (context, sample, error);
 }
@@ -86,10 +22,10 @@ effort_of (const ecl_carry_t *what)
 }
 
 static bool
-join (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bson_error_t *error)
+join (const ecl_site_t *site, const ecl_strategy_t *strategy, ecl_carried_t *out, bson_error_t *error)
 {
    const ecl_job_lease_t lease = {site->who, site->lease_time, site->lease_skew};
-   const char *collection = course->chain->collection;
+   const char *collection = strategy->chain->collection;
    bool found;
 
    out->joined = true;
@@ -104,9 +40,10 @@ join (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bs
 /* Whether the records say that no document is below: the last job went to this very target and is done, or `complete`
  * recorded a floor that a validator keeps. */
 static bool
-is_finished (const ecl_site_t *site, const ecl_course_t *course, const char *to, bool *finished, bson_error_t *error)
+is_finished (const ecl_site_t *site, const ecl_strategy_t *strategy, const char *to, bool *finished,
+             bson_error_t *error)
 {
-   const ecl_chain_t *chain = course->chain;
+   const ecl_chain_t *chain = strategy->chain;
    bool has_job;
    ecl_job_t job;
 
@@ -116,7 +53,7 @@ is_finished (const ecl_site_t *site, const ecl_course_t *course, const char *to,
    }
    *finished = has_job && job.state == ECL_JOB_DONE && !job.down && strcmp (job.to, to) == 0;
    return *finished ||
-          ecl_complete_stays (site->world, &site->server, site->database, chain, course->target, finished, error);
+          ecl_complete_stays (site->world, &site->server, site->database, chain, strategy->target, finished, error);
 }
 
 typedef struct {
@@ -149,22 +86,22 @@ say_gave_up (told_t *told, const ecl_job_t *job)
 
 /* The job: made, or joined. */
 static bool
-start (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carried_t *out, bson_error_t *error)
+start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_carried_t *out, bson_error_t *error)
 {
    const ecl_effort_t *effort = effort_of (told->what);
-   ecl_trial_t trial = {site, course, effort->max_errors, told->what->note, told->context};
-   ecl_aside_t aside;
+   ecl_trial_t trial = {site, strategy, effort->max_errors, told->what->note, told->context};
+   ecl_quarantine_set_t quarantined;
    bson_t candidates, others;
    ecl_job_t gave_up = {0};
    ecl_job_start_t options = {.world = site->world,
-                              .chain = course->chain,
-                              .target = course->target,
+                              .chain = strategy->chain,
+                              .target = strategy->target,
                               .database = site->database,
-                              .collection = course->chain->collection,
-                              .down = course->down,
+                              .collection = strategy->chain->collection,
+                              .down = strategy->down,
                               .to = out->to,
-                              .mode = ecl_mode_name (course->mode),
-                              .why = course->mode_why,
+                              .mode = ecl_mode_name (strategy->mode),
+                              .why = strategy->mode_why,
                               .candidates = &others,
                               .settings = effort->settings,
                               .range_docs = effort->range_docs,
@@ -178,16 +115,16 @@ start (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_car
    ecl_start_t started;
    bool good;
 
-   if (effort->by_records && !course->down && !is_finished (site, course, out->to, &options.finished, error)) {
+   if (effort->by_records && !strategy->down && !is_finished (site, strategy, out->to, &options.finished, error)) {
       return false;
    }
-   if (!ecl_aside_find (site, course->chain->collection, out->to, &aside, error)) {
-      ecl_aside_cleanup (&aside);
+   if (!ecl_quarantine_set_find (site, strategy->chain->collection, out->to, &quarantined, error)) {
+      ecl_quarantine_set_cleanup (&quarantined);
       return false;
    }
-   options.aside = aside.n;
-   ecl_survey_candidates (course->chain, course->target, course->down, &candidates);
-   ecl_aside_without (&aside, &candidates, &others);
+   options.quarantined = quarantined.n;
+   ecl_survey_candidates (strategy->chain, strategy->target, strategy->down, &candidates);
+   ecl_quarantine_set_exclude (&quarantined, &candidates, &others);
    started = ecl_job_start (&options, &out->job, error);
    if (*gave_up.collection) {
       say_gave_up (told, &gave_up);
@@ -197,16 +134,16 @@ start (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_car
    out->by_records = started == ECL_START_FINISHED;
    out->nothing = started == ECL_START_NOTHING || out->by_records;
    good = started != ECL_START_FAILED;
-   if (out->by_records && aside.more) {
-      good = ecl_survey_quarantined (site->world, site->database, course->chain->collection, out->to,
+   if (out->by_records && quarantined.more) {
+      good = ecl_survey_quarantined (site->world, site->database, strategy->chain->collection, out->to,
                                      &out->counts.quarantined, error);
-   } else if (out->nothing && aside.n) {
-      good = ecl_aside_again (&aside, site, course, out->to, &candidates, &out->counts, error);
+   } else if (out->nothing && quarantined.n) {
+      good = ecl_quarantine_set_retry (&quarantined, site, strategy, out->to, &candidates, &out->counts, error);
       out->own = out->counts;
       out->wrote = out->counts.changed > 0;
    }
    bson_destroy (&candidates);
-   ecl_aside_cleanup (&aside);
+   ecl_quarantine_set_cleanup (&quarantined);
    return good;
 }
 
@@ -258,7 +195,7 @@ take_over (ecl_carried_t *out, ecl_task_t *task, bson_error_t *error)
 }
 
 static void
-tell (void *context, const ecl_carry_progress_t *progress)
+tell (void *context, const ecl_job_progress_t *progress)
 {
    told_t *self = context;
 
@@ -330,29 +267,30 @@ say_idle (told_t *told, const ecl_carried_t *out)
 }
 
 static bool
-go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carried_t *out, bson_error_t *error)
+go (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_carried_t *out, bson_error_t *error)
 {
    const ecl_effort_t *effort = effort_of (told->what);
-   ecl_task_t task = {.chain = course->chain,
-                      .target = course->target,
-                      .down = course->down,
-                      .mode = course->mode,
-                      .always_transaction = ecl_facts_transaction (&course->facts),
+   ecl_task_t task = {.chain = strategy->chain,
+                      .target = strategy->target,
+                      .down = strategy->down,
+                      .mode = strategy->mode,
+                      .always_transaction = ecl_facts_transaction (&strategy->facts),
                       /* Servers there are that go along all of an index that is named, whatever the range. */
-                      .unhinted = course->facts.n_indexes == 1,
+                      .unhinted = strategy->facts.n_indexes == 1,
                       .lease_time = site->lease_time,
-                      .lease_skew = site->lease_skew};
+                      .lease_skew = site->lease_skew,
+                      .connector = effort->connector};
    int64_t began = site->world->now (site->world);
-   ecl_crew_listener_t listener = {.context = told, .progress = tell, .note = say};
+   ecl_worker_pool_listener_t listener = {.context = told, .progress = tell, .note = say};
    ecl_worker_state_t state = {0};
    bool good;
 
-   out->mode = course->mode;
-   bson_strncpy (out->mode_why, course->mode_why, sizeof out->mode_why);
+   out->mode = strategy->mode;
+   bson_strncpy (out->mode_why, strategy->mode_why, sizeof out->mode_why);
    out->workers = effort->workers ? effort->workers : 1;
-   if (!ecl_server_guard_form (site->world, &site->server, site->database, course->chain->collection, &task.form,
+   if (!ecl_server_guard_form (site->world, &site->server, site->database, strategy->chain->collection, &task.form,
                                error) ||
-       !(effort->only_join ? join (site, course, out, error) : start (site, course, told, out, error)) ||
+       !(effort->only_join ? join (site, strategy, out, error) : start (site, strategy, told, out, error)) ||
        (out->joined && !effort->only_start && !take_over (out, &task, error)) ||
        (out->joined && !settle (site, told, out, error))) {
       return false;
@@ -369,7 +307,8 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
    memcpy (task.job, out->job.id, sizeof task.job);
    task.until = effort->lasts ? began + effort->lasts : 0;
    say_idle (told, out);
-   good = ecl_crew_run (site, &task, effort, out->workers, &out->job, &listener, &state, error);
+   good =
+      ecl_worker_pool_run (site, &task, effort->throttle_command, out->workers, &out->job, &listener, &state, error);
    take_result (site, &state, out);
    out->time_up = !good && state.end == ECL_WORKER_STOPPED && task.until && !site->world->cancelled (site->world);
    out->ms = site->world->now (site->world) - began;
@@ -378,21 +317,21 @@ go (const ecl_site_t *site, const ecl_course_t *course, told_t *told, ecl_carrie
 
 /* Before a collection goes down: what `complete` did for the versions above. */
 static bool
-make_way (const ecl_site_t *site, const ecl_course_t *course, ecl_carried_t *out, bson_error_t *error)
+make_way (const ecl_site_t *site, const ecl_strategy_t *strategy, ecl_carried_t *out, bson_error_t *error)
 {
-   const ecl_chain_t *chain = course->chain;
+   const ecl_chain_t *chain = strategy->chain;
 
-   if (!course->down || course->facts.kind == ECL_COLLECTION_MISSING) {
+   if (!strategy->down || strategy->facts.kind == ECL_COLLECTION_MISSING) {
       return true;
    }
-   if (ecl_complete_refuses (chain, course->target, &course->facts)) {
+   if (ecl_complete_refuses (chain, strategy->target, &strategy->facts)) {
       return ecl_fail (
          error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
          "%s: the validator that `eclose complete` made refuses documents of version %s, so every one would go "
          "to quarantine; lift it first: db.runCommand({collMod: '%s', validationAction: 'warn'})",
          chain->collection, out->to, chain->collection);
    }
-   return ecl_complete_undo (site->world, site->database, chain, course->target, &out->unfloored, error);
+   return ecl_complete_undo (site->world, site->database, chain, strategy->target, &out->unfloored, error);
 }
 
 bool
@@ -401,7 +340,7 @@ ecl_carry (const ecl_site_t *site, const ecl_carry_t *what, ecl_carry_fn progres
 {
    const ecl_chain_t *chain = what->chain;
    told_t told = {.progress = progress, .context = context, .what = what};
-   ecl_course_t course;
+   ecl_strategy_t strategy;
    ecl_arena_t arena;
    bool good;
 
@@ -409,17 +348,17 @@ ecl_carry (const ecl_site_t *site, const ecl_carry_t *what, ecl_carry_fn progres
    out->what = *what;
    ecl_version_text (chain->format, ecl_chain_version (chain, what->target), out->to);
    ecl_arena_init (&arena);
-   good = ecl_course_find (site, chain, what->target, what->down, what->mode, &arena, &course, error);
-   for (size_t i = 0; good && i < course.n_obstacles; i++) {
-      if (course.obstacles[i].level == ECL_OBSTACLE_BLOCKS) {
+   good = ecl_strategy_find (site, chain, what->target, what->down, what->mode, &arena, &strategy, error);
+   for (size_t i = 0; good && i < strategy.n_obstacles; i++) {
+      if (strategy.obstacles[i].level == ECL_OBSTACLE_BLOCKS) {
          good = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "%s: %s", chain->collection,
-                          course.obstacles[i].message);
+                          strategy.obstacles[i].message);
       }
    }
-   good = good && make_way (site, &course, out, error);
+   good = good && make_way (site, &strategy, out, error);
    if (good) {
-      out->missing = course.facts.kind == ECL_COLLECTION_MISSING;
-      good = out->missing || go (site, &course, &told, out, error);
+      out->missing = strategy.facts.kind == ECL_COLLECTION_MISSING;
+      good = out->missing || go (site, &strategy, &told, out, error);
    }
    ecl_arena_cleanup (&arena);
    return good;

@@ -1,5 +1,5 @@
-/* Documents below a version: see below.h. */
-#include "backfill/below.h"
+/* Documents below a version: see complete_count.h. */
+#include "backfill/complete_count.h"
 
 #include "bson/append.h"
 #include "store/store.h"
@@ -8,7 +8,7 @@
 /* ---- filters ---- */
 
 void
-ecl_below_append_later (bson_t *one, const ecl_chain_t *chain, size_t target)
+ecl_complete_append_later (bson_t *one, const ecl_chain_t *chain, size_t target)
 {
    bson_t and, part, test, nor, filter;
    char buffer[16];
@@ -55,7 +55,7 @@ make_below (const ecl_chain_t *chain, size_t target, bson_t *filter)
    BSON_APPEND_DOCUMENT (&nor, "0", &one);
    bson_destroy (&one);
    BSON_APPEND_DOCUMENT_BEGIN (&nor, "1", &one);
-   ecl_below_append_later (&one, chain, target);
+   ecl_complete_append_later (&one, chain, target);
    bson_append_document_end (&nor, &one);
    bson_append_array_end (filter, &nor);
 }
@@ -166,21 +166,21 @@ is_bounded (const ecl_site_t *site, const ecl_chain_t *chain, const ecl_index_t 
 /* One command; false where that did not answer it. */
 static bool
 by_index (const ecl_site_t *site, const ecl_chain_t *chain, const ecl_index_t *index, const bson_t *filter,
-          ecl_below_t *out)
+          ecl_complete_count_t *out)
 {
    bson_t command, reply;
    ecl_call_t call = {.database = site->database, .command = &command};
    bson_error_t ignored;
    bool good;
 
-   ecl_store_count (chain->collection, filter, ECL_BELOW_ENOUGH, &command);
+   ecl_store_count (chain->collection, filter, ECL_COMPLETE_COUNT_ENOUGH, &command);
    BSON_APPEND_UTF8 (&command, "hint", index->name);
    ecl_store_read_concern (&command);
    good = site->world->run_command (site->world, &call, site->world->now (site->world) + ECL_TALLY_MS, &reply,
                                     &ignored) == ECL_REPLY_OK;
    if (good) {
       out->n = ecl_reply_number (&reply, "cursor.firstBatch.0.n");
-      out->at_least = out->n >= ECL_BELOW_ENOUGH;
+      out->at_least = out->n >= ECL_COMPLETE_COUNT_ENOUGH;
    }
    bson_destroy (&reply);
    bson_destroy (&command);
@@ -190,8 +190,8 @@ by_index (const ecl_site_t *site, const ecl_chain_t *chain, const ecl_index_t *i
 /* ---- both ---- */
 
 bool
-ecl_below_count (const ecl_site_t *site, const ecl_facts_t *facts, const ecl_chain_t *chain, size_t target,
-                 const ecl_below_options_t *options, ecl_below_t *out, bson_error_t *error)
+ecl_complete_count_below (const ecl_site_t *site, const ecl_facts_t *facts, const ecl_chain_t *chain, size_t target,
+                          const ecl_complete_count_options_t *options, ecl_complete_count_t *out, bson_error_t *error)
 {
    const ecl_index_t *index = site->server.vouched ? serving (facts, chain) : NULL;
    bson_t below, bounded;
@@ -204,21 +204,21 @@ ecl_below_count (const ecl_site_t *site, const ecl_facts_t *facts, const ecl_cha
       good = is_bounded (site, chain, index, &bounded) && by_index (site, chain, index, &bounded, out);
       bson_destroy (&bounded);
    }
-   good = good || ecl_below_tally (site, chain, &below, options, out, error);
+   good = good || ecl_complete_count (site, chain, &below, options, out, error);
    bson_destroy (&below);
    return good;
 }
 
 bool
-ecl_below_tally (const ecl_site_t *site, const ecl_chain_t *chain, const bson_t *filter,
-                 const ecl_below_options_t *options, ecl_below_t *out, bson_error_t *error)
+ecl_complete_count (const ecl_site_t *site, const ecl_chain_t *chain, const bson_t *filter,
+                    const ecl_complete_count_options_t *options, ecl_complete_count_t *out, bson_error_t *error)
 {
    ecl_tally_options_t tally = {.database = site->database,
                                 .collection = chain->collection,
                                 .filters = &filter,
                                 .n_filters = 1,
                                 .look = options->look,
-                                .enough = ECL_BELOW_ENOUGH,
+                                .enough = ECL_COMPLETE_COUNT_ENOUGH,
                                 .progress = options->progress,
                                 .context = options->context};
 

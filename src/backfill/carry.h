@@ -1,47 +1,12 @@
-/* Course: one collection, from where its documents are to a target.
- *
- *    ecl_course_find   how it would go: who computes and why, what stands in the way; nothing is written
- *    ecl_carry         finds the course, and goes it to its end: starts a job or joins one (job.h), and works
- * (worker.h)
- *
- * ecl_carry is all that `up`, `down`, the step `backfill` of a database migration and eclose_migrate() know of it.
+/* Carry: one collection, from where its documents are to a target: finds the strategy, starts a job or joins one
+ * (job.h), and works (worker_pool.h). That is all that `up`, `down`, the step `backfill` of a database migration and
+ * eclose_migrate() know of it.
  */
-#ifndef ECL_BACKFILL_COURSE_H
-#define ECL_BACKFILL_COURSE_H
+#ifndef ECL_BACKFILL_CARRY_H
+#define ECL_BACKFILL_CARRY_H
 
-#include "backfill/backfill.h"
-#include "backfill/facts.h"
-#include "run/heartbeat.h"
-#include "run/throttle.h"
-#include "store/jobs.h"
-#include "store/lease.h"
-
-/* Where work is done. All that it points to outlives it. */
-typedef struct {
-   ecl_world_t *world;
-   const ecl_project_t *project;
-   ecl_upgrades_t *upgrades;
-   const char *database;
-   ecl_server_t server;
-   ecl_who_t who;
-   int64_t lease_time, lease_skew; /* 0 and negative: as in holder.h */
-} ecl_site_t;
-
-typedef struct {
-   const ecl_chain_t *chain;
-   size_t target; /* place on the chain */
-   bool down;
-   ecl_facts_t facts;
-   ecl_mode_t mode;      /* decided */
-   const char *mode_why; /* one line */
-   const ecl_obstacle_t *obstacles;
-   size_t n_obstacles;
-} ecl_course_t;
-
-/* Finds out all about it; nothing is written. Texts lie in the arena. */
-bool
-ecl_course_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted,
-                 ecl_arena_t *arena, ecl_course_t *out, bson_error_t *error) ECL_MUST_CHECK;
+#include "backfill/job.h"
+#include "backfill/strategy.h"
 
 /* How much is put into it; all zeros are the defaults. */
 typedef struct {
@@ -71,26 +36,8 @@ typedef struct {
    ecl_carry_note_fn note;     /* with the context of progress; may be NULL */
 } ecl_carry_t;
 
-/* How far it is, with what others do. */
-typedef struct {
-   const uint8_t *job;    /* its _id, 12 bytes */
-   int64_t total, done;   /* documents, about */
-   int64_t ranges, swept; /* those that were gone through again; negative as long as not all were carried */
-   double rate;           /* a second, of this process, over the last seconds */
-   uint32_t workers;      /* of this process that are at work */
-   bool paused;           /* somebody asked for that */
-   const char *slowed;    /* what slows it, in words; "" where nothing does */
-   ecl_slow_t slow;
-   bool stopped;                        /* altogether, until that is calm */
-   double latency;                      /* of its own writes, times the calm time; 0: not known */
-   int64_t lag;                         /* ms; negative: not known */
-   int64_t batches, waited[ECL_SLOW_N]; /* of this process; ms, per input */
-   ecl_mode_t mode;
-   ecl_job_counts_t counts; /* of this process */
-} ecl_carry_progress_t;
-
 /* Told from time to time, in the thread of the caller. */
-typedef void (*ecl_carry_fn) (void *context, const ecl_carry_t *what, const ecl_carry_progress_t *progress);
+typedef void (*ecl_carry_fn) (void *context, const ecl_carry_t *what, const ecl_job_progress_t *progress);
 
 /* What was done. */
 typedef struct {

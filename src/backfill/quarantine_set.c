@@ -1,11 +1,11 @@
-/* Documents in quarantine, when their collection is begun again: see aside.h. */
-#include "backfill/aside.h"
+/* Documents in quarantine, when their collection is begun again: see quarantine_set.h. */
+#include "backfill/quarantine_set.h"
 
 #include "bson/append.h"
 #include "bson/compare.h"
 #include "backfill/retry.h"
 #include "run/scan.h"
-#include "backfill/trier.h"
+#include "backfill/dry_run.h"
 #include "store/quarantine.h"
 
 #define BATCH 100
@@ -19,7 +19,8 @@ get (const ecl_value_t *document, const char *name)
 /* ---- which ---- */
 
 bool
-ecl_aside_find (const ecl_site_t *site, const char *collection, const char *to, ecl_aside_t *out, bson_error_t *error)
+ecl_quarantine_set_find (const ecl_site_t *site, const char *collection, const char *to, ecl_quarantine_set_t *out,
+                         bson_error_t *error)
 {
    const ecl_value_t *record;
    char buffer[16];
@@ -34,7 +35,7 @@ ecl_aside_find (const ecl_site_t *site, const char *collection, const char *to, 
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &filter, true);
    scan.fields[0] = "_id";
-   scan.limit = ECL_ASIDE_MOST + 1;
+   scan.limit = ECL_QUARANTINE_SET_MOST + 1;
    while ((good = ecl_scan_next (&scan, site->world, site->database, ECL_STORE_QUARANTINE, BATCH, &record, error)) &&
           record) {
       ecl_value_t whole = get (record, "_id"), id = get (&whole, "id");
@@ -44,7 +45,7 @@ ecl_aside_find (const ecl_site_t *site, const char *collection, const char *to, 
    }
    ecl_scan_cleanup (&scan);
    bson_destroy (&filter);
-   out->more = out->n > ECL_ASIDE_MOST;
+   out->more = out->n > ECL_QUARANTINE_SET_MOST;
    if (out->more) {
       bson_reinit (&out->ids);
       out->n = 0;
@@ -53,14 +54,14 @@ ecl_aside_find (const ecl_site_t *site, const char *collection, const char *to, 
 }
 
 void
-ecl_aside_cleanup (ecl_aside_t *self)
+ecl_quarantine_set_cleanup (ecl_quarantine_set_t *self)
 {
    bson_destroy (&self->ids);
 }
 
 /* {$and: [{_id: {<how>: ids}}, candidates]} */
 static void
-among (const ecl_aside_t *self, const char *how, const bson_t *candidates, bson_t *out)
+among (const ecl_quarantine_set_t *self, const char *how, const bson_t *candidates, bson_t *out)
 {
    bson_t both, one, id;
 
@@ -76,7 +77,7 @@ among (const ecl_aside_t *self, const char *how, const bson_t *candidates, bson_
 }
 
 void
-ecl_aside_without (const ecl_aside_t *self, const bson_t *candidates, bson_t *out)
+ecl_quarantine_set_exclude (const ecl_quarantine_set_t *self, const bson_t *candidates, bson_t *out)
 {
    if (self->n) {
       among (self, "$nin", candidates, out);
@@ -118,46 +119,46 @@ one_of (const again_t *self, const ecl_value_t *id)
 }
 
 static void
-list (const ecl_aside_t *aside, ecl_arena_t *arena, again_t *self)
+list (const ecl_quarantine_set_t *set, ecl_arena_t *arena, again_t *self)
 {
-   ecl_value_t ids = ecl_raw_document (bson_get_data (&aside->ids), aside->ids.len), id;
+   ecl_value_t ids = ecl_raw_document (bson_get_data (&set->ids), set->ids.len), id;
    ecl_iter_t iter;
 
-   self->ones = ecl_arena_array (arena, one_t, aside->n);
+   self->ones = ecl_arena_array (arena, one_t, set->n);
    ids.type = BSON_TYPE_ARRAY;
    ecl_iter_init (&iter, &ids);
-   while (self->n < aside->n && ecl_iter_item (&iter, &id)) {
+   while (self->n < set->n && ecl_iter_item (&iter, &id)) {
       self->ones[self->n++] = (one_t){.id = id, .verdict = LOOKED_FOR};
    }
 }
 
 /* Runs them here, without writing. */
 static bool
-sort_out (again_t *self, const ecl_course_t *course, const bson_t *filter, bson_error_t *error)
+sort_out (again_t *self, const ecl_strategy_t *strategy, const bson_t *filter, bson_error_t *error)
 {
-   ecl_trier_t *trier = ecl_trier_new (self->site, course, ECL_TRIER_SINGLE, error);
+   ecl_dry_run_t *dry_run = ecl_dry_run_new (self->site, strategy, ECL_DRY_RUN_SINGLE, error);
    const ecl_value_t *document;
    ecl_converted_t converted;
    ecl_scan_t scan;
    bool good;
 
-   if (!trier) {
+   if (!dry_run) {
       return false;
    }
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, filter, true);
-   while ((good = ecl_trier_next (trier, &scan, &document, error)) && document) {
+   while ((good = ecl_dry_run_next (dry_run, &scan, &document, error)) && document) {
       ecl_value_t id = get (document, "_id");
       one_t *one = one_of (self, &id);
 
       /* Several have it where a collection is sharded by something else: one of them that goes is enough. */
       if (one && one->verdict != GOES) {
-         one->verdict = ecl_trier_run (trier, document, false, &converted) == ECL_TRIED_FAILS ? FAILS : GOES;
+         one->verdict = ecl_dry_run_try (dry_run, document, false, &converted) == ECL_TRIED_FAILS ? FAILS : GOES;
          one->code = converted.code;
       }
    }
    ecl_scan_cleanup (&scan);
-   ecl_trier_destroy (trier);
+   ecl_dry_run_destroy (dry_run);
    return good;
 }
 
@@ -196,8 +197,8 @@ take_record (again_t *self, ecl_retry_t *retry, const ecl_value_t *record, ecl_j
 }
 
 bool
-ecl_aside_again (const ecl_aside_t *self, const ecl_site_t *site, const ecl_course_t *course, const char *to,
-                 const bson_t *candidates, ecl_job_counts_t *counts, bson_error_t *error)
+ecl_quarantine_set_retry (const ecl_quarantine_set_t *self, const ecl_site_t *site, const ecl_strategy_t *strategy,
+                          const char *to, const bson_t *candidates, ecl_job_counts_t *counts, bson_error_t *error)
 {
    again_t again = {.site = site};
    ecl_retry_t *retry;
@@ -212,10 +213,10 @@ ecl_aside_again (const ecl_aside_t *self, const ecl_site_t *site, const ecl_cour
    ecl_arena_init (&arena);
    list (self, &arena, &again);
    among (self, "$in", candidates, &filter);
-   good = sort_out (&again, course, &filter, error);
+   good = sort_out (&again, strategy, &filter, error);
    bson_destroy (&filter);
    retry = ecl_retry_new (site);
-   ecl_quarantine_filter_to (course->chain->collection, to, &filter);
+   ecl_quarantine_filter_to (strategy->chain->collection, to, &filter);
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &filter, true);
    while (good &&

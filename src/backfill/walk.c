@@ -1,7 +1,7 @@
-/* Reading a collection: see tour.h. */
-#include "backfill/tour.h"
+/* Reading a collection: see walk.h. */
+#include "backfill/walk.h"
 
-#include "backfill/cut.h"
+#include "backfill/partition.h"
 #include "run/insist.h"
 #include "backfill/survey.h"
 
@@ -23,7 +23,7 @@ is_gone (uint32_t code)
 #define PAUSE_MS 300
 
 static void
-read_range (ecl_tour_t *self, const bson_t *filter)
+read_range (ecl_walk_t *self, const bson_t *filter)
 {
    ecl_scan_start (&self->scan, filter, true);
    /* Nothing is asked for but an _id. */
@@ -32,7 +32,7 @@ read_range (ecl_tour_t *self, const bson_t *filter)
 
 /* The next range, or the next draw. False where there is none. */
 static bool
-go_on (ecl_tour_t *self)
+go_on (ecl_walk_t *self)
 {
    ecl_value_t none = ecl_missing ();
    bson_t filter;
@@ -54,7 +54,7 @@ go_on (ecl_tour_t *self)
 
 /* The same again, behind what was given out. */
 static void
-open_again (ecl_tour_t *self)
+open_again (ecl_walk_t *self)
 {
    ecl_value_t none = ecl_missing ();
    bson_t filter;
@@ -72,7 +72,7 @@ open_again (ecl_tour_t *self)
 }
 
 static void
-start (ecl_tour_t *self, ecl_world_t *world, const char *database, const char *collection)
+start (ecl_walk_t *self, ecl_world_t *world, const char *database, const char *collection)
 {
    memset (self, 0, sizeof *self);
    self->world = world;
@@ -88,10 +88,10 @@ start (ecl_tour_t *self, ecl_world_t *world, const char *database, const char *c
 }
 
 bool
-ecl_tour_init (ecl_tour_t *self, ecl_world_t *world, const char *database, const char *collection, int64_t sample,
+ecl_walk_init (ecl_walk_t *self, ecl_world_t *world, const char *database, const char *collection, int64_t sample,
                int64_t range_docs, uint32_t workers, bson_error_t *error)
 {
-   ecl_cut_sample_t own = {.arena = &self->arena};
+   ecl_partition_sample_t own = {.arena = &self->arena};
    int64_t wanted;
 
    start (self, world, database, collection);
@@ -100,19 +100,20 @@ ecl_tour_init (ecl_tour_t *self, ecl_world_t *world, const char *database, const
       return false;
    }
    self->draw = sample > DRAW && self->documents / PICKED > DRAW ? DRAW : sample;
-   wanted = ecl_cut_count (self->documents, range_docs ? range_docs : ECL_CUT_DOCUMENTS, workers);
-   if (!sample && !ecl_cut (world, database, collection, wanted, &own, &self->ranges, &self->n, error)) {
+   wanted = ecl_partition_count (self->documents, range_docs ? range_docs : ECL_PARTITION_DOCUMENTS, workers);
+   if (!sample && !ecl_partition (world, database, collection, wanted, &own, &self->ranges, &self->n, error)) {
       return false;
    }
    if (workers > 1 && !sample) {
-      self->ranges = ecl_cut_shuffle (&self->arena, world, self->ranges, self->n); /* sharded by _id: on all shards */
+      self->ranges =
+         ecl_partition_shuffle (&self->arena, world, self->ranges, self->n); /* sharded by _id: on all shards */
    }
    self->scan.opened = !go_on (self);
    return true;
 }
 
 void
-ecl_tour_share (ecl_tour_t *self, ecl_tour_t *first, ecl_world_t *world)
+ecl_walk_share (ecl_walk_t *self, ecl_walk_t *first, ecl_world_t *world)
 {
    start (self, world, first->database, first->collection);
    self->ranges = first->ranges;
@@ -123,7 +124,7 @@ ecl_tour_share (ecl_tour_t *self, ecl_tour_t *first, ecl_world_t *world)
 }
 
 void
-ecl_tour_cleanup (ecl_tour_t *self)
+ecl_walk_cleanup (ecl_walk_t *self)
 {
    ecl_scan_cleanup (&self->scan);
    ecl_arena_cleanup (&self->last);
@@ -131,14 +132,14 @@ ecl_tour_cleanup (ecl_tour_t *self)
 }
 
 void
-ecl_tour_stop (ecl_tour_t *self)
+ecl_walk_stop (ecl_walk_t *self)
 {
    atomic_store (self->over, true);
 }
 
 /* The next batch; where the server gave none for now, the cursor is open again. */
 static bool
-fetch (ecl_tour_t *self, bson_error_t *error)
+fetch (ecl_walk_t *self, bson_error_t *error)
 {
    ecl_world_t *world = self->world;
    bson_t command, reply;
@@ -171,7 +172,7 @@ fetch (ecl_tour_t *self, bson_error_t *error)
 }
 
 bool
-ecl_tour_next (ecl_tour_t *self, const ecl_value_t **document, bson_error_t *error)
+ecl_walk_next (ecl_walk_t *self, const ecl_value_t **document, bson_error_t *error)
 {
    *document = NULL;
    while (self->scan.at == self->scan.n) {

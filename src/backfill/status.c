@@ -1,11 +1,11 @@
-/* What the records say: see standing.h. */
-#include "backfill/standing.h"
+/* What the records say: see status.h. */
+#include "backfill/status.h"
 
 #include "backfill/complete.h"
 #include "backfill/survey.h"
 
 static bool
-ask_job (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_standing_t *out, bson_error_t *error)
+ask_job (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_status_t *out, bson_error_t *error)
 {
    ecl_chunks_sum_t sum;
 
@@ -23,8 +23,8 @@ ask_job (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl
 }
 
 bool
-ecl_standing (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_arena_t *arena,
-              ecl_standing_t *out, bson_error_t *error)
+ecl_status_read (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_arena_t *arena,
+                 ecl_status_t *out, bson_error_t *error)
 {
    bool good, known;
    size_t index;

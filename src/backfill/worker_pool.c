@@ -1,8 +1,8 @@
-/* Several workers in one process: see crew.h. */
-#include "backfill/crew.h"
+/* Several workers in one process: see worker_pool.h. */
+#include "backfill/worker_pool.h"
 
 #include "backfill/adviser.h"
-#include "run/hands.h"
+#include "run/parallel.h"
 #include "run/place.h"
 
 #include <pthread.h>
@@ -12,49 +12,48 @@
 #define SUM_MS 2000
 
 typedef struct {
-   bool started;   /* under the crew's lock, as all but `heard` */
+   bool started;   /* under the pool's lock, as all but `heard` */
    int64_t failed; /* when, from 1; 0: it did not, or it is told */
    ecl_worker_state_t state;
    uint32_t heard; /* what of the command's words it has been told */
    bson_error_t error;
-} mate_t;
+} member_t;
 
 typedef struct {
    const ecl_site_t *site;
    const ecl_task_t *task;
-   const ecl_effort_t *effort;
-   const ecl_crew_listener_t *listener;
+   const ecl_worker_pool_listener_t *listener;
    ecl_job_t job;
    pthread_mutex_t lock;
-   mate_t *mates;
+   member_t *members;
    uint32_t n;
    char here[ECL_PLACE_SIZE];
-   ecl_counsel_t counsel;
+   ecl_shared_adviser_t adviser;
    int64_t summed;   /* when */
    int64_t base;     /* documents that were done then, by everybody */
-   int64_t own;      /* changed by this crew, then */
+   int64_t own;      /* changed by this pool, then */
    int64_t done;     /* what was shown last */
    int64_t swept;    /* ranges, when it was summed last; negative: not all were carried */
    atomic_bool stop; /* the first one was asked to */
-} crew_t;
+} pool_t;
 
 /* ---- what workers tell and are told ---- */
 
-/* The crew's part, under the lock. */
+/* The pool's part, under the lock. */
 static int64_t
-changed_by (const crew_t *self)
+changed_by (const pool_t *self)
 {
    int64_t changed = 0;
 
    for (uint32_t i = 0; i < self->n; i++) {
-      changed += self->mates[i].state.counts.changed;
+      changed += self->members[i].state.counts.changed;
    }
    return changed;
 }
 
 /* Who failed so long ago that the others, who go on, need not end for the same reason. */
 static void
-tell_failed (crew_t *self, int64_t until)
+tell_failed (pool_t *self, int64_t until)
 {
    char text[sizeof ((bson_error_t *) NULL)->message + 320];
    bson_error_t why = {0};
@@ -62,11 +61,11 @@ tell_failed (crew_t *self, int64_t until)
 
    pthread_mutex_lock (&self->lock);
    for (uint32_t i = 1; i < self->n; i++) {
-      mate_t *mate = &self->mates[i];
+      member_t *member = &self->members[i];
 
-      if (mate->failed && mate->failed <= until) {
-         mate->failed = 0;
-         why = mate->error;
+      if (member->failed && member->failed <= until) {
+         member->failed = 0;
+         why = member->error;
          n++;
       }
    }
@@ -79,16 +78,16 @@ tell_failed (crew_t *self, int64_t until)
 }
 
 static void
-show (crew_t *self, const ecl_worker_state_t *first)
+show (pool_t *self, const ecl_worker_state_t *first)
 {
-   ecl_carry_progress_t progress = {.job = self->job.id,
-                                    .total = self->job.documents,
-                                    .slowed = first->slowed,
-                                    .slow = first->slow,
-                                    .stopped = first->stopped,
-                                    .latency = first->latency,
-                                    .lag = first->lag,
-                                    .mode = first->mode};
+   ecl_job_progress_t progress = {.job = self->job.id,
+                                  .total = self->job.documents,
+                                  .slowed = first->slowed,
+                                  .slow = first->slow,
+                                  .stopped = first->stopped,
+                                  .latency = first->latency,
+                                  .lag = first->lag,
+                                  .mode = first->mode};
    int64_t now = self->site->world->now (self->site->world), own, done;
    ecl_chunks_sum_t sum;
    bson_error_t ignored;
@@ -96,7 +95,7 @@ show (crew_t *self, const ecl_worker_state_t *first)
    pthread_mutex_lock (&self->lock);
    own = changed_by (self);
    for (uint32_t i = 0; i < self->n; i++) {
-      const ecl_worker_state_t *state = &self->mates[i].state;
+      const ecl_worker_state_t *state = &self->members[i].state;
 
       progress.rate += state->rate;
       ecl_job_add_counts (&progress.counts, &state->counts);
@@ -104,7 +103,7 @@ show (crew_t *self, const ecl_worker_state_t *first)
       for (int k = 0; k < ECL_SLOW_N; k++) {
          progress.waited[k] += state->waited[k];
       }
-      progress.workers += self->mates[i].started && !state->paused && !state->idle;
+      progress.workers += self->members[i].started && !state->paused && !state->idle;
       progress.paused = progress.paused || state->paused;
    }
    pthread_mutex_unlock (&self->lock);
@@ -129,10 +128,10 @@ show (crew_t *self, const ecl_worker_state_t *first)
 static void
 on_progress (void *context, uint32_t number, const ecl_worker_state_t *state)
 {
-   crew_t *self = context;
+   pool_t *self = context;
 
    pthread_mutex_lock (&self->lock);
-   self->mates[number].state = *state;
+   self->members[number].state = *state;
    pthread_mutex_unlock (&self->lock);
    if (number == 0) {
       tell_failed (self, self->site->world->now (self->site->world) - SUM_MS);
@@ -146,7 +145,7 @@ on_progress (void *context, uint32_t number, const ecl_worker_state_t *state)
 static void
 on_say (void *context, uint32_t number, const char *message)
 {
-   const ecl_crew_listener_t *listener = ((crew_t *) context)->listener;
+   const ecl_worker_pool_listener_t *listener = ((pool_t *) context)->listener;
 
    if (number == 0 && listener->note) {
       listener->note (listener->context, message);
@@ -156,21 +155,21 @@ on_say (void *context, uint32_t number, const char *message)
 static bool
 advise (void *context, uint32_t number, int64_t now, bool *wait, char reason[ECL_THROTTLE_REASON])
 {
-   crew_t *self = context;
+   pool_t *self = context;
 
-   return ecl_counsel_look (&self->counsel, number, &self->mates[number].heard, now, wait, reason);
+   return ecl_shared_adviser_look (&self->adviser, number, &self->members[number].heard, now, wait, reason);
 }
 
 static bool
 is_stopped (void *context)
 {
-   return atomic_load (&((crew_t *) context)->stop);
+   return atomic_load (&((pool_t *) context)->stop);
 }
 
 static bool
 is_dead (void *context, const char *place, int64_t pid)
 {
-   return ecl_place_is_dead (((crew_t *) context)->here, place, pid);
+   return ecl_place_is_dead (((pool_t *) context)->here, place, pid);
 }
 
 /* ---- threads ---- */
@@ -178,66 +177,66 @@ is_dead (void *context, const char *place, int64_t pid)
 static void
 work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *why)
 {
-   crew_t *self = context;
-   mate_t *mate = &self->mates[number];
+   pool_t *self = context;
+   member_t *member = &self->members[number];
    ecl_worker_state_t state = {.end = ECL_WORKER_FAILED};
    ecl_site_t site = *self->site;
 
    pthread_mutex_lock (&self->lock);
-   mate->started = true;
+   member->started = true;
    pthread_mutex_unlock (&self->lock);
    if (!world) {
-      mate->error = *why;
+      member->error = *why;
    } else if (number) {
       site.world = world;
       site.upgrades = ecl_upgrades_new (site.project);
-      state.end = ecl_worker_run (self->task, &site, number, &state, &mate->error);
+      state.end = ecl_worker_run (self->task, &site, number, &state, &member->error);
       ecl_upgrades_destroy (site.upgrades);
    } else {
-      state.end = ecl_worker_run (self->task, &site, number, &state, &mate->error);
+      state.end = ecl_worker_run (self->task, &site, number, &state, &member->error);
       atomic_store (&self->stop, state.end == ECL_WORKER_STOPPED);
    }
-   ecl_counsel_leave (&self->counsel, number);
+   ecl_shared_adviser_leave (&self->adviser, number);
    pthread_mutex_lock (&self->lock);
-   mate->state = state;
-   mate->state.rate = 0;
-   mate->state.idle = true; /* it does nothing any more */
-   mate->failed = state.end != ECL_WORKER_FAILED ? 0 : world ? world->now (world) : 1;
+   member->state = state;
+   member->state.rate = 0;
+   member->state.idle = true; /* it does nothing any more */
+   member->failed = state.end != ECL_WORKER_FAILED ? 0 : world ? world->now (world) : 1;
    pthread_mutex_unlock (&self->lock);
 }
 
 /* What all of them did. A worker that failed weighs more than one that was stopped, and that more than one that saw the
  * end of the job. */
 static bool
-add_up (crew_t *self, ecl_worker_state_t *out, bson_error_t *error)
+add_up (pool_t *self, ecl_worker_state_t *out, bson_error_t *error)
 {
-   const mate_t *worst = &self->mates[0];
+   const member_t *worst = &self->members[0];
 
-   *out = self->mates[0].state;
+   *out = self->members[0].state;
    for (uint32_t i = 1; i < self->n; i++) {
-      const mate_t *mate = &self->mates[i];
+      const member_t *member = &self->members[i];
 
-      if (!mate->started) {
-         continue; /* fewer hands */
+      if (!member->started) {
+         continue; /* fewer threads */
       }
-      ecl_job_add_counts (&out->counts, &mate->state.counts);
-      out->ranges += mate->state.ranges;
-      out->passes = out->passes > mate->state.passes ? out->passes : mate->state.passes;
-      out->wrote = out->wrote || mate->state.wrote;
-      if (*mate->state.why && !*out->why) {
-         out->mode = mate->state.mode;
-         memcpy (out->why, mate->state.why, sizeof out->why);
+      ecl_job_add_counts (&out->counts, &member->state.counts);
+      out->ranges += member->state.ranges;
+      out->passes = out->passes > member->state.passes ? out->passes : member->state.passes;
+      out->wrote = out->wrote || member->state.wrote;
+      if (*member->state.why && !*out->why) {
+         out->mode = member->state.mode;
+         memcpy (out->why, member->state.why, sizeof out->why);
       }
       if (worst->state.end == ECL_WORKER_DONE ||
-          (mate->state.end == ECL_WORKER_FAILED && worst->state.end != ECL_WORKER_FAILED)) {
-         worst = mate;
+          (member->state.end == ECL_WORKER_FAILED && worst->state.end != ECL_WORKER_FAILED)) {
+         worst = member;
       }
    }
    out->counts.quarantined = out->counts.quarantined > 0 ? out->counts.quarantined : 0;
    out->end = worst->state.end;
    /* Where one saw it done it is: another one may have lost its connection on the way. */
    for (uint32_t i = 0; i < self->n; i++) {
-      if (self->mates[i].state.end == ECL_WORKER_DONE && (i == 0 || self->mates[i].started)) {
+      if (self->members[i].state.end == ECL_WORKER_DONE && (i == 0 || self->members[i].started)) {
          out->end = ECL_WORKER_DONE;
          return true;
       }
@@ -247,37 +246,36 @@ add_up (crew_t *self, ecl_worker_state_t *out, bson_error_t *error)
 }
 
 bool
-ecl_crew_run (const ecl_site_t *site, ecl_task_t *task, const ecl_effort_t *effort, uint32_t workers,
-              const ecl_job_t *job, const ecl_crew_listener_t *listener, ecl_worker_state_t *state, bson_error_t *error)
+ecl_worker_pool_run (const ecl_site_t *site, ecl_task_t *task, const char *throttle_command, uint32_t workers,
+                     const ecl_job_t *job, const ecl_worker_pool_listener_t *listener, ecl_worker_state_t *state,
+                     bson_error_t *error)
 {
-   crew_t self = {.site = site,
+   pool_t self = {.site = site,
                   .task = task,
-                  .effort = effort,
                   .listener = listener,
                   .job = *job,
                   .swept = -1,
-                  .n = workers && effort->connector ? workers : 1};
+                  .n = workers && task->connector ? workers : 1};
    ecl_watch_t watch = {
       .context = &self, .progress = on_progress, .advise = advise, .dead = is_dead, .stop = is_stopped, .say = on_say};
    int64_t many = job->chunks > 0 ? job->chunks : 1;
    bool good;
 
-   /* More hands than ranges have nothing to do. */
+   /* More workers than ranges have nothing to do. */
    self.n = self.n > many ? (uint32_t) many : self.n;
-   self.mates = bson_malloc0 (self.n * sizeof *self.mates);
+   self.members = bson_malloc0 (self.n * sizeof *self.members);
    pthread_mutex_init (&self.lock, NULL);
    ecl_place_here (self.here);
-   ecl_counsel_init (&self.counsel, effort->throttle_command);
+   ecl_shared_adviser_init (&self.adviser, throttle_command);
    task->watch = &watch;
-   task->connector = effort->connector;
-   ecl_hands (site->world, effort->connector, self.n, work, &self);
+   ecl_parallel_run (site->world, task->connector, self.n, work, &self);
    good = add_up (&self, state, error);
    if (good) {
       tell_failed (&self, INT64_MAX);
    }
-   ecl_counsel_cleanup (&self.counsel);
+   ecl_shared_adviser_cleanup (&self.adviser);
    pthread_mutex_destroy (&self.lock);
-   bson_free (self.mates);
+   bson_free (self.members);
    task->watch = NULL;
    return good;
 }

@@ -1,5 +1,5 @@
-/* Ranges of _id from a sample: see cut.h. */
-#include "backfill/cut.h"
+/* Ranges of _id from a sample: see partition.h. */
+#include "backfill/partition.h"
 
 #include "bson/compare.h"
 #include "run/scan.h"
@@ -15,12 +15,12 @@
 #define MOST_RANGES 100000
 
 int64_t
-ecl_cut_count (int64_t documents, int64_t range_docs, uint32_t workers)
+ecl_partition_count (int64_t documents, int64_t range_docs, uint32_t workers)
 {
    int64_t n = (documents + range_docs - 1) / range_docs, even;
 
    if (workers > 1) {
-      even = documents / ECL_CUT_FEWEST;
+      even = documents / ECL_PARTITION_FEWEST;
       even = even < EACH * (int64_t) workers ? even : EACH * (int64_t) workers;
       n = n > even ? n : even;
    }
@@ -62,7 +62,7 @@ same_bytes (ecl_arena_t *arena, const ecl_value_t *a, const ecl_value_t *b)
 }
 
 const ecl_chunk_range_t *
-ecl_cut_ranges (ecl_arena_t *arena, const ecl_value_t *ids, size_t n_ids, int64_t wanted, size_t *n)
+ecl_partition_ranges (ecl_arena_t *arena, const ecl_value_t *ids, size_t n_ids, int64_t wanted, size_t *n)
 {
    size_t parts = wanted > 1 && (int64_t) n_ids >= wanted ? (size_t) wanted : wanted > 1 ? n_ids + 1 : 1;
    ecl_chunk_range_t *ranges = ecl_arena_array (arena, ecl_chunk_range_t, 2 * n_ids + 2);
@@ -96,7 +96,8 @@ ecl_cut_ranges (ecl_arena_t *arena, const ecl_value_t *ids, size_t n_ids, int64_
 }
 
 size_t
-ecl_cut_split (const ecl_chunk_range_t *range, const ecl_value_t *id, ecl_chunk_range_t pieces[ECL_CUT_PIECES])
+ecl_partition_split (const ecl_chunk_range_t *range, const ecl_value_t *id,
+                     ecl_chunk_range_t pieces[ECL_PARTITION_PIECES])
 {
    ecl_ids_t bracket = ecl_ids_of (id);
    unsigned others = range->types & ~(unsigned) bracket;
@@ -133,7 +134,7 @@ sample_command (const char *collection, int64_t size, bson_t *command)
 }
 
 void
-ecl_cut_add (ecl_cut_sample_t *sample, const ecl_value_t *document)
+ecl_partition_add (ecl_partition_sample_t *sample, const ecl_value_t *document)
 {
    ecl_value_t id = ecl_document_get (document, "_id", 3);
 
@@ -146,8 +147,8 @@ ecl_cut_add (ecl_cut_sample_t *sample, const ecl_value_t *document)
 }
 
 static bool
-take_sample (ecl_world_t *world, const char *database, const char *collection, int64_t size, ecl_cut_sample_t *sample,
-             bson_error_t *error)
+take_sample (ecl_world_t *world, const char *database, const char *collection, int64_t size,
+             ecl_partition_sample_t *sample, bson_error_t *error)
 {
    const ecl_value_t *item;
    bson_t command, reply;
@@ -161,7 +162,7 @@ take_sample (ecl_world_t *world, const char *database, const char *collection, i
    bson_destroy (&reply);
    bson_destroy (&command);
    while (good && (good = ecl_scan_next (&scan, world, database, collection, 1000, &item, error)) && item) {
-      ecl_cut_add (sample, item);
+      ecl_partition_add (sample, item);
    }
    ecl_scan_cleanup (&scan);
    return good;
@@ -174,8 +175,8 @@ compare (const void *a, const void *b)
 }
 
 bool
-ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64_t wanted, ecl_cut_sample_t *sample,
-         const ecl_chunk_range_t **ranges, size_t *n, bson_error_t *error)
+ecl_partition (ecl_world_t *world, const char *database, const char *collection, int64_t wanted,
+               ecl_partition_sample_t *sample, const ecl_chunk_range_t **ranges, size_t *n, bson_error_t *error)
 {
    int64_t size = wanted * SAMPLES < MOST_SAMPLES ? wanted * SAMPLES : MOST_SAMPLES;
 
@@ -185,12 +186,12 @@ ecl_cut (ecl_world_t *world, const char *database, const char *collection, int64
    if (sample->n) {
       qsort (sample->ids, sample->n, sizeof *sample->ids, compare);
    }
-   *ranges = ecl_cut_ranges (sample->arena, sample->ids, sample->n, wanted, n);
+   *ranges = ecl_partition_ranges (sample->arena, sample->ids, sample->n, wanted, n);
    return true;
 }
 
 const ecl_chunk_range_t *
-ecl_cut_shuffle (ecl_arena_t *arena, ecl_world_t *world, const ecl_chunk_range_t *ranges, size_t n)
+ecl_partition_shuffle (ecl_arena_t *arena, ecl_world_t *world, const ecl_chunk_range_t *ranges, size_t n)
 {
    ecl_chunk_range_t *shuffled = ecl_arena_array (arena, ecl_chunk_range_t, n);
 
