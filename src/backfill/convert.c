@@ -116,8 +116,9 @@ ecl_convert_wants (const ecl_converter_t *self, size_t index)
    return self->options.down ? index > self->options.target : index < self->options.target;
 }
 
-ecl_value_t
-ecl_convert_stored_version (const ecl_chain_t *chain, const ecl_value_t *document)
+/* The value of the version field; missing where there is none. */
+static ecl_value_t
+stored_version (const ecl_chain_t *chain, const ecl_value_t *document)
 {
    ecl_value_t at = *document;
    const char *name = chain->version_field;
@@ -191,7 +192,7 @@ ecl_convert (ecl_converter_t *self, ecl_arena_t *arena, const ecl_value_t *docum
       return ECL_CONVERT_FAILED;
    }
    out->id = ecl_document_get (document, "_id", 3);
-   out->version = ecl_convert_stored_version (chain, document);
+   out->version = stored_version (chain, document);
    if (!ecl_upgrader_version (self->upgrader, document->u.raw, document->len, &version, &error)) {
       return fail_with (self, arena, out);
    }

@@ -66,10 +66,6 @@ ecl_convert_overloaded (ecl_converted_t *out);
 bool
 ecl_convert_version (ecl_converter_t *self, const ecl_value_t *document, size_t *index);
 
-/* The value of the version field; missing where there is none. */
-ecl_value_t
-ecl_convert_stored_version (const ecl_chain_t *chain, const ecl_value_t *document);
-
 /* Whether a document at that place is to be carried. */
 bool
 ecl_convert_wants (const ecl_converter_t *self, size_t index);

@@ -362,14 +362,9 @@ ecl_decimal_abs (ecl_decimal_t d)
    return unbid (bid128_abs (bid (d)));
 }
 
-ecl_decimal_t
-ecl_decimal_neg (ecl_decimal_t d)
-{
-   return unbid (bid128_negate (bid (d)));
-}
-
-ecl_decimal_t
-ecl_decimal_normalize (ecl_decimal_t d)
+/* With as many digits as it can have: 1 becomes 1.000000000000000000000000000000000. */
+static ecl_decimal_t
+normalize (ecl_decimal_t d)
 {
    /* A sum has the smaller exponent of its operands, as far as 34 digits allow: 0E-6176 has the smallest. */
    return ecl_decimal_add (d, (ecl_decimal_t){0, 0});
@@ -379,7 +374,7 @@ ecl_decimal_t
 ecl_decimal_quantize (ecl_decimal_t d, int exponent, ecl_round_t mode)
 {
    BID_UINT128 reference = power_of_ten (exponent);
-   ecl_decimal_t full = ecl_decimal_normalize (d);
+   ecl_decimal_t full = normalize (d);
    unsigned flags = 0;
 
    if (ecl_decimal_is_nan (d) || ecl_decimal_is_infinite (d)) {
@@ -406,7 +401,7 @@ ecl_decimal_pow (ecl_decimal_t base, ecl_decimal_t exponent)
    } else {
       result = bid128_pow (b, e, NEAREST_EVEN, &flags);
    }
-   return ecl_decimal_normalize (unbid (result));
+   return normalize (unbid (result));
 }
 
 ecl_decimal_t

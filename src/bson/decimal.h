@@ -115,17 +115,10 @@ ecl_decimal_mod (ecl_decimal_t a, ecl_decimal_t b);
 ecl_decimal_t
 ecl_decimal_abs (ecl_decimal_t d);
 
-ecl_decimal_t
-ecl_decimal_neg (ecl_decimal_t d);
-
 /* Rounded to a multiple of 10^exponent and written with that exponent; all its digits where it has no digit there or
  * the result would need more than 34 of them. exponent is in -6176 … 6111. */
 ecl_decimal_t
 ecl_decimal_quantize (ecl_decimal_t d, int exponent, ecl_round_t mode);
-
-/* With as many digits as it can have: 1 becomes 1.000000000000000000000000000000000. */
-ecl_decimal_t
-ecl_decimal_normalize (ecl_decimal_t d);
 
 /* base^exponent, normalized. */
 ecl_decimal_t

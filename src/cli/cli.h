@@ -129,7 +129,6 @@ ecl_cli_diags (ecl_diags_t *diags, FILE *out, bool colour);
 #define ECL_CLI_RED "\033[31m"
 #define ECL_CLI_GREEN "\033[32m"
 #define ECL_CLI_YELLOW "\033[33m"
-#define ECL_CLI_CYAN "\033[36m"
 #define ECL_CLI_BOLD "\033[1m"
 #define ECL_CLI_PLAIN "\033[0m"
 

@@ -34,7 +34,7 @@ typedef struct {
 static const char *const levels[] = {"note", "some", "blocks"};
 
 static void
-print_course (const told_t *told)
+print_strategy (const told_t *told)
 {
    const ecl_chain_t *chain = told->strategy.chain;
    const ecl_cli_t *cli = told->remote->cli;
@@ -81,7 +81,7 @@ print_course (const told_t *told)
 }
 
 static void
-json_course (const told_t *told, bson_t *line)
+append_strategy (const told_t *told, bson_t *line)
 {
    const ecl_chain_t *chain = told->strategy.chain;
    char text[ECL_VERSION_TEXT], buffer[16];
@@ -276,7 +276,7 @@ plan_chain (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_m
    good = ecl_strategy_find (&site, chain, target, false, mode, &told.arena, &told.strategy, &error) &&
           look (&told, &error);
    if (good && remote->cli->json) {
-      json_course (&told, &line);
+      append_strategy (&told, &line);
       BSON_APPEND_ARRAY_BEGIN (&line, "samples", &list);
       good = tell_samples (&told, &list, &error);
       bson_append_array_end (&line, &list);
@@ -284,7 +284,7 @@ plan_chain (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_m
          ecl_cli_json (&line);
       }
    } else if (good) {
-      print_course (&told);
+      print_strategy (&told);
       good = tell_samples (&told, NULL, &error);
    }
    for (size_t i = 0; good && i < told.strategy.n_obstacles; i++) {

@@ -262,8 +262,9 @@ read_double (const ecl_cli_t *cli, const char *name, double min, double max, dou
    return true;
 }
 
-bool
-ecl_remote_settings (const ecl_cli_t *cli, ecl_job_settings_t *settings, unsigned *set)
+/* Those of ECL_REMOTE_SETTINGS; *set says which were given. False after a message. */
+static bool
+read_settings (const ecl_cli_t *cli, ecl_job_settings_t *settings, unsigned *set)
 {
    const char *rate = ecl_cli_option (cli, "max-rate");
    ecl_throttle_settings_t parsed = {0};
@@ -338,7 +339,7 @@ ecl_remote_effort (ecl_remote_t *self)
 
    if (!is_filled (cli, "throttle-command") || !is_filled (cli, "metrics") || !ecl_remote_look (self, cli, &how) ||
        !read_double (cli, "max-errors", 0, 1, &effort->max_errors, &given) ||
-       !ecl_remote_settings (cli, &effort->settings, &effort->set)) {
+       !read_settings (cli, &effort->settings, &effort->set)) {
       return false;
    }
    /* In a job that is joined only what was given is changed. */

@@ -89,10 +89,6 @@ ecl_remote_target (const ecl_cli_t *cli, const ecl_chain_t *chain, size_t *targe
 bool
 ecl_remote_effort (ecl_remote_t *self) ECL_MUST_CHECK;
 
-/* Those of ECL_REMOTE_SETTINGS; *set says which were given. False after a message. */
-bool
-ecl_remote_settings (const ecl_cli_t *cli, ecl_job_settings_t *settings, unsigned *set) ECL_MUST_CHECK;
-
 /* What is said while a collection is carried, and of the result; error is NULL where it succeeded. */
 void
 ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_job_progress_t *progress);

@@ -90,14 +90,6 @@ find (const ecl_reporter_t *self, const char *collection)
    return NULL;
 }
 
-double
-ecl_reporter_rate (const ecl_reporter_t *self, const char *collection)
-{
-   const entry_t *entry = self ? find (self, collection) : NULL;
-
-   return entry ? entry->rate : 0;
-}
-
 /* Smoothed over about ten seconds, so that a batch more or less does not show. */
 static void
 look_at_rate (entry_t *entry, int64_t changed, int64_t now)

@@ -58,10 +58,6 @@ ecl_reporter_open (const ecl_cli_t *cli, const ecl_project_t *project, const cha
 void
 ecl_reporter_update (ecl_reporter_t *self, const ecl_account_t *account, int64_t now);
 
-/* Documents per second, lately, of a collection that was told of; 0 where nothing is known. */
-double
-ecl_reporter_rate (const ecl_reporter_t *self, const char *collection);
-
 /* Waits for hooks that still run, within their time. */
 void
 ecl_reporter_close (ecl_reporter_t *self);

@@ -42,10 +42,6 @@ ecl_client_upgrader (eclose_collection_t *self);
 void
 ecl_client_give_back (eclose_collection_t *self, eclose_upgrader_t *upgrader);
 
-/* A document from what is stored (copied); NULL, with an error, where its upgrade fails. */
-eclose_document_t *
-ecl_client_document (eclose_collection_t *self, const bson_t *stored, bson_error_t *error);
-
 /* Reads the document of that _id (a holder's first element) as it is stored now into *document, from the primary; NULL
  * where there is none. opts are those of a find; may be NULL. */
 bool

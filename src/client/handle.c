@@ -152,8 +152,9 @@ ecl_client_give_back (eclose_collection_t *self, eclose_upgrader_t *upgrader)
 
 /* ---- documents ---- */
 
-eclose_document_t *
-ecl_client_document (eclose_collection_t *self, const bson_t *stored, bson_error_t *error)
+/* A document from what is stored (copied); NULL, with an error, where its upgrade fails. */
+static eclose_document_t *
+new_document (eclose_collection_t *self, const bson_t *stored, bson_error_t *error)
 {
    eclose_document_t *document;
    const bson_t *current;
@@ -240,7 +241,7 @@ find_first (eclose_collection_t *self, const bson_t *filter, const bson_t *opts,
 
    *document = NULL;
    if (mongoc_cursor_next (cursor, &stored)) {
-      *document = ecl_client_document (self, stored, error);
+      *document = new_document (self, stored, error);
       ok = *document != NULL;
    } else {
       ok = !mongoc_cursor_error (cursor, error);

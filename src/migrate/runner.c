@@ -277,8 +277,9 @@ ecl_runner_acquire (ecl_runner_t *self, int64_t wait, bson_error_t *error)
    return self->heartbeat ? ECL_ACQUIRED : ECL_ACQUIRE_FAILED;
 }
 
-ecl_world_t *
-ecl_runner_world (ecl_runner_t *self)
+/* The world to work in: under the lease where it was taken. */
+static ecl_world_t *
+working_world (ecl_runner_t *self)
 {
    ecl_world_t *world = plain_world (self);
 
@@ -322,8 +323,9 @@ ecl_runner_say_down (const ecl_placed_t *placed, bson_error_t *error)
              placed->name, placed->name);
 }
 
-bool
-ecl_runner_unchanged (const ecl_runner_t *self, bson_error_t *error)
+/* False with an error where the file of one that was applied is another by now. */
+static bool
+is_unchanged (const ecl_runner_t *self, bson_error_t *error)
 {
    for (size_t i = 0; i < self->n; i++) {
       if (self->list[i].kind == ECL_PLACE_CHANGED) {
@@ -440,7 +442,7 @@ ecl_runner_works (ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *
    bool good;
    size_t n = 0;
 
-   if (!ecl_runner_unchanged (self, error) || (choice->only && !ecl_runner_find (self, choice->only, error)) ||
+   if (!is_unchanged (self, error) || (choice->only && !ecl_runner_find (self, choice->only, error)) ||
        (choice->last && !ecl_runner_find (self, choice->last, error))) {
       return ECL_OUTCOME_FAILED;
    }
@@ -460,9 +462,8 @@ ecl_runner_works (ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *
    default:
       return outcome_of (false, error);
    }
-   good = ecl_runner_unchanged (self, error) && refuse_going_down (self, choice, error) &&
-          refuse_late (self, choice, error) && publish (self, ecl_runner_world (self), error) &&
-          run_chosen (self, choice, error);
+   good = is_unchanged (self, error) && refuse_going_down (self, choice, error) && refuse_late (self, choice, error) &&
+          publish (self, working_world (self), error) && run_chosen (self, choice, error);
    return outcome_of (good, error);
 }
 
@@ -470,7 +471,7 @@ ecl_outcome_t
 ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t mode, bson_error_t *error)
 {
    const ecl_runner_listener_t *listener = &self->options.listener;
-   ecl_site_t site = site_in (self, ecl_runner_world (self));
+   ecl_site_t site = site_in (self, working_world (self));
    ecl_outcome_t outcome = ECL_OUTCOME_DONE, one;
    ecl_effort_t effort = self->options.effort;
    const ecl_chain_t *chains;

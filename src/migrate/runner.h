@@ -72,17 +72,9 @@ ecl_runner_read (ecl_runner_t *self, bson_error_t *error) ECL_MUST_CHECK;
 ecl_acquire_t
 ecl_runner_acquire (ecl_runner_t *self, int64_t wait, bson_error_t *error) ECL_MUST_CHECK;
 
-/* The world to work in: under the lease where it was taken. */
-ecl_world_t *
-ecl_runner_world (ecl_runner_t *self);
-
 /* The one of that name; NULL with an error that says what was likely meant. */
 const ecl_placed_t *
 ecl_runner_find (const ecl_runner_t *self, const char *name, bson_error_t *error);
-
-/* False with an error where the file of one that was applied is another by now. */
-bool
-ecl_runner_unchanged (const ecl_runner_t *self, bson_error_t *error) ECL_MUST_CHECK;
 
 /* "a.yaml was applied, and the file is another by now: …" */
 void

@@ -315,12 +315,6 @@ make_world (const char *uri, int32_t socket, int32_t timeout, bool (*cancelled) 
 }
 
 ecl_world_t *
-ecl_mongo_world_new (const char *uri, bool (*cancelled) (void), const char **database, bson_error_t *error)
-{
-   return make_world (uri, SOCKET_TIMEOUT_MS, 0, cancelled, database, error);
-}
-
-ecl_world_t *
 ecl_mongo_world_new_patient (const char *uri, int32_t longest, bool (*cancelled) (void), const char **database,
                              bson_error_t *error)
 {

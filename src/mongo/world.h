@@ -19,11 +19,8 @@ void
 ecl_mongo_explain (const char *uri, bson_error_t *error);
 
 /* Connects when first used. *database is what the URI names, or NULL; it belongs to the world. cancelled is asked
- * between commands and while waiting; may be NULL. NULL where the URI cannot be read. */
-ecl_world_t *
-ecl_mongo_world_new (const char *uri, bool (*cancelled) (void), const char **database, bson_error_t *error);
-
-/* The same for one who lets single commands take so many milliseconds, where that is longer than they usually may. */
+ * between commands and while waiting; may be NULL. longest: so many milliseconds a single command may take, where that
+ * is longer than they usually may. NULL where the URI cannot be read. */
 ecl_world_t *
 ecl_mongo_world_new_patient (const char *uri, int32_t longest, bool (*cancelled) (void), const char **database,
                              bson_error_t *error);

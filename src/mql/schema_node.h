@@ -97,9 +97,6 @@ ecl_schema_parse (ecl_parse_t *parse, const ecl_field_t *spec);
 const ecl_schema_property_t *
 ecl_schema_property (const ecl_schema_node_t *self, const char *name, uint32_t len);
 
-int
-ecl_schema_compare_names (const void *a, const void *b);
-
 /* Equality without regard to the order of fields, at any depth. Scratch comes from the arena. */
 bool
 ecl_schema_equal (ecl_arena_t *arena, const ecl_value_t *a, const ecl_value_t *b);

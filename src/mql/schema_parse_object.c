@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-int
-ecl_schema_compare_names (const void *a, const void *b)
+static int
+compare_names (const void *a, const void *b)
 {
    const ecl_name_t *x = &((const ecl_schema_property_t *) a)->name, *y = &((const ecl_schema_property_t *) b)->name;
 
@@ -19,9 +19,7 @@ ecl_schema_property (const ecl_schema_node_t *self, const char *name, uint32_t l
 {
    ecl_schema_property_t key = {.name = {.str = name, .len = len}};
 
-   return self->n_properties
-             ? bsearch (&key, self->properties, self->n_properties, sizeof key, ecl_schema_compare_names)
-             : NULL;
+   return self->n_properties ? bsearch (&key, self->properties, self->n_properties, sizeof key, compare_names) : NULL;
 }
 
 /* Names as they are met. */
@@ -164,9 +162,9 @@ collect_names (ecl_parse_t *parse, const ecl_schema_fields_t fields, ecl_schema_
    if (fields[ECL_KEYWORD_dependencies].key) {
       collect_dependencies (&names, &fields[ECL_KEYWORD_dependencies]);
    }
-   qsort (names.all, names.n, sizeof *names.all, ecl_schema_compare_names);
+   qsort (names.all, names.n, sizeof *names.all, compare_names);
    for (uint32_t i = 0; i < names.n; i++) {
-      if (kept == 0 || ecl_schema_compare_names (&names.all[kept - 1], &names.all[i]) != 0) {
+      if (kept == 0 || compare_names (&names.all[kept - 1], &names.all[i]) != 0) {
          names.all[kept++] = names.all[i];
       }
    }

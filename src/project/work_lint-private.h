@@ -143,10 +143,6 @@ ecl_lint_rows (ecl_work_reader_t *reader, const ecl_act_t *act);
 void
 ecl_lint_sequence (ecl_work_reader_t *reader, const ecl_act_t *foreach, const ecl_act_t *acts, size_t n);
 
-/* Whether a pipeline reads that collection by a stage of its own, such as $lookup. */
-bool
-ecl_pipeline_looks_into (const ecl_value_t *pipeline, const ecl_value_t *collection);
-
 /* What of a statement becomes part of documents: its update, or its replacement. False where it has none. */
 bool
 ecl_effect_of (ecl_effect_t *self, const ecl_act_t *act);

@@ -53,8 +53,9 @@ document (ecl_arena_t *arena, const char *key, ecl_value_t value)
    return ecl_fields (field, 1);
 }
 
-ecl_value_t
-ecl_range_list (ecl_arena_t *arena, const ecl_value_t *ids, uint32_t n)
+/* {_id: {$in: ids}} */
+static ecl_value_t
+list_filter (ecl_arena_t *arena, const ecl_value_t *ids, uint32_t n)
 {
    return document (arena, "_id", document (arena, "$in", ecl_vec (ids, n)));
 }
@@ -65,7 +66,7 @@ ecl_range_filter (ecl_arena_t *arena, const ecl_value_t *ids, const ecl_range_t 
    ecl_field_t *bounds;
 
    if (range->list) {
-      return ecl_range_list (arena, ids + range->first, range->n);
+      return list_filter (arena, ids + range->first, range->n);
    }
    if (range->n == 1) {
       return document (arena, "_id", ids[range->first]);

@@ -23,8 +23,4 @@ ecl_range_next (const ecl_value_t *ids, uint32_t n, uint32_t first);
 ecl_value_t
 ecl_range_filter (ecl_arena_t *arena, const ecl_value_t *ids, const ecl_range_t *range);
 
-/* {_id: {$in: ids}} */
-ecl_value_t
-ecl_range_list (ecl_arena_t *arena, const ecl_value_t *ids, uint32_t n);
-
 #endif

@@ -82,11 +82,6 @@ bool
 ecl_upgrader_run (ecl_upgrader_t *self, const uint8_t *in, size_t len, const uint8_t **out, size_t *out_len,
                   ecl_upgrade_t *what, bson_error_t *error) ECL_MUST_CHECK;
 
-/* The same for a document whose version the caller knows (it need not be in it). */
-bool
-ecl_upgrader_run_from (ecl_upgrader_t *self, ecl_version_t from, const uint8_t *in, size_t len, const uint8_t **out,
-                       size_t *out_len, ecl_upgrade_t *what, bson_error_t *error) ECL_MUST_CHECK;
-
 /* About the last call that failed. */
 const ecl_failure_t *
 ecl_upgrader_failure (const ecl_upgrader_t *self);

@@ -262,9 +262,10 @@ find_plan (ecl_upgrader_t *self, ecl_version_t from, bson_error_t *error)
    return true;
 }
 
-bool
-ecl_upgrader_run_from (ecl_upgrader_t *self, ecl_version_t from, const uint8_t *in, size_t len, const uint8_t **out,
-                       size_t *out_len, ecl_upgrade_t *what, bson_error_t *error)
+/* A document whose version is known, and need not be in it. */
+static bool
+run_from (ecl_upgrader_t *self, ecl_version_t from, const uint8_t *in, size_t len, const uint8_t **out, size_t *out_len,
+          ecl_upgrade_t *what, bson_error_t *error)
 {
    bson_error_t cause;
 
@@ -316,10 +317,10 @@ ecl_upgrader_run (ecl_upgrader_t *self, const uint8_t *in, size_t len, const uin
             return true;
          }
          if (version >= 0) {
-            return ecl_upgrader_run_from (self, version, in, len, out, out_len, what, error);
+            return run_from (self, version, in, len, out, out_len, what, error);
          }
       }
    }
    return ecl_upgrader_version (self, in, len, &version, error) &&
-          ecl_upgrader_run_from (self, version, in, len, out, out_len, what, error);
+          run_from (self, version, in, len, out, out_len, what, error);
 }

@@ -88,9 +88,4 @@ ecl_date_local (const ecl_timezone_t *zone, int64_t ms, ecl_local_t *out);
 const char *
 ecl_unit_name (ecl_unit_t unit);
 
-/* 5166406, 5976500 or 159 where it is out of range. */
-bool
-ecl_date_add (const ecl_expr_t *self, ecl_eval_t *ev, int64_t ms, ecl_unit_t unit, int64_t amount,
-              const ecl_timezone_t *zone, int64_t *out);
-
 #endif

@@ -8,9 +8,10 @@ static const int64_t unit_ms[] = {1, ECL_MS_PER_SECOND, ECL_MS_PER_MINUTE, ECL_M
 
 /* ---- adding ---- */
 
-bool
-ecl_date_add (const ecl_expr_t *self, ecl_eval_t *ev, int64_t ms, ecl_unit_t unit, int64_t amount,
-              const ecl_timezone_t *zone, int64_t *out)
+/* 5166406, 5976500 or 159 where it is out of range. */
+static bool
+add_units (const ecl_expr_t *self, ecl_eval_t *ev, int64_t ms, ecl_unit_t unit, int64_t amount,
+           const ecl_timezone_t *zone, int64_t *out)
 {
    /* The server's bounds of an amount: what roughly spans the range of dates. */
    static const int64_t max_days = INT64_C (213503982335);
@@ -142,7 +143,7 @@ add (const ecl_expr_t *self, ecl_eval_t *ev, bool subtract, ecl_value_t *out)
       }
       amount = -amount;
    }
-   if (!ecl_date_add (self, ev, ms, unit, amount, &zone, &result)) {
+   if (!add_units (self, ev, ms, unit, amount, &zone, &result)) {
       return false;
    }
    *out = ecl_date (result);
@@ -332,7 +333,7 @@ truncate_date (const ecl_expr_t *self, ecl_eval_t *ev, int64_t ms, int64_t bin, 
    origin = (ecl_local_t){.civil = {.year = 2000, .month = 1}, .days = reference_days + ahead};
    ecl_date_local (&frame->zone, ms, &local);
    n = difference (&origin, &local, frame->unit, frame->start_of_week);
-   return ecl_date_add (self, ev, reference, frame->unit, n - ecl_floor_mod (n, bin), &frame->zone, out);
+   return add_units (self, ev, reference, frame->unit, n - ecl_floor_mod (n, bin), &frame->zone, out);
 }
 
 bool
