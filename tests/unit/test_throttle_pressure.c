@@ -157,6 +157,7 @@ static void
 test_oplog (void **state)
 {
    const int64_t hour = 3600 * 1000;
+   char text[ECL_THROTTLE_TEXT];
    world_t world;
    double calm;
 
@@ -185,6 +186,8 @@ test_oplog (void **state)
       run (&world, 1);
    }
    assert_int_equal (world.throttle.by, ECL_SLOW_OPLOG);
+   assert_string_equal (ecl_throttle_describe (&world.throttle, text, sizeof text),
+                        "the oplog would reach back 1.3 h at this rate, limit 2.0 h");
    assert_true (run (&world, 10) < 0.9 * calm);
    /* A short one that was as short before is not asked for more than half of that. */
    init (&world, &(ecl_throttle_settings_t){0});
