@@ -1,7 +1,8 @@
 /* Reading a date by a format, and checking formats. */
-#include "bson/date_text-private.h"
+#include "bson/date_parse.h"
 
 #include "base/ascii.h"
+#include "bson/date_text-private.h"
 
 #include <string.h>
 
@@ -126,7 +127,7 @@ read_specifier (fields_t *fields, char specifier, const char **p, const char *en
       while (*p < end && ecl_is_letter (**p)) {
          ++*p;
       }
-      date->month = ecl_month_from_name (word, (size_t) (*p - word));
+      date->month = ecl_date_text_month (word, (size_t) (*p - word));
       return date->month != 0;
    case 'z':
       return ecl_date_text_zone (date, p, end);

@@ -6,7 +6,7 @@
 #include "bson/date_match-private.h"
 
 #include "base/ascii.h"
-#include "bson/date_parse.h"
+#include "bson/date_text-private.h"
 
 #include <string.h>
 
@@ -192,7 +192,7 @@ month_here (const ecl_span_t *text, const char *p, bool full, bool roman)
       capitals &= strchr ("IVX", p[n]) != NULL;
       is_roman &= strchr ("IVXivx", p[n]) != NULL;
       n++;
-      if (ecl_month_from_name (p, n) && (is_roman ? roman && capitals : full || n <= 4)) {
+      if (ecl_date_text_month (p, n) && (is_roman ? roman && capitals : full || n <= 4)) {
          best = n;
       }
    }

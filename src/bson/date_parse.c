@@ -1,6 +1,8 @@
 /* Reading a date from text without a format: what each token says (date_match.c finds them), and the whole.
  *
  * The common ISO forms take a short way before any of it. */
+#include "bson/date_parse.h"
+
 #include "base/ascii.h"
 #include "bson/date_match-private.h"
 #include "bson/date_text-private.h"
@@ -91,7 +93,7 @@ month_name (const char **p, const char *end)
    while (*p < end && ecl_is_letter (**p)) {
       ++*p;
    }
-   return ecl_month_from_name (word, (size_t) (*p - word));
+   return ecl_date_text_month (word, (size_t) (*p - word));
 }
 
 /* A number with signs before it; each '-' turns it round. */
@@ -411,7 +413,7 @@ read_token (reader_t *self, ecl_text_form_t form, const char *p, const char *end
    case FORM_LOG:
       date->day = number (&p, end, 2);
       /* st, nd, rd, th belong to the day; no month begins with them but with a space before it they would not */
-      if (end - p > 2 && strchr ("snrt", *p) && !ecl_month_from_name (p, 3) && strchr ("tdh", p[1])) {
+      if (end - p > 2 && strchr ("snrt", *p) && !ecl_date_text_month (p, 3) && strchr ("tdh", p[1])) {
          p += 2;
       }
       date->month = month_name (&p, end);

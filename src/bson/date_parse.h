@@ -31,8 +31,4 @@ ecl_date_parse_format (const char *text, size_t len, const char *format, size_t 
 bool
 ecl_date_check_format (const char *format, size_t len, const char *specifiers, bson_error_t *error) ECL_MUST_CHECK;
 
-/* 1 … 12 for an English name or its first three letters in any case (or a roman number), else 0. */
-int32_t
-ecl_month_from_name (const char *name, size_t len);
-
 #endif

@@ -3,7 +3,7 @@
 #define ECL_BSON_DATE_TEXT_PRIVATE_H
 
 #include "bson/date.h"
-#include "bson/date_parse.h"
+#include "bson/timezone.h"
 
 #define ECL_UNSET INT64_MIN
 
@@ -26,6 +26,10 @@ ecl_date_text_init (ecl_date_text_t *self);
  * is how many it has. */
 int64_t
 ecl_date_text_number (const char **p, const char *end, uint32_t max, uint32_t *digits);
+
+/* 1 … 12 for an English name or its first three letters in any case (or a roman number), else 0. */
+int32_t
+ecl_date_text_month (const char *name, size_t len);
 
 /* A zone at *p: an offset or an abbreviation; false where there is none that is known. */
 bool

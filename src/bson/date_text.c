@@ -44,7 +44,7 @@ ecl_date_text_number (const char **p, const char *end, uint32_t max, uint32_t *d
 }
 
 int32_t
-ecl_month_from_name (const char *name, size_t len)
+ecl_date_text_month (const char *name, size_t len)
 {
    static const char *const names[] = {"january", "february", "march",     "april",   "may",      "june",
                                        "july",    "august",   "september", "october", "november", "december"};

@@ -10,7 +10,8 @@
 #ifndef ECL_CLI_METRICS_H
 #define ECL_CLI_METRICS_H
 
-#include "cli/reporter.h"
+#include "base/buf.h"
+#include "cli/account.h"
 
 /* What the file says of one collection. */
 typedef struct {

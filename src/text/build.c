@@ -30,6 +30,18 @@ ecl_build_restart (ecl_build_t *self)
    }
 }
 
+bool
+ecl_build_start (ecl_text_t *text, const ecl_text_source_t *source, ecl_diags_t *diags)
+{
+   ecl_text_cleanup (text);
+   if (source->len > ECL_TEXT_SOURCE_MAX) {
+      return ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_TEXT, ECL_ERROR_TOO_LARGE, source->name, 0, 0, NULL,
+                            "larger than 16 MiB");
+   }
+   text->name = bson_strdup (source->name ? source->name : "");
+   return true;
+}
+
 void
 ecl_build_init (ecl_build_t *self, ecl_text_t *text, ecl_text_flags_t flags, ecl_diags_t *diags)
 {

@@ -52,6 +52,10 @@ typedef struct {
    ecl_frame_t frames[ECL_TEXT_DEPTH + 1];
 } ecl_build_t;
 
+/* Before a source is read: the text is empty and named after it. False, which was said, where the source is too large. */
+bool
+ecl_build_start (ecl_text_t *text, const ecl_text_source_t *source, ecl_diags_t *diags) ECL_MUST_CHECK;
+
 /* text is initialised; it is emptied and written to until finish. */
 void
 ecl_build_init (ecl_build_t *self, ecl_text_t *text, ecl_text_flags_t flags, ecl_diags_t *diags);
@@ -112,10 +116,6 @@ ecl_build_diag (ecl_build_t *self, ecl_diag_level_t level, uint32_t code, ecl_pl
 /* All frames are closed: sets doc and len. The place is that of the root. False where there was an error. */
 bool
 ecl_build_finish (ecl_build_t *self);
-
-/* text.c: makes self empty and named after the source; false, which was said, where the source is too large. */
-bool
-ecl_text_start (ecl_text_t *self, const ecl_text_source_t *source, ecl_diags_t *diags) ECL_MUST_CHECK;
 
 /* wrap.c: whether only type wrappers have this key. */
 bool

@@ -1,6 +1,6 @@
 /* Text: the source map and the choice between the readers. See text.h. */
 #include "bson/cursor.h"
-#include "text/build.h"
+#include "text/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,18 +19,6 @@ ecl_text_cleanup (ecl_text_t *self)
    bson_free (self->marks);
    bson_free (self->name);
    ecl_text_init (self);
-}
-
-bool
-ecl_text_start (ecl_text_t *self, const ecl_text_source_t *source, ecl_diags_t *diags)
-{
-   ecl_text_cleanup (self);
-   if (source->len > ECL_TEXT_SOURCE_MAX) {
-      return ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_TEXT, ECL_ERROR_TOO_LARGE, source->name, 0, 0, NULL,
-                            "larger than 16 MiB");
-   }
-   self->name = bson_strdup (source->name ? source->name : "");
-   return true;
 }
 
 bool

@@ -366,7 +366,7 @@ ecl_text_read_yaml (ecl_text_t *self, const ecl_text_source_t *source, ecl_text_
    ecl_build_t build;
    yaml_t yaml;
 
-   if (!ecl_text_start (self, source, diags)) {
+   if (!ecl_build_start (self, source, diags)) {
       return false;
    }
    ecl_build_init (&build, self, flags & ~(unsigned) ECL_TEXT_DUPLICATES, diags);
