@@ -1,7 +1,8 @@
 /* The real world on libmongoc; the only file that knows it.
  *
  * One client, not pooled: a world belongs to one thread. Commands go to the primary as they are written. All of them
- * share one session, so that a cursor's getMore comes in the session of its find; transactions have a second one.
+ * share one session, so that a cursor's getMore comes in the session of its find; transactions have a second one. Of
+ * several routers one is kept to.
  *
  * Time: a command carries maxTimeMS (what is left until its deadline), so that the server gives up by itself; where it
  * does not answer at all the socket's timeout ends the wait, and the caller learns that the outcome is unknown.
@@ -29,6 +30,9 @@ typedef struct {
    mongoc_client_session_t *transaction; /* made when first needed */
    mongoc_read_prefs_t *primary;
    bool (*cancelled) (void);
+   bool looked;     /* whether there are routers */
+   bool routers;    /* there are */
+   uint32_t router; /* the one that is asked; 0: none was chosen */
 } mongo_world_t;
 
 static int64_t
@@ -120,6 +124,34 @@ session_of (mongo_world_t *self, ecl_txn_t txn, bson_error_t *error)
    return *session;
 }
 
+static bool
+is_going (uint32_t code)
+{
+   return code == 91 /* ShutdownInProgress */ || code == 11600 /* InterruptedAtShutdown */;
+}
+
+/* A cursor is known to the router alone that opened it, and the driver would choose one by chance for each command.
+ * False where there is no server. What belongs to a transaction the driver keeps together by itself. */
+static bool
+append_router (mongo_world_t *self, bson_t *options, bson_error_t *error)
+{
+   if (!self->looked || (self->routers && !self->router)) {
+      mongoc_server_description_t *server = mongoc_client_select_server (self->client, true, NULL, error);
+
+      if (!server) {
+         return false;
+      }
+      self->looked = true;
+      self->routers = strcmp (mongoc_server_description_type (server), "Mongos") == 0;
+      self->router = self->routers ? mongoc_server_description_id (server) : 0;
+      mongoc_server_description_destroy (server);
+   }
+   if (self->router) {
+      BSON_APPEND_INT32 (options, "serverId", (int32_t) self->router);
+   }
+   return true;
+}
+
 static ecl_reply_t
 end_transaction (mongo_world_t *self, ecl_txn_t txn, bson_t *reply, bson_error_t *error)
 {
@@ -195,12 +227,19 @@ world_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadlin
       bson_init (reply);
       goto done;
    }
+   if (command->txn == ECL_TXN_NONE && !append_router (world, &options, error)) {
+      bson_init (reply);
+      goto done;
+   }
    if (takes_max_time (command->command)) {
       BSON_APPEND_INT64 (&options, "maxTimeMS", left > 1 ? left : 1);
    }
    result = judge (mongoc_client_command_with_opts (world->client, command->database, command->command, world->primary,
                                                     &options, reply, error),
                    reply);
+   if (result == ECL_REPLY_LOST || (result == ECL_REPLY_REFUSED && is_going (error->code))) {
+      world->router = 0; /* another one may be there */
+   }
 
 done:
    bson_destroy (&options);

@@ -6,6 +6,8 @@ the program's pool are busy, and commands need time limits that the program's cl
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import bson
@@ -26,6 +28,23 @@ _MAJORITY = WriteConcern('majority', wtimeout=60000)
 Answer = tuple[int, 'bytes | None', int, str]
 
 
+class _Router:
+    """Of several routers of a sharded cluster the same one for all commands, as long as it is there: a cursor is known to
+    the one alone that opened it. What the program's own selector leaves is chosen from."""
+
+    def __init__(self, selector: Callable[[Sequence[Any]], Sequence[Any]] | None) -> None:
+        self._selector = selector
+        self._address: Any = None
+
+    def __call__(self, servers: Sequence[Any]) -> Sequence[Any]:
+        if self._selector:
+            servers = self._selector(servers)
+        routers = [s for s in servers if s.server_type_name == 'Mongos']
+        if routers and self._address not in [s.address for s in routers]:
+            self._address = random.choice(routers).address
+        return [s for s in routers if s.address == self._address] or servers
+
+
 class Driver:
     """Of a client that the program made."""
 
@@ -43,7 +62,8 @@ class Driver:
             if pool.socket_timeout:
                 times = {**times, 'socketTimeoutMS': int(pool.socket_timeout * 1000)}
             times = {**times, 'serverSelectionTimeoutMS': int(options.server_selection_timeout * 1000)}
-        return Connection(self._client._duplicate(**times, timeoutMS=None, maxPoolSize=1, event_listeners=[]))
+        return Connection(self._client._duplicate(**times, timeoutMS=None, maxPoolSize=1, event_listeners=[],
+                                                  server_selector=_Router(options.server_selector)))
 
 
 class Connection:

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pymongo
 import pytest
 from pymongo.errors import ConfigurationError
 
 import eclose
+from eclose._driver import _Router
 
 CHILD = '''
 import json, signal, sys, time
@@ -337,3 +339,16 @@ print(os.waitpid(child, 0)[1], lease.held, lease.token == lease.holder()['token'
 '''
     done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, timeout=60)
     assert done.stdout == 'LeaseLost\nEcloseError\nEcloseError\n0 True True True\n', done.stderr
+
+
+def test_one_router_of_several():
+    """A cursor is known to the one alone that opened it."""
+    a, b, c = (SimpleNamespace(address=(name, 27017), server_type_name='Mongos') for name in 'abc')
+    router = _Router(None)
+    first, = router([a, b])
+    assert all(router([a, b]) == [first] for _ in range(50))
+    other, = router([c])
+    assert other is c and router([a, b, c]) == [c]  # it went away; the one in its place is kept
+    assert _Router(lambda servers: servers[:1])([b, a]) == [b]
+    members = [SimpleNamespace(address=('a', 1), server_type_name=kind) for kind in ('RSPrimary', 'RSSecondary')]
+    assert _Router(None)(members) == members
