@@ -82,7 +82,8 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
    int32_t code = event->error ? (int32_t) event->error->code : 0;
    /* A cursor that is gone (CursorNotFound, QueryPlanKilled, CursorKilled) is opened anew. */
    bool lost = event->kind == ECL_EVENT_LOST || ecl_insist_passing ((uint32_t) code) ||
-               (handler->reads && (code == 43 || code == 175 || code == 237));
+               (handler->reads && (code == 43 || code == 175 || code == 237)) ||
+               (handler->txn != ECL_TXN_NONE && ecl_insist_aborted (event->reply, (uint32_t) code));
    ecl_event_t told = {lost ? ECL_EVENT_LOST : ECL_EVENT_REFUSED, event->reply, event->error};
    bson_error_t error;
 

@@ -96,21 +96,7 @@ look (ecl_migrate_t *self, int32_t steps, bool *noted, bool *ours, bson_error_t 
 static bool
 is_transient (ecl_reply_t result, const bson_error_t *error)
 {
-   switch (error->code) {
-   case 112: /* WriteConflict */
-   case 24:  /* LockTimeout */
-   case 246: /* SnapshotUnavailable */
-   case 251: /* NoSuchTransaction */
-   case 267: /* PreparedTransactionInProgress */
-   case 91:
-   case 189:
-   case 10107:
-   case 11600:
-   case 11602:
-      return true;
-   default:
-      return result == ECL_REPLY_LOST;
-   }
+   return result == ECL_REPLY_LOST || ecl_insist_aborted (NULL, error->code);
 }
 
 /* Whether it is not known if a commit took effect. */

@@ -110,21 +110,19 @@ insert (ecl_migrate_t *run, const bson_t *command, int64_t *n, bson_error_t *err
 
    for (;;) {
       bool good = false, known = false;
+      ecl_reply_t answer;
       bson_iter_t iter;
       bson_t reply;
 
       now = run->world->now (run->world);
-      if (run->world->run_command (run->world, &call, now + ECL_WORLD_TIMEOUT, &reply, error) == ECL_REPLY_OK) {
+      answer = run->world->run_command (run->world, &call, now + ECL_WORLD_TIMEOUT, &reply, error);
+      if (answer == ECL_REPLY_OK) {
          known = !bson_iter_init_find (&iter, &reply, "writeConcernError");
          good = judge (&reply, run->again, error);
          *n = written (&reply);
          known |= !good;
       } else {
-         /* Refused for good, or unknown: a server that steps down, or is gone. */
-         known = bson_iter_init_find (&iter, &reply, "code") && error->code != 91 && error->code != 189 &&
-                 error->code != 10107 && !(error->code >= 11600 && error->code <= 11602) && error->code != 112 &&
-                 error->code != 50;
-         known |= ecl_is_lease_error (error);
+         known = (answer == ECL_REPLY_REFUSED && !ecl_insist_passing (error->code)) || ecl_is_lease_error (error);
       }
       bson_destroy (&reply);
       if (known || now > end) {

@@ -20,10 +20,24 @@ ecl_insist_passing (uint32_t code)
       89,    /* NetworkTimeout */
       91,    /* ShutdownInProgress */
       112,   /* WriteConflict */
+      133,   /* FailedToSatisfyReadPreference: a router that finds no primary */
+      134,   /* ReadConcernMajorityNotAvailableYet */
+      150,   /* StaleEpoch */
       189,   /* PrimarySteppedDown */
       202,   /* NetworkInterfaceExceededTimeLimit */
+      249,   /* StaleDbVersion */
       262,   /* ExceededTimeLimit */
+      365,   /* TemporarilyUnavailable: the storage engine was short of memory */
+      371,   /* UserWritesBlocked: by an administrator, for a while */
+      402,   /* ResourceExhausted */
+      407,   /* PooledConnectionAcquisitionExceededTimeLimit */
+      433,   /* AdmissionQueueOverflow */
+      449,   /* RateLimitExceeded */
+      450,   /* PooledConnectionAcquisitionRejected */
+      453,   /* InterruptedDueToReshardingCriticalSection */
+      462,   /* IngressRequestRateLimitExceeded */
       9001,  /* SocketException */
+      10058, /* LegacyNotPrimary */
       10107, /* NotWritablePrimary */
       11600, /* InterruptedAtShutdown */
       11601, /* Interrupted */
@@ -31,6 +45,8 @@ ecl_insist_passing (uint32_t code)
       13388, /* StaleConfig */
       13435, /* NotPrimaryNoSecondaryOk */
       13436, /* NotPrimaryOrSecondary */
+      14031, /* OutOfDiskSpace */
+      91331, /* RetriableRemoteCommandFailure */
    };
 
    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
@@ -45,6 +61,23 @@ bool
 ecl_insist_late (uint32_t code)
 {
    return code == 50 /* MaxTimeMSExpired */ || code == 262 /* ExceededTimeLimit */;
+}
+
+bool
+ecl_insist_aborted (const bson_t *reply, uint32_t code)
+{
+   bson_iter_t iter, labels;
+
+   if (reply && bson_iter_init_find (&iter, reply, "errorLabels") && bson_iter_recurse (&iter, &labels)) {
+      while (bson_iter_next (&labels)) {
+         if (BSON_ITER_HOLDS_UTF8 (&labels) &&
+             strcmp (bson_iter_utf8 (&labels, NULL), "TransientTransactionError") == 0) {
+            return true;
+         }
+      }
+   }
+   /* Not every server has labels: SnapshotUnavailable, NoSuchTransaction, PreparedTransactionInProgress. */
+   return code == 246 || code == 251 || code == 267 || (ecl_insist_passing (code) && !ecl_insist_late (code));
 }
 
 /* DuplicateKey: of two that inserted the same record of eclose's own at once one gets this, and its next try finds the

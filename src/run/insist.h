@@ -16,9 +16,14 @@ ecl_insist (ecl_world_t *world, const char *database, const bson_t *command, int
             bson_t *reply, bson_error_t *error) ECL_MUST_CHECK;
 
 /* Whether a refusal with that code says nothing about the command: the server is going, or has another primary, or was
- * short of time. */
+ * short of time or of something else, or takes no writes for a while. */
 bool
 ecl_insist_passing (uint32_t code);
+
+/* Whether a refusal says that a transaction was given up, and nothing about what it was to do: all of it may be tried
+ * again. reply may be NULL: then nothing but the code is known. */
+bool
+ecl_insist_aborted (const bson_t *reply, uint32_t code);
 
 /* Whether it says that the command's time is over: the server's own limit, or a router's. */
 bool

@@ -18,7 +18,7 @@
 
 typedef struct {
    const char *expect; /* a part of the command, as relaxed Extended JSON */
-   const char *reply;  /* JSON; "LOST"; or "REFUSED <code>" */
+   const char *reply;  /* JSON; "LOST"; or "REFUSED <code>", and a label behind it */
    int64_t ms;         /* that it takes */
 } canned_t;
 
@@ -88,8 +88,16 @@ fake_run_command (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, b
       bson_init (reply);
       answer = ECL_REPLY_LOST;
    } else if (strncmp (canned->reply, "REFUSED ", 8) == 0) {
-      ecl_fail (error, 17, (uint32_t) strtol (canned->reply + 8, NULL, 10), "refused as told");
+      char *label;
+      bson_t labels;
+
+      ecl_fail (error, 17, (uint32_t) strtol (canned->reply + 8, &label, 10), "refused as told");
       bson_init (reply);
+      if (*label == ' ') {
+         BSON_APPEND_ARRAY_BEGIN (reply, "errorLabels", &labels);
+         BSON_APPEND_UTF8 (&labels, "0", label + 1);
+         bson_append_array_end (reply, &labels);
+      }
       answer = ECL_REPLY_REFUSED;
    } else {
       bson_t *parsed = bson_new_from_json ((const uint8_t *) canned->reply, -1, error);

@@ -373,6 +373,66 @@ test_transactions (void **state)
    assert_int_equal (result.counts.quarantined, 1);
 }
 
+/* A transaction that the server gave up says nothing against the document, wherever it was: the server names it so, or
+ * its code does (251: NoSuchTransaction). */
+static void
+test_given_up_transactions (void **state)
+{
+   const canned_t script[] = {
+      {"\"find\" : \"users\"", DOCS (CART)},
+      {"\"limit\" : 1, \"singleBatch\" : true", "REFUSED 290 TransientTransactionError"},
+      {"abortTransaction", "{\"ok\": 1}"},
+      {"\"limit\" : 1, \"singleBatch\" : true", DOCS (CART)},
+      {"\"update\" : \"users\"", "REFUSED 251"},
+      {"abortTransaction", "{\"ok\": 1}"},
+      {"\"limit\" : 1, \"singleBatch\" : true", DOCS (CART)},
+      {"\"update\" : \"users\"", OK},
+      {"commitTransaction", "REFUSED 251 TransientTransactionError"},
+      {"abortTransaction", "{\"ok\": 1}"},
+      {"\"limit\" : 1, \"singleBatch\" : true", DOCS (CART)},
+      {"\"update\" : \"users\"", OK},
+      {"commitTransaction", "{\"ok\": 1}"},
+      PASS_END,
+      {0},
+   };
+   ecl_backfill_result_t result;
+
+   (void) state;
+   run_script (ECL_MODE_CLIENT, true, script, true, &result);
+   assert_int_equal (result.counts.transactions, 1);
+   assert_int_equal (result.counts.quarantined, 0);
+}
+
+/* A server that is short of something, or a router that finds no primary: the documents are not at fault. */
+static void
+test_passing_refusals (void **state)
+{
+   static const int codes[] = {133, 134, 365, 371, 462, 10107, 14031};
+   ecl_backfill_result_t result;
+
+   (void) state;
+   for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+      char refused[32], failed[96];
+      const canned_t script[] = {
+         {"\"find\" : \"users\"", DOCS (USER (1, 1))},
+         {"\"update\" : \"users\"", refused},
+         {"\"$in\" : [ 1 ]", DOCS (USER (1, 1))},
+         {"\"update\" : \"users\"", failed},
+         {"\"$in\" : [ 1 ]", DOCS (USER (1, 1))},
+         {"\"update\" : \"users\"", OK},
+         PASS_END,
+         {0},
+      };
+
+      snprintf (refused, sizeof refused, "REFUSED %d", codes[i]);
+      snprintf (failed, sizeof failed,
+                "{\"ok\": 1, \"n\": 0, \"nModified\": 0, \"writeErrors\": [{\"index\": 0, \"code\": %d}]}", codes[i]);
+      run_script (ECL_MODE_CLIENT, true, script, true, &result);
+      assert_int_equal (result.counts.changed, 1);
+      assert_int_equal (result.counts.quarantined, 0);
+   }
+}
+
 static void
 test_no_permission_ends_it (void **state)
 {
@@ -580,6 +640,8 @@ main (void)
       cmocka_unit_test (test_failed_range_is_done_here),
       cmocka_unit_test (test_one_by_one),
       cmocka_unit_test (test_transactions),
+      cmocka_unit_test (test_given_up_transactions),
+      cmocka_unit_test (test_passing_refusals),
       cmocka_unit_test (test_no_permission_ends_it),
       cmocka_unit_test (test_windows),
       cmocka_unit_test (test_windows_of_many_batches),
