@@ -113,13 +113,24 @@ read_config (ecl_pressure_reader_t *self, ecl_world_t *world)
                hidden = bson_iter_as_bool (&member);
             }
          }
-         if ((delay > 0 || hidden) && id >= 0 && id < 64) {
-            self->aside |= UINT64_C (1) << id;
+         if ((delay > 0 || hidden) && self->n_aside < ECL_PRESSURE_MEMBERS) {
+            self->aside[self->n_aside++] = id;
          }
       }
    }
    bson_destroy (&reply);
    bson_destroy (&command);
+}
+
+static bool
+counts (const ecl_pressure_reader_t *self, int64_t id)
+{
+   for (uint32_t i = 0; i < self->n_aside; i++) {
+      if (self->aside[i] == id) {
+         return false;
+      }
+   }
+   return true;
 }
 
 /* The secondary that is furthest behind the primary; -1 where there is no primary or no secondary to be seen. */
@@ -149,7 +160,7 @@ lag_of_members (const ecl_pressure_reader_t *self, const bson_t *reply)
       }
       if (state == STATE_PRIMARY) {
          primary = at;
-      } else if (state == STATE_SECONDARY && at >= 0 && !(id >= 0 && id < 64 && (self->aside >> id & 1))) {
+      } else if (state == STATE_SECONDARY && at >= 0 && counts (self, id)) {
          oldest = oldest < 0 || at < oldest ? at : oldest;
       }
    }

@@ -30,10 +30,14 @@ typedef enum { ECL_ASK_STATUS, ECL_ASK_HELLO, ECL_ASK_FLOW, ECL_ASK_OPLOG, ECL_A
  * harm. */
 #define ECL_PRESSURE_OPLOG 60000
 
+/* That a replica set can have. */
+#define ECL_PRESSURE_MEMBERS 50
+
 typedef struct {
-   bool closed[ECL_ASK_N]; /* not allowed, or not known there */
-   bool read_config;       /* the members that do not count are known, or may not be asked for */
-   uint64_t aside;         /* bit n: member _id n does not count; ids of 64 and more are taken as counting */
+   bool closed[ECL_ASK_N];              /* not allowed, or not known there */
+   bool read_config;                    /* the members that do not count are known, or may not be asked for */
+   int64_t aside[ECL_PRESSURE_MEMBERS]; /* _ids of the members that do not count */
+   uint32_t n_aside;
    int64_t asked_at;
    int64_t oplog_due; /* 0: not known yet */
    bool asked;

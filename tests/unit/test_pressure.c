@@ -49,9 +49,9 @@ test_replica_set (void **state)
       {"\"$natural\" : 1 ", ENTRY (1000)},
       {"\"$natural\" : -1 ", ENTRY (5000)},
       {"replSetGetStatus", "{\"ok\": 1, \"members\": [" MEMBER (0, 1, 100000) ", " MEMBER (1, 2, 97000) ", " MEMBER (
-                              2, 2, 40000) ", " MEMBER (3, 8, 1000) ", " MEMBER (4, 2, 50000) "]}"},
+                              2, 2, 40000) ", " MEMBER (3, 8, 1000) ", " MEMBER (104, 2, 50000) "]}"},
       {"replSetGetConfig", "{\"ok\": 1, \"config\": {\"members\": [{\"_id\": 0}, {\"_id\": 1}, {\"_id\": 2, "
-                           "\"hidden\": false, \"secondaryDelaySecs\": 60}, {\"_id\": 4, \"priority\": 0, "
+                           "\"hidden\": false, \"secondaryDelaySecs\": 60}, {\"_id\": 104, \"priority\": 0, "
                            "\"hidden\": true}]}}"},
       {"serverStatus", "{\"ok\": 1, \"flowControl\": {\"enabled\": true, \"isLagged\": false}}"},
       /* a second later; the oplog is not asked again */
