@@ -40,7 +40,7 @@ typedef enum {
    ECLOSE_CODE_CONFLICT = 12,     /* the stored document changed meanwhile */
    ECLOSE_CODE_LOSSY = 13,        /* something would be lost */
    ECLOSE_CODE_SERVER = 14,       /* the server refused, or did not answer */
-   ECLOSE_CODE_NEEDS = 15,        /* documents of other collections are needed, and there is no loader */
+   ECLOSE_CODE_NEEDS = 15,        /* documents of other collections are needed first: see eclose_context_find */
    ECLOSE_CODE_CANCELLED = 16,    /* somebody asked to stop */
    ECLOSE_CODE_LEASE = 17         /* the lease is somebody else's, or was lost */
 } eclose_error_code_t;

@@ -44,9 +44,10 @@ ECLOSE_EXPORT (const eclose_loader_t *)
 eclose_context_loader (const eclose_context_t *context);
 
 /* The documents of another collection whose field equals the value, as {field: {$eq: value}} finds them, each in the
- * version that eclose_upgrader_new takes for its collection where no target is given. *documents is an array of *n documents (n may be 0), borrowed until the function
- * returns. Returns false where there is an error or where the documents are not here yet: the function then returns
- * false at once, and in the second case it is called again when they are. */
+ * version that eclose_upgrader_new takes for its collection where no target is given. *documents is an array of *n
+ * documents (n may be 0), borrowed until the function returns. Returns false where there is an error, also where the
+ * upgrader has no loader, or where the documents are not here yet (ECLOSE_CODE_NEEDS): the function then returns false
+ * at once, and in the second case it is called again when they are. */
 ECLOSE_EXPORT (bool)
 eclose_context_find (eclose_context_t *context, const char *collection, const char *field, const bson_value_t *value,
                      const bson_t **documents, size_t *n, bson_error_t *error) ECLOSE_MUST_CHECK;

@@ -35,7 +35,7 @@ ECLOSE_EXPORT (void)
 eclose_project_destroy (eclose_project_t *self);
 
 /* Adds the folder in which eclose.yaml lies, and the migrations below it; they are read when the project is loaded.
- * Only one: false for a second, and once the project is loaded, as for all that adds. */
+ * Only one: false for a second, for NULL, and once the project is loaded, as for all that adds. */
 ECLOSE_EXPORT (bool)
 eclose_project_add_folder (eclose_project_t *self, const char *folder, bson_error_t *error) ECLOSE_MUST_CHECK;
 

@@ -54,7 +54,8 @@ eclose_upgrader_went (const eclose_upgrader_t *self);
  *    {domain: "MQL", code, message, collection, version, to, file, line, column, path, _id}
  *
  * message is without what the other fields say; version (of the document), file, line, column, path (of the expression
- * in the file) and _id are there only where they are known. It belongs to the upgrader, until its next call. */
+ * in the file) and _id are there only where they are known. {} where the last call did not fail. It belongs to the
+ * upgrader, until its next call. */
 ECLOSE_EXPORT (const bson_t *)
 eclose_upgrader_error_document (eclose_upgrader_t *self);
 

@@ -20,6 +20,8 @@ ecl_api_call (void *context, ecl_eval_t *ev, const bson_t *in, bson_t *out, bson
    if (!cause.code) {
       ecl_fail (&cause, ECL_DOMAIN_UPGRADE, ECL_ERROR_INVALID, "the function to version %s failed and does not say why",
                 call.function->leads_to);
+   } else if (cause.domain == ECL_DOMAIN_UPGRADE && cause.code == ECL_ERROR_NEEDS && !ev->pending) {
+      cause.code = ECL_ERROR_INVALID; /* it asked for nothing: called again it would say the same, without end */
    }
    return ecl_fail (error, cause.domain, cause.code, "%s", cause.message);
 }

@@ -97,6 +97,9 @@ eclose_project_add_folder (eclose_project_t *self, const char *folder, bson_erro
    if (!may_add (self, error)) {
       return false;
    }
+   if (!folder) {
+      return ecl_fail (error, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID, "expected a folder, not NULL");
+   }
    if (self->folder) {
       return ecl_fail (error, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID, "the project has a folder already: %s",
                        self->folder);
@@ -143,9 +146,9 @@ eclose_project_add_function (eclose_project_t *self, const char *collection, con
    if (!may_add (self, error)) {
       return false;
    }
-   if (!function || (direction != ECLOSE_UP && direction != ECLOSE_DOWN)) {
+   if (!collection || !version || !function || (direction != ECLOSE_UP && direction != ECLOSE_DOWN)) {
       return ecl_fail (error, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID,
-                       "expected a function and ECLOSE_UP or ECLOSE_DOWN");
+                       "expected a collection, a version, a function, and ECLOSE_UP or ECLOSE_DOWN");
    }
    added = bson_malloc0 (sizeof *added);
    added->collection = bson_strdup (collection);

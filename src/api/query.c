@@ -38,9 +38,8 @@ read_options (const bson_t *options, ecl_query_t *query, bson_error_t *error)
    return true;
 }
 
-bool
-eclose_upgrader_query (eclose_upgrader_t *self, const bson_t *filter, const bson_t *options, bson_t *pipeline,
-                       bson_error_t *error)
+static bool
+make (const eclose_upgrader_t *self, const bson_t *filter, const bson_t *options, bson_t *pipeline, bson_error_t *error)
 {
    ecl_query_t query = {.filter = ecl_raw_document (bson_get_data (filter), filter->len)};
 
@@ -54,6 +53,16 @@ eclose_upgrader_query (eclose_upgrader_t *self, const bson_t *filter, const bson
       return ecl_query_plain (&query, pipeline, error);
    }
    return ecl_query_pipeline (self->chain, self->target, &query, pipeline, error);
+}
+
+bool
+eclose_upgrader_query (eclose_upgrader_t *self, const bson_t *filter, const bson_t *options, bson_t *pipeline,
+                       bson_error_t *error)
+{
+   bson_error_t cause;
+
+   ecl_api_begin (self);
+   return make (self, filter, options, pipeline, &cause) || ecl_api_failed (self, &cause, error);
 }
 
 void

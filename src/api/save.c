@@ -54,9 +54,9 @@ check_lossless (eclose_upgrader_t *self, const ecl_value_t *stored, ecl_version_
    return true;
 }
 
-bool
-eclose_upgrader_save (eclose_upgrader_t *self, const bson_t *stored, const bson_t *document, eclose_save_t *how,
-                      const bson_t **filter, const bson_t **update, const bson_t **replacement, bson_error_t *error)
+static bool
+save (eclose_upgrader_t *self, const bson_t *stored, const bson_t *document, eclose_save_t *how, const bson_t **filter,
+      const bson_t **update, const bson_t **replacement, bson_error_t *error)
 {
    static const ecl_guard_fields_t all = {.whole = true};
    ecl_value_t before = ecl_raw_document (bson_get_data (stored), stored->len), after, old_id, new_id;
@@ -67,8 +67,6 @@ eclose_upgrader_save (eclose_upgrader_t *self, const bson_t *stored, const bson_
 
    *filter = *update = *replacement = NULL;
    *how = ECLOSE_SAVE_NOTHING;
-   self->failed = NULL;
-   self->load_failed = false;
    ecl_arena_reset (&self->arena);
    if (!ecl_bson_validate (before.u.raw, before.len, error) || !ecl_bson_validate (bytes, len, error)) {
       return false;
@@ -110,4 +108,18 @@ eclose_upgrader_save (eclose_upgrader_t *self, const bson_t *stored, const bson_
    }
    *how = ECLOSE_SAVE_TRANSACTION;
    return true;
+}
+
+bool
+eclose_upgrader_save (eclose_upgrader_t *self, const bson_t *stored, const bson_t *document, eclose_save_t *how,
+                      const bson_t **filter, const bson_t **update, const bson_t **replacement, bson_error_t *error)
+{
+   ecl_upgrade_t what = self->what;
+   bson_error_t cause;
+   bool saved;
+
+   ecl_api_begin (self);
+   saved = save (self, stored, document, how, filter, update, replacement, &cause);
+   self->what = what;
+   return saved || ecl_api_failed (self, &cause, error);
 }

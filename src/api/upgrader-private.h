@@ -22,11 +22,18 @@ struct _eclose_upgrader_t {
    bson_t out, out_filter, out_update; /* static: what was given out last */
    ecl_arena_t arena;                  /* of statements */
    const ecl_upgrader_t *failed;       /* the last call failed there; else NULL */
-   bool load_failed;                   /* or in its loader */
-   bson_error_t load_error;
+   bson_error_t elsewhere;             /* or elsewhere: code is not 0 */
    bson_t *failure;
    char target_text[ECL_VERSION_TEXT], text[ECL_VERSION_TEXT];
 };
+
+/* At the beginning of a call: nothing has failed. */
+void
+ecl_api_begin (eclose_upgrader_t *self);
+
+/* At the end of a call that failed: keeps the cause for the whole error, unless an upgrader has it. Returns false. */
+bool
+ecl_api_failed (eclose_upgrader_t *self, const bson_error_t *cause, bson_error_t *error);
 
 /* Runs one of the upgraders, loading what it needs. */
 bool

@@ -130,6 +130,22 @@ fetch (eclose_upgrader_t *self, bson_error_t *error)
 
 /* ---- running ---- */
 
+void
+ecl_api_begin (eclose_upgrader_t *self)
+{
+   self->failed = NULL;
+   self->elsewhere.code = 0;
+}
+
+bool
+ecl_api_failed (eclose_upgrader_t *self, const bson_error_t *cause, bson_error_t *error)
+{
+   if (!self->failed && !self->elsewhere.code) {
+      self->elsewhere = *cause;
+   }
+   return ecl_fail (error, cause->domain, cause->code, "%s", cause->message);
+}
+
 /* Where documents of other collections are needed: loads them and runs it again, as often as it takes. */
 static ECL_NOINLINE bool
 run_again (eclose_upgrader_t *self, ecl_upgrader_t *upgrader, const uint8_t *in, size_t len, const uint8_t **out,
@@ -142,7 +158,7 @@ run_again (eclose_upgrader_t *self, ecl_upgrader_t *upgrader, const uint8_t *in,
    }
    for (;;) {
       if (!fetch (self, error)) {
-         self->load_failed = true;
+         self->elsewhere = *error;
          return false;
       }
       if (ecl_upgrader_run (upgrader, in, len, out, out_len, &self->what, &cause)) {
@@ -160,8 +176,7 @@ ecl_api_run (eclose_upgrader_t *self, ecl_upgrader_t *upgrader, const uint8_t *i
 {
    bson_error_t cause;
 
-   self->failed = NULL;
-   self->load_failed = false;
+   ecl_api_begin (self);
    if (self->loads && !self->in_batch) {
       ecl_loads_clear (self->loads);
    }
@@ -174,9 +189,6 @@ ecl_api_run (eclose_upgrader_t *self, ecl_upgrader_t *upgrader, const uint8_t *i
          self->failed = NULL;
          return true;
       }
-   }
-   if (self->load_failed) {
-      self->load_error = cause;
    }
    return ecl_fail (error, cause.domain, cause.code, "%s", cause.message);
 }
@@ -220,9 +232,9 @@ eclose_upgrader_version (eclose_upgrader_t *self, const bson_t *document, bson_e
    if (!self->inner) {
       return self->target_text;
    }
-   self->failed = self->inner;
-   self->load_failed = false;
+   ecl_api_begin (self);
    if (!ecl_upgrader_version (self->inner, bson_get_data (document), document->len, &version, error)) {
+      self->failed = self->inner;
       return NULL;
    }
    return ecl_version_text (self->chain->format, version, self->text);
@@ -252,16 +264,17 @@ bool
 eclose_upgrader_stamp (eclose_upgrader_t *self, const bson_t *in, const bson_t **out, bson_error_t *error)
 {
    const uint8_t *result;
+   bson_error_t cause;
    size_t len;
 
    *out = in;
-   self->failed = NULL;
+   ecl_api_begin (self);
    if (!self->chain) {
       return true;
    }
-   if (!ecl_api_stamp (self, bson_get_data (in), in->len, &result, &len, error)) {
+   if (!ecl_api_stamp (self, bson_get_data (in), in->len, &result, &len, &cause)) {
       *out = NULL;
-      return false;
+      return ecl_api_failed (self, &cause, error);
    }
    if (result != bson_get_data (in)) {
       BSON_ASSERT (bson_init_static (&self->out, result, len));
@@ -283,9 +296,10 @@ bool
 eclose_upgrader_batch_begin (eclose_upgrader_t *self, const bson_t *const *documents, size_t n, bson_error_t *error)
 {
    bool again = self->loads && self->inner;
+   bson_error_t failure;
 
    eclose_upgrader_batch_end (self);
-   self->failed = NULL;
+   ecl_api_begin (self);
    while (again) {
       again = false;
       for (size_t i = 0; i < n; i++) {
@@ -298,9 +312,9 @@ eclose_upgrader_batch_begin (eclose_upgrader_t *self, const bson_t *const *docum
             again |= cause.domain == ECL_DOMAIN_UPGRADE && cause.code == ECL_ERROR_NEEDS;
          }
       }
-      if (again && !fetch (self, error)) {
+      if (again && !fetch (self, &failure)) {
          ecl_loads_clear (self->loads);
-         return false;
+         return ecl_api_failed (self, &failure, error);
       }
    }
    self->in_batch = true;
@@ -344,10 +358,10 @@ const bson_t *
 eclose_upgrader_error_document (eclose_upgrader_t *self)
 {
    bson_reinit (self->failure);
-   if (self->load_failed) {
-      BSON_APPEND_UTF8 (self->failure, "domain", ecl_domain_name (self->load_error.domain));
-      BSON_APPEND_INT32 (self->failure, "code", (int32_t) self->load_error.code);
-      BSON_APPEND_UTF8 (self->failure, "message", self->load_error.message);
+   if (self->elsewhere.code) {
+      BSON_APPEND_UTF8 (self->failure, "domain", ecl_domain_name (self->elsewhere.domain));
+      BSON_APPEND_INT32 (self->failure, "code", (int32_t) self->elsewhere.code);
+      BSON_APPEND_UTF8 (self->failure, "message", self->elsewhere.message);
       BSON_APPEND_UTF8 (self->failure, "collection", self->collection);
       BSON_APPEND_UTF8 (self->failure, "to", self->target_text);
    } else if (self->failed) {

@@ -200,6 +200,42 @@ test_levels_and_functions (void **state)
    eclose_project_destroy (project);
 }
 
+/* Passes on what an upgrader of its own said, which has no loader; or says the same by itself. */
+static bool
+needs_by_itself (const bson_t *in, bson_t *out, eclose_context_t *context, bson_error_t *error)
+{
+   (void) in;
+   (void) out;
+   (void) context;
+   bson_set_error (error, ECLOSE_ERROR_UPGRADE, ECLOSE_CODE_NEEDS, "something is needed");
+   return false;
+}
+
+static void
+test_a_function_that_needs_what_it_never_asked_for_ends (void **state)
+{
+   eclose_project_t *project = eclose_project_new ();
+   memory_t memory = {.documents = products, .n = 3};
+   eclose_loader_t loader = {.load = load_memory, .user_data = &memory};
+   bson_t *document = json ("{\"_id\": 1}");
+   eclose_upgrader_t *up;
+   const bson_t *out;
+   bson_error_t error;
+
+   (void) state;
+   check (eclose_project_add_function (project, "users", "1", ECLOSE_UP, needs_by_itself, NULL, &error), &error);
+   load (project);
+   up = upgrader (project, "users", NULL);
+   eclose_upgrader_set_loader (up, &loader);
+   assert_false (eclose_upgrader_run (up, document, &out, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_INVALID);
+   assert_non_null (strstr (error.message, "something is needed"));
+   check (eclose_upgrader_batch_begin (up, (const bson_t *const[]){document}, 1, &error), &error);
+   bson_destroy (document);
+   eclose_upgrader_destroy (up);
+   eclose_project_destroy (project);
+}
+
 /* ---- circles ---- */
 
 static void
@@ -278,11 +314,29 @@ save (eclose_upgrader_t *up, const char *stored_text, const char *changed_text, 
    return how;
 }
 
+/* What failed last is there with what is always known. */
+static void
+error_document_is (eclose_upgrader_t *up, const char *said, int32_t code)
+{
+   const bson_t *document = eclose_upgrader_error_document (up);
+   bson_iter_t iter;
+
+   assert_true (bson_iter_init_find (&iter, document, "domain"));
+   assert_true (bson_iter_init_find (&iter, document, "code"));
+   assert_int_equal (bson_iter_int32 (&iter), code);
+   assert_true (bson_iter_init_find (&iter, document, "message"));
+   assert_non_null (strstr (bson_iter_utf8 (&iter, NULL), said));
+   assert_true (bson_iter_init_find (&iter, document, "collection"));
+   assert_string_equal (bson_iter_utf8 (&iter, NULL), "users");
+   assert_true (bson_iter_init_find (&iter, document, "to"));
+}
+
 static void
 test_save (void **state)
 {
    eclose_project_t *project = eclose_project_new ();
    eclose_upgrader_t *one, *two;
+   bson_t *where = json ("{\"$where\": \"true\"}"), pipeline;
    bson_error_t error;
    bool ok;
 
@@ -304,6 +358,11 @@ test_save (void **state)
    (void) save (two, "{\"_id\": 1}", "{\"_id\": 2}", &ok, &error);
    assert_false (ok);
    assert_int_equal (error.code, ECLOSE_CODE_INVALID);
+   error_document_is (two, "keeps the _id", ECLOSE_CODE_INVALID);
+   assert_false (eclose_upgrader_query (two, where, NULL, &pipeline, &error));
+   error_document_is (two, "$where", (int32_t) error.code);
+   bson_destroy (&pipeline);
+   bson_destroy (where);
    /* From below: "A B" comes back from version 1 as it was, a middle name does not. */
    (void) save (one, "{\"_id\": 1, \"first\": \"A\", \"last\": \"B\", \"schema_version\": 2}",
                 "{\"_id\": 1, \"name\": \"C D\"}", &ok, &error);
@@ -312,8 +371,34 @@ test_save (void **state)
                 "{\"_id\": 1, \"name\": \"C D\"}", &ok, &error);
    assert_false (ok);
    assert_int_equal (error.code, ECLOSE_CODE_LOSSY);
+   error_document_is (one, "would lose", ECLOSE_CODE_LOSSY);
    eclose_upgrader_destroy (one);
    eclose_upgrader_destroy (two);
+   eclose_project_destroy (project);
+}
+
+/* What went is the run, not what a save looked at to see whether something would be lost. */
+static void
+test_save_after_a_run (void **state)
+{
+   eclose_project_t *project = eclose_project_new ();
+   bson_t *stored = json ("{\"_id\": 1, \"first\": \"A\", \"last\": \"B\", \"schema_version\": 2}");
+   const bson_t *out, *filter, *update, *replacement;
+   eclose_upgrader_t *one;
+   eclose_save_t how;
+   bson_error_t error;
+
+   (void) state;
+   add_text (project, "eclose.yaml", "collections: {users: {unversioned: 1}}\n");
+   add_text (project, "users/0002_split.yaml", USERS_2);
+   load (project);
+   one = upgrader (project, "users", "1");
+   check (eclose_upgrader_run (one, stored, &out, &error), &error);
+   check (eclose_upgrader_save (one, stored, out, &how, &filter, &update, &replacement, &error), &error);
+   same_json (replacement, "{ \"_id\" : 1, \"schema_version\" : 1, \"name\" : \"A B\" }");
+   assert_int_equal (eclose_upgrader_went (one), ECLOSE_WENT_DOWN);
+   bson_destroy (stored);
+   eclose_upgrader_destroy (one);
    eclose_project_destroy (project);
 }
 
@@ -325,9 +410,11 @@ main (void)
       cmocka_unit_test (test_let_and_pipeline),
       cmocka_unit_test (test_no_loader_and_a_loader_that_fails),
       cmocka_unit_test (test_levels_and_functions),
+      cmocka_unit_test (test_a_function_that_needs_what_it_never_asked_for_ends),
       cmocka_unit_test (test_cycle_is_refused_and_written_out),
       cmocka_unit_test (test_functions_in_a_circle_end),
       cmocka_unit_test (test_save),
+      cmocka_unit_test (test_save_after_a_run),
    };
 
    return cmocka_run_group_tests_name ("libeclose: looking up, saving", tests, NULL, NULL);

@@ -251,6 +251,23 @@ test_functions_that_cannot_be (void **state)
    eclose_project_destroy (project);
 }
 
+/* What getenv gave, say. An empty project would leave every document as it is. */
+static void
+test_names_that_are_missing (void **state)
+{
+   eclose_project_t *project = eclose_project_new ();
+   bson_error_t error;
+
+   (void) state;
+   assert_null (eclose_project_new_from_folder (NULL, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_INVALID);
+   assert_false (eclose_project_add_folder (project, NULL, &error));
+   assert_false (eclose_project_add_function (project, NULL, "1", ECLOSE_UP, up_3, NULL, &error));
+   assert_false (eclose_project_add_function (project, "users", NULL, ECLOSE_UP, up_3, NULL, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_INVALID);
+   eclose_project_destroy (project);
+}
+
 /* ---- catalog ---- */
 
 static void
@@ -462,6 +479,7 @@ main (void)
       cmocka_unit_test (test_function_as_the_way_down_of_a_file),
       cmocka_unit_test (test_functions_below_the_floor),
       cmocka_unit_test (test_functions_that_cannot_be),
+      cmocka_unit_test (test_names_that_are_missing),
       cmocka_unit_test (test_catalog),
       cmocka_unit_test (test_changes_of_the_catalog),
       cmocka_unit_test (test_catalog_above_the_floor),
