@@ -205,20 +205,6 @@ ecl_match_parse_size (ecl_parse_t *parse, const ecl_field_t *spec, int64_t *out)
 
 /* ---- bits ---- */
 
-/* A decimal counts without its fraction; a double must not have one. */
-static bool
-position_of (const ecl_value_t *v, int32_t *out)
-{
-   int64_t i;
-
-   if (!(v->type == BSON_TYPE_DECIMAL128 ? truncated (v, &i) : ecl_number_to_int64 (v, &i)) || i < INT32_MIN ||
-       i > INT32_MAX) {
-      return false;
-   }
-   *out = (int32_t) i;
-   return true;
-}
-
 static bool
 parse_positions (ecl_parse_t *parse, const ecl_field_t *spec, ecl_match_bits_t *out)
 {
@@ -236,7 +222,7 @@ parse_positions (ecl_parse_t *parse, const ecl_field_t *spec, ecl_match_bits_t *
                          ecl_value_text (parse->arena, &field.value));
          return false;
       }
-      if (!position_of (&field.value, &position)) {
+      if (!ecl_number_to_int32 (&field.value, &position)) {
          ecl_parse_fail (parse, ecl_at (&field), 2,
                          "bit positions must be representable as a 32-bit signed integer but got: %s",
                          ecl_value_text (parse->arena, &field.value));
