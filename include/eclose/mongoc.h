@@ -31,7 +31,9 @@ typedef struct _eclose_change_stream_t eclose_change_stream_t;
 /* ---- the handle ---- */
 
 /* Project and client outlive it. target as in eclose_upgrader_new. What migrations look up in other collections comes
- * from the same database, through the same client. NULL with an error as there; the server is not asked. */
+ * from the same database, through the same client, in the session of what is read or saved: in a transaction the server
+ * refuses to look up by other fields than _id what has migrations of its own. NULL with an error as there; the server
+ * is not asked. */
 ECLOSE_EXPORT (eclose_collection_t *)
 eclose_collection_new (const eclose_project_t *project, mongoc_client_t *client, const char *database,
                        const char *collection, const char *target, bson_error_t *error);
@@ -45,8 +47,9 @@ eclose_collection_destroy (eclose_collection_t *self);
 ECLOSE_EXPORT (mongoc_collection_t *)
 eclose_collection_get (eclose_collection_t *self);
 
-/* With write-back an older document that a cursor reads is also saved in the new shape, under the guard of a save; one
- * that cannot be saved stays as it is, and the reader is not told. Never back to an older version. Off by default. */
+/* With write-back an older document that a cursor reads is also saved in the new shape, under the guard of a save and in
+ * the cursor's session; one that cannot be saved stays as it is, and the reader is not told. Never back to an older
+ * version, and never in a transaction, which a write that fails would end. Off by default. */
 ECLOSE_EXPORT (void)
 eclose_collection_set_write_back (eclose_collection_t *self, bool on);
 

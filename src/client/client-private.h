@@ -17,7 +17,8 @@ struct _eclose_collection_t {
    eclose_upgrader_t *spare[ECL_SPARE_UPGRADERS];
    size_t n_spare;
    bool write_back;
-   bool loads; /* upgrades look documents up */
+   bool loads;      /* upgrades look documents up */
+   bson_t *session; /* {sessionId} of what is being read: what that looks up is read there, too; {}: none */
    bool asked_collation, has_collation;
 };
 
@@ -34,6 +35,10 @@ ecl_client_fail (bson_error_t *error, uint32_t domain, uint32_t code, const char
 /* Whether options of a find leave documents as they are stored: what lacks fields cannot be upgraded. */
 bool
 ecl_client_find_whole (const bson_t *opts, bson_error_t *error);
+
+/* What is looked up from here on is read in the session of these options (which may be NULL), if they name one. */
+void
+ecl_client_look_up_in (eclose_collection_t *self, const bson_t *opts);
 
 /* An upgrader to the handle's target; given back after use. */
 eclose_upgrader_t *

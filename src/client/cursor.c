@@ -8,13 +8,15 @@
 #include <string.h>
 
 #define READ_AHEAD 101 /* as many as a server's first batch */
+#define READ_AHEAD_BYTES (16 << 20)
 
 struct _eclose_cursor_t {
    eclose_collection_t *handle;
    mongoc_cursor_t *cursor;     /* NULL: it could not be made */
    eclose_upgrader_t *upgrader; /* NULL: the server upgrades */
    const bson_t *stored, *current;
-   bson_t **ahead; /* NULL: nothing is read ahead */
+   bson_t in_session; /* options of a write: {sessionId, writeConcern}; {}: in none */
+   bson_t **ahead;    /* NULL: nothing is read ahead */
    size_t n_ahead, next_ahead;
    bool ended; /* nothing more is to be read ahead */
    bool failed;
@@ -29,6 +31,7 @@ cursor_new (eclose_collection_t *handle)
    eclose_cursor_t *self = BSON_ALIGNED_ALLOC0 (eclose_cursor_t);
 
    self->handle = handle;
+   bson_init (&self->in_session);
    bson_init (&self->failure);
    return self;
 }
@@ -46,6 +49,12 @@ eclose_collection_find (eclose_collection_t *self, const bson_t *filter, const b
    }
    cursor->cursor = mongoc_collection_find_with_opts (self->collection, filter, opts, read_prefs);
    cursor->upgrader = ecl_client_upgrader (self);
+   if (opts && bson_iter_init_find (&iter, opts, "sessionId")) {
+      bson_append_iter (&cursor->in_session, "sessionId", 9, &iter);
+      /* Said here, too, it makes mongoc refuse the write in a transaction, before anything is sent. */
+      mongoc_write_concern_append ((mongoc_write_concern_t *) mongoc_collection_get_write_concern (self->collection),
+                                   &cursor->in_session);
+   }
    /* A tailable cursor must not wait for documents that are not there yet. */
    if (self->loads && !(opts && bson_iter_init_find (&iter, opts, "tailable") && bson_iter_as_bool (&iter))) {
       cursor->ahead = bson_malloc0 (READ_AHEAD * sizeof *cursor->ahead);
@@ -158,12 +167,14 @@ next_stored (eclose_cursor_t *self, const bson_t **stored)
    }
    if (self->next_ahead == self->n_ahead) {
       const bson_t *document;
+      size_t size = 0;
 
       drop_ahead (self);
-      while (!self->ended && self->n_ahead < READ_AHEAD) {
+      while (!self->ended && self->n_ahead < READ_AHEAD && size < READ_AHEAD_BYTES) {
          /* Asked once more at its end, a cursor of mongoc's has an error. */
          self->ended = !mongoc_cursor_next (self->cursor, &document);
          if (!self->ended) {
+            size += document->len;
             self->ahead[self->n_ahead++] = bson_copy (document);
          }
       }
@@ -180,7 +191,8 @@ next_stored (eclose_cursor_t *self, const bson_t **stored)
    return true;
 }
 
-/* Saves what was read, as well as that goes; what is given out stays what was computed. */
+/* Saves what was read, as well as that goes, but not in a transaction, which a write that fails would end; what is given
+ * out stays what was computed. */
 static void
 write_back (eclose_cursor_t *self)
 {
@@ -188,7 +200,7 @@ write_back (eclose_cursor_t *self)
 
    bson_destroy (self->mine);
    self->mine = bson_copy (self->current);
-   (void) ecl_client_save (self->handle, self->stored, self->mine, NULL, &written, NULL);
+   (void) ecl_client_save (self->handle, self->stored, self->mine, &self->in_session, &written, NULL);
    bson_destroy (written);
    self->current = self->mine;
 }
@@ -197,6 +209,9 @@ bool
 eclose_cursor_next (eclose_cursor_t *self, const bson_t **document)
 {
    *document = self->current = NULL;
+   if (self->handle->loads) {
+      ecl_client_look_up_in (self->handle, &self->in_session);
+   }
    if (self->failed || !next_stored (self, &self->stored)) {
       return false;
    }
@@ -279,6 +294,7 @@ eclose_cursor_destroy (eclose_cursor_t *self)
       }
       ecl_client_give_back (self->handle, self->upgrader);
       bson_destroy (self->mine);
+      bson_destroy (&self->in_session);
       bson_destroy (&self->failure);
       bson_free (self);
    }

@@ -40,7 +40,7 @@ load (void *user_data, const char *collection, const char *field, const bson_t *
    BSON_APPEND_ARRAY (&in, "$in", values);
    bson_append_document_end (filter, &in);
    if (strcmp (field, "_id") == 0 || !eclose_project_has_collection (self->project, collection)) {
-      cursor = mongoc_collection_find_with_opts (other, filter, NULL, NULL);
+      cursor = mongoc_collection_find_with_opts (other, filter, self->session, NULL);
    } else {
       upgrader = eclose_upgrader_new (self->project, collection, NULL, error);
       bson_destroy (&pipeline);
@@ -51,7 +51,7 @@ load (void *user_data, const char *collection, const char *field, const bson_t *
       if (!eclose_upgrader_query (upgrader, filter, NULL, &pipeline, error)) {
          goto done;
       }
-      cursor = mongoc_collection_aggregate (other, MONGOC_QUERY_NONE, &pipeline, NULL, NULL);
+      cursor = mongoc_collection_aggregate (other, MONGOC_QUERY_NONE, &pipeline, self->session, NULL);
    }
    while (mongoc_cursor_next (cursor, &document)) {
       eclose_found_add (found, document);
@@ -89,6 +89,7 @@ eclose_collection_new (const eclose_project_t *project, mongoc_client_t *client,
    self->target = target ? bson_strdup (target) : NULL;
    self->collection = mongoc_client_get_collection (client, database, collection);
    self->loader = (eclose_loader_t){.load = load, .user_data = self};
+   self->session = bson_new ();
    self->own = own;
    eclose_upgrader_set_loader (own, &self->loader);
    self->loads = eclose_upgrader_loads (own);
@@ -104,6 +105,7 @@ eclose_collection_destroy (eclose_collection_t *self)
       }
       eclose_upgrader_destroy (self->own);
       mongoc_collection_destroy (self->collection);
+      bson_destroy (self->session);
       bson_free (self->database);
       bson_free (self->name);
       bson_free (self->target);
@@ -121,6 +123,17 @@ void
 eclose_collection_set_write_back (eclose_collection_t *self, bool on)
 {
    self->write_back = on;
+}
+
+void
+ecl_client_look_up_in (eclose_collection_t *self, const bson_t *opts)
+{
+   bson_iter_t iter;
+
+   bson_reinit (self->session);
+   if (opts && bson_iter_init_find (&iter, opts, "sessionId")) {
+      bson_append_iter (self->session, "sessionId", 9, &iter);
+   }
 }
 
 eclose_upgrader_t *
@@ -277,6 +290,7 @@ eclose_collection_find_one (eclose_collection_t *self, const bson_t *filter, con
       bson_destroy (&one);
       return false;
    }
+   ecl_client_look_up_in (self, opts);
    if (opts) {
       bson_copy_to_excluding_noinit (opts, &one, "limit", "singleBatch", NULL);
    }

@@ -43,7 +43,7 @@ copy_options (eclose_collection_t *self, const mongoc_find_and_modify_opts_t *op
                             "fields: a document that lacks fields cannot be upgraded");
    } else if (!(mongoc_find_and_modify_opts_get_flags (opts) & MONGOC_FIND_AND_MODIFY_REMOVE) &&
               bson_iter_init (&iter, &update) && bson_iter_next (&iter) && bson_iter_key (&iter)[0] != '$' &&
-              strcmp (bson_iter_key (&iter), "0") != 0) {
+              !(strcmp (bson_iter_key (&iter), "0") == 0 && BSON_ITER_HOLDS_DOCUMENT (&iter))) {
       ok = eclose_upgrader_stamp (self->own, &update, &stamped, error);
    }
    if (ok) {
@@ -223,6 +223,7 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
    eclose_upgrader_current_filter (self->own, &current);
    both (filter, &current, &here);
    copy_asking (opts, &asking, &session);
+   ecl_client_look_up_in (self, &session);
    /* With a sort the first one may be of any version: it has to be looked for. */
    ok = sorted || modify (self, &here, quiet, &met, document, error);
    for (int i = 0; ok && !met && found; i++) {

@@ -226,6 +226,7 @@ eclose_collection_save (eclose_collection_t *self, eclose_document_t *document, 
    if (!document->stored) {
       return conflict (self, error);
    }
+   ecl_client_look_up_in (self, opts);
    if (ecl_client_save (self, document->stored, changed, opts, &written, &cause)) {
       bson_destroy (document->stored);
       bson_destroy (document->current);

@@ -56,6 +56,7 @@ eclose_change_stream_next (eclose_change_stream_t *self, const bson_t **event)
    bson_iter_t iter;
 
    *event = NULL;
+   ecl_client_look_up_in (self->handle, NULL);
    if (self->failed || !mongoc_change_stream_next (self->stream, &raw)) {
       return false;
    }

@@ -157,6 +157,38 @@ test_write_back_never_over_a_change (void **state)
    stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"name\" : \"A\", \"n\" : 1 }");
 }
 
+/* In a session, but not in a transaction, which a write that fails would end. */
+static void
+test_write_back_in_a_session (void **state)
+{
+   live_t *live = *state;
+   bson_t filter = BSON_INITIALIZER, opts = BSON_INITIALIZER, *by_id = json ("{\"_id\": 1}"),
+          *change = json ("{\"$set\": {\"n\": 1}}");
+   mongoc_client_session_t *session;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   eclose_collection_set_write_back (live->users, true);
+   session = mongoc_client_start_session (live->client, NULL, &error);
+   assert_non_null (session);
+   check (mongoc_client_session_append (session, &opts, &error), &error);
+   check (mongoc_client_session_start_transaction (session, NULL, &error), &error);
+   GIVES (eclose_collection_find (live->users, &filter, &opts, NULL),
+          "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
+   stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"name\" : \"A\" }");
+   check (mongoc_collection_update_one (live->raw, by_id, change, &opts, NULL, &error), &error);
+   check (mongoc_client_session_commit_transaction (session, NULL, &error), &error);
+   stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"name\" : \"A\", \"n\" : 1 }");
+   GIVES (eclose_collection_find (live->users, &filter, &opts, NULL),
+          "{ \"_id\" : 1, \"n\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
+   stored_is (live->raw, "{\"_id\": 1}",
+              "{ \"_id\" : 1, \"n\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
+   mongoc_client_session_destroy (session);
+   bson_destroy (by_id);
+   bson_destroy (change);
+   bson_destroy (&opts);
+}
+
 /* ---- queries ---- */
 
 static void
@@ -276,6 +308,83 @@ test_lookups_are_one_query_a_batch (void **state)
    bson_destroy (opts);
 }
 
+/* What a transaction has written is what its reader's documents look up. */
+static void
+test_lookups_in_a_transaction (void **state)
+{
+   static const char upgraded[] = "{ \"_id\" : 1, \"product\" : 1, \"tags\" : [ \"new\" ], \"schema_version\" : 1 }";
+   live_t *live = *state;
+   mongoc_collection_t *products = mongoc_client_get_collection (live->client, live->name, "products");
+   mongoc_collection_t *raw = mongoc_client_get_collection (live->client, live->name, "devices");
+   bson_t filter = BSON_INITIALIZER, opts = BSON_INITIALIZER, *change = json ("{\"$set\": {\"label\": \"new\"}}");
+   mongoc_client_session_t *session;
+   eclose_collection_t *devices;
+   eclose_document_t *document;
+   bson_error_t error;
+
+   put (products, "{\"_id\": 1, \"label\": \"old\"}");
+   put (raw, "{\"_id\": 1, \"product\": 1}");
+   devices = eclose_collection_new (live->project, live->client, live->name, "devices", NULL, &error);
+   session = mongoc_client_start_session (live->client, NULL, &error);
+   assert_non_null (session);
+   check (mongoc_client_session_append (session, &opts, &error), &error);
+   check (mongoc_client_session_start_transaction (session, NULL, &error), &error);
+   check (mongoc_collection_update_one (products, &filter, change, &opts, NULL, &error), &error);
+   GIVES (eclose_collection_find (devices, &filter, &opts, NULL), upgraded);
+   check (eclose_collection_find_one (devices, &filter, &opts, &document, &error), &error);
+   same_json (eclose_document_get (document), upgraded);
+   check (mongoc_client_session_abort_transaction (session, &error), &error);
+   eclose_document_destroy (document);
+   document = find_one (devices, "{}");
+   same_json (eclose_document_get (document),
+              "{ \"_id\" : 1, \"product\" : 1, \"tags\" : [ \"old\" ], \"schema_version\" : 1 }");
+   eclose_document_destroy (document);
+   eclose_collection_destroy (devices);
+   mongoc_client_session_destroy (session);
+   mongoc_collection_destroy (raw);
+   mongoc_collection_destroy (products);
+   bson_destroy (change);
+   bson_destroy (&opts);
+}
+
+/* Large documents are not read ahead by the hundred. */
+static void
+test_lookups_of_large_documents (void **state)
+{
+   live_t *live = *state;
+   mongoc_collection_t *raw = mongoc_client_get_collection (live->client, live->name, "devices");
+   bson_t filter = BSON_INITIALIZER;
+   const uint32_t len = 9u << 20;
+   eclose_collection_t *devices;
+   eclose_cursor_t *cursor;
+   const bson_t *document;
+   bson_error_t error;
+   uint8_t *bytes = bson_malloc0 (len);
+   int n = 0;
+
+   for (int i = 0; i < 4; i++) {
+      bson_t large = BSON_INITIALIZER;
+
+      BSON_APPEND_INT32 (&large, "_id", i);
+      BSON_APPEND_BINARY (&large, "bytes", BSON_SUBTYPE_BINARY, bytes, len);
+      check (mongoc_collection_insert_one (raw, &large, NULL, NULL, &error), &error);
+      bson_destroy (&large);
+   }
+   devices = eclose_collection_new (live->project, live->client, live->name, "devices", NULL, &error);
+   live->product_queries = 0;
+   cursor = eclose_collection_find (devices, &filter, NULL, NULL);
+   while (eclose_cursor_next (cursor, &document)) {
+      n++;
+   }
+   check (!eclose_cursor_error (cursor, &error), &error);
+   assert_int_equal (n, 4);
+   assert_int_equal (live->product_queries, 2);
+   eclose_cursor_destroy (cursor);
+   eclose_collection_destroy (devices);
+   mongoc_collection_destroy (raw);
+   bson_free (bytes);
+}
+
 /* ---- change streams, catalog ---- */
 
 static void
@@ -385,9 +494,12 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_failures_end_a_cursor, setup, teardown),
       cmocka_unit_test_setup_teardown (test_write_back, setup, teardown),
       cmocka_unit_test_setup_teardown (test_write_back_never_over_a_change, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_write_back_in_a_session, setup, teardown),
       cmocka_unit_test_setup_teardown (test_query, setup, teardown),
       cmocka_unit_test_setup_teardown (test_aggregate, setup, teardown),
       cmocka_unit_test_setup_teardown (test_lookups_are_one_query_a_batch, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_lookups_in_a_transaction, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_lookups_of_large_documents, setup, teardown),
       cmocka_unit_test_setup_teardown (test_change_stream, setup, teardown),
       cmocka_unit_test_setup_teardown (test_catalog, setup, teardown),
       cmocka_unit_test_setup_teardown (test_catalog_of_a_later_release, setup, teardown),

@@ -142,6 +142,8 @@ test_find_and_modify (void **state)
              "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 1, \"schema_version\" : 2 }");
    modifies (live, "{\"full\": \"B\"}", "{\"full\": \"D\"}", NULL, 0,
              "{ \"_id\" : 2, \"full\" : \"D\", \"schema_version\" : 2 }");
+   /* Not a pipeline, though its field is called as the first stage of one would be. */
+   modifies (live, "{\"_id\": 2}", "{\"0\": 5}", NULL, 0, "{ \"_id\" : 2, \"0\" : 5, \"schema_version\" : 2 }");
    /* The first by the sort is an old one. */
    modifies (live, "{}", "{\"$set\": {\"plan\": 9}}", "{\"_id\": -1}", 0,
              "{ \"_id\" : 3, \"full\" : \"C\", \"plan\" : 9, \"schema_version\" : 2 }");
