@@ -1,6 +1,8 @@
 /* One worker of a job: what the job says, choosing a range, the end. One range: worker_range.c. See worker.h. */
 #include "backfill/worker-private.h"
 
+#include "base/shell.h"
+
 /* Ranges that are looked at to choose one. */
 #define CANDIDATES 200
 
@@ -205,7 +207,7 @@ claim (worker_t *self, ecl_chunk_state_t phase, bool *any, char id[ECL_CHUNK_ID]
          error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID,
          "%s; a later version wrote it, or a hand: `eclose backfill cancel %s` gives the job up, and a new one "
          "goes over what is left",
-         choice.unread.message, self->task->chain->collection);
+         choice.unread.message, ecl_shell_word (self->task->chain->collection).text);
    }
    if (good && *any) {
       uint32_t chance = (uint32_t) (self->world->random (self->world) >> 1);

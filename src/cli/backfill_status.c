@@ -197,13 +197,13 @@ print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
    if (self->unread.code) {
       printf ("  %s%s%s: the job cannot end so; `eclose backfill cancel %s` gives it up\n",
               ecl_cli_colour (cli, ECL_CLI_RED), self->unread.message, ecl_cli_colour (cli, ECL_CLI_PLAIN),
-              job->collection);
+              ecl_shell_word (job->collection).text);
    }
    if (!self->n_workers && job->wanted == ECL_WANTED_PAUSED) {
-      printf ("  `eclose backfill resume %s` lets its workers go on\n", job->collection);
+      printf ("  `eclose backfill resume %s` lets its workers go on\n", ecl_shell_word (job->collection).text);
    } else if (!self->n_workers) {
       printf ("  %snobody works on it%s: `eclose backfill work %s` does\n", ecl_cli_colour (cli, ECL_CLI_YELLOW),
-              ecl_cli_colour (cli, ECL_CLI_PLAIN), job->collection);
+              ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_shell_word (job->collection).text);
    }
    bson_iter_init (&iter, &self->workers);
    while (bson_iter_next (&iter)) {

@@ -62,7 +62,7 @@ print_text (const ecl_carried_t *carried)
    if (carried->by_records) {
       printf ("%s: nothing to do, eclose's records say: nobody looked at every document (`eclose backfill start %s` "
               "does)\n",
-              collection, collection);
+              collection, ecl_shell_word (collection).text);
    } else if (carried->nothing) {
       printf ("%s: nothing to do, no%s document is %s version %s\n", collection,
               counts->quarantined || counts->changed ? " other" : "", carried->what.down ? "above" : "below", to);
@@ -75,7 +75,7 @@ print_text (const ecl_carried_t *carried)
       if (counts->quarantined) {
          printf ("%s: %s document%s in quarantine; `eclose quarantine list %s` says why\n", collection,
                  ecl_progress_count ((uint64_t) counts->quarantined, c), counts->quarantined == 1 ? " is" : "s are",
-                 collection);
+                 ecl_shell_word (collection).text);
       }
       return;
    }
@@ -83,7 +83,7 @@ print_text (const ecl_carried_t *carried)
       if (!carried->joined) {
          printf ("%s: a job of %s range%s to version %s is made; `eclose backfill work %s` works on it\n", collection,
                  ecl_progress_count ((uint64_t) carried->job.chunks, a), carried->job.chunks == 1 ? "" : "s", to,
-                 collection);
+                 ecl_shell_word (collection).text);
       }
    } else {
       /* The time is this process's; where others had a part in it that is told apart. */
@@ -101,7 +101,8 @@ print_text (const ecl_carried_t *carried)
    }
    if (counts->quarantined) {
       printf ("%s: %s document%s could not be carried over; `eclose quarantine list %s` says why\n", collection,
-              ecl_progress_count ((uint64_t) counts->quarantined, c), counts->quarantined == 1 ? "" : "s", collection);
+              ecl_progress_count ((uint64_t) counts->quarantined, c), counts->quarantined == 1 ? "" : "s",
+              ecl_shell_word (collection).text);
    }
 }
 

@@ -11,6 +11,7 @@
 #ifndef ECL_CLI_CLI_H
 #define ECL_CLI_CLI_H
 
+#include "base/shell.h"
 #include "project/folder.h"
 
 #include <stdio.h>

@@ -88,9 +88,9 @@ print_way (const ecl_remote_t *remote, const char *name, const char *version)
 
    if (ecl_job_latest (remote->world, remote->database, name, true, &job, &found, &ignored) && found) {
       printf ("%s: a job %s to version %s is not done: `eclose backfill status %s`\n", name, job.down ? "down" : "up",
-              job.to, name);
+              job.to, ecl_shell_word (name).text);
    } else {
-      printf ("%s: `eclose up %s --to %s` carries them over\n", name, name, version);
+      printf ("%s: `eclose up %s --to %s` carries them over\n", name, ecl_shell_word (name).text, version);
    }
 }
 
@@ -106,7 +106,7 @@ print_missing (const ecl_remote_t *remote, const ecl_complete_options_t *options
               done->below == 1 ? " is" : "s are", version);
       if (done->quarantined) {
          printf ("; %s in quarantine (eclose quarantine list %s)", ecl_progress_count ((uint64_t) done->quarantined, n),
-                 name);
+                 ecl_shell_word (name).text);
       }
       printf ("\n");
       if (done->below > done->quarantined) {
@@ -118,7 +118,8 @@ print_missing (const ecl_remote_t *remote, const ecl_complete_options_t *options
               least, ecl_progress_count ((uint64_t) done->refused, n), done->refused == 1 ? " does" : "s do");
    }
    if (done->refused > done->below && options->target == options->chain->n_steps) {
-      printf ("%s: `eclose verify %s --all` names them, and what is wrong with them\n", name, name);
+      printf ("%s: `eclose verify %s --all` names them, and what is wrong with them\n", name,
+              ecl_shell_word (name).text);
    }
 }
 

@@ -58,7 +58,7 @@ ask_server (ecl_cli_t *cli, ecl_project_t *project, ecl_diags_t *diags, bool *ch
          ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, ECL_ERROR_CONFLICT, placed->work->file, 0, 0, NULL,
                         "was applied to %s (%s), and is another file by now: put the old one back, or accept this one "
                         "with `eclose repair %s`",
-                        remote.database, ecl_cli_time (placed->record->ended, at), placed->name);
+                        remote.database, ecl_cli_time (placed->record->ended, at), ecl_shell_word (placed->name).text);
          *changed = true;
       }
    }

@@ -76,7 +76,7 @@ print_strategy (const told_t *told)
    }
    if (told->has_job) {
       printf ("  a job %s to version %s is there already: `eclose backfill status %s`\n",
-              told->job.down ? "down" : "up", told->job.to, chain->collection);
+              told->job.down ? "down" : "up", told->job.to, ecl_shell_word (chain->collection).text);
    }
 }
 

@@ -425,7 +425,8 @@ retry (choice_t *choice)
       printf ("%" PRId64 " carried over, %" PRId64 " gone meanwhile, %" PRId64 " still in quarantine", self.done,
               self.gone, self.left);
       if (self.left) {
-         printf ("; `eclose quarantine list%s%s` says why", *collection ? " " : "", collection);
+         printf ("; `eclose quarantine list%s%s` says why", *collection ? " " : "",
+                 *collection ? ecl_shell_word (collection).text : "");
       }
       printf ("\n");
    }

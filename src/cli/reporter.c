@@ -191,7 +191,7 @@ tell (ecl_reporter_t *self, entry_t *entry, const char *event)
                     entry->account.stopped ? "stopped until it is calm" : "slowed", describe (entry, event));
    } else if (strcmp (event, "pause") == 0) {
       ecl_cli_note (self->cli, "%s: paused; `eclose backfill resume %s` lets it go on", entry->account.collection,
-                    entry->account.collection);
+                    ecl_shell_word (entry->account.collection).text);
    } else if (strcmp (event, "resume") == 0) {
       ecl_cli_note (self->cli, "%s: goes on as fast as it may", entry->account.collection);
    }

@@ -1,6 +1,7 @@
 /* A release, from the changelog to the last collection: see runner.h. */
 #include "migrate/runner.h"
 
+#include "base/shell.h"
 #include "base/suggest.h"
 #include "run/pace.h"
 #include "migrate/program.h"
@@ -313,14 +314,14 @@ ecl_runner_say_changed (const ecl_placed_t *placed, bson_error_t *error)
    ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
              "%s was applied, and the file is another by now: put the old one back, or accept this one with "
              "`eclose repair %s`",
-             placed->work->file, placed->name);
+             placed->work->file, ecl_shell_word (placed->name).text);
 }
 
 void
 ecl_runner_say_down (const ecl_placed_t *placed, bson_error_t *error)
 {
    ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT, "%s is on its way down: `eclose revert %s` ends that",
-             placed->name, placed->name);
+             placed->name, ecl_shell_word (placed->name).text);
 }
 
 /* False with an error where the file of one that was applied is another by now. */

@@ -10,7 +10,7 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from test_backfill import project, raw
-from test_jobs import at_target, backfill, job, things
+from test_jobs import STEP, at_target, backfill, job, things
 from works import size, wait_for
 
 
@@ -165,6 +165,15 @@ def test_work_on_what_the_project_does_not_know(eclose, db):
     assert 'the job is to version 3, which is not on the chain of this project' in done.err
     assert done.out == '' and 'changed' not in done.err
     assert job(db) == before and db.things.count_documents({'schema_version': 1}) == 20
+
+
+def test_names_are_told_as_a_shell_takes_them(eclose, db):
+    project(eclose, 'my things', [STEP])
+    db['my things'].insert_one({'_id': 1, 'schema_version': 1})
+    assert "`eclose backfill work 'my things'` works on it" in eclose('backfill', 'start', 'my things', '--detach', rc=0).out
+    assert "`eclose backfill work 'my things'` does" in eclose('backfill', 'status', rc=0).out
+    eclose('backfill', 'pause', rc=0)
+    assert "`eclose backfill resume 'my things'` lets" in eclose('down', 'my things', '--to', 1, rc=4).err
 
 
 def test_more_workers_than_ranges(eclose, db):
