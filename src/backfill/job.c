@@ -64,6 +64,7 @@ ecl_job_each (ecl_world_t *world, const char *database, bson_t *command,
 typedef struct {
    ecl_job_t *job;
    bool *found;
+   bool live; /* one that is not understood is in the way: somebody may be working on it */
    void (*tell) (void *context, const ecl_job_t *job);
    void *context;
 } take_job_t;
@@ -72,12 +73,15 @@ static bool
 take_job (void *context, const bson_t *document, bson_error_t *error)
 {
    take_job_t *self = context;
-   bson_error_t ignored;
+   bson_error_t why;
    ecl_job_t job;
 
-   (void) error;
-   if (!ecl_job_read (document, &job, &ignored)) {
-      return true; /* of a version that has other ones */
+   if (!ecl_job_read (document, &job, &why)) {
+      return !self->live ||
+             ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID,
+                       "%s; a later version wrote it, or a hand: eclose of that version goes on with it, and where "
+                       "nobody works on it, its `state` set to cancelled by hand gives it up",
+                       why.message);
    }
    if (self->tell) {
       self->tell (self->context, &job);
@@ -104,7 +108,7 @@ bool
 ecl_job_latest (ecl_world_t *world, const char *database, const char *collection, bool live, ecl_job_t *job,
                 bool *found, bson_error_t *error)
 {
-   take_job_t take = {.job = job, .found = found};
+   take_job_t take = {.job = job, .found = found, .live = live};
    bson_t command;
 
    *found = false;
@@ -116,7 +120,7 @@ bool
 ecl_job_list (ecl_world_t *world, const char *database, const char *collection, bool live, int32_t limit,
               void (*tell) (void *context, const ecl_job_t *job), void *context, bson_error_t *error)
 {
-   take_job_t take = {.tell = tell, .context = context};
+   take_job_t take = {.live = live, .tell = tell, .context = context};
    bson_t command;
 
    ecl_job_find (collection, live, limit, &command);

@@ -70,7 +70,8 @@ bool
 ecl_job_look (ecl_world_t *world, const char *database, const uint8_t id[12], ecl_job_t *job, bool *found,
               bson_error_t *error) ECL_MUST_CHECK;
 
-/* The latest of a collection (NULL: of any). live: only one that is. */
+/* The latest of a collection (NULL: of any). live: only one that is; it fails where that is not understood, for nothing
+ * is to be begun beside it. One that has ended and is not understood counts as none. */
 bool
 ecl_job_latest (ecl_world_t *world, const char *database, const char *collection, bool live, ecl_job_t *job,
                 bool *found, bson_error_t *error) ECL_MUST_CHECK;
@@ -86,7 +87,7 @@ bool
 ecl_job_await (ecl_world_t *world, const char *database, const char *collection, const ecl_job_lease_t *lease,
                ecl_job_t *job, bool *found, bson_error_t *error) ECL_MUST_CHECK;
 
-/* All of them, the latest first, at most limit; each is told. */
+/* All of them, the latest first, at most limit; each is told. What is not understood: as above. */
 bool
 ecl_job_list (ecl_world_t *world, const char *database, const char *collection, bool live, int32_t limit,
               void (*tell) (void *context, const ecl_job_t *job), void *context, bson_error_t *error) ECL_MUST_CHECK;

@@ -291,18 +291,20 @@ ecl_exit_t
 ecl_backfill_status (const ecl_remote_t *remote, const char *collection)
 {
    status_t self = {.remote = remote};
-   bson_error_t error;
-   bool good;
+   bson_error_t error, why;
+   bool good, shown = true;
 
    self.jobs = bson_malloc (LISTED * sizeof *self.jobs);
-   good = ecl_job_list (remote->world, remote->database, collection, !collection, collection ? 1 : LISTED, take_job,
-                        &self, &error);
-   for (size_t i = 0; good && i < self.n; i++) {
-      good = show_job (&self, &self.jobs[i], &error);
+   good = ecl_job_list (remote->world, remote->database, collection, true, collection ? 1 : LISTED, take_job, &self,
+                        &error) &&
+          (!collection || self.n ||
+           ecl_job_list (remote->world, remote->database, collection, false, 1, take_job, &self, &error));
+   for (size_t i = 0; shown && i < self.n; i++) {
+      shown = show_job (&self, &self.jobs[i], &why);
    }
    if (good && !self.n && !remote->cli->json) {
       printf ("no job%s%s\n", collection ? " on " : " is running", collection ? collection : "");
    }
    bson_free (self.jobs);
-   return good ? ECL_EXIT_OK : ecl_cli_fail (remote->cli, "%s", error.message);
+   return good && shown ? ECL_EXIT_OK : ecl_cli_fail (remote->cli, "%s", good ? why.message : error.message);
 }

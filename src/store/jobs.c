@@ -327,10 +327,12 @@ ecl_job_find (const char *collection, bool live, int32_t limit, bson_t *command)
       BSON_APPEND_UTF8 (&filter, "collection", collection);
    }
    if (live) {
+      /* One in a state that is not known here may be worked on. */
       BSON_APPEND_DOCUMENT_BEGIN (&filter, "state", &part);
-      BSON_APPEND_ARRAY_BEGIN (&part, "$in", &list);
-      BSON_APPEND_UTF8 (&list, "0", "planning");
-      BSON_APPEND_UTF8 (&list, "1", "running");
+      BSON_APPEND_ARRAY_BEGIN (&part, "$nin", &list);
+      BSON_APPEND_UTF8 (&list, "0", "done");
+      BSON_APPEND_UTF8 (&list, "1", "failed");
+      BSON_APPEND_UTF8 (&list, "2", "cancelled");
       bson_append_array_end (&part, &list);
       bson_append_document_end (&filter, &part);
    }
@@ -356,9 +358,11 @@ read_number (const bson_iter_t *iter)
                                            : 0;
 }
 
+/* -1 where it is none of them; *found is what it is then. */
 static int
-read_name (const bson_iter_t *iter, const char *const *names, size_t n)
+read_name (const bson_iter_t *iter, const char *const *names, size_t n, const char **found)
 {
+   *found = BSON_ITER_HOLDS_UTF8 (iter) ? bson_iter_utf8 (iter, NULL) : "no string";
    for (size_t i = 0; i < n && BSON_ITER_HOLDS_UTF8 (iter); i++) {
       if (strcmp (bson_iter_utf8 (iter, NULL), names[i]) == 0) {
          return (int) i;
@@ -395,9 +399,29 @@ read_settings (bson_iter_t *iter, ecl_job_settings_t *out)
    }
 }
 
+/* Of a later version, or changed by hand. */
+static bool
+no_job (const ecl_job_t *job, bool has_id, const char *field, const char *expected, const char *found,
+        bson_error_t *error)
+{
+   char id[25] = "";
+   bson_oid_t oid;
+
+   if (has_id) {
+      bson_oid_init_from_data (&oid, job->id);
+      bson_oid_to_string (&oid, id);
+   }
+   return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID,
+                    "what is stored in " ECL_STORE_JOBS " as \"%s\"%s%s%s is no job of this version of eclose: `%s` is "
+                    "to be %s (found: %s)",
+                    id, *job->collection ? ", a job on " : "", job->collection, *job->collection ? "," : "", field,
+                    expected, found);
+}
+
 bool
 ecl_job_read (const bson_t *document, ecl_job_t *out, bson_error_t *error)
 {
+   const char *state_found = "nothing", *wanted_found = "nothing";
    int state = -1, wanted = 0;
    bool has_id = false;
    bson_iter_t iter;
@@ -425,9 +449,9 @@ ecl_job_read (const bson_t *document, ecl_job_t *out, bson_error_t *error)
       } else if (strcmp (key, "why") == 0) {
          read_text (&iter, out->why, sizeof out->why);
       } else if (strcmp (key, "state") == 0) {
-         state = read_name (&iter, state_names, sizeof state_names / sizeof state_names[0]);
+         state = read_name (&iter, state_names, sizeof state_names / sizeof state_names[0], &state_found);
       } else if (strcmp (key, "wanted") == 0) {
-         wanted = read_name (&iter, wanted_names, sizeof wanted_names / sizeof wanted_names[0]);
+         wanted = read_name (&iter, wanted_names, sizeof wanted_names / sizeof wanted_names[0], &wanted_found);
       } else if (strcmp (key, "settings") == 0) {
          read_settings (&iter, &out->settings);
       } else if (strcmp (key, "counts") == 0 && ecl_store_view (&iter, &counts)) {
@@ -452,9 +476,15 @@ ecl_job_read (const bson_t *document, ecl_job_t *out, bson_error_t *error)
          read_text (&iter, out->error, sizeof out->error);
       }
    }
-   if (!has_id || state < 0 || wanted < 0 || !*out->collection) {
-      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID,
-                       "what is stored in " ECL_STORE_JOBS " is no job of this version of eclose");
+   if (!has_id || !*out->collection) {
+      return no_job (out, has_id, has_id ? "collection" : "_id", has_id ? "a name" : "an ObjectId", "another value",
+                     error);
+   }
+   if (state < 0) {
+      return no_job (out, true, "state", "planning, running, done, failed or cancelled", state_found, error);
+   }
+   if (wanted < 0) {
+      return no_job (out, true, "wanted", "running, paused or cancelled", wanted_found, error);
    }
    out->down = strcmp (kind, "down") == 0;
    out->state = (ecl_job_state_t) state;

@@ -114,7 +114,8 @@ ecl_job_planned (const ecl_job_t *job, bson_t *command);
 void
 ecl_job_find_one (const uint8_t id[12], bson_t *command);
 
-/* Those of a collection (NULL: of all), the latest first. live: only those that are. */
+/* Those of a collection (NULL: of all), the latest first. live: all but those that are known to have ended, so that
+ * what is in a state of a later version is found, too. */
 void
 ecl_job_find (const char *collection, bool live, int32_t limit, bson_t *command);
 
@@ -136,7 +137,7 @@ ecl_job_end (const ecl_job_t *job, bson_t *command);
 
 /* ---- answers ---- */
 
-/* One record. False where it is none. */
+/* One record. False where it is none; the error says which it is, what is wrong with it and what was expected. */
 bool
 ecl_job_read (const bson_t *document, ecl_job_t *out, bson_error_t *error) ECL_MUST_CHECK;
 

@@ -223,6 +223,24 @@ def test_a_record_that_nobody_understands(eclose, db):
     assert at_target(db, 200) and job(db)['state'] == 'done'
 
 
+@pytest.mark.parametrize('field, value', [('wanted', 'slower'), ('state', 'resting')])
+def test_a_job_that_nobody_understands(eclose, db, field, value):
+    """Of a later version, or changed by hand: somebody may be working on it, so nothing is begun beside it."""
+    things(eclose, db, 50)
+    backfill(eclose, 'start', 'things', '--detach')
+    db.eclose_jobs.update_one({}, {'$set': {field: value}})
+    before = list(db.eclose_jobs.find())
+    for command in (['up'], ['up', 'things', '--to', 2], ['down', 'things', '--to', 1], ['plan'],
+                    *(['backfill', verb, 'things'] for verb in ('start', 'work', 'run', 'pause', 'cancel', 'status'))):
+        told = eclose(*command, rc=1).err
+        assert f'"{before[0]["_id"]}", a job on things, is no job of this version of eclose' in told
+        assert f'`{field}` is to be ' in told and f'(found: {value})' in told and 'set to cancelled by hand' in told
+    assert list(db.eclose_jobs.find()) == before and db.things.count_documents({'schema_version': 1}) == 50
+    db.eclose_jobs.update_one({}, {'$set': {'state': 'cancelled'}})
+    eclose('up', rc=0)
+    assert at_target(db, 50) and db.eclose_jobs.count_documents({}) == 2
+
+
 def test_work_after_the_end(eclose, db):
     """Whoever starts workers again as long as they fail is to stop then."""
     things(eclose, db, 100)
