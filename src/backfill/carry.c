@@ -7,10 +7,65 @@
 #include "backfill/trial.h"
 #include "backfill/worker_pool.h"
 
+typedef struct {
+   ecl_carry_fn progress;
+   void *context;
+   const ecl_carry_t *what;
+} told_t;
+
+static void
+say (void *context, const char *message)
+{
+   const told_t *self = context;
+
+   if (self->what->note) {
+      self->what->note (self->context, message);
+   }
+}
+
+static void
+say_waiting (void *context, const ecl_lease_t *lease)
+{
+   const told_t *self = context;
+   char text[896], who[512];
+
+   ecl_holder_describe (lease, who, sizeof who);
+   bson_snprintf (text, sizeof text,
+                  "%s: waits for the plan of a job, which %s makes, or until that one's lease is over",
+                  self->what->chain->collection, who);
+   say (context, text);
+}
+
+/* What a job that begins needs to know. */
+typedef struct {
+   ecl_trial_t trial;
+   told_t *told;
+   ecl_carried_t *out;
+} beginning_t;
+
 static bool
 try_first (void *context, ecl_partition_sample_t *sample, bson_error_t *error)
 {
-   return ecl_trial (context, sample, error);
+   return ecl_trial (&((const beginning_t *) context)->trial, sample, error);
+}
+
+/* Before the first document goes down, and not before it is certain that it will: what `complete` recorded for the
+ * versions above is over. */
+static bool
+lower_floor (void *context, bson_error_t *error)
+{
+   const beginning_t *self = context;
+   const ecl_strategy_t *strategy = self->trial.strategy;
+   const ecl_site_t *site = self->trial.site;
+
+   return !strategy->down || ecl_complete_undo (site->world, site->database, strategy->chain, strategy->target,
+                                                &self->out->unfloored, error);
+}
+
+static void
+say_planned (void *context, const ecl_lease_t *lease)
+{
+   say_waiting (((const beginning_t *) context)->told, lease);
 }
 
 static const ecl_effort_t no_effort = {0};
@@ -22,9 +77,9 @@ effort_of (const ecl_carry_t *what)
 }
 
 static bool
-join (const ecl_site_t *site, const ecl_strategy_t *strategy, ecl_carried_t *out, bson_error_t *error)
+join (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_carried_t *out, bson_error_t *error)
 {
-   const ecl_job_lease_t lease = {site->who, site->lease_time, site->lease_skew};
+   const ecl_job_lease_t lease = {site->who, site->lease_time, site->lease_skew, say_waiting, told};
    const char *collection = strategy->chain->collection;
    bool found;
 
@@ -56,22 +111,6 @@ is_finished (const ecl_site_t *site, const ecl_strategy_t *strategy, const char 
           ecl_complete_stays (site->world, &site->server, site->database, chain, strategy->target, finished, error);
 }
 
-typedef struct {
-   ecl_carry_fn progress;
-   void *context;
-   const ecl_carry_t *what;
-} told_t;
-
-static void
-say (void *context, const char *message)
-{
-   const told_t *self = context;
-
-   if (self->what->note) {
-      self->what->note (self->context, message);
-   }
-}
-
 static void
 say_gave_up (told_t *told, const ecl_job_t *job)
 {
@@ -89,7 +128,7 @@ static bool
 start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_carried_t *out, bson_error_t *error)
 {
    const ecl_effort_t *effort = effort_of (told->what);
-   ecl_trial_t trial = {site, strategy, effort->max_errors, told->what->note, told->context};
+   beginning_t beginning = {{site, strategy, effort->max_errors, told->what->note, told->context}, told, out};
    ecl_quarantine_set_t quarantined;
    bson_t candidates, others;
    ecl_job_t gave_up = {0};
@@ -110,7 +149,9 @@ start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl
                               .lease_time = site->lease_time,
                               .lease_skew = site->lease_skew,
                               .before = try_first,
-                              .context = &trial,
+                              .clear = lower_floor,
+                              .waiting = say_planned,
+                              .context = &beginning,
                               .gave_up = &gave_up};
    ecl_start_t started;
    bool good;
@@ -133,11 +174,11 @@ start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl
    out->joined = started == ECL_START_JOINED;
    out->by_records = started == ECL_START_FINISHED;
    out->nothing = started == ECL_START_NOTHING || out->by_records;
-   good = started != ECL_START_FAILED;
-   if (out->by_records && quarantined.more) {
+   good = started == ECL_START_NEW || (started != ECL_START_FAILED && lower_floor (&beginning, error));
+   if (good && out->by_records && quarantined.more) {
       good = ecl_survey_quarantined (site->world, site->database, strategy->chain->collection, out->to,
                                      &out->counts.quarantined, error);
-   } else if (out->nothing && quarantined.n) {
+   } else if (good && out->nothing && quarantined.n) {
       good = ecl_quarantine_set_retry (&quarantined, site, strategy, out->to, &candidates, &out->counts, error);
       out->own = out->counts;
       out->wrote = out->counts.changed > 0;
@@ -290,7 +331,7 @@ go (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_ca
    out->workers = effort->workers ? effort->workers : 1;
    if (!ecl_server_guard_form (site->world, &site->server, site->database, strategy->chain->collection, &task.form,
                                error) ||
-       !(effort->only_join ? join (site, strategy, out, error) : start (site, strategy, told, out, error)) ||
+       !(effort->only_join ? join (site, strategy, told, out, error) : start (site, strategy, told, out, error)) ||
        (out->joined && !effort->only_start && !take_over (out, &task, error)) ||
        (out->joined && !settle (site, told, out, error))) {
       return false;
@@ -315,23 +356,19 @@ go (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_ca
    return good;
 }
 
-/* Before a collection goes down: what `complete` did for the versions above. */
+/* Whether a collection may go down: not against the validator that `complete` made for the versions above. */
 static bool
-make_way (const ecl_site_t *site, const ecl_strategy_t *strategy, ecl_carried_t *out, bson_error_t *error)
+may_go_down (const ecl_strategy_t *strategy, const char *to, bson_error_t *error)
 {
    const ecl_chain_t *chain = strategy->chain;
 
-   if (!strategy->down || strategy->facts.kind == ECL_COLLECTION_MISSING) {
-      return true;
-   }
-   if (ecl_complete_refuses (chain, strategy->target, &strategy->facts)) {
-      return ecl_fail (
-         error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
-         "%s: the validator that `eclose complete` made refuses documents of version %s, so every one would go "
-         "to quarantine; lift it first: db.runCommand({collMod: '%s', validationAction: 'warn'})",
-         chain->collection, out->to, chain->collection);
-   }
-   return ecl_complete_undo (site->world, site->database, chain, strategy->target, &out->unfloored, error);
+   return !strategy->down || strategy->facts.kind == ECL_COLLECTION_MISSING ||
+          !ecl_complete_refuses (chain, strategy->target, &strategy->facts) ||
+          ecl_fail (
+             error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+             "%s: the validator that `eclose complete` made refuses documents of version %s, so every one would go "
+             "to quarantine; lift it first: db.runCommand({collMod: '%s', validationAction: 'warn'})",
+             chain->collection, to, chain->collection);
 }
 
 bool
@@ -355,7 +392,7 @@ ecl_carry (const ecl_site_t *site, const ecl_carry_t *what, ecl_carry_fn progres
                           strategy.obstacles[i].message);
       }
    }
-   good = good && make_way (site, &strategy, out, error);
+   good = good && may_go_down (&strategy, out->to, error);
    if (good) {
       out->missing = strategy.facts.kind == ECL_COLLECTION_MISSING;
       good = out->missing || go (site, &strategy, &told, out, error);

@@ -26,6 +26,9 @@
 typedef struct {
    ecl_who_t who;
    int64_t time, skew;
+   /* Told once, where somebody else has it, and is not known to be dead; may be NULL. */
+   void (*waiting) (void *context, const ecl_lease_t *lease);
+   void *context;
 } ecl_job_lease_t;
 
 typedef struct {
@@ -49,6 +52,10 @@ typedef struct {
     * leave in *sample, and how many of those documents can be carried and are not yet: if any, none is looked for. May
     * be NULL. */
    bool (*before) (void *context, ecl_partition_sample_t *sample, bson_error_t *error);
+   /* Asked under the lease of the plan, before the record of a new job is written; false: there will be none. May be
+    * NULL. */
+   bool (*clear) (void *context, bson_error_t *error);
+   void (*waiting) (void *context, const ecl_lease_t *lease); /* as above */
    void *context;
    ecl_job_t *gave_up; /* filled with the job that was given up for this one, if any; may be NULL */
 } ecl_job_start_t;
@@ -113,7 +120,7 @@ typedef struct {
    int64_t total, done;   /* documents, about */
    int64_t ranges, swept; /* those that were gone through again; negative as long as not all were carried */
    double rate;           /* a second, of this process, over the last seconds */
-   uint32_t workers;      /* of this process that are at work */
+   uint32_t workers;      /* of this process that are at work, and do not wait for others to end */
    bool paused;           /* somebody asked for that */
    const char *slowed;    /* what slows it, in words; "" where nothing does */
    ecl_slow_t slow;

@@ -1,6 +1,7 @@
 /* How a job begins: is there anything to do, does one live already, and the plan of its ranges: see job.h. */
 #include "backfill/job.h"
 
+#include "base/shell.h"
 #include "run/insist.h"
 #include "run/place.h"
 #include "store/store.h"
@@ -109,10 +110,17 @@ look (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
    return false;
 }
 
+typedef struct {
+   const char *here;
+   int n;
+} living_t;
+
 static void
 count_living (void *context, const ecl_chunk_row_t *row)
 {
-   *(int *) context += row->left > 0;
+   living_t *self = context;
+
+   self->n += row->left > 0 && !ecl_place_is_dead (self->here, row->place, row->pid);
 }
 
 /* Under the lease of the plan: the live job, once none is in planning, for whoever makes a plan holds the lease, so
@@ -156,9 +164,9 @@ give_up (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
 static bool
 meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined, bool *waits, bson_error_t *error)
 {
+   living_t living = {.here = options->who.place ? options->who.place : ""};
    ecl_job_t gone;
    bool found, any;
-   int living = 0;
 
    *joined = *waits = false;
    if (planned ? !bury (options->world, options->database, options->collection, job, &found, &gone, &any, error)
@@ -179,19 +187,21 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
    if (!ecl_job_held (options->world, options->database, job->id, count_living, &living, error)) {
       return false;
    }
-   if (living) {
+   if (living.n) {
       return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
                        "%s: %d range%s of a job %s to version %s %s being worked on; it can be ended with `eclose "
                        "backfill cancel %s`",
-                       job->collection, living, living == 1 ? "" : "s", job->down ? "down" : "up", job->to,
-                       living == 1 ? "is" : "are", job->collection);
+                       job->collection, living.n, living.n == 1 ? "" : "s", job->down ? "down" : "up", job->to,
+                       living.n == 1 ? "is" : "are", ecl_shell_word (job->collection).text);
    }
    if (job->wanted == ECL_WANTED_PAUSED) { /* its workers hold nothing, and wait; whoever paused it had a reason */
+      const ecl_shell_word_t name = ecl_shell_word (job->collection);
+
       return ecl_fail (
          error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
          "%s: a job %s to version %s is paused; `eclose backfill resume %s` lets it go on, `eclose backfill "
          "cancel %s` ends it",
-         job->collection, job->down ? "down" : "up", job->to, job->collection, job->collection);
+         job->collection, job->down ? "down" : "up", job->to, name.text, name.text);
    }
    return !planned || give_up (options, job, error);
 }
@@ -326,18 +336,23 @@ acquire (ecl_world_t *world, const char *database, const char *collection, const
    ecl_acquire_t answer;
    ecl_lease_t was;
    char name[300];
-   bool broken;
+   bool broken, told = false;
 
    bson_snprintf (name, sizeof name, "backfill:%s", collection);
    options.name = name;
    ecl_holder_init (holder, &options);
    while ((answer = ecl_holder_acquire (holder, world, wait, NULL, NULL, error)) == ECL_ACQUIRE_BUSY &&
           world->now (world) < end) {
-      wait = PLAN_LOOK_MS;
-      if (ecl_place_is_dead (here, holder->seen.place, holder->seen.pid) &&
-          !ecl_holder_break (holder, world, holder->seen.token, &broken, &was, error)) {
+      bool dead = ecl_place_is_dead (here, holder->seen.place, holder->seen.pid);
+
+      if (dead && !ecl_holder_break (holder, world, holder->seen.token, &broken, &was, error)) {
          break;
       }
+      if (!dead && !told && lease->waiting) {
+         lease->waiting (lease->context, &holder->seen);
+         told = true;
+      }
+      wait = PLAN_LOOK_MS;
    }
    if (answer != ECL_ACQUIRED) {
       ecl_holder_cleanup (holder);
@@ -415,7 +430,8 @@ static ecl_start_t
 plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, ecl_partition_sample_t *sample,
             ecl_job_t *job, bson_error_t *error)
 {
-   const ecl_job_lease_t lease = {options->who, options->lease_time, options->lease_skew};
+   const ecl_job_lease_t lease = {options->who, options->lease_time, options->lease_skew, options->waiting,
+                                  options->context};
    ecl_start_t start = ECL_START_FAILED;
    bool joined, waits;
    ecl_holder_t holder;
@@ -423,13 +439,13 @@ plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, e
    if (!acquire (options->world, options->database, options->collection, &lease, &holder, error)) {
       return ECL_START_FAILED;
    }
-   if (meet (options, true, job, &joined, &waits, error)) {
-      if (!joined) {
-         make_job (options, documents, wanted, job);
-      }
-      start = joined                                                                  ? ECL_START_JOINED
-              : plan (options->world, options->database, &holder, sample, job, error) ? ECL_START_NEW
-                                                                                      : ECL_START_FAILED;
+   if (!meet (options, true, job, &joined, &waits, error)) {
+      start = ECL_START_FAILED;
+   } else if (joined) {
+      start = ECL_START_JOINED;
+   } else if (!options->clear || options->clear (options->context, error)) {
+      make_job (options, documents, wanted, job);
+      start = plan (options->world, options->database, &holder, sample, job, error) ? ECL_START_NEW : ECL_START_FAILED;
    }
    ecl_holder_release (&holder, options->world);
    ecl_holder_cleanup (&holder);

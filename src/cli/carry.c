@@ -196,6 +196,9 @@ ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_job_
    }
    if (progress->paused) {
       snprintf (self->progress.note, sizeof self->progress.note, "paused by `eclose backfill pause`");
+   } else if (!progress->workers) {
+      snprintf (self->progress.note, sizeof self->progress.note,
+                "others have the ranges that are left; what one that died had is free when its lease is over");
    } else if (!*progress->slowed && progress->swept >= 0) {
       snprintf (self->progress.note, sizeof self->progress.note,
                 "all carried; looked through once more: %" PRId64 " of %" PRId64 " range%s", progress->swept,

@@ -176,6 +176,26 @@ def test_down_takes_the_floor_back(eclose, db):
     assert floor(db)['floor'] == '2'
 
 
+def test_a_down_that_is_refused_leaves_the_floor(eclose, db):
+    """Whatever refuses it: a job in the way, or a sample that cannot go down."""
+    project(eclose, 'things', [STEP2, STEP3.replace('$unset: b', '$set: {b: {$toInt: $s}}')])
+    fill(db, 200, s='no number')
+    eclose('up', 'things', '--to', '2', rc=0)
+    complete(eclose, '--to', '2')
+    eclose('backfill', 'start', 'things', '--detach', rc=0)
+    eclose('backfill', 'pause', rc=0)
+    assert 'is paused' in eclose('down', 'things', '--to', '1', rc=4).err
+    assert floor(db)['floor'] == '2'
+    eclose('backfill', 'resume', rc=0)
+    eclose('up', 'things', rc=0)
+    complete(eclose)
+    assert 'tried without writing' in eclose('down', 'things', '--to', '2', rc=1).err
+    assert floor(db)['floor'] == '3'
+    db.things.update_many({}, {'$set': {'s': '5'}})
+    assert 'taken back' in eclose('down', 'things', '--to', '2', rc=0).err
+    assert floor(db) is None and db.things.count_documents({'schema_version': 2, 'b': 5}) == 200
+
+
 def test_down_is_refused_where_the_validator_would_refuse_each_document(eclose, db):
     project(eclose, 'things', [STEP2, STEP3])
     fill(db, 30)

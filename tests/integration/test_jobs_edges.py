@@ -151,8 +151,8 @@ def test_work_waits_for_the_plan(eclose, db, relay):
     db.eclose_lease.update_one({'_id': 'backfill:things'}, {'$set': {'holder': None}})
     wait_for(lambda: db.eclose_chunks.count_documents({'holder.pid': child.pid}) == 3)
     backfill(eclose, 'set', 'things', '--max-rate', 'none')
-    eclose.wait(child)
-    assert at_target(db, 2000)
+    told = eclose.wait(child).err
+    assert told.count('things: waits for the plan of a job, which elsewhere, process 1') == 1 and at_target(db, 2000)
 
 
 def test_work_on_what_the_project_does_not_know(eclose, db):

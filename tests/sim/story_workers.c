@@ -411,7 +411,7 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    data_t *data = sim->data;
    mate_t *mate = &data->mates[process->index];
    int64_t began = sim->now;
-   const ecl_job_lease_t lease = {site->who, LEASE_TIME, options.lease_skew};
+   const ecl_job_lease_t lease = {.who = site->who, .time = LEASE_TIME, .skew = options.lease_skew};
    ecl_worker_state_t state;
    ecl_start_t start;
    ecl_job_t job;
