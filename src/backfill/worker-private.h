@@ -26,6 +26,7 @@ typedef struct {
    stop_t stop;
    int64_t looked;      /* when the job was last read */
    bson_error_t unseen; /* why it could not be, since; code 0: it could */
+   bool said_unseen;    /* in a pause, in which nothing else says so */
    bool gone;           /* there is no such job, or none that is understood */
    int64_t answered;    /* when the server last gave an answer that was of use */
    bool unfit;          /* this process cannot do the work; others may */

@@ -60,6 +60,20 @@ count_workers (worker_t *self)
    }
 }
 
+/* Who waits in a pause asks the server for nothing else. */
+static void
+say_blind (worker_t *self)
+{
+   char text[sizeof self->unseen.message + 384];
+
+   if (self->stop == STOP_PAUSED && !self->said_unseen) {
+      self->said_unseen = true;
+      bson_snprintf (text, sizeof text, "%s: paused, and whether it is to go on cannot be asked: %s; it is tried again",
+                     self->task->chain->collection, self->unseen.message);
+      ecl_worker_say (self, text);
+   }
+}
+
 /* Reads the job. What cannot be read now is read later. */
 static void
 look (worker_t *self)
@@ -73,9 +87,11 @@ look (worker_t *self)
    asked = self->world->now (self->world);
    good = ecl_job_look (self->world, self->site->database, self->task->job, &job, &found, &self->unseen);
    if (!good) {
+      say_blind (self);
       return; /* what is known is old: before the next batch it is asked again */
    }
    self->unseen.code = 0;
+   self->said_unseen = false;
    self->looked = asked;
    if (!found || job.state != ECL_JOB_PLANNING) {
       self->answered = self->world->now (self->world);

@@ -11,8 +11,12 @@
 /* How often others' part of the work is asked for. */
 #define SUM_MS 2000
 
+/* How often others are told of who go on without the first one. */
+#define TELL_MS 300
+
 typedef struct {
-   bool started;   /* under the pool's lock, as all but `heard` */
+   bool started; /* under the pool's lock, as all but `heard` */
+   bool ended;
    int64_t failed; /* when, from 1; 0: it did not, or it is told */
    ecl_worker_state_t state;
    uint32_t heard; /* what of the command's words it has been told */
@@ -60,7 +64,7 @@ tell_failed (pool_t *self, int64_t until)
    uint32_t n = 0;
 
    pthread_mutex_lock (&self->lock);
-   for (uint32_t i = 1; i < self->n; i++) {
+   for (uint32_t i = 0; i < self->n; i++) {
       member_t *member = &self->members[i];
 
       if (member->failed && member->failed <= until) {
@@ -174,6 +178,39 @@ is_dead (void *context, const char *place, int64_t pid)
 
 /* ---- threads ---- */
 
+/* One of the others that works yet. */
+static bool
+find_living (pool_t *self, ecl_worker_state_t *state)
+{
+   bool found = false;
+
+   pthread_mutex_lock (&self->lock);
+   for (uint32_t i = 1; i < self->n && !found; i++) {
+      found = self->members[i].started && !self->members[i].ended;
+      if (found) {
+         *state = self->members[i].state;
+      }
+   }
+   pthread_mutex_unlock (&self->lock);
+   return found;
+}
+
+/* The first one failed, in the caller's thread, and others go on: of them is told until they end. */
+static void
+tell_of_others (pool_t *self)
+{
+   ecl_world_t *world = self->site->world;
+   ecl_worker_state_t state;
+
+   while (!atomic_load (&self->stop) && find_living (self, &state)) {
+      tell_failed (self, world->now (world) - SUM_MS);
+      if (self->listener->progress) {
+         show (self, &state);
+      }
+      atomic_store (&self->stop, !world->wait (world, TELL_MS));
+   }
+}
+
 static void
 work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *why)
 {
@@ -202,7 +239,11 @@ work (void *context, uint32_t number, ecl_world_t *world, const bson_error_t *wh
    member->state.rate = 0;
    member->state.idle = true; /* it does nothing any more */
    member->failed = state.end != ECL_WORKER_FAILED ? 0 : world ? world->now (world) : 1;
+   member->ended = true;
    pthread_mutex_unlock (&self->lock);
+   if (!number && state.end == ECL_WORKER_FAILED) {
+      tell_of_others (self);
+   }
 }
 
 /* What all of them did. A worker that failed weighs more than one that was stopped, and that more than one that saw the

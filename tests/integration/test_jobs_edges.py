@@ -355,6 +355,62 @@ def test_a_look_takes_longer_than_the_claim(eclose, db, relay, mode):
     print(f'looks over {[over for over, _ in looks]} documents')
 
 
+def test_a_pause_in_which_nobody_answers(eclose, db, relay):
+    """Who waits in it says that it cannot be asked whether it is over."""
+    things(eclose, db, 50)
+    backfill(eclose, 'start', 'things', '--detach')
+    backfill(eclose, 'pause')
+    refusing, refused = [], []
+
+    def refuse(command, _answer):
+        if command is not None and command.collection == 'eclose_jobs' and refusing:
+            refused.append(command)
+            return {'ok': 0.0, 'code': 8, 'codeName': 'UnknownError', 'errmsg': 'not now'}
+        return None
+
+    relay.change(refuse)
+    child = eclose.start('backfill', 'work', 'things', env={'ECLOSE_URI': relay.uri})
+    wait_for(lambda: sum(c.collection == 'eclose_jobs' for c in relay.commands()) >= 5)
+    refusing.append(True)
+    wait_for(lambda: len(refused) >= 2)
+    refusing.clear()
+    backfill(eclose, 'resume')
+    told = eclose.wait(child).err
+    assert told.count('things: paused, and whether it is to go on cannot be asked: ') == 1 and 'not now' in told
+    assert at_target(db, 50)
+
+
+def test_the_first_worker_fails_and_another_goes_on(eclose, db, server, relay):
+    """What others of the process do is told until they end."""
+    n = size(server, 4000)
+    things(eclose, db, n)
+    backfill(eclose, 'start', 'things', '--detach', '--mode', 'client', '--range-docs', n // 8, '--max-rate', n // 20)
+    first, refused = [], []
+
+    def refuse(command, _answer):
+        if command is None:
+            return None
+        if not first and command.collection == 'eclose_jobs':
+            first.append(command.connection)
+        if command.connection not in first or command.collection != 'things' or 'sort' not in command.document:
+            return None
+        refused.append(command)
+        return {'ok': 0.0, 'code': 13, 'codeName': 'Unauthorized', 'errmsg': 'not authorized on db'}
+
+    relay.change(refuse)
+    child = eclose.start('backfill', 'work', 'things', '--workers', 2, env={'ECLOSE_URI': relay.uri})
+    wait_for(lambda: refused)
+    backfill(eclose, 'pause')
+    wait_for(lambda: not db.eclose_chunks.count_documents({'holder': {'$ne': None}}))
+    mark = len(relay.commands())
+    wait_for(lambda: sum(c.name == 'aggregate' and c.collection == 'eclose_chunks' for c in relay.commands(mark)) >= 2)
+    backfill(eclose, 'resume')
+    backfill(eclose, 'set', '--max-rate', 'none')
+    told = eclose.wait(child).err
+    assert 'things: paused' in told and 'things: 1 of 2 workers ended early: ' in told and 'not authorized' in told
+    assert at_target(db, n)
+
+
 def test_one_range_whose_sweep_cannot_be_marked(eclose, db, relay):
     """A job of one range goes on to sweep it under the same claim. Where it cannot say so what was done counts even so."""
     things(eclose, db, 700)
