@@ -234,6 +234,9 @@ print_json (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
    BSON_APPEND_UTF8 (&line, "why", job->why);
    BSON_APPEND_UTF8 (&line, "state", ecl_job_state_name (job->state));
    BSON_APPEND_UTF8 (&line, "wanted", ecl_job_wanted_name (job->wanted));
+   BSON_APPEND_UTF8 (&line, "host", job->host);
+   BSON_APPEND_INT64 (&line, "pid", job->pid);
+   BSON_APPEND_UTF8 (&line, "user", job->user);
    BSON_APPEND_INT64 (&line, "documents", job->documents);
    BSON_APPEND_INT64 (&line, "done", done);
    BSON_APPEND_INT64 (&line, "left", job->documents - done);

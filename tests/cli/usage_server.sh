@@ -71,7 +71,7 @@ done
 for option in --throttle-command --metrics; do
    status 2 eclose up users $option ''
 done
-for time in 2d 2hh 0 8; do
+for time in 2d 2hh 0 8 0.0001s; do
    status 2 eclose backfill run users --for $time
 done
 status 2 eclose up --workers 0
