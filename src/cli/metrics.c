@@ -4,6 +4,7 @@
 #include "text/number.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -264,24 +265,45 @@ ecl_metrics_format (const ecl_metrics_row_t *rows, size_t n, const char *databas
    return ok;
 }
 
+/* A device or a pipe would be gone, and a file in its place: for everybody, where root writes to /dev/null. */
+static bool
+is_replaceable (const char *file, bson_error_t *error)
+{
+   struct stat there;
+
+   return stat (file, &there) != 0 || S_ISREG (there.st_mode) ||
+          ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_FILE, "%s: it is no ordinary file, which another one could replace",
+                    file);
+}
+
 bool
 ecl_metrics_write (const char *file, const ecl_buf_t *buf, bson_error_t *error)
 {
+   char *followed = realpath (file, NULL); /* a link stays one */
+   const char *place = followed ? followed : file;
    /* Its name does not end with .prom, or the collector might read it half written. */
-   char *beside = bson_strdup_printf ("%s.%ld", file, (long) getpid ());
-   FILE *out = fopen (beside, "w");
-   bool ok = out != NULL;
+   char *beside = bson_strdup_printf ("%s.%ld", place, (long) getpid ());
+   bool ok = false;
+   FILE *out;
 
+   if (!is_replaceable (place, error)) {
+      goto done;
+   }
+   out = fopen (beside, "w");
+   ok = out != NULL;
    if (out) {
       /* It is for a collector that runs as somebody else. */
       ok = fchmod (fileno (out), 0644) == 0 && fwrite (buf->data, 1, buf->len, out) == buf->len;
       ok = fclose (out) == 0 && ok;
    }
-   ok = ok && rename (beside, file) == 0;
+   ok = ok && rename (beside, place) == 0;
    if (!ok) {
       ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_FILE, "%s: %s", file, strerror (errno));
       unlink (beside);
    }
+
+done:
    bson_free (beside);
+   free (followed);
    return ok;
 }

@@ -26,7 +26,7 @@ bool
 ecl_metrics_format (const ecl_metrics_row_t *rows, size_t n, const char *database, const char *file,
                     ecl_buf_t *buf) ECL_MUST_CHECK;
 
-/* Puts the text in place of the file. */
+/* Puts the text in place of the file, or of the one that it is a link to. False where another kind of file is there. */
 bool
 ecl_metrics_write (const char *file, const ecl_buf_t *buf, bson_error_t *error) ECL_MUST_CHECK;
 

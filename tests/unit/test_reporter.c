@@ -5,9 +5,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -164,10 +166,42 @@ test_too_much (void **state)
    unlink (file);
 }
 
+/* Nothing takes the place of a device or a pipe: root would leave a machine without its /dev/null. A link stays one. */
+static void
+test_no_ordinary_file (void **state)
+{
+   ecl_cli_t cli = {0};
+   ecl_reporter_t *reporter = begin (&cli);
+   struct stat there;
+   char real[80];
+
+   (void) state;
+   unlink (file);
+   assert_int_equal (mkfifo (file, 0600), 0);
+   tell (reporter, "users", "running", 0);
+   assert_int_equal (n_said, 1);
+   assert_non_null (strstr (said, "it is no ordinary file"));
+   assert_int_equal (lstat (file, &there), 0);
+   assert_true (S_ISFIFO (there.st_mode));
+   unlink (file);
+   snprintf (real, sizeof real, "%s.real", file);
+   close (open (real, O_CREAT | O_WRONLY, 0600));
+   assert_int_equal (symlink (real, file), 0);
+   tell (reporter, "users", "done", 100000);
+   ecl_reporter_close (reporter);
+   assert_int_equal (n_said, 1);
+   assert_int_equal (lstat (file, &there), 0);
+   assert_true (S_ISLNK (there.st_mode));
+   assert_true (started () > 0);
+   unlink (real);
+   unlink (file);
+}
+
 int
 main (void)
 {
-   const struct CMUnitTest tests[] = {cmocka_unit_test (test_second_run), cmocka_unit_test (test_too_much)};
+   const struct CMUnitTest tests[] = {cmocka_unit_test (test_second_run), cmocka_unit_test (test_too_much),
+                                      cmocka_unit_test (test_no_ordinary_file)};
 
    return cmocka_run_group_tests (tests, NULL, NULL);
 }
