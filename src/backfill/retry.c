@@ -51,12 +51,14 @@ find_way (const ecl_retry_t *self, const ecl_value_t *record, const ecl_chain_t 
           bson_error_t *error)
 {
    ecl_value_t collection = get (record, "collection"), to = get (record, "to"), version = get (record, "version");
+   ecl_value_t key = get (record, "_id"), id = get (&key, "id");
    ecl_version_t wanted, stored;
    size_t from;
    char *name, *text;
    bool good;
 
-   if (!ecl_is_string (&collection) || !ecl_is_string (&to)) {
+   /* Without the _id of a document it would be about all of them. */
+   if (!ecl_is_string (&collection) || !ecl_is_string (&to) || ecl_is_missing (&id)) {
       return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID, ECL_STORE_QUARANTINE ": this is no record");
    }
    name = bson_strndup (collection.u.str, collection.len);

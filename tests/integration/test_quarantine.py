@@ -121,6 +121,18 @@ def test_retry_without_a_way(eclose, db):
     assert '4 still in quarantine' in done.out
 
 
+def test_a_record_of_no_document_is_not_about_all_of_them(eclose, db):
+    """Somebody's hand made it."""
+    bad_things(eclose, db)
+    record = db.eclose_quarantine.find_one()
+    db.eclose_quarantine.delete_many({})
+    db.eclose_quarantine.insert_many([dict(record, _id=i) for i in (5, 'things', {'collection': 'things'})])
+    db.things.insert_one({'_id': 'new', 'schema_version': 1, 'a': 1})
+    done = eclose('quarantine', 'retry', 'things', rc=5)
+    assert 'this is no record' in done.err and '0 carried over, 0 gone meanwhile, 3 still in quarantine' in done.out
+    assert db.things.find_one({'_id': 'new'})['schema_version'] == 1
+
+
 def test_drop(eclose, db):
     bad_things(eclose, db)
     assert quarantine(eclose, 'drop', 'things', '--id', 'bad1') == [{'dropped': 1}]
