@@ -13,8 +13,7 @@ static bool
 insist (ecl_world_t *world, const char *database, const bson_t *command, bson_error_t *error)
 {
    bson_t reply;
-   bool good = ecl_insist (world, database, command, world->now (world) + ECL_WORLD_TIMEOUT, NULL, &reply, error) ==
-               ECL_REPLY_OK;
+   bool good = ecl_insist_call (world, database, command, &reply, error);
 
    bson_destroy (&reply);
    return good;
@@ -41,7 +40,7 @@ ecl_complete_floor (ecl_world_t *world, const char *database, const ecl_chain_t 
    *found = false;
    *index = 0;
    ecl_floor_find (chain->collection, &command);
-   good = ecl_world_call (world, database, &command, &reply, error);
+   good = ecl_insist_call (world, database, &command, &reply, error);
    if (good && ecl_floor_read (&reply, 0, &row)) {
       *found = ecl_version_parse (chain->format, row.floor, strlen (row.floor), &version) &&
                ecl_chain_index (chain, version, index);

@@ -87,7 +87,7 @@ ask_collection (ecl_world_t *world, const char *database, const char *collection
    BSON_APPEND_DOCUMENT_BEGIN (&command, "filter", &filter);
    BSON_APPEND_UTF8 (&filter, "name", collection);
    bson_append_document_end (&command, &filter);
-   good = ecl_world_call (world, database, &command, &reply, error) && first_batch (arena, &reply, &list, error);
+   good = ecl_insist_call (world, database, &command, &reply, error) && first_batch (arena, &reply, &list, error);
    if (good) {
       ecl_iter_init (&iter, &list);
       if (ecl_iter_item (&iter, &row)) {
@@ -142,7 +142,7 @@ ask_indexes (ecl_world_t *world, const char *database, const char *collection, e
    bool good;
 
    BSON_APPEND_UTF8 (&command, "listIndexes", collection);
-   good = ecl_world_call (world, database, &command, &reply, error) && first_batch (arena, &reply, &list, error);
+   good = ecl_insist_call (world, database, &command, &reply, error) && first_batch (arena, &reply, &list, error);
    if (good) {
       out->indexes = ecl_arena_array (arena, ecl_index_t, ecl_array_count (&list) + 1);
       ecl_iter_init (&iter, &list);

@@ -32,7 +32,7 @@ ecl_survey_estimate (ecl_world_t *world, const char *database, const char *colle
    bool good;
 
    BSON_APPEND_UTF8 (&command, "count", collection);
-   good = ecl_world_call (world, database, &command, &reply, error);
+   good = ecl_insist_call (world, database, &command, &reply, error);
    *n = good ? ecl_reply_number (&reply, "n") : 0;
    bson_destroy (&reply);
    bson_destroy (&command);
@@ -47,7 +47,7 @@ count_quarantined (ecl_world_t *world, const char *database, const bson_t *filte
 
    ecl_store_count (ECL_STORE_QUARANTINE, filter, 0, &command);
    ecl_store_read_concern (&command);
-   good = ecl_world_call (world, database, &command, &reply, error);
+   good = ecl_insist_call (world, database, &command, &reply, error);
    *n = good ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : 0;
    bson_destroy (&reply);
    bson_destroy (&command);

@@ -186,3 +186,10 @@ ecl_insist (ecl_world_t *world, const char *database, const bson_t *command, int
       bson_destroy (reply);
    }
 }
+
+bool
+ecl_insist_call (ecl_world_t *world, const char *database, const bson_t *command, bson_t *reply, bson_error_t *error)
+{
+   return ecl_insist (world, database, command, world->now (world) + ECL_WORLD_TIMEOUT, NULL, reply, error) ==
+          ECL_REPLY_OK;
+}

@@ -15,6 +15,11 @@ ecl_reply_t
 ecl_insist (ecl_world_t *world, const char *database, const bson_t *command, int64_t deadline, int64_t *sent,
             bson_t *reply, bson_error_t *error) ECL_MUST_CHECK;
 
+/* The same for as long as one answer may take (ECL_WORLD_TIMEOUT), where only an answer is of use. */
+bool
+ecl_insist_call (ecl_world_t *world, const char *database, const bson_t *command, bson_t *reply,
+                 bson_error_t *error) ECL_MUST_CHECK;
+
 /* Whether a refusal with that code says nothing about the command: the server is going, or has another primary, or was
  * short of time or of something else, or takes no writes for a while. */
 bool

@@ -3,6 +3,7 @@
 
 #include "bson/append.h"
 #include "bson/cursor.h"
+#include "run/insist.h"
 #include "store/store.h"
 
 void
@@ -222,7 +223,10 @@ ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const
       bool good;
 
       ecl_scan_command (self, collection, batch, &command);
-      good = ecl_world_call (world, database, &command, &reply, error) && ecl_scan_take (self, &reply, error);
+      /* What a getMore brought, and was lost, the next one does not bring. */
+      good = (self->opened ? ecl_world_call (world, database, &command, &reply, error)
+                           : ecl_insist_call (world, database, &command, &reply, error)) &&
+             ecl_scan_take (self, &reply, error);
       bson_destroy (&reply);
       bson_destroy (&command);
       if (!good) {

@@ -10,7 +10,8 @@
         relay.caught()     # whether that was so; then cut() loses it, go() lets it pass
         relay.silence(f)   # from the first command on for which f is true its connection gets no answers, until go()
         relay.edit(f)      # each answer is f(answer); None leaves it as it is. Before anybody connects
-        relay.change(f)    # the same with f(command, answer): the Command that is answered
+        relay.change(f)    # the same with f(command, answer): the Command that is answered. An OSError of f's cuts the connection:
+                       # the server did it, and its answer is lost
         relay.commands()   # [Command(name, collection, document, connection, at)] that the server was sent, in order
 
 Threads, two for each connection: what it does to one is done to all at once. Not for measuring.

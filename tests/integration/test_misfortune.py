@@ -115,6 +115,25 @@ def test_connections_are_cut_while_documents_are_carried(eclose, db, server, rel
     assert db.eclose_quarantine.count_documents({}) == 0
 
 
+@pytest.mark.parametrize('mode', ['pushdown', 'client'])
+def test_answers_are_lost_before_a_job_begins(eclose, db, relay, mode):
+    """What is asked of the collection, and of eclose's records of it: each first answer is lost, and asked for again."""
+    users(eclose, db, 100)
+    asked = [('find', 'eclose_catalog'), ('listCollections', None), ('listIndexes', 'users'), ('find', 'eclose_floors'),
+             ('find', 'eclose_jobs'), ('find', 'eclose_quarantine'), ('aggregate', 'users')]
+    left = list(asked)
+
+    def answer(command, _reply):
+        if command is not None and (command.name, command.collection) in left:
+            left.remove((command.name, command.collection))
+            raise ConnectionResetError
+
+    relay.change(answer)
+    eclose('up', '--mode', mode, rc=0, env={'ECLOSE_URI': relay.uri})
+    assert not left
+    users_are_there(db, 100)
+
+
 def ids_of(command):
     """The first and the last _id of a batch."""
     queries = [s['q'] for s in command.document['updates']]
