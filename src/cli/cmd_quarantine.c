@@ -422,8 +422,8 @@ retry (choice_t *choice)
    } else {
       const char *collection = choice->collection ? choice->collection : "";
 
-      printf ("%" PRId64 " carried over, %" PRId64 " gone meanwhile, %" PRId64 " still in quarantine", self.done,
-              self.gone, self.left);
+      printf ("%" PRId64 " carried over, %" PRId64 " gone meanwhile, %" PRId64 " still in quarantine%s", self.done,
+              self.gone, self.left, good ? "" : " of those that were tried");
       if (self.left) {
          printf ("; `eclose quarantine list%s%s` says why", *collection ? " " : "",
                  *collection ? ecl_shell_word (collection).text : "");
@@ -431,7 +431,7 @@ retry (choice_t *choice)
       printf ("\n");
    }
    if (!good) {
-      return ecl_cli_fail (cli, "%s", error.message);
+      return ecl_cli_fail (cli, "%s; the same command goes on with the rest", error.message);
    }
    return self.left ? ECL_EXIT_FOUND : ECL_EXIT_OK;
 }

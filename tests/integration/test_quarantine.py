@@ -121,6 +121,24 @@ def test_retry_without_a_way(eclose, db):
     assert '4 still in quarantine' in done.out
 
 
+def test_retry_that_ends_before_the_last_record(eclose, db, relay):
+    """It does not say that none is left, and that it may be repeated."""
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'size': 'large'} for i in range(250)])
+    eclose('up', '--max-errors', 1, rc=5)
+    db.things.update_many({}, {'$set': {'size': '7'}})
+
+    def lose(command, _reply):
+        if command is not None and (command.name, command.collection) == ('getMore', 'eclose_quarantine'):
+            raise ConnectionResetError
+
+    relay.change(lose)
+    done = eclose('quarantine', 'retry', 'things', rc=1, env={'ECLOSE_URI': relay.uri})
+    assert '200 carried over, 0 gone meanwhile, 0 still in quarantine of those that were tried\n' in done.out
+    assert done.err.endswith('; the same command goes on with the rest\n')
+    assert quarantine(eclose, 'retry', 'things') == [{'carried': 50, 'gone': 0, 'left': 0}]
+
+
 def test_a_record_of_no_document_is_not_about_all_of_them(eclose, db):
     """Somebody's hand made it."""
     bad_things(eclose, db)
