@@ -157,14 +157,19 @@ class Soak:
             self.start_worker()
         done_at_kill = [self.documents // 3, 2 * self.documents // 3]
         paused = False
+        before, interval = 0, self.interval
         while True:
-            deadline = time.monotonic() + self.interval
+            deadline = time.monotonic() + interval
             while time.monotonic() < deadline and any(w.poll() is None for w in self.workers):
                 time.sleep(0.05)
             job = self.job()
             if job['state'] in ('done', 'failed', 'cancelled'):
                 return job
             done = job['done']
+            # A look for what is left takes secantusd-rs as long as all documents do, which may be longer than a worker
+            # lives: where nothing was carried since the last kill, the next one waits for longer.
+            interval = self.interval if done > before else 2 * interval
+            before = done
             if done_at_kill and done >= done_at_kill[0]:
                 done_at_kill.pop(0)
                 self.log(f'soak: at {done}: the server is killed')
