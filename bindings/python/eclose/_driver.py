@@ -32,7 +32,7 @@ class _Router:
     """Of several routers of a sharded cluster the same one for all commands, as long as it is there: a cursor is known to
     the one alone that opened it. What the program's own selector leaves is chosen from."""
 
-    def __init__(self, selector: Callable[[Sequence[Any]], Sequence[Any]] | None) -> None:
+    def __init__(self, selector: Callable[..., Sequence[Any]] | None) -> None:
         self._selector = selector
         self._address: Any = None
 

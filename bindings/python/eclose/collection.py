@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import bson
 from bson.codec_options import CodecOptions
@@ -22,11 +22,12 @@ from eclose import _native
 from eclose._batches import lightened
 from eclose.cursor import Answer, Cursor
 from eclose.errors import ConflictError, UpgradeError
-from eclose.project import Project, Upgraders, loader
 from eclose.stream import ChangeStream
 
+if TYPE_CHECKING:
+    from eclose.project import Project, Upgraders
+
 Document = dict[str, Any]
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument)
 _NOTHING, _STATEMENT = 0, 1  # of eclose_save_t; else a transaction
 
 _TRIES = 20
@@ -61,7 +62,7 @@ class Collection:
         self._name = name or collection.name
         self._target = target
         self._upgraders: Upgraders = project.upgraders(self._name, target)
-        self._load = loader(project, collection.database)
+        self._load = project.loader(collection.database)
         self._decoder = _decoder(collection.codec_options)
 
     def __repr__(self) -> str:
@@ -226,7 +227,8 @@ class Collection:
     def _look(self, filter: Mapping[str, Any], sort: Any, session: Any, options: Document) -> Document | None:
         """{_id} of what the filter finds first, in whatever version."""
         if list(filter) == ['_id']:
-            found = self._raw().find_one(filter, sort=sort, session=session, **options)
+            raw = self._raw().find_one(filter, sort=sort, session=session, **options)
+            found = None if raw is None else RawBSONDocument(raw_bytes(raw))
         else:
             found = next(self.query(filter, sort=sort, limit=1, session=session, **options), None)
         return None if found is None else {'_id': found['_id']}
@@ -326,21 +328,23 @@ class Collection:
     # ---- parts
 
     def _raw(self) -> PymongoCollection[RawBSONDocument]:
-        return self._collection.with_options(codec_options=_RAW)
+        """Its documents as raw bytes; filters and updates are encoded as the program wants them."""
+        options = self._collection.codec_options.with_options(document_class=RawBSONDocument)
+        return self._collection.with_options(codec_options=options)
 
     def _with_session(self, session: Any) -> Collection:
         """What upgrades look up is read in the session, too."""
         if session is None:
             return self
         other = copy.copy(self)
-        other._load = loader(self._project, self._collection.database, session)
+        other._load = self._project.loader(self._collection.database, session)
         return other
 
+    def _upgraded(self, raw: RawBSONDocument, session: Any = None) -> bytes:
+        return self._upgraders.one(raw_bytes(raw), self._with_session(session)._load)
+
     def _decode(self, raw: RawBSONDocument | None, session: Any = None) -> Any:
-        if raw is None:
-            return None
-        out = self._upgraders.one(raw_bytes(raw), self._with_session(session)._load)
-        return self._decoder.decode(out)
+        return None if raw is None else self._decoder.decode(self._upgraded(raw, session))
 
     def _refuse_projection(self, projection: Any) -> None:
         if projection:

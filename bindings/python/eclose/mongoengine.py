@@ -30,7 +30,7 @@ from pymongo.errors import InvalidOperation
 from eclose.collection import Collection, drain, raw_bytes
 from eclose.cursor import Cursor, Read
 from eclose.errors import ConflictError, EcloseError
-from eclose.project import FUNCTION_OPTIONS, Project, loader
+from eclose.project import FUNCTION_OPTIONS, Project
 
 __all__ = ['Conflict', 'EvolvingDocument', 'EvolvingQuerySet', 'drain']
 
@@ -76,15 +76,16 @@ class _Evolution:
         self.upgraders = self.project.upgraders(name)
         self.target = int(self.upgraders.target)
 
-    def read(self, son: dict[str, Any], database: Any) -> tuple[dict[str, Any], bytes | None]:
-        """A decoded document, upgraded, with the stored bytes if it was not current."""
+    def read(self, son: dict[str, Any], collection: Any) -> tuple[dict[str, Any], bytes | None]:
+        """A document of a pymongo collection, upgraded, with the stored bytes if it was not current."""
         if type(son) is Read:
             return son, son.stored
         if son.get(self.field) == self.target:
             return son, None
-        raw = bson.encode(son, codec_options=FUNCTION_OPTIONS)
-        out = self.upgraders.one(raw, loader(self.project, database))
-        return (son, None) if out is raw else (bson.decode(out, FUNCTION_OPTIONS), raw)
+        options = collection.codec_options
+        raw = bson.encode(son, codec_options=options)
+        out = self.upgraders.one(raw, self.project.loader(collection.database))
+        return (son, None) if out is raw else (bson.decode(out, options), raw)
 
 
 class _Reader:
@@ -359,7 +360,11 @@ class EvolvingDocument(mongoengine.Document):  # type: ignore[misc]
             return owner._eclose_evolution()
         if not cls.schema_updates or not name:
             return None
-        return _Evolution(name, cls._meta.get('version_field', 'schema_version'), cls.schema_updates)
+        field = cls._meta.get('version_field', 'schema_version')
+        if '.' in field or field in cls._db_field_map.values():
+            raise TypeError(f'{cls.__name__}: the version field {field} must be a field at the top level, and none of '
+                            'the class')
+        return _Evolution(name, field, cls.schema_updates)
 
     @classmethod
     def _eclose_collection(cls) -> Collection:
@@ -377,7 +382,7 @@ class EvolvingDocument(mongoengine.Document):  # type: ignore[misc]
             return super()._from_son(son, _auto_dereference=_auto_dereference, created=created)
         stored = None
         if not created:  # else it is the application's
-            son, stored = evolution.read(son, cls._get_db())
+            son, stored = evolution.read(son, cls._get_collection())
         if evolution.field in son:
             son = dict(son)
             del son[evolution.field]
@@ -431,7 +436,7 @@ class EvolvingDocument(mongoengine.Document):  # type: ignore[misc]
         """The upgraded document with the application's changes, over the stored one."""
         stored = self._eclose_stored
         assert stored is not None
-        load = loader(evolution.project, self._get_db())
+        load = evolution.project.loader(self._get_db())
         upgraded = bson.decode(evolution.upgraders.one(stored, load), FUNCTION_OPTIONS)
         if with_changes:
             changed, removed = self._delta()
@@ -470,7 +475,7 @@ class EvolvingDocument(mongoengine.Document):  # type: ignore[misc]
             evolution = self._eclose_evolution()
             if raw is not None and evolution is not None:
                 stored = raw_bytes(raw)
-                current = evolution.upgraders.one(stored, loader(evolution.project, self._get_db())) is stored
+                current = evolution.upgraders.one(stored, evolution.project.loader(self._get_db())) is stored
                 self._eclose_stored = None if current else stored
         return found
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Union
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
 
 from eclose import _native
+from eclose.collection import Collection
+from eclose.leading import Lease, migrate
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
     from pymongo.collection import Collection as PymongoCollection
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
-
-    from eclose.collection import Collection
-    from eclose.leading import Lease
 
 Document = dict[str, Any]
 Function = Callable[..., Union[Document, None]]
@@ -123,26 +123,8 @@ class Upgraders:
             return upgrader.stamp(raw)
 
 
-def no_loader(collection: str, filter: bytes) -> bytes:
+def _no_loader(collection: str, filter: bytes) -> bytes:
     raise LookupError(f'documents of {collection} are needed: pass database=')
-
-
-def loader(project: Project, database: Database[Any] | None, session: ClientSession | None = None) -> _native._Loader:
-    """Finds what an upgrade looks up, as raw bytes."""
-    if database is None:
-        return no_loader
-
-    def load(collection: str, filter: bytes) -> bytes:
-        from bson.raw_bson import RawBSONDocument
-        wanted = RawBSONDocument(filter)
-        if '_id' in wanted or collection not in project.collections:
-            return b''.join(database[collection].find_raw_batches(wanted, session=session))
-        # Migrations may make the field: what is stored in another shape is found, too.
-        with project.upgraders(collection).borrow() as upgrader:
-            pipeline = list(RawBSONDocument(upgrader.query(filter, None)).values())
-        return b''.join(database[collection].aggregate_raw_batches(pipeline, session=session))
-
-    return load
 
 
 class Project:
@@ -228,6 +210,22 @@ class Project:
             found = self._upgraders.setdefault(key, Upgraders(self, *key))
         return found
 
+    def loader(self, database: Database[Any] | None, session: ClientSession | None = None) -> _native._Loader:
+        """Finds what an upgrade looks up, as raw bytes."""
+        if database is None:
+            return _no_loader
+
+        def load(collection: str, filter: bytes) -> bytes:
+            wanted = RawBSONDocument(filter)
+            if '_id' in wanted or collection not in self.collections:
+                return b''.join(database[collection].find_raw_batches(wanted, session=session))
+            # Migrations may make the field: what is stored in another shape is found, too.
+            with self.upgraders(collection).borrow() as upgrader:
+                pipeline = list(RawBSONDocument(upgrader.query(filter, None)).values())
+            return b''.join(database[collection].aggregate_raw_batches(pipeline, session=session))
+
+        return load
+
     def upgrade(self, collection: str, document: Mapping[str, Any] | bytes, *, target: int | str | None = None,
                 database: Database[Any] | None = None) -> Any:
         """One document, upgraded (or downgraded, to an earlier target). A current one is given back as it is.
@@ -236,9 +234,9 @@ class Project:
         """
         upgraders = self.upgraders(collection, target)
         if isinstance(document, (bytes, bytearray)):
-            return upgraders.one(bytes(document), loader(self, database))
+            return upgraders.one(bytes(document), self.loader(database))
         raw = bson.encode(document, codec_options=FUNCTION_OPTIONS)
-        out = upgraders.one(raw, loader(self, database))
+        out = upgraders.one(raw, self.loader(database))
         return document if out is raw else bson.decode(out, FUNCTION_OPTIONS)
 
     def collection(self, collection: PymongoCollection[Any], *, name: str | None = None,
@@ -248,7 +246,6 @@ class Project:
         target: the version that this program was written for, if it is not the last one. name: what the migrations
         call the collection, if that differs.
         """
-        from eclose.collection import Collection
         return Collection(self, collection, name=name, target=target)
 
     def migrate(self, where: Database[Any] | MongoClient[Any], *, wait: bool | float = False,
@@ -272,7 +269,6 @@ class Project:
         lease_time, max_clock_skew   in seconds
         release           what of the program it is, for the changelog
         """
-        from eclose.leading import migrate
         return migrate(self, where, wait=wait, **options)
 
     def leader(self, database: Database[Any], name: str = 'leader', *, wait: bool | float = False,
@@ -287,5 +283,4 @@ class Project:
         wait: seconds, or True, without end; LeaseBusy where somebody else holds it then. time, max_clock_skew: of the
         lease, in seconds. release: what of the program it is, shown to others.
         """
-        from eclose.leading import Lease
         return Lease(database, name, wait=wait, **options)

@@ -25,13 +25,12 @@ class ChangeStream:
     def _upgraded(self, event: Any) -> Any:
         if event is None:
             return None
-        raw = event.raw
-        change = bson.decode(raw, self._owner._collection.codec_options)
+        change = dict(RawBSONDocument(event.raw))
         for name in ('fullDocument', 'fullDocumentBeforeChange'):
-            document = event.get(name)
+            document = change.get(name)
             if isinstance(document, RawBSONDocument):
-                change[name] = self._owner._decode(document)
-        return change
+                change[name] = RawBSONDocument(self._owner._upgraded(document))
+        return bson.decode(bson.encode(change), self._owner._collection.codec_options)
 
     def __iter__(self) -> ChangeStream:
         return self

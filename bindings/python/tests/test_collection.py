@@ -1,10 +1,15 @@
 """A collection of pymongo, read and written through a project."""
 
+import decimal
 import threading
+import uuid
 
 import bson
 import pytest
-from bson.codec_options import CodecOptions
+from bson.binary import Binary, UuidRepresentation
+from bson.codec_options import CodecOptions, TypeCodec, TypeRegistry
+from bson.decimal128 import Decimal128
+from bson.raw_bson import RawBSONDocument
 from bson.son import SON
 from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.collection import Collection
@@ -78,6 +83,44 @@ def test_cursor_has_the_habits_of_pymongo(project, stored):
 def test_codec_options(project, stored):
     users = project.collection(stored).with_options(codec_options=CodecOptions(document_class=SON))
     assert type(users.find_one(3)) is SON and type(next(users.find())) is SON
+
+
+class Decimals(TypeCodec):
+    python_type, bson_type = decimal.Decimal, Decimal128
+
+    def transform_python(self, value):
+        return Decimal128(value)
+
+    def transform_bson(self, value):
+        return value.to_decimal()
+
+
+def test_codec_options_hold_for_filters_and_updates(project, stored):
+    key, price = uuid.uuid4(), decimal.Decimal('1.5')
+    options = CodecOptions(uuid_representation=UuidRepresentation.STANDARD, type_registry=TypeRegistry([Decimals()]))
+    users = project.collection(stored).with_options(codec_options=options)
+    stored.insert_one({'_id': Binary.from_uuid(key), 'name': 'Kim Lund', 'price': Decimal128(price)})
+    after = ReturnDocument.AFTER
+    assert users.find_one_and_update({'price': price}, {'$set': {'key': key}}, return_document=after)['key'] == key
+    assert users.find_one_and_update({'_id': key}, {'$set': {'price': price + 1}}, return_document=after) == {
+        '_id': key, 'first': 'Kim', 'last': 'Lund', 'price': price + 1, 'key': key, 'schema_version': 2}
+    with users.watch([{'$match': {'fullDocument.key': key}}], full_document='updateLookup') as stream:
+        with users.edit({'key': key}) as user:
+            user['price'] += 1
+        assert next(stream)['fullDocument']['price'] == price + 2
+    assert users.find_one_and_replace({'key': key}, {'key': key, 'price': price})['_id'] == key
+    assert users.find_one_and_delete({'key': key}) == {'_id': key, 'key': key, 'price': price, 'schema_version': 2}
+
+
+def test_raw_documents(project, stored):
+    users = project.collection(stored).with_options(codec_options=CodecOptions(RawBSONDocument))
+    assert users.find_one(3).raw == bson.encode(shape(3))
+    assert users.find_one_and_update({'_id': 3}, {'$set': {'last': 'X'}}).raw == bson.encode(shape(3))
+    with users.watch(full_document='updateLookup') as stream:
+        stored.update_one({'_id': 5}, {'$set': {'n': 1}})
+        event = next(stream)
+    assert isinstance(event, RawBSONDocument)
+    assert dict(event['fullDocument']) == {'_id': 5, 'n': 1, 'first': 'Ariel', 'last': 'L5', 'schema_version': 2}
 
 
 def test_other_targets(project, stored):

@@ -1,10 +1,12 @@
 """Documents of mongoengine that change their shape."""
 
+import datetime
 import pickle
+import uuid
 
 import pytest
-from bson import ObjectId
-from mongoengine import Document, IntField, ListField, ReferenceField, StringField
+from bson import Binary, ObjectId
+from mongoengine import DateTimeField, Document, IntField, ListField, ReferenceField, StringField, UUIDField
 from mongoengine.errors import InvalidQueryError
 
 import eclose
@@ -169,6 +171,40 @@ def test_updates_of_what_is_stored_in_another_shape_are_refused(db, device):
 def test_references_are_upgraded(db, device):
     db.reading.insert_one({'device': device})
     assert Reading.objects.first().device.tags == ['light', 'e27']
+
+
+class Badge(EvolvingDocument):
+    key = UUIDField()
+    seen = DateTimeField()
+    n = IntField()
+    schema_updates = {1: [{'$set': {'n': 1}}]}
+
+
+class Badges(Document):
+    badge = ReferenceField(Badge)
+
+
+def test_references_have_the_types_of_the_connection(db, mongo):
+    key, seen = uuid.uuid4(), datetime.datetime(2026, 1, 2)
+    db.badge.insert_one({'_id': ObjectId(), 'key': Binary.from_uuid(key), 'seen': seen})
+    db.badges.insert_one({'badge': db.badge.find_one()['_id']})
+    for badge in (Badge.objects.first(), Badges.objects.first().badge, Badge.objects.modify(set__n=5)):
+        assert (badge.key, badge.seen, badge.n) == (key, seen, 1)
+        badge.validate()
+
+
+def test_a_version_field_is_one_field(mongo):
+    class Deep(EvolvingDocument):
+        meta = {'version_field': 'meta.version'}
+        schema_updates = {1: []}
+
+    class Double(EvolvingDocument):
+        schema_version = IntField()
+        schema_updates = {1: []}
+
+    for wrong, name in ((Deep, 'meta.version'), (Double, 'schema_version')):
+        with pytest.raises(TypeError, match=name):
+            wrong.objects.first()
 
 
 def test_only_and_exclude(db, device):
