@@ -39,7 +39,8 @@ typedef struct _eclose_lease_t eclose_lease_t;
 /* A lease that is not held yet; the server is not asked. The driver outlives it, texts are copied. NULL where it cannot
  * connect or an option is wrong. opts may be NULL; of
  *
- *    time             milliseconds that it lasts unless it is renewed: 30000; at least 300
+ *    time             milliseconds that it lasts unless it is renewed: 30000; at least 300 (numbers are at most
+ *                     2147483647)
  *    max_clock_skew   milliseconds by which clocks of servers may differ: 10000
  *    heartbeat        false: it is renewed by eclose_lease_renew() alone
  *    release          text: what of the program it is, shown to others

@@ -180,6 +180,7 @@ read_opt (const bson_iter_t *iter, const ecl_opt_t *opt, bson_error_t *error)
 {
    static const char *const expected[] = {"a boolean", "a number", "a text", "a boolean or a number of milliseconds"};
    bool number = BSON_ITER_HOLDS_NUMBER (iter), truth = BSON_ITER_HOLDS_BOOL (iter);
+   int64_t value = number ? bson_iter_as_int64 (iter) : 0;
 
    switch (opt->kind) {
    case ECL_OPT_BOOL:
@@ -201,13 +202,18 @@ read_opt (const bson_iter_t *iter, const ecl_opt_t *opt, bson_error_t *error)
       }
       /* fall through */
    case ECL_OPT_NUMBER:
-      if (number && bson_iter_as_int64 (iter) >= opt->least) {
-         *(int64_t *) opt->to = bson_iter_as_int64 (iter);
-         return true;
-      }
-      if (number) {
+      if (number && value < opt->least) {
          return ecl_fail (error, ECL_DOMAIN_CLI, ECL_ERROR_INVALID, "the option \"%s\": expected at least %" PRId64,
                           opt->name, opt->least);
+      }
+      /* A time that is added to another must not run over; a wait is not added. */
+      if (number && value > INT32_MAX && opt->kind == ECL_OPT_NUMBER) {
+         return ecl_fail (error, ECL_DOMAIN_CLI, ECL_ERROR_INVALID, "the option \"%s\": expected at most %d", opt->name,
+                          INT32_MAX);
+      }
+      if (number) {
+         *(int64_t *) opt->to = value;
+         return true;
       }
       break;
    }

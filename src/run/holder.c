@@ -325,7 +325,7 @@ ecl_holder_acquire (ecl_holder_t *self, ecl_world_t *world, int64_t wait,
          }
          return ECL_ACQUIRED;
       }
-      left = wait < 0 ? INT64_MAX : start + wait - world->now (world);
+      left = wait < 0 ? INT64_MAX : wait - (world->now (world) - start);
       if (left <= 0) {
          ecl_holder_describe (&self->seen, text, sizeof text);
          ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "somebody else holds the lease \"%s\": %s", self->name,

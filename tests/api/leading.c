@@ -166,7 +166,7 @@ test_lease_wait_can_be_cancelled (void **state)
    b = eclose_lease_new (&own, live->name, "one", NULL, &error);
    check (b != NULL, &error);
    assert_int_equal (pthread_create (&thread, NULL, cancel_when_asked, b), 0);
-   assert_int_equal (eclose_lease_acquire (b, -1, &error), ECLOSE_LEASE_FAILED);
+   assert_int_equal (eclose_lease_acquire (b, INT64_MAX, &error), ECLOSE_LEASE_FAILED);
    assert_int_equal (error.code, ECLOSE_CODE_CANCELLED);
    pthread_join (thread, NULL);
    eclose_lease_destroy (a);
@@ -177,8 +177,8 @@ static void
 test_lease_options_are_checked (void **state)
 {
    live_t *live = *state;
-   static const char *const wrong[] = {"{\"timely\": 1}", "{\"time\": 10}", "{\"time\": \"x\"}", "{\"heartbeat\": 1}",
-                                       "{\"release\": 5}"};
+   static const char *const wrong[] = {"{\"timely\": 1}",    "{\"time\": 10}",   "{\"time\": \"x\"}",
+                                       "{\"heartbeat\": 1}", "{\"release\": 5}", "{\"time\": 9223372036854775807}"};
    bson_error_t error;
 
    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
