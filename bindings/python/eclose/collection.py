@@ -161,7 +161,10 @@ class Collection:
         with self._upgraders.borrow() as upgrader:
             pipeline = upgrader.query(bson.encode(filter or {}, codec_options=codec),
                                       bson.encode(options, codec_options=codec) if options else None)
-        return list(RawBSONDocument(pipeline).values())
+        # The other versions are in the same collection, whatever the migrations call it.
+        stages = RawBSONDocument(pipeline).values()
+        return [{'$unionWith': {**s['$unionWith'], 'coll': self._collection.name}} if '$unionWith' in s else s
+                for s in stages]
 
     def find_one_and_update(self, filter: Any, update: Any, projection: Any = None, sort: Any = None,
                             upsert: bool = False, return_document: bool = ReturnDocument.BEFORE,

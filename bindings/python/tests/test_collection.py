@@ -307,6 +307,14 @@ def test_query(project, stored):
     assert answer.to_list() == [shape(i) for i in range(10)] and not answer.alive
 
 
+def test_a_collection_that_the_migrations_call_otherwise(project, stored):
+    stored.database.users.aggregate([{'$match': {'_id': {'$gte': 4}}}, {'$out': 'people'}])
+    people = project.collection(stored.database.people, name='users')
+    assert list(people.query({'first': 'Ariel'}, sort='_id')) == [shape(i) for i in range(4, 10)]
+    assert list(people.aggregate([{'$count': 'n'}])) == [{'n': 6}]
+    assert people.find_one_and_update({'last': 'L5'}, {'$set': {'x': 1}})['_id'] == 5
+
+
 def test_aggregate_sees_the_target(project, stored):
     users = project.collection(stored)
     assert list(users.aggregate([{'$match': {'last': {'$gt': 'L4'}}}, {'$count': 'n'}])) == [{'n': 5}]
