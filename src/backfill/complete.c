@@ -142,6 +142,19 @@ make_validator (const ecl_chain_t *chain, size_t target, bson_t *validator, bson
    return true;
 }
 
+/* Before a validator that only warns: a floor that another one kept is no more than one of its time. */
+static bool
+unvalidate (const ecl_site_t *site, const ecl_chain_t *chain, bson_error_t *error)
+{
+   bson_t command;
+   bool good;
+
+   ecl_floor_unvalidate (chain->collection, &command);
+   good = insist (site->world, site->database, &command, error);
+   bson_destroy (&command);
+   return good;
+}
+
 static bool
 is_same (const ecl_value_t *a, const bson_t *b)
 {
@@ -208,9 +221,10 @@ install (const ecl_site_t *site, const ecl_complete_options_t *options, const ec
       goto done;
    }
    out->strict = same && strcmp (facts->level, "strict") == 0 && strcmp (facts->action, "error") == 0;
-   if (!out->strict && !(same && strcmp (facts->action, "warn") == 0 && strcmp (facts->level, "strict") == 0)) {
-      good = set_validator (site, chain, &validator, "warn", error);
-   }
+   /* One that refuses already may not be the majority's yet: then an old document before it is not, either, and nobody
+    * would count it. */
+   good = (out->strict || unvalidate (site, chain, error)) &&
+          set_validator (site, chain, &validator, out->strict ? "error" : "warn", error);
    if (good) {
       BSON_APPEND_ARRAY_BEGIN (&filter, "$nor", &list);
       BSON_APPEND_DOCUMENT (&list, "0", &validator);
@@ -297,8 +311,10 @@ ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl
    }
    if (good && options->validator != ECL_VALIDATOR_NONE) {
       good = install (site, options, &facts, out, error);
-   } else if (good) {
-      out->strict = is_strict_already (chain, options->target, &facts);
+   } else if (good && is_strict_already (chain, options->target, &facts)) {
+      /* Not by the look of it alone: see install. */
+      good =
+         ecl_complete_stays (site->world, &site->server, site->database, chain, options->target, &out->strict, error);
    }
    good = good && ecl_complete_count_below (site, &facts, chain, options->target, &how, &below, error);
    if (good) {

@@ -53,6 +53,19 @@ ecl_floor_remove (const char *collection, bson_t *command)
 }
 
 void
+ecl_floor_unvalidate (const char *collection, bson_t *command)
+{
+   bson_t *update =
+      BCON_NEW ("update", BCON_UTF8 (ECL_STORE_FLOORS), "updates", "[", "{", "q", "{", "_id", BCON_UTF8 (collection),
+                "}", "u", "{", "$set", "{", "validated", BCON_BOOL (false), "}", "}", "}", "]");
+
+   bson_init (command);
+   bson_concat (command, update);
+   bson_destroy (update);
+   ecl_store_write_concern (command);
+}
+
+void
 ecl_floor_find (const char *collection, bson_t *command)
 {
    bson_t child;

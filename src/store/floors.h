@@ -31,6 +31,10 @@ ecl_floor_write (const ecl_floor_t *floor, bson_t *command);
 void
 ecl_floor_remove (const char *collection, bson_t *command);
 
+/* Its validator goes: if there is a floor, it is no longer validated. */
+void
+ecl_floor_unvalidate (const char *collection, bson_t *command);
+
 /* That of a collection; NULL: of all, by name. One batch. */
 void
 ecl_floor_find (const char *collection, bson_t *command);

@@ -355,6 +355,26 @@ def test_with_a_validator_nobody_comes_while_it_counts(mixed, db, relay):
     assert floor(db)['validated'] is True
 
 
+def test_a_validator_that_refuses_is_asked_for_again(mixed, db, relay):
+    """It may not be the majority's yet, nor what was written before it; and nobody takes its word unasked."""
+    assert complete(mixed, '--validator')['stays']
+    since = len(relay.commands())
+    assert complete(mixed, '--validator')['stays']
+    sent = [c.document for c in relay.commands(since) if c.name == 'collMod']
+    assert [(c['validationAction'], c['writeConcern']['w']) for c in sent] == [('error', 'majority')]
+    db.eclose_floors.delete_many({})
+    assert not complete(mixed)['stays']
+    assert floor(db)['validated'] is False
+
+
+def test_a_floor_whose_validator_is_lifted_no_longer_stays(mixed, db):
+    assert complete(mixed, '--validator')['stays']
+    db.command('collMod', 'things', validationAction='warn')
+    db.things.insert_one({'_id': 'old', 'n': 1})
+    assert complete(mixed, '--validator', rc=5)['refused'] == 1
+    assert (floor(db)['floor'], floor(db)['validated']) == ('2', False)
+
+
 def test_counting_can_be_stopped(mixed, db, relay):
     relay.delay(20)
     child = mixed.start('complete', 'things', '--range-docs', 20)

@@ -37,6 +37,13 @@
 #define QUARANTINE "\"aggregate\" : \"eclose_quarantine\""
 #define FLOORS "\"find\" : \"eclose_floors\""
 #define RECORD "\"update\" : \"eclose_floors\""
+/* Before a validator that only warns: no other one keeps a floor any more. */
+#define UNVALIDATE                                                                                          \
+   {                                                                                                        \
+      RECORD ", \"updates\" : [ { \"q\" : { \"_id\" : \"users\" }, \"u\" : { \"$set\" : { \"validated\" : " \
+             "false",                                                                                       \
+         OK                                                                                                 \
+   }
 
 /* The server's explain is believed. */
 static bool vouched;
@@ -126,10 +133,11 @@ static void
 test_validator (void **state)
 {
    const canned_t script[] = {COLLECTION (""),
+                              UNVALIDATE,
                               {"\"validationAction\" : \"warn\"", OK},
                               ESTIMATE,
                               NONE (REFUSED),
-                              {"\"validationAction\" : \"error\"", OK},
+                              {"\"validationAction\" : \"error\", \"writeConcern\" : { \"w\" : \"majority\"", OK},
                               ESTIMATE,
                               NONE (BELOW),
                               NONE (FLOORS),
@@ -147,13 +155,9 @@ test_validator (void **state)
 static void
 test_validator_warns (void **state)
 {
-   const canned_t script[] = {COLLECTION (""),
-                              {"\"validationAction\" : \"warn\"", OK},
-                              ESTIMATE,
-                              COUNT (REFUSED, 1),
-                              ESTIMATE,
-                              NONE (BELOW),
-                              {0}};
+   const canned_t script[] = {
+      COLLECTION (""), UNVALIDATE, {"\"validationAction\" : \"warn\"", OK}, ESTIMATE, COUNT (REFUSED, 1), ESTIMATE,
+      NONE (BELOW),    {0}};
    ecl_completed_t done;
    bson_error_t error;
 
