@@ -109,9 +109,8 @@ record (const ecl_site_t *site, const ecl_complete_options_t *options, ecl_compl
 
 /* ---- the validator ---- */
 
-/* The validator: initialises *validator. False where the version has no schema. */
-static bool
-make_validator (const ecl_chain_t *chain, size_t target, bson_t *validator, bson_error_t *error)
+bool
+ecl_complete_validator (const ecl_chain_t *chain, size_t target, bson_t *validator, bson_error_t *error)
 {
    const ecl_value_t *schema = target ? &chain->steps[target - 1].schema : NULL;
    bson_t list, one, both, rule, filter;
@@ -193,7 +192,7 @@ is_ours (const ecl_chain_t *chain, const ecl_value_t *validator)
    bson_t other;
 
    for (size_t i = 1; i <= chain->n_steps && !ours; i++) {
-      ours = make_validator (chain, i, &other, &ignored) && is_same (validator, &other);
+      ours = ecl_complete_validator (chain, i, &other, &ignored) && is_same (validator, &other);
       bson_destroy (&other);
    }
    return ours;
@@ -209,7 +208,7 @@ install (const ecl_site_t *site, const ecl_complete_options_t *options, const ec
    ecl_complete_count_options_t how = counting (options);
    bson_t validator, filter = BSON_INITIALIZER, list;
    ecl_complete_count_t refused;
-   bool good = make_validator (chain, options->target, &validator, error), same;
+   bool good = ecl_complete_validator (chain, options->target, &validator, error), same;
 
    if (!good) {
       goto done;
@@ -252,8 +251,9 @@ is_strict_already (const ecl_chain_t *chain, size_t target, const ecl_facts_t *f
 {
    bson_error_t ignored;
    bson_t validator;
-   bool strict = make_validator (chain, target, &validator, &ignored) && is_same (&facts->validator, &validator) &&
-                 strcmp (facts->level, "strict") == 0 && strcmp (facts->action, "error") == 0;
+   bool strict = ecl_complete_validator (chain, target, &validator, &ignored) &&
+                 is_same (&facts->validator, &validator) && strcmp (facts->level, "strict") == 0 &&
+                 strcmp (facts->action, "error") == 0;
 
    bson_destroy (&validator);
    return strict;

@@ -74,4 +74,8 @@ ecl_complete_undo (ecl_world_t *world, const char *database, const ecl_chain_t *
 bool
 ecl_complete_refuses (const ecl_chain_t *chain, size_t target, const ecl_facts_t *facts);
 
+/* The validator: initialises *validator. False where the version has no schema. */
+bool
+ecl_complete_validator (const ecl_chain_t *chain, size_t target, bson_t *validator, bson_error_t *error) ECL_MUST_CHECK;
+
 #endif

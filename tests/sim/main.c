@@ -22,8 +22,8 @@
 /* Of the systematic kills, with other latencies and applications. */
 #define KILL_SEEDS 8
 
-static const story_t *const stories[] = {&story_steps,   &story_categories, &story_webhooks,
-                                         &story_workers, &story_throttle,   &story_looks};
+static const story_t *const stories[] = {&story_steps,    &story_categories, &story_webhooks, &story_workers,
+                                         &story_throttle, &story_looks,      &story_complete};
 
 #define N_STORIES (sizeof stories / sizeof stories[0])
 

@@ -52,13 +52,13 @@ strip_note (const bson_t *command, bson_t *out)
 }
 
 static void
-strip_concern (const bson_t *command, bson_t *out)
+strip_field (const bson_t *command, const char *field, bson_t *out)
 {
    bson_iter_t iter;
 
    BSON_ASSERT (bson_iter_init (&iter, command));
    while (bson_iter_next (&iter)) {
-      if (strcmp (bson_iter_key (&iter), "writeConcern") != 0) {
+      if (strcmp (bson_iter_key (&iter), field) != 0) {
          bson_append_iter (out, NULL, 0, &iter);
       }
    }
@@ -170,6 +170,26 @@ without_checkpoint (const process_t *process, const char *parent, const bson_ite
 }
 
 static bool
+without_warning (const process_t *process, const char *parent, const bson_iter_t *element, bson_t *out)
+{
+   (void) process;
+   (void) parent;
+   return strcmp (bson_iter_key (element), "validationAction") == 0 &&
+          BSON_APPEND_UTF8 (out, "validationAction", "error");
+}
+
+/* None was found. */
+static bool
+without_rows (const process_t *process, const char *parent, const bson_iter_t *element, bson_t *out)
+{
+   bson_t none = BSON_INITIALIZER;
+
+   (void) process;
+   (void) parent;
+   return strcmp (bson_iter_key (element), "firstBatch") == 0 && BSON_APPEND_ARRAY (out, "firstBatch", &none);
+}
+
+static bool
 without_lag (const process_t *process, const char *parent, const bson_iter_t *element, bson_t *out)
 {
    (void) process;
@@ -224,6 +244,8 @@ rewrite_of (mutation_t mutation, const bson_t *command, bool own)
       return strcmp (command_target (command), ECL_STORE_CHUNKS) == 0 ? without_sweep : NULL;
    case MUTATE_GUARD:
       return !own && strcmp (command_name (command), "update") == 0 ? without_guard : NULL;
+   case MUTATE_WARN:
+      return strcmp (command_name (command), "collMod") == 0 ? without_warning : NULL;
    case MUTATE_PLAN:
       return strcmp (command_target (command), ECL_STORE_LEASE) == 0 ? with_own_lease : NULL;
    default:
@@ -246,7 +268,9 @@ mutate (const process_t *process, const bson_t *command, bson_t *out)
    } else if (mutation == MUTATE_NOTE && has (command, "updates.0.u.$set.steps")) {
       strip_note (command, out);
    } else if (mutation == (own ? MUTATE_MAJORITY : MUTATE_EFFECT)) {
-      strip_concern (command, out);
+      strip_field (command, "writeConcern", out);
+   } else if (mutation == MUTATE_LOCAL && strcmp (command_name (command), "aggregate") == 0) {
+      strip_field (command, "readConcern", out);
    } else if ((rewrite = rewrite_of (mutation, command, own)) != NULL) {
       rewrite_document (process, command, rewrite, out);
    } else {
@@ -290,6 +314,8 @@ mutate_reply (const process_t *process, const bson_t *command, bson_t *reply)
       rewrite = without_wanted;
    } else if (mutation == MUTATE_AFTER && strcmp (collection, ECL_STORE_CHUNKS) == 0 && strcmp (name, "find") == 0) {
       rewrite = without_checkpoint;
+   } else if (mutation == MUTATE_COUNT && strcmp (name, "aggregate") == 0 && has (command, "hint")) {
+      rewrite = without_rows; /* of a count; what cuts ranges has none */
    } else if (mutation == MUTATE_LAG && strcmp (name, "replSetGetStatus") == 0) {
       rewrite = without_lag;
    } else if (mutation == MUTATE_OPLOG && strcmp (collection, "oplog.rs") == 0) {

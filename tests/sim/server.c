@@ -17,6 +17,7 @@ enum {
    TRANSACTION_TOO_OLD = 225,
    WRITE_CONFLICT = 112,
    DUPLICATE_KEY = 11000,
+   DOCUMENT_VALIDATION_FAILURE = 121,
    UNAUTHORIZED = 13
 };
 
@@ -206,7 +207,9 @@ server_write (execution_t *self, slot_t *slot, blob_t *value, int32_t *code)
    txn_t *txn = self->txn;
 
    *code = 0;
-   if (is_double (self, slot, value)) {
+   if (!server_lets_in (self, slot, value)) {
+      *code = DOCUMENT_VALIDATION_FAILURE;
+   } else if (is_double (self, slot, value)) {
       *code = DUPLICATE_KEY;
    } else if (txn && slot->lock != txn && (slot->lock || slot->version > txn->version)) {
       *code = WRITE_CONFLICT;
@@ -452,6 +455,9 @@ server_execute (server_t *self, sim_t *sim, const sender_t *sender, const bson_t
       *code = server_run_write (&run);
       if (*code == -1) {
          *code = server_run_read (&run);
+      }
+      if (*code == -1) {
+         *code = server_run_options (&run);
       }
    }
    if (*code == -1) {

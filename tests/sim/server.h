@@ -10,6 +10,9 @@
 #define MAX_CURSORS 32
 #define MAX_PROCESSES 16
 
+/* The collection that stands for what the server knows of collections: {_id: name, validator, …}. */
+#define SERVER_OPTIONS "sim.options"
+
 typedef struct collection_t collection_t;
 typedef struct txn_t txn_t;
 
@@ -176,7 +179,7 @@ const blob_t *
 server_seen (const execution_t *self, const slot_t *slot, bool majority);
 
 /* Writes it, or keeps it for the transaction; takes the reference. False, with the code, in a write conflict or where a
- * unique index refuses it. */
+ * unique index or a validator refuses it. */
 bool
 server_write (execution_t *self, slot_t *slot, blob_t *value, int32_t *code);
 
@@ -188,6 +191,13 @@ server_run_write (execution_t *self);
 
 int32_t
 server_run_read (execution_t *self);
+
+int32_t
+server_run_options (execution_t *self);
+
+/* Whether the collection's validator takes the document that comes to that place. */
+bool
+server_lets_in (const execution_t *self, const slot_t *slot, const blob_t *document);
 
 /* Fields of a command; missing where it has none. */
 ecl_value_t

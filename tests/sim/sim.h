@@ -48,47 +48,52 @@
 /* ---- what can go wrong, and what is done wrong on purpose ---- */
 
 /* Kinds of stories: database migrations, workers on a job, a worker under the throttle, a worker that looks for what is
- * left. */
-enum { RUNS = 1, WORKS = 2, PACES = 4, LOOKS = 8 };
+ * left, the end of a version. */
+enum { RUNS = 1, WORKS = 2, PACES = 4, LOOKS = 8, ENDS = 16 };
 
-#define FAULTS(X)                                                                                      \
-   X (FAULT_REQUEST_LOST, RUNS | WORKS, "command lost before it took effect")                          \
-   X (FAULT_REPLY_LOST, RUNS | WORKS, "reply lost after it took effect")                               \
-   X (FAULT_LATE, RUNS | WORKS, "command that took effect after its sender had given up")              \
-   X (FAULT_DIED, RUNS | WORKS, "process died")                                                        \
-   X (FAULT_DIED_HOLDING, RUNS, "process died while it held the lease")                                \
-   X (FAULT_PAUSED, RUNS | WORKS, "process stopped and continued")                                     \
-   X (FAULT_PAUSED_PAST, RUNS, "process stopped past its lease, and continued")                        \
-   X (FAULT_FAILOVER, RUNS | WORKS, "another primary, with another clock")                             \
-   X (FAULT_ROLLBACK, RUNS | WORKS, "writes rolled back that the majority did not have")               \
-   X (FAULT_JUMP, RUNS, "server's clock jumped further than max_clock_skew")                           \
-   X (FAULT_REMOVED, RUNS, "lease removed by hand: two holders")                                       \
-   X (FAULT_BROKEN, RUNS, "lease broken by force")                                                     \
-   X (FAULT_WTIMEOUT, RUNS | WORKS, "majority too slow: write concern not kept in time")               \
-   X (FAULT_ENDED, RUNS, "dead holder's statement ended by its taker")                                 \
-   X (FAULT_LANDED, RUNS, "statement of an old holder that landed after the grant of the next")        \
-   X (FAULT_TAKEOVER, RUNS, "lease taken over after it expired")                                       \
-   X (FAULT_REFUSED, RUNS, "work given up because the lease was lost")                                 \
-   X (FAULT_EXPIRED, RUNS | WORKS, "statement that the server ended for its time")                     \
-   X (FAULT_CURSOR, RUNS | WORKS, "cursor that was gone when it was asked for more")                   \
-   X (FAULT_CONFLICT, RUNS, "transaction that met a write conflict")                                   \
-   X (FAULT_BLOCKED, RUNS, "statement that waited for a transaction")                                  \
-   X (FAULT_COMMIT, RUNS, "commit without an answer")                                                  \
-   X (FAULT_BETWEEN, RUNS, "application wrote a doomed id between the look and the delete")            \
-   X (FAULT_OUTAGE, RUNS | WORKS, "server down for a while, all connections cut")                      \
-   X (FAULT_OUTAGE_LOST, RUNS | WORKS, "server back without writes that the majority did not have")    \
-   X (FAULT_OUTAGE_ENDED, RUNS | WORKS, "run that ended with an error in an outage, and was repeated") \
-   X (FAULT_OUTAGE_OUTLASTED, RUNS | WORKS, "run that lasted through an outage")                       \
-   X (FAULT_CLAIM, WORKS, "range taken over from a worker that was gone")                              \
-   X (FAULT_CLAIM_LOST, WORKS, "worker that found its claim lost")                                     \
-   X (FAULT_JOINED, WORKS, "job that several began at once, and one planned")                          \
-   X (FAULT_PLANNER, WORKS, "plan taken over from one that was gone")                                  \
-   X (FAULT_SLOW_CLOCK, WORKS, "job done by machines of which one had a slow clock")                   \
-   X (FAULT_STOPPED, WORKS, "job paused and resumed by somebody else")                                 \
-   X (FAULT_CANCELLED, WORKS, "job cancelled by somebody else")                                        \
-   X (FAULT_RATE, WORKS, "rate of a job set by somebody else")                                         \
-   X (FAULT_QUARANTINE, WORKS, "document that could not be carried over")                              \
-   X (FAULT_REPAIRED, WORKS, "document in quarantine that the application repaired")
+#define FAULTS(X)                                                                                             \
+   X (FAULT_REQUEST_LOST, RUNS | WORKS | ENDS, "command lost before it took effect")                          \
+   X (FAULT_REPLY_LOST, RUNS | WORKS | ENDS, "reply lost after it took effect")                               \
+   X (FAULT_LATE, RUNS | WORKS | ENDS, "command that took effect after its sender had given up")              \
+   X (FAULT_DIED, RUNS | WORKS | ENDS, "process died")                                                        \
+   X (FAULT_DIED_HOLDING, RUNS, "process died while it held the lease")                                       \
+   X (FAULT_PAUSED, RUNS | WORKS | ENDS, "process stopped and continued")                                     \
+   X (FAULT_PAUSED_PAST, RUNS, "process stopped past its lease, and continued")                               \
+   X (FAULT_FAILOVER, RUNS | WORKS | ENDS, "another primary, with another clock")                             \
+   X (FAULT_ROLLBACK, RUNS | WORKS | ENDS, "writes rolled back that the majority did not have")               \
+   X (FAULT_JUMP, RUNS, "server's clock jumped further than max_clock_skew")                                  \
+   X (FAULT_REMOVED, RUNS, "lease removed by hand: two holders")                                              \
+   X (FAULT_BROKEN, RUNS, "lease broken by force")                                                            \
+   X (FAULT_WTIMEOUT, RUNS | WORKS | ENDS, "majority too slow: write concern not kept in time")               \
+   X (FAULT_ENDED, RUNS, "dead holder's statement ended by its taker")                                        \
+   X (FAULT_LANDED, RUNS, "statement of an old holder that landed after the grant of the next")               \
+   X (FAULT_TAKEOVER, RUNS, "lease taken over after it expired")                                              \
+   X (FAULT_REFUSED, RUNS, "work given up because the lease was lost")                                        \
+   X (FAULT_EXPIRED, RUNS | WORKS, "statement that the server ended for its time")                            \
+   X (FAULT_CURSOR, RUNS | WORKS, "cursor that was gone when it was asked for more")                          \
+   X (FAULT_CONFLICT, RUNS, "transaction that met a write conflict")                                          \
+   X (FAULT_BLOCKED, RUNS, "statement that waited for a transaction")                                         \
+   X (FAULT_COMMIT, RUNS, "commit without an answer")                                                         \
+   X (FAULT_BETWEEN, RUNS, "application wrote a doomed id between the look and the delete")                   \
+   X (FAULT_OUTAGE, RUNS | WORKS | ENDS, "server down for a while, all connections cut")                      \
+   X (FAULT_OUTAGE_LOST, RUNS | WORKS | ENDS, "server back without writes that the majority did not have")    \
+   X (FAULT_OUTAGE_ENDED, RUNS | WORKS | ENDS, "run that ended with an error in an outage, and was repeated") \
+   X (FAULT_OUTAGE_OUTLASTED, RUNS | WORKS | ENDS, "run that lasted through an outage")                       \
+   X (FAULT_CLAIM, WORKS, "range taken over from a worker that was gone")                                     \
+   X (FAULT_CLAIM_LOST, WORKS, "worker that found its claim lost")                                            \
+   X (FAULT_JOINED, WORKS, "job that several began at once, and one planned")                                 \
+   X (FAULT_PLANNER, WORKS, "plan taken over from one that was gone")                                         \
+   X (FAULT_SLOW_CLOCK, WORKS, "job done by machines of which one had a slow clock")                          \
+   X (FAULT_STOPPED, WORKS, "job paused and resumed by somebody else")                                        \
+   X (FAULT_CANCELLED, WORKS, "job cancelled by somebody else")                                               \
+   X (FAULT_RATE, WORKS, "rate of a job set by somebody else")                                                \
+   X (FAULT_QUARANTINE, WORKS, "document that could not be carried over")                                     \
+   X (FAULT_REPAIRED, WORKS, "document in quarantine that the application repaired")                          \
+   X (FAULT_FLOOR, ENDS, "floor recorded as of now")                                                          \
+   X (FAULT_KEPT, ENDS, "floor recorded that a validator keeps")                                              \
+   X (FAULT_BELOW, ENDS, "floor not recorded, for documents stood in the way")                                \
+   X (FAULT_STRICT, ENDS, "validator made to refuse")                                                         \
+   X (FAULT_KEPT_OUT, ENDS, "application whose write the validator refused")
 
 typedef enum {
 #define X(name, where, text) name,
@@ -99,32 +104,35 @@ typedef enum {
 
 /* Mutations: what eclose must not leave out, left out between it and the server. Each must be found, by the stories
  * that are named. */
-#define MUTATIONS(X)                                                                                  \
-   X (MUTATE_NONE, "none", 0, "eclose as it is")                                                      \
-   X (MUTATE_RENEW, "renew", RUNS, "no token in the filter of a renewal")                             \
-   X (MUTATE_FREE, "free", RUNS, "no token in the filter of a release")                               \
-   X (MUTATE_STEP, "step", RUNS, "no token in the filter of a step's record")                         \
-   X (MUTATE_END, "end", RUNS, "no token in the filter of a run's end")                               \
-   X (MUTATE_WAIT, "wait", RUNS | WORKS, "a takeover at once when the lease expired")                 \
-   X (MUTATE_REREAD, "reread", RUNS, "no reading again after the grant")                              \
-   X (MUTATE_KILL, "kill", RUNS, "the old holder's sessions are not ended")                           \
-   X (MUTATE_MAJORITY, "majority", RUNS | WORKS, "records written without waiting for the majority")  \
-   X (MUTATE_EFFECT, "effect", RUNS | WORKS | PACES, "work noted as done before the majority has it") \
-   X (MUTATE_HEART, "heart", RUNS, "a heartbeat that does not hear that the lease is lost")           \
-   X (MUTATE_TOUCH, "touch", RUNS, "a transaction that does not touch the lease by its token")        \
-   X (MUTATE_NOTE, "note", RUNS, "a transaction that does not look at the steps that are done")       \
-   X (MUTATE_UNLESS, "unless", RUNS, "a delete without the look that is to go before it")             \
-   X (MUTATE_PAUSE, "pause", RUNS, "lists of hooks removed without waiting for who reads")            \
-   X (MUTATE_CLAIM, "claim", WORKS, "no token in the filter of a checkpoint")                         \
-   X (MUTATE_RELEASE, "release", WORKS, "no token in the filter of a range's release")                \
-   X (MUTATE_HELD, "held", WORKS, "a worker that does not hear that its claim is lost")               \
-   X (MUTATE_AFTER, "after", WORKS, "a range taken over that is not gone on with at its checkpoint")  \
-   X (MUTATE_GUARD, "guard", WORKS, "a write that does not look whether the document changed")        \
-   X (MUTATE_SWEEP, "sweep", WORKS, "ranges that are not swept at the end")                           \
-   X (MUTATE_WANTED, "wanted", WORKS, "workers that do not read what is wanted of the job")           \
-   X (MUTATE_PLAN, "plan", WORKS, "a plan that is made without the lease")                            \
-   X (MUTATE_LAG, "lag", PACES, "a throttle that does not see how far the secondaries are behind")    \
-   X (MUTATE_OPLOG, "oplog", PACES, "a throttle that does not see how far the oplog reaches back")
+#define MUTATIONS(X)                                                                                         \
+   X (MUTATE_NONE, "none", 0, "eclose as it is")                                                             \
+   X (MUTATE_RENEW, "renew", RUNS, "no token in the filter of a renewal")                                    \
+   X (MUTATE_FREE, "free", RUNS, "no token in the filter of a release")                                      \
+   X (MUTATE_STEP, "step", RUNS, "no token in the filter of a step's record")                                \
+   X (MUTATE_END, "end", RUNS, "no token in the filter of a run's end")                                      \
+   X (MUTATE_WAIT, "wait", RUNS | WORKS, "a takeover at once when the lease expired")                        \
+   X (MUTATE_REREAD, "reread", RUNS, "no reading again after the grant")                                     \
+   X (MUTATE_KILL, "kill", RUNS, "the old holder's sessions are not ended")                                  \
+   X (MUTATE_MAJORITY, "majority", RUNS | WORKS | ENDS, "records written without waiting for the majority")  \
+   X (MUTATE_EFFECT, "effect", RUNS | WORKS | PACES | ENDS, "work noted as done before the majority has it") \
+   X (MUTATE_HEART, "heart", RUNS, "a heartbeat that does not hear that the lease is lost")                  \
+   X (MUTATE_TOUCH, "touch", RUNS, "a transaction that does not touch the lease by its token")               \
+   X (MUTATE_NOTE, "note", RUNS, "a transaction that does not look at the steps that are done")              \
+   X (MUTATE_UNLESS, "unless", RUNS, "a delete without the look that is to go before it")                    \
+   X (MUTATE_PAUSE, "pause", RUNS, "lists of hooks removed without waiting for who reads")                   \
+   X (MUTATE_CLAIM, "claim", WORKS, "no token in the filter of a checkpoint")                                \
+   X (MUTATE_RELEASE, "release", WORKS, "no token in the filter of a range's release")                       \
+   X (MUTATE_HELD, "held", WORKS, "a worker that does not hear that its claim is lost")                      \
+   X (MUTATE_AFTER, "after", WORKS, "a range taken over that is not gone on with at its checkpoint")         \
+   X (MUTATE_GUARD, "guard", WORKS, "a write that does not look whether the document changed")               \
+   X (MUTATE_SWEEP, "sweep", WORKS, "ranges that are not swept at the end")                                  \
+   X (MUTATE_WANTED, "wanted", WORKS, "workers that do not read what is wanted of the job")                  \
+   X (MUTATE_PLAN, "plan", WORKS, "a plan that is made without the lease")                                   \
+   X (MUTATE_LAG, "lag", PACES, "a throttle that does not see how far the secondaries are behind")           \
+   X (MUTATE_OPLOG, "oplog", PACES, "a throttle that does not see how far the oplog reaches back")           \
+   X (MUTATE_COUNT, "count", ENDS, "a floor recorded whatever was counted")                                  \
+   X (MUTATE_LOCAL, "local", ENDS, "documents counted that the majority does not have")                      \
+   X (MUTATE_WARN, "warn", ENDS, "a validator that refuses at once")
 
 typedef enum {
 #define X(name, key, where, text) name,
@@ -231,7 +239,7 @@ struct message_t {
 /* A story: what is there at first, who writes meanwhile, and what must hold. */
 typedef struct {
    const char *name;
-   unsigned kind;      /* RUNS, WORKS, PACES or LOOKS */
+   unsigned kind;      /* RUNS, WORKS, PACES, LOOKS or ENDS */
    unsigned calm;      /* one seed in so many goes without faults, others and kills beside; 0: none does */
    bool clocks;        /* in every second seed each machine has a clock of its own, which is fast or slow */
    bool smooth;        /* nothing is by chance: messages take a millisecond, and there are no faults */
@@ -262,7 +270,8 @@ typedef struct {
    void (*end) (sim_t *sim);
 } story_t;
 
-extern const story_t story_steps, story_categories, story_webhooks, story_workers, story_throttle, story_looks;
+extern const story_t story_steps, story_categories, story_webhooks, story_workers, story_throttle, story_looks,
+   story_complete;
 
 /* How often kinds of faults happen in a seed: misfortune.c. */
 enum {

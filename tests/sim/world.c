@@ -80,7 +80,7 @@ command_target (const bson_t *command)
 bool
 command_writes (const bson_t *command, ecl_txn_t txn)
 {
-   static const char *const names[] = {"insert", "update", "delete", "findAndModify", "createIndexes"};
+   static const char *const names[] = {"insert", "update", "delete", "findAndModify", "createIndexes", "collMod"};
    const char *name = command_name (command);
 
    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
