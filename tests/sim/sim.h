@@ -28,6 +28,7 @@
 
 #include "server.h"
 
+#include "backfill/worker.h"
 #include "bson/value.h"
 #include "migrate/runner.h"
 #include "run/sender.h"
@@ -299,6 +300,10 @@ story_from_folder (const char *folder);
 ecl_project_t *
 story_from_texts (const story_text_t *texts, size_t n);
 
+/* `things` that get one field more. */
+ecl_project_t *
+story_load_full (void);
+
 /* What the majority has under that _id. */
 const blob_t *
 story_stored (const sim_t *sim, const char *collection, int64_t id);
@@ -306,6 +311,11 @@ story_stored (const sim_t *sim, const char *collection, int64_t id);
 /* Where a process works on a job; its upgrades are the caller's to destroy. */
 ecl_site_t
 story_site (process_t *process);
+
+/* Makes the job on `things` that the task is about, or joins it; the task has its id then. settings may be NULL. */
+ecl_start_t
+story_start_job (const ecl_site_t *site, const ecl_job_settings_t *settings, int64_t range_docs, ecl_task_t *task,
+                 bson_error_t *error);
 
 /* All that a process of a story does that has one worker, which must not fail. */
 bool

@@ -2,6 +2,7 @@
  * what must hold of the collection that one worker carries. */
 #include "sim.h"
 
+#include "backfill/survey.h"
 #include "project/folder.h"
 
 ecl_project_t *
@@ -42,6 +43,15 @@ story_from_texts (const story_text_t *texts, size_t n)
    return project;
 }
 
+ecl_project_t *
+story_load_full (void)
+{
+   static const story_text_t text = {"things/0001_full.yaml",
+                                     "to: 1\nup:\n  - $set: {full: {$concat: [$name, \"!\"]}}\n"};
+
+   return story_from_texts (&text, 1);
+}
+
 const blob_t *
 story_stored (const sim_t *sim, const char *collection, int64_t id)
 {
@@ -59,6 +69,44 @@ story_site (process_t *process)
                        .database = DATABASE,
                        .server = {.transactions = true},
                        .who = {.host = "sim", .pid = process->index}};
+}
+
+ecl_start_t
+story_start_job (const ecl_site_t *site, const ecl_job_settings_t *settings, int64_t range_docs, ecl_task_t *task,
+                 bson_error_t *error)
+{
+   const ecl_chain_t *chain = task->chain;
+   char to[ECL_VERSION_TEXT];
+   bson_t candidates;
+   ecl_job_start_t options = {
+      .world = site->world,
+      .database = DATABASE,
+      .collection = "things",
+      .chain = chain,
+      .target = task->target,
+      .to = ecl_version_text (chain->format, ecl_chain_version (chain, task->target), to),
+      .mode = ecl_mode_name (task->mode),
+      .why = "",
+      .candidates = &candidates,
+      .range_docs = range_docs,
+      .workers = 1,
+      .who = site->who,
+      .lease_time = task->lease_time,
+      .lease_skew = task->lease_skew,
+   };
+   ecl_start_t start;
+   ecl_job_t job;
+
+   if (settings) {
+      options.settings = *settings;
+   }
+   ecl_survey_candidates (chain, task->target, false, &candidates);
+   start = ecl_job_start (&options, &job, error);
+   bson_destroy (&candidates);
+   if (start == ECL_START_NEW || start == ECL_START_JOINED) {
+      memcpy (task->job, job.id, sizeof task->job);
+   }
+   return start;
 }
 
 bool

@@ -26,15 +26,6 @@ typedef struct {
 
 _Static_assert(sizeof (data_t) <= STORY_DATA_SIZE, "the story's data fit");
 
-static ecl_project_t *
-load (void)
-{
-   static const story_text_t text = {"things/0001_full.yaml",
-                                     "to: 1\nup:\n  - $set: {full: {$concat: [$name, \"!\"]}}\n"};
-
-   return story_from_texts (&text, 1);
-}
-
 /* Few are left, and far behind. */
 static bool
 is_left (int thing)
@@ -106,20 +97,6 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    /* A claim that is over before the client gives up, or one that outlasts many looks. */
    int64_t lease = sim->seed / 2 % 2 ? 2000 : 0;
    ecl_connector_t connector = {.context = process};
-   bson_t candidates;
-   ecl_job_start_t options = {.world = site->world,
-                              .database = DATABASE,
-                              .collection = "things",
-                              .chain = chain,
-                              .target = chain->n_steps,
-                              .to = "1",
-                              .mode = client ? "client" : "pushdown",
-                              .why = "",
-                              .candidates = &candidates,
-                              .range_docs = 2 * THINGS,
-                              .workers = 1,
-                              .who = site->who,
-                              .lease_time = lease};
    ecl_task_t task = {.chain = chain,
                       .target = chain->n_steps,
                       .mode = client ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN,
@@ -129,16 +106,12 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    int64_t began = sim->now;
    ecl_worker_state_t state;
    ecl_start_t start;
-   ecl_job_t job;
    bool good;
 
-   ecl_survey_candidates (chain, chain->n_steps, false, &candidates);
-   start = ecl_job_start (&options, &job, error);
-   bson_destroy (&candidates);
+   start = story_start_job (site, NULL, 2 * THINGS, &task, error);
    if (start == ECL_START_FAILED || start == ECL_START_NOTHING) {
       return start == ECL_START_NOTHING;
    }
-   memcpy (task.job, job.id, sizeof task.job);
    good = ecl_worker_run (&task, site, 0, &state, error) == ECL_WORKER_DONE;
    sim_log (sim, "%d looks, %" PRId64 " ms", ((const data_t *) sim->data)->looks, sim->now - began);
    if (good && sim->now - began > LASTS) {
@@ -163,7 +136,7 @@ const story_t story_looks = {.name = "looks",
                              .kind = LOOKS,
                              .smooth = true,
                              .processes = 1,
-                             .load = load,
+                             .load = story_load_full,
                              .setup = setup,
                              .program = program,
                              .takes = takes,

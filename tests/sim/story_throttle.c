@@ -72,15 +72,6 @@ typedef struct {
 
 _Static_assert(sizeof (data_t) <= STORY_DATA_SIZE, "the story's data fit");
 
-static ecl_project_t *
-load (void)
-{
-   static const story_text_t text = {"things/0001_full.yaml",
-                                     "to: 1\nup:\n  - $set: {full: {$concat: [$name, \"!\"]}}\n"};
-
-   return story_from_texts (&text, 1);
-}
-
 static void
 setup (sim_t *sim)
 {
@@ -236,21 +227,8 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    bool client = sim->seed / N_TROUBLES % 2, oplog = ((const data_t *) sim->data)->trouble == TOO_SHORT;
    ecl_watch_t watch = {.context = process, .advise = advise};
    ecl_connector_t connector = {.context = process};
-   bson_t candidates;
-   ecl_job_start_t options = {
-      .world = site->world,
-      .database = DATABASE,
-      .collection = "things",
-      .chain = chain,
-      .target = chain->n_steps,
-      .to = "1",
-      .mode = client ? "client" : "pushdown",
-      .why = "",
-      .candidates = &candidates,
-      .settings = {.max_latency = 2, .batch_time = oplog ? BATCH_SHORT : 0, .min_window = oplog ? HAS_TO_REACH : 0},
-      .range_docs = 2 * THINGS,
-      .workers = 1,
-      .who = site->who};
+   const ecl_job_settings_t settings = {
+      .max_latency = 2, .batch_time = oplog ? BATCH_SHORT : 0, .min_window = oplog ? HAS_TO_REACH : 0};
    ecl_task_t task = {.chain = chain,
                       .target = chain->n_steps,
                       .mode = client ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN,
@@ -260,15 +238,11 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
                       .connector = sim->seed / N_TROUBLES / 2 % 2 ? &connector : NULL};
    ecl_worker_state_t state;
    ecl_start_t start;
-   ecl_job_t job;
 
-   ecl_survey_candidates (chain, chain->n_steps, false, &candidates);
-   start = ecl_job_start (&options, &job, error);
-   bson_destroy (&candidates);
+   start = story_start_job (site, &settings, 2 * THINGS, &task, error);
    if (start == ECL_START_FAILED || start == ECL_START_NOTHING) {
       return start == ECL_START_NOTHING;
    }
-   memcpy (task.job, job.id, sizeof task.job);
    return ecl_worker_run (&task, site, 0, &state, error) == ECL_WORKER_DONE;
 }
 
@@ -409,7 +383,7 @@ const story_t story_throttle = {.name = "throttle",
                                 .kind = PACES,
                                 .smooth = true,
                                 .processes = 1,
-                                .load = load,
+                                .load = story_load_full,
                                 .setup = setup,
                                 .program = program,
                                 .sent = sent,

@@ -385,33 +385,18 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    const ecl_chain_t *chain = ecl_project_chain (sim->project, "things");
    ecl_mode_t mode = sim->seed / 4 % 2 ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN;
    ecl_connector_t connector = {.context = process};
-   bson_t candidates;
-   ecl_job_start_t options = {.world = site->world,
-                              .database = DATABASE,
-                              .collection = "things",
-                              .chain = chain,
-                              .target = chain->n_steps,
-                              .to = "2",
-                              .mode = mode == ECL_MODE_CLIENT ? "client" : "pushdown",
-                              .why = "",
-                              .candidates = &candidates,
-                              .range_docs = RANGE_DOCS,
-                              .workers = 1,
-                              .who = site->who,
-                              .lease_time = LEASE_TIME,
-                              .lease_skew = sim->mutation == MUTATE_WAIT ? 0 : LEASE_SKEW};
    ecl_task_t task = {.chain = chain,
                       .target = chain->n_steps,
                       .mode = mode,
                       .form = sim->seed / 8 % 2 ? ECL_GUARD_IN_FILTER : ECL_GUARD_IN_PIPELINE,
                       .lease_time = LEASE_TIME,
-                      .lease_skew = options.lease_skew,
+                      .lease_skew = sim->mutation == MUTATE_WAIT ? 0 : LEASE_SKEW,
                       .batch = 3,
                       .connector = sim->seed / 16 % 4 ? &connector : NULL};
    data_t *data = sim->data;
    mate_t *mate = &data->mates[process->index];
    int64_t began = sim->now;
-   const ecl_job_lease_t lease = {.who = site->who, .time = LEASE_TIME, .skew = options.lease_skew};
+   const ecl_job_lease_t lease = {.who = site->who, .time = LEASE_TIME, .skew = task.lease_skew};
    ecl_worker_state_t state;
    ecl_start_t start;
    ecl_job_t job;
@@ -421,9 +406,10 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
    if (process->index % 2 && !ecl_job_await (site->world, DATABASE, "things", &lease, &job, &found, error)) {
       return false;
    }
-   ecl_survey_candidates (chain, chain->n_steps, false, &candidates);
-   start = found ? ECL_START_JOINED : ecl_job_start (&options, &job, error);
-   bson_destroy (&candidates);
+   if (found) {
+      memcpy (task.job, job.id, sizeof task.job);
+   }
+   start = found ? ECL_START_JOINED : story_start_job (site, NULL, RANGE_DOCS, &task, error);
    if (start == ECL_START_FAILED || start == ECL_START_NOTHING) {
       return start == ECL_START_NOTHING;
    }
@@ -432,9 +418,8 @@ work (process_t *process, const ecl_site_t *site, bson_error_t *error)
       sim_reached (sim, FAULT_JOINED);
    }
    data->slow = data->slow || process->speed < 1000;
-   memcpy (task.job, job.id, sizeof task.job);
    memset (mate, 0, sizeof *mate);
-   memcpy (mate->job, job.id, sizeof mate->job);
+   memcpy (mate->job, task.job, sizeof mate->job);
    good = ecl_worker_run (&task, site, (uint32_t) process->index, &state, error) == ECL_WORKER_DONE;
    memset (mate, 0, sizeof *mate);
    if (good && data->slow) {
