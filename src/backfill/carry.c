@@ -385,14 +385,8 @@ ecl_carry (const ecl_site_t *site, const ecl_carry_t *what, ecl_carry_fn progres
    out->what = *what;
    ecl_version_text (chain->format, ecl_chain_version (chain, what->target), out->to);
    ecl_arena_init (&arena);
-   good = ecl_strategy_find (site, chain, what->target, what->down, what->mode, &arena, &strategy, error);
-   for (size_t i = 0; good && i < strategy.n_obstacles; i++) {
-      if (strategy.obstacles[i].level == ECL_OBSTACLE_BLOCKS) {
-         good = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "%s: %s", chain->collection,
-                          strategy.obstacles[i].message);
-      }
-   }
-   good = good && may_go_down (&strategy, out->to, error);
+   good = ecl_strategy_find (site, chain, what->target, what->down, what->mode, &arena, &strategy, error) &&
+          ecl_strategy_allowed (&strategy, error) && may_go_down (&strategy, out->to, error);
    if (good) {
       out->missing = strategy.facts.kind == ECL_COLLECTION_MISSING;
       good = out->missing || go (site, &strategy, &told, out, error);

@@ -27,6 +27,16 @@ ecl_job_send (ecl_world_t *world, const char *database, bson_t *command, bson_t 
    return good;
 }
 
+void
+ecl_job_make_id (ecl_world_t *world, uint8_t id[12])
+{
+   for (int i = 0; i < 12; i += 4) {
+      uint32_t bits = (uint32_t) world->random (world);
+
+      memcpy (id + i, &bits, sizeof bits);
+   }
+}
+
 /* ---- reading ---- */
 
 /* Each document of a reply's first batch, of which there is no other. */

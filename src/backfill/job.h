@@ -83,6 +83,10 @@ bool
 ecl_job_latest (ecl_world_t *world, const char *database, const char *collection, bool live, ecl_job_t *job,
                 bool *found, bson_error_t *error) ECL_MUST_CHECK;
 
+/* A new _id, by chance. */
+void
+ecl_job_make_id (ecl_world_t *world, uint8_t id[12]);
+
 /* Whether it failed because whoever made its plan went away, or was too late: who comes to work makes another. */
 bool
 ecl_job_is_given_up (const ecl_job_t *job);

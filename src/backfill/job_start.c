@@ -211,11 +211,7 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
 static void
 begin_job (ecl_world_t *world, const ecl_who_t *who, int64_t wanted, ecl_job_t *job)
 {
-   for (int i = 0; i < 12; i += 4) {
-      uint32_t bits = (uint32_t) world->random (world);
-
-      memcpy (job->id + i, &bits, sizeof bits);
-   }
+   ecl_job_make_id (world, job->id);
    bson_strncpy (job->host, who->host ? who->host : "", sizeof job->host);
    bson_strncpy (job->user, who->user ? who->user : "", sizeof job->user);
    job->pid = who->pid;

@@ -1,6 +1,7 @@
 /* Documents in quarantine, once more: see retry.h. */
 #include "backfill/retry.h"
 
+#include "backfill/job.h"
 #include "bson/append.h"
 #include "run/insist.h"
 #include "run/scan.h"
@@ -21,11 +22,7 @@ ecl_retry_new (const ecl_site_t *site)
    ecl_retry_t *self = bson_malloc0 (sizeof *self);
 
    self->site = site;
-   for (int i = 0; i < 12; i += 4) {
-      uint32_t bits = (uint32_t) site->world->random (site->world);
-
-      memcpy (self->job + i, &bits, sizeof bits);
-   }
+   ecl_job_make_id (site->world, self->job);
    ecl_arena_init (&self->arena);
    return self;
 }
@@ -79,7 +76,7 @@ find_way (const ecl_retry_t *self, const ecl_value_t *record, const ecl_chain_t 
 }
 
 static bool
-find_course (ecl_retry_t *self, const ecl_chain_t *chain, size_t target, bool down, bson_error_t *error)
+find_strategy (ecl_retry_t *self, const ecl_chain_t *chain, size_t target, bool down, bson_error_t *error)
 {
    const ecl_site_t *site = self->site;
    const ecl_strategy_t *strategy = &self->strategy;
@@ -90,13 +87,8 @@ find_course (ecl_retry_t *self, const ecl_chain_t *chain, size_t target, bool do
    ecl_arena_reset (&self->arena);
    self->has_strategy =
       ecl_strategy_find (site, chain, target, down, ECL_MODE_CLIENT, &self->arena, &self->strategy, error) &&
-      ecl_server_guard_form (site->world, &site->server, site->database, chain->collection, &self->form, error);
-   for (size_t i = 0; self->has_strategy && i < strategy->n_obstacles; i++) {
-      if (strategy->obstacles[i].level == ECL_OBSTACLE_BLOCKS) {
-         self->has_strategy = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "%s: %s", chain->collection,
-                                        strategy->obstacles[i].message);
-      }
-   }
+      ecl_server_guard_form (site->world, &site->server, site->database, chain->collection, &self->form, error) &&
+      ecl_strategy_allowed (strategy, error);
    return self->has_strategy;
 }
 
@@ -179,7 +171,7 @@ ecl_retry_record (ecl_retry_t *self, const ecl_value_t *record, bson_error_t *er
    if (!find_way (self, record, &chain, &target, &down, error)) {
       return ECL_RETRY_LEFT;
    }
-   if (!find_course (self, chain, target, down, error) || !is_there (self, chain->collection, &id, &there, error)) {
+   if (!find_strategy (self, chain, target, down, error) || !is_there (self, chain->collection, &id, &there, error)) {
       return ECL_RETRY_FAILED;
    }
    if (there) {

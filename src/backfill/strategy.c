@@ -30,14 +30,14 @@ choose_mode (ecl_mode_t wanted, const ecl_plan_t *const *plans, size_t n_plans, 
    }
    strategy->mode = wanted == ECL_MODE_CLIENT || cannot ? ECL_MODE_CLIENT : ECL_MODE_PUSHDOWN;
    strategy->mode_why = wanted != ECL_MODE_AUTO ? "as asked for"
-                      : cannot                ? cannot
-                                              : "the server runs all stages of the chain";
+                        : cannot                ? cannot
+                                                : "the server runs all stages of the chain";
    return true;
 }
 
 bool
 ecl_strategy_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted,
-                 ecl_arena_t *arena, ecl_strategy_t *out, bson_error_t *error)
+                   ecl_arena_t *arena, ecl_strategy_t *out, bson_error_t *error)
 {
    const ecl_plan_t **plans = ecl_arena_array (arena, const ecl_plan_t *, chain->n_steps + 1);
    size_t n_plans = 0;
@@ -56,5 +56,17 @@ ecl_strategy_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t targ
       return false;
    }
    out->obstacles = ecl_facts_obstacles (&out->facts, plans, n_plans, arena, &out->n_obstacles);
+   return true;
+}
+
+bool
+ecl_strategy_allowed (const ecl_strategy_t *self, bson_error_t *error)
+{
+   for (size_t i = 0; i < self->n_obstacles; i++) {
+      if (self->obstacles[i].level == ECL_OBSTACLE_BLOCKS) {
+         return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_UNSUPPORTED, "%s: %s", self->chain->collection,
+                          self->obstacles[i].message);
+      }
+   }
    return true;
 }

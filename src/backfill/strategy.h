@@ -35,4 +35,8 @@ bool
 ecl_strategy_find (const ecl_site_t *site, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t wanted,
                  ecl_arena_t *arena, ecl_strategy_t *out, bson_error_t *error) ECL_MUST_CHECK;
 
+/* False, with the error that says what, where something stands in the way of all of it. */
+bool
+ecl_strategy_allowed (const ecl_strategy_t *self, bson_error_t *error) ECL_MUST_CHECK;
+
 #endif

@@ -28,7 +28,6 @@ typedef struct {
    bool has_job; /* a live one */
    ecl_job_t job;
    ecl_arena_t arena;
-   bool blocked;
 } told_t;
 
 static const char *const levels[] = {"note", "some", "blocks"};
