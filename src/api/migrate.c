@@ -3,8 +3,8 @@
 
 #include "api/api-private.h"
 #include "api/driven.h"
-#include "run/pace.h"
 #include "migrate/runner.h"
+#include "run/pace.h"
 
 typedef struct {
    const eclose_migrate_watch_t *watch;

@@ -1,9 +1,9 @@
 /* The backfill's life, what its states share, and drive: see backfill.h and backfill-private.h. */
 #include "backfill/backfill-private.h"
 
+#include "backfill/survey.h"
 #include "bson/append.h"
 #include "bson/value.h"
-#include "backfill/survey.h"
 #include "upgrade/loads.h"
 
 const char *

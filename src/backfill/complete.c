@@ -1,10 +1,10 @@
 /* The end of a version: see complete.h. */
 #include "backfill/complete.h"
 
-#include "bson/append.h"
 #include "backfill/complete_count.h"
-#include "run/insist.h"
 #include "backfill/survey.h"
+#include "bson/append.h"
+#include "run/insist.h"
 #include "upgrade/pushdown.h"
 
 /* ---- asking and sending ---- */
@@ -19,7 +19,7 @@ insist (ecl_world_t *world, const char *database, const bson_t *command, bson_er
    return good;
 }
 
-/* What is counted, for ecl_below. */
+/* What is counted, for complete_count.h. */
 static ecl_complete_count_options_t
 counting (const ecl_complete_options_t *options)
 {

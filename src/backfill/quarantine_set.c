@@ -1,11 +1,11 @@
 /* Documents in quarantine, when their collection is begun again: see quarantine_set.h. */
 #include "backfill/quarantine_set.h"
 
+#include "backfill/dry_run.h"
+#include "backfill/retry.h"
 #include "bson/append.h"
 #include "bson/compare.h"
-#include "backfill/retry.h"
 #include "run/scan.h"
-#include "backfill/dry_run.h"
 #include "store/quarantine.h"
 
 #define BATCH 100

@@ -6,8 +6,8 @@
 #ifndef ECL_BACKFILL_SURVEY_H
 #define ECL_BACKFILL_SURVEY_H
 
-#include "project/project.h"
 #include "backfill/tally.h"
+#include "project/project.h"
 
 typedef struct {
    int64_t *counts; /* per place on the chain, n_steps + 1 of them; in the arena */

@@ -8,8 +8,8 @@
 #ifndef ECL_BACKFILL_TRIAL_H
 #define ECL_BACKFILL_TRIAL_H
 
-#include "backfill/strategy.h"
 #include "backfill/partition.h"
+#include "backfill/strategy.h"
 
 #define ECL_TRIAL_DOCUMENTS 1000
 

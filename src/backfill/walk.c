@@ -2,8 +2,8 @@
 #include "backfill/walk.h"
 
 #include "backfill/partition.h"
-#include "run/insist.h"
 #include "backfill/survey.h"
+#include "run/insist.h"
 
 #define BATCH 500
 

@@ -6,8 +6,8 @@
 #ifndef ECL_BACKFILL_WORKER_PRIVATE_H
 #define ECL_BACKFILL_WORKER_PRIVATE_H
 
-#include "run/sender.h"
 #include "backfill/worker.h"
+#include "run/sender.h"
 
 typedef enum {
    STOP_NOT,

@@ -27,8 +27,8 @@
 #ifndef ECL_BACKFILL_WORKER_H
 #define ECL_BACKFILL_WORKER_H
 
-#include "backfill/strategy.h"
 #include "backfill/job.h"
+#include "backfill/strategy.h"
 #include "run/pressure.h"
 
 /* How often a checkpoint is written and the job is looked at, in ms. */

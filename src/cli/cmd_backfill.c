@@ -1,9 +1,9 @@
 /* eclose backfill: a job on a collection: starts it, works on it, says how far it is, and tells its workers what to do.
  */
+#include "backfill/job.h"
 #include "cli/backfill_status.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
-#include "backfill/job.h"
 #include "run/publish.h"
 
 /* How many times the calm time a write may take where nobody says. `up`, which somebody waits for, does not look at

@@ -1,9 +1,9 @@
 /* eclose complete: the end of a version. */
+#include "backfill/complete.h"
+#include "backfill/job.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
-#include "backfill/complete.h"
-#include "backfill/job.h"
 
 #include <time.h>
 #include <unistd.h>

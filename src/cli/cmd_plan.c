@@ -1,13 +1,13 @@
 /* eclose plan: what `up` would do, and what stands in its way. Writes nothing. */
+#include "backfill/job.h"
+#include "backfill/survey.h"
 #include "bson/append.h"
 #include "cli/commands.h"
 #include "cli/plan.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
-#include "backfill/job.h"
 #include "run/lookups.h"
 #include "run/scan.h"
-#include "backfill/survey.h"
 #include "upgrade/diff.h"
 #include "upgrade/loads.h"
 

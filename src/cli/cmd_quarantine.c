@@ -1,10 +1,10 @@
 /* eclose quarantine: documents that could not be carried over; why, trying again, forgetting them. */
+#include "backfill/retry.h"
 #include "bson/append.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
 #include "cli/table.h"
 #include "run/insist.h"
-#include "backfill/retry.h"
 #include "run/scan.h"
 #include "store/quarantine.h"
 #include "text/text.h"

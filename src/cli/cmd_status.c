@@ -1,12 +1,12 @@
 /* eclose status: what is at which version, and what is pending, as far as eclose's own records say that; small
  * collections are counted, others where somebody asks for it. */
+#include "backfill/complete.h"
+#include "backfill/status.h"
+#include "backfill/survey.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
 #include "cli/works.h"
-#include "backfill/complete.h"
-#include "backfill/status.h"
-#include "backfill/survey.h"
 
 #include <inttypes.h>
 #include <unistd.h>

@@ -1,10 +1,10 @@
 /* eclose verify: documents, read as a reader of the target would, against its schema; and hybrids. */
+#include "backfill/verify.h"
+#include "backfill/walk.h"
 #include "bson/append.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
-#include "backfill/walk.h"
-#include "backfill/verify.h"
 
 #include <pthread.h>
 #include <unistd.h>

@@ -2,10 +2,10 @@
 #ifndef ECL_CLI_REMOTE_H
 #define ECL_CLI_REMOTE_H
 
+#include "backfill/carry.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/reporter.h"
-#include "backfill/carry.h"
 #include "run/parallel.h"
 #include "run/place.h"
 

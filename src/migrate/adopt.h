@@ -13,8 +13,8 @@
 #ifndef ECL_MIGRATE_ADOPT_H
 #define ECL_MIGRATE_ADOPT_H
 
-#include "project/project.h"
 #include "migrate/history.h"
+#include "project/project.h"
 
 typedef enum {
    ECL_ADOPT_NEW,         /* to be marked; work is the project's file, or NULL: recorded under the tool's own name */

@@ -17,9 +17,9 @@
 #ifndef ECL_MIGRATE_MIGRATE_H
 #define ECL_MIGRATE_MIGRATE_H
 
-#include "project/project.h"
 #include "backfill/backfill.h"
 #include "migrate/history.h"
+#include "project/project.h"
 #include "run/throttle.h"
 
 /* ---- what is to run ---- */

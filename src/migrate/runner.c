@@ -1,13 +1,13 @@
 /* A release, from the changelog to the last collection: see runner.h. */
 #include "migrate/runner.h"
 
+#include "backfill/verify.h"
+#include "backfill/walk.h"
 #include "base/shell.h"
 #include "base/suggest.h"
-#include "run/pace.h"
 #include "migrate/program.h"
+#include "run/pace.h"
 #include "run/publish.h"
-#include "backfill/walk.h"
-#include "backfill/verify.h"
 #include "store/quarantine.h"
 
 /* ---- what a migration needs that is no command ---- */

@@ -13,8 +13,8 @@
 #define ECL_MIGRATE_RUNNER_H
 
 #include "backfill/carry.h"
-#include "run/heartbeat.h"
 #include "migrate/migrate.h"
+#include "run/heartbeat.h"
 
 /* Who is told what happens; all may be NULL. */
 typedef struct {

@@ -12,8 +12,8 @@
 #define ECL_PROJECT_WORK_H
 
 #include "base/sha256.h"
-#include "text/text.h"
 #include "bson/value.h"
+#include "text/text.h"
 
 /* name in files; whether it is one statement on documents, which is what `do` and transactions take */
 #define ECL_ACTS(X)                                 \

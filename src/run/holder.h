@@ -1,6 +1,6 @@
 /* Holder: a process that holds a lease, or wants to. The protocol of store/lease.h against a world.
  *
- *    ecl_holder_init ──► ecl_holder_acquire ──► work through ecl_holder_world ──► ecl_holder_release
+ *    ecl_holder_init ──► ecl_holder_acquire ──► work through ecl_held_world_t ──► ecl_holder_release
  *                                 └── ecl_holder_renew at a third of its time, in another thread with another world
  *
  * A holder counts its time from when it asked, by a clock that goes on while the machine sleeps, so it stops before the

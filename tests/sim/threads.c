@@ -4,9 +4,9 @@
  * what happens in which order is nobody's choice here. */
 #include "sim.h"
 
-#include "backfill/worker_pool.h"
 #include "backfill/survey.h"
 #include "backfill/walk.h"
+#include "backfill/worker_pool.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

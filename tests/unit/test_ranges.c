@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-#include "bson/compare.h"
 #include "backfill/partition.h"
+#include "bson/compare.h"
 
 /* The document as relaxed Extended JSON is the text. It is destroyed. */
 static void
