@@ -11,6 +11,8 @@
 /* Where the pipeline form keeps its verdict while it runs; removed by its last stage. */
 #define VERDICT "__eclose_unchanged"
 
+#define TWICE "a name that comes twice in one document"
+
 /* One comparison, {$eq: [[{name: "$name", …}, …], {$literal: [{name: "Ada", …}, …]}]}: a server that sees no field
  * beside a constant looks for no other index than that of _id; and a field that is missing is missing in the first
  * object, too. */
@@ -126,6 +128,22 @@ has_typed (const ecl_value_t *v)
    return needs_type (v->type);
 }
 
+/* Another field of that name stands before this one: a path means the first. */
+static bool
+comes_again (const ecl_value_t *document, const ecl_field_t *field)
+{
+   ecl_iter_t iter;
+   ecl_field_t first;
+
+   ecl_iter_init (&iter, document);
+   while (ecl_iter_field (&iter, &first)) {
+      if (first.key_len == field->key_len && memcmp (first.key, field->key, field->key_len) == 0) {
+         return first.key != field->key;
+      }
+   }
+   return false;
+}
+
 /* The types of an array's elements, where it has numbers:
  * {$cond: [{$isArray: [path]}, {$map: {input: path, in: {$type: "$$this"}}}, 0]}, for $map takes nothing but arrays. */
 static void
@@ -177,6 +195,10 @@ check_types (guard_t *self, const char *path, const ecl_value_t *v)
       }
       if (!plain_name (field.key, field.key_len)) {
          self->why = "a number under a name with a dot or a leading $";
+         return;
+      }
+      if (comes_again (v, &field)) {
+         self->why = TWICE;
          return;
       }
       check_types (self, ecl_arena_printf (self->arena, "%s.%.*s", path, (int) field.key_len, field.key), &field.value);
@@ -283,7 +305,7 @@ named (const ecl_guard_fields_t *fields, const ecl_field_t *field)
 
 /* Checks every field that counts: those that the plan names (missing ones too), and those that change. */
 static void
-check_fields (guard_t *self, const ecl_guard_fields_t *fields, const edit_t *edit)
+check_fields (guard_t *self, const ecl_guard_fields_t *fields, const ecl_value_t *stored, const edit_t *edit)
 {
    for (uint32_t i = 0; i < edit->n_before && !self->why; i++) {
       const ecl_field_t *field = &edit->before[i];
@@ -292,6 +314,10 @@ check_fields (guard_t *self, const ecl_guard_fields_t *fields, const edit_t *edi
          continue; /* the filter names it, and nobody can change it */
       }
       if (!edit->stays[i] || edit->changed[i] || named (fields, field)) {
+         if (comes_again (stored, field)) {
+            self->why = TWICE;
+            return;
+         }
          check_field (self, field->key, field->key_len, &field->value);
       }
    }
@@ -390,7 +416,7 @@ ecl_guard_build (ecl_arena_t *arena, const ecl_guard_fields_t *fields, const ecl
    plan_edit (arena, stored, wanted, &edit);
    guard.fields = ecl_arena_array (arena, ecl_field_t, edit.n_before + fields->n);
    guard.values = ecl_arena_array (arena, ecl_field_t, edit.n_before);
-   check_fields (&guard, fields, &edit);
+   check_fields (&guard, fields, stored, &edit);
    if (guard.why) {
       *why = guard.why;
       return ECL_GUARD_TRANSACTION;

@@ -18,7 +18,7 @@
  * again, compare bytes and write:
  *
  *    - numbers inside arrays of arrays or documents: $eq takes 1 and 1.0 for equal, and no expression gives their types
- *    - names of fields with a dot or a leading $
+ *    - names of fields with a dot or a leading $, or that come twice in one document
  *    - a statement of more than the size that a server takes
  *
  * (Collations and functions of the host language are for the caller to know.)

@@ -316,6 +316,9 @@ test_transactions (void **state)
       {"{\"_id\": 1, \"v\": 1, \"a\": [{\"n\": 1}]}", "numbers inside documents or arrays of an array"},
       {"{\"_id\": 1, \"v\": 1, \"a\": [[1]]}", "numbers inside documents or arrays of an array"},
       {"{\"_id\": 1, \"v\": 1, \"a\": {\"x.y\": 1}}", "a number under a name with a dot or a leading $"},
+      {"{\"_id\": 1, \"v\": 1, \"a\": {\"x\": 1, \"x\": 2.5}}", "a name that comes twice in one document"},
+      {"{\"_id\": 1, \"v\": 1, \"a\": 1, \"a\": 2}", "a name that comes twice in one document"},
+      {"{\"_id\": 1, \"c\": 1, \"c\": 2, \"v\": 1, \"a\": 1}", "a name that comes twice in one document"},
    };
    bson_error_t error;
 
