@@ -98,6 +98,12 @@ static const char *const expressions[] = {
    "{$reduce: {input: $a, initialValue: {n: [], s: ''}, in: {n: {$concatArrays: [$$value.n, [$$this]]},"
    " s: {$concat: [$$value.s, x]}}}}",
    "{$reduce: {input: $pairs, initialValue: {}, in: {$mergeObjects: [$$value, {same: $$this.v}]}}}",
+   /* picked from by index, in a loop */
+   "{$map: {input: {$range: [0, {$size: $a}]}, in: {$arrayElemAt: [$a, $$this]}}}",
+   "{$map: {input: {$range: [0, {$size: $objects}]}, in: [{$arrayElemAt: [$objects, $$this]}, {$arrayElemAt: [$b, "
+   "$$this]}]}}",
+   "{$map: {input: {$range: [0, {$size: $a}, 10]}, in: {$slice: [$a, $$this, 10]}}}",
+   "{$map: {input: $a, in: {$subtract: [{$size: $a}, $$this]}}}",
    "{$reverseArray: $a}",
    "{$size: $a}",
    "{$slice: [$a, 5, 1000000]}",

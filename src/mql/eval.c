@@ -38,6 +38,39 @@ ecl_eval_reserve_vars (ecl_eval_t *self, uint32_t n)
    }
 }
 
+/* From this many times on an array's elements are kept; below this many bytes it is not worth it. */
+#define ROW_TIMES 8u
+#define ROW_BYTES 256u
+
+void
+ecl_eval_row (ecl_eval_t *self, ecl_value_t *array)
+{
+   ecl_picked_t row = {.raw = array->u.raw};
+   uint32_t i = 0;
+
+   if (array->rep != ECL_REP_RAW || array->len < ROW_BYTES) {
+      return;
+   }
+   while (i < self->n_rows && self->rows[i].raw != row.raw) {
+      i++;
+   }
+   if (i < self->n_rows) {
+      row = self->rows[i];
+   } else if (self->n_rows < ECL_EVAL_ROWS) {
+      self->n_rows++;
+   } else {
+      i--;
+   }
+   memmove (self->rows + 1, self->rows, i * sizeof row);
+   if (!row.items && ++row.times >= ROW_TIMES) {
+      row.items = ecl_array_items (&self->arena, array, &row.n);
+   }
+   if (row.items) {
+      *array = ecl_vec (row.items, row.n);
+   }
+   self->rows[0] = row;
+}
+
 bool
 ecl_eval_fail (ecl_eval_t *ev, const ecl_expr_t *self, uint32_t code, const char *format, ...)
 {

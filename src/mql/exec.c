@@ -256,6 +256,7 @@ run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *e
 
    memset (state->tracks, 0, segment->n_slots * sizeof *state->tracks);
    memset (state->values, 0, segment->n_slots * sizeof *state->values);
+   ev->n_rows = 0;
    state->n_found = 0;
    state->edited = false;
    state->next_place = ECL_APPENDED;
@@ -384,6 +385,7 @@ bool
 ecl_expr_run (const ecl_expr_t *expr, ecl_eval_t *ev, const ecl_value_t *root, ecl_value_t *out, bson_error_t *error)
 {
    ev->root = *root;
+   ev->n_rows = 0;
    if (!ecl_expr_eval (expr, ev, out)) {
       if (error) {
          *error = ev->error;

@@ -84,6 +84,15 @@ struct ecl_operator_t {
  * that build arrays. Code 146 (ExceededMemoryLimit) says it was met. */
 #define ECL_MAX_ITEMS 6553600u
 
+/* A raw array that operators have picked from, and its elements once they have done so often: see ecl_eval_row. */
+typedef struct {
+   const uint8_t *raw;
+   const ecl_value_t *items; /* NULL as long as it is walked */
+   uint32_t n, times;
+} ecl_picked_t;
+
+#define ECL_EVAL_ROWS 4u
+
 /* Evaluator: the working memory of one thread. */
 struct ecl_eval_t {
    ecl_arena_t arena;        /* scratch, reset for each document */
@@ -99,6 +108,8 @@ struct ecl_eval_t {
    const struct ecl_loader_t *loader; /* documents of other collections (lookup.h); NULL: there are none to be had */
    bool pending;                      /* the run asked for documents that are not here yet */
    ecl_eval_t *inner;                 /* runs the pipelines of $lookup; made when first needed */
+   ecl_picked_t rows[ECL_EVAL_ROWS];  /* the latest used first */
+   uint32_t n_rows;                   /* 0 wherever the bytes that they stand for, or the arena, may change */
 };
 
 /* Sets ev->error and returns false. */
@@ -127,6 +138,11 @@ ecl_expr_eval (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    }
    return self->eval (self, ev, out);
 }
+
+/* Takes the elements of a raw array in its place where it has been asked for often: a loop that picks by index from one
+ * array, or asks for its size each time, walks it a few times and not once for each round. */
+void
+ecl_eval_row (ecl_eval_t *self, ecl_value_t *array);
 
 /* The argument's value; missing where the named argument is absent. */
 static inline bool

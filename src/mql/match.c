@@ -514,8 +514,10 @@ ecl_match_run (const ecl_match_t *self, ecl_eval_t *ev, const ecl_value_t *docum
 
    BSON_ASSERT (document->rep == ECL_REP_RAW && document->type == BSON_TYPE_DOCUMENT);
    ecl_eval_reserve_vars (ev, self->parse.max_vars);
+   ev->n_rows = 0;
    r = ecl_match_document (self->root, ev, document);
    ev->root = root;
+   ev->n_rows = 0;
    ecl_arena_release (&ev->arena, mark);
    *matched = r == ECL_MATCH_YES;
    if (r == ECL_MATCH_FAILED && error) {

@@ -403,6 +403,7 @@ ecl_parse_fold (ecl_parse_t *self, ecl_expr_t *e)
       }
    }
    ecl_arena_reset (&self->folder->arena);
+   self->folder->n_rows = 0;
    ecl_eval_reserve_vars (self->folder, self->max_vars);
    if (e->eval (e, self->folder, &value)) {
       value = ecl_value_copy (self->arena, &value);

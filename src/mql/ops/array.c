@@ -57,6 +57,7 @@ ecl_op_arrayElemAt (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
                             "$arrayElemAt's second argument must be representable as a 32-bit integer: %s",
                             ecl_value_text (&ev->arena, &index));
    }
+   ecl_eval_row (ev, &array);
    *out = element_at (&array, i);
    return true;
 }
@@ -107,6 +108,7 @@ ecl_op_size (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
       return ecl_eval_fail (ev, self, 17124, "the argument to $size must be an array, but was of type: %s",
                             ecl_type_name (array.type));
    }
+   ecl_eval_row (ev, &array);
    *out = ecl_int32 ((int32_t) ecl_array_count (&array));
    return true;
 }
@@ -293,6 +295,7 @@ ecl_op_slice (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
       return ecl_eval_fail (ev, self, 28726, "second argument to $slice can't be represented as a 32-bit integer: %s",
                             ecl_value_text (&ev->arena, &second));
    }
+   ecl_eval_row (ev, &array);
    /* A negative number counts from the end, at most back to the beginning. */
    from_end = position < 0 ? (int64_t) ecl_array_count (&array) + position : 0;
    start = position < 0 ? (from_end < 0 ? 0 : from_end) : position;

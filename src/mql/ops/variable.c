@@ -320,8 +320,10 @@ ecl_op_reduce_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_fie
 /* Gives back what was made since the mark, but for the value; returns how much may be made until the next time. Four
  * times what is kept, so that a value that itself is large is not moved over and over. */
 static size_t
-give_back (ecl_arena_t *arena, ecl_arena_mark_t mark, ecl_value_t *value)
+give_back (ecl_eval_t *ev, ecl_arena_mark_t mark, ecl_value_t *value)
 {
+   ecl_arena_t *arena = &ev->arena;
+
    /* A value may hold one part many times, as its copy would hold many parts. */
    if (ecl_value_size (value) <= ECL_BSON_MAX_INTERNAL_SIZE) {
       ecl_arena_t aside;
@@ -329,6 +331,7 @@ give_back (ecl_arena_t *arena, ecl_arena_mark_t mark, ecl_value_t *value)
       ecl_arena_init (&aside);
       *value = ecl_value_copy (&aside, value);
       ecl_arena_release (arena, mark);
+      ev->n_rows = 0;
       *value = ecl_value_copy (arena, value);
       ecl_arena_cleanup (&aside);
    }
@@ -362,7 +365,7 @@ ecl_op_reduce (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    mark = ecl_arena_mark (&ev->arena);
    for (uint32_t i = 0; i < n; i++) {
       if (ECL_UNLIKELY (ev->arena.used - mark.used > rest)) {
-         rest = give_back (&ev->arena, mark, &value);
+         rest = give_back (ev, mark, &value);
       }
       ev->vars[self->index] = ecl_present (items[i]);
       ev->vars[self->index + 1] = value;
