@@ -155,6 +155,17 @@ def test_work_waits_for_the_plan(eclose, db, relay):
     assert told.count('things: waits for the plan of a job, which elsewhere, process 1') == 1 and at_target(db, 2000)
 
 
+@pytest.mark.long
+def test_who_waits_for_others_says_so(eclose, db):
+    """What one on another machine had, who may be dead, is waited for."""
+    things(eclose, db, 20)
+    backfill(eclose, 'start', 'things', '--detach')
+    db.eclose_chunks.update_one({}, {'$set': {
+        'holder': {'id': ObjectId(), 'host': 'elsewhere', 'pid': 1}, 'expires': DatetimeMS(2 ** 42)}})
+    told = backfill(eclose, 'run', 'things', '--for', '8s').err
+    assert 'others have the ranges that are left' in told and db.things.count_documents({'schema_version': 1}) == 20
+
+
 def test_work_on_what_the_project_does_not_know(eclose, db):
     """A worker of an older release leaves a job to a later version alone, and its settings."""
     things(eclose, db, 20)
