@@ -8,7 +8,7 @@
 
 struct ecl_hook_call_t {
    ecl_hook_call_t *next;
-   const ecl_hook_t *hook;
+   ecl_hook_t *hook;
    char **environment;
 };
 
@@ -33,7 +33,7 @@ static void
 add (ecl_hooks_t *self, const char *event, const char *command)
 {
    self->list = bson_realloc (self->list, (self->n + 1) * sizeof *self->list);
-   self->list[self->n++] = (ecl_hook_t){event, command};
+   self->list[self->n++] = (ecl_hook_t){.event = event, .command = command};
 }
 
 bool
@@ -147,8 +147,14 @@ ecl_hooks_look (ecl_hooks_t *self, int64_t now)
    bson_error_t error;
 
    while (self->first) {
-      const ecl_hook_t *hook = self->first->hook;
+      ecl_hook_t *hook = self->first->hook;
 
+      if (self->closing && hook->hung && !ecl_child_runs (&self->child)) {
+         ecl_cli_note (self->cli, "hook %s is not run again: all else is done, and it took too long before",
+                       hook->event);
+         drop_first (self);
+         continue;
+      }
       if (!ecl_child_runs (&self->child)) {
          if (ecl_child_start (&self->child, hook->command, (const char *const *) self->first->environment, now,
                               ECL_HOOK_LIMIT, &error)) {
@@ -158,10 +164,12 @@ ecl_hooks_look (ecl_hooks_t *self, int64_t now)
          drop_first (self);
          continue;
       }
+      hook->hung = false;
       switch (ecl_child_poll (&self->child, now)) {
       case ECL_CHILD_RUNS:
          return true;
       case ECL_CHILD_LATE:
+         hook->hung = true;
          ecl_cli_note (self->cli, "hook %s was ended: it took longer than %d s", hook->event, ECL_HOOK_LIMIT / 1000);
          break;
       default:

@@ -13,6 +13,7 @@
 
 typedef struct {
    const char *event, *command; /* borrowed */
+   bool hung;                   /* its last run took too long */
 } ecl_hook_t;
 
 typedef struct ecl_hook_call_t ecl_hook_call_t;
@@ -23,6 +24,7 @@ typedef struct {
    size_t n;
    ecl_hook_call_t *first, *last; /* waiting; the first one may be running */
    size_t waiting;
+   bool closing; /* all else is done: what hung is not run again */
    ecl_child_t child;
 } ecl_hooks_t;
 

@@ -272,8 +272,8 @@ is_replaceable (const char *file, bson_error_t *error)
    struct stat there;
 
    return stat (file, &there) != 0 || S_ISREG (there.st_mode) ||
-          ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_FILE, "%s: it is no ordinary file, which another one could replace",
-                    file);
+          ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_FILE,
+                    "%s: it is no ordinary file, which another one could replace", file);
 }
 
 bool

@@ -339,6 +339,7 @@ ecl_reporter_close (ecl_reporter_t *self)
    if (!self) {
       return;
    }
+   self->hooks.closing = true;
    while (ecl_hooks_look (&self->hooks, now + clock_ms () - began)) {
       nanosleep (&(struct timespec){.tv_nsec = 5 * 1000000}, NULL);
    }

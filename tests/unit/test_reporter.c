@@ -13,8 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/hooks.h"
 #include "cli/reporter.h"
 
+static const char *end_hook; /* of the project; NULL: it has none */
 static char file[64], said[1024];
 static int n_said;
 static time_t clock_now = 1000;
@@ -31,15 +33,15 @@ __wrap_time (time_t *out)
    return clock_now;
 }
 
-/* No project, no hooks. */
+/* No project. */
 const char *
 __wrap_ecl_project_hook (const ecl_project_t *project, const char *event);
 
 const char *
 __wrap_ecl_project_hook (const ecl_project_t *project, const char *event)
 {
-   (void) project, (void) event;
-   return NULL;
+   (void) project;
+   return strcmp (event, "end") == 0 ? end_hook : NULL;
 }
 
 const char *
@@ -197,11 +199,38 @@ test_no_ordinary_file (void **state)
    unlink (file);
 }
 
+/* One that hangs may have waited for it as often as there are collections. */
+static void
+test_a_hook_that_hangs (void **state)
+{
+   ecl_cli_t cli = {0};
+   ecl_hooks_t hooks;
+
+   (void) state;
+   n_said = 0;
+   end_hook = "sleep 600";
+   ecl_hooks_init (&hooks, &cli, NULL);
+   end_hook = NULL;
+   for (int i = 0; i < 4; i++) {
+      ecl_hooks_fire (&hooks, "end", NULL, 0);
+   }
+   assert_true (ecl_hooks_look (&hooks, ECL_HOOK_LIMIT));
+   assert_int_equal (n_said, 1);
+   assert_non_null (strstr (said, "it took longer than 30 s"));
+   hooks.closing = true;
+   assert_true (ecl_hooks_look (&hooks, ECL_HOOK_LIMIT + 1)); /* the second one has its time */
+   assert_false (ecl_hooks_look (&hooks, 2 * ECL_HOOK_LIMIT));
+   assert_int_equal (n_said, 4);
+   assert_non_null (strstr (said, "is not run again"));
+   ecl_hooks_cleanup (&hooks);
+}
+
 int
 main (void)
 {
    const struct CMUnitTest tests[] = {cmocka_unit_test (test_second_run), cmocka_unit_test (test_too_much),
-                                      cmocka_unit_test (test_no_ordinary_file)};
+                                      cmocka_unit_test (test_no_ordinary_file),
+                                      cmocka_unit_test (test_a_hook_that_hangs)};
 
    return cmocka_run_group_tests (tests, NULL, NULL);
 }
