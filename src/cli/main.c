@@ -2,8 +2,10 @@
 #include "cli/commands.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 /* clang-format off */
 /* In the order of --help: first what needs no server. */
@@ -35,12 +37,28 @@ static const ecl_command_t *const commands[] = {
 };
 /* clang-format on */
 
+/* A standard stream that is closed would be the next socket that is opened, and what is said go to the server. Opened the
+ * wrong way round it fails as a closed one does. */
+static bool
+fill_streams (void)
+{
+   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+      if (fcntl (fd, F_GETFD) < 0 && open ("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) {
+         return false;
+      }
+   }
+   return true;
+}
+
 int
 main (int argc, char **argv)
 {
    ecl_cli_t cli = {0};
    ecl_exit_t status = ECL_EXIT_OK;
 
+   if (!fill_streams ()) {
+      return ECL_EXIT_FAILED;
+   }
    /* A reader that goes away (`eclose eval … | head`) is an error of writing, not a death without a word. */
    signal (SIGPIPE, SIG_IGN);
    /* Whoever started us may ignore it, which a program inherits: nobody would know how hooks and the like ended. */

@@ -336,3 +336,16 @@ def test_a_log_of_what_happens_on_the_way(eclose, db, server, tmp_path):
         ('running', 'command', True, why)
     assert (progress['state'], progress['slowed'], progress['stopped']) == ('running', 'command', True)
     assert progress['time'] > throttle['time'] and pause['state'] == 'paused'
+
+
+def test_closed_streams_are_nobodys(eclose, db):
+    """What is said must not go to the server, whose socket would be the next of these numbers."""
+    project(eclose, 'things', [UP])
+    db.things.insert_many({'_id': i, 'n': i} for i in range(50))
+    hook = 'start=readlink /proc/$ECLOSE_PID/fd/0 /proc/$ECLOSE_PID/fd/1 /proc/$ECLOSE_PID/fd/2 > streams'
+    done = subprocess.run(['sh', '-c', 'exec "$@" <&- >&- 2>&-', 'sh', eclose.binary, 'up', 'things', '--hook', hook],
+                          env=eclose.env, cwd=eclose.folder, timeout=60, check=False)
+    assert done.returncode == 1  # the result could not be printed
+    with open(os.path.join(eclose.folder, 'streams'), encoding='utf-8') as f:
+        assert f.read().split() == ['/dev/null'] * 3
+    assert db.things.count_documents({'schema_version': 2}) == 50
