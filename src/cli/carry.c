@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 static void
 print_json (const ecl_carried_t *carried, const bson_error_t *error)
@@ -186,7 +185,7 @@ ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_job_
    int64_t now = self->world->now (self->world);
 
    if (!self->counting) {
-      ecl_progress_begin (&self->progress, stderr, isatty (STDERR_FILENO) != 0, what->chain->collection,
+      ecl_progress_begin (&self->progress, stderr, self->cli->progress, what->chain->collection,
                           (uint64_t) progress->total, now);
       self->counting = true;
    }

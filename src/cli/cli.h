@@ -12,6 +12,7 @@
 #define ECL_CLI_CLI_H
 
 #include "base/shell.h"
+#include "cli/progress.h"
 #include "project/folder.h"
 
 #include <stdio.h>
@@ -67,6 +68,7 @@ struct ecl_cli_t {
    bool log_json;   /* --log-format json: what is said on standard error */
    bool colour;     /* on standard output */
    bool colour_err; /* on standard error */
+   ecl_progress_way_t progress;
    struct {
       const char *name;
       const char *value; /* "" for one that takes no argument */

@@ -6,7 +6,6 @@
 #include "cli/remote.h"
 
 #include <time.h>
-#include <unistd.h>
 
 #define SAMPLE 1000
 
@@ -37,7 +36,7 @@ counted (void *context, int64_t done, int64_t total)
 
    /* It may count twice: for the validator, and below the version. */
    if (done <= self->counted) {
-      ecl_progress_begin (progress, stderr, isatty (STDERR_FILENO) != 0, self->chain->collection, (uint64_t) total,
+      ecl_progress_begin (progress, stderr, self->remote->cli->progress, self->chain->collection, (uint64_t) total,
                           world->now (world));
    }
    self->counted = done;

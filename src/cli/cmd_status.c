@@ -9,7 +9,6 @@
 #include "cli/works.h"
 
 #include <inttypes.h>
-#include <unistd.h>
 
 /* A collection of so many documents is counted without being asked: that takes no longer than the rest. */
 #define SMALL 10000
@@ -282,7 +281,7 @@ tell_counted (void *context, int64_t done, int64_t total)
    int64_t now = remote->world->now (remote->world);
 
    if (!self->counted) {
-      ecl_progress_begin (&remote->progress, stderr, isatty (STDERR_FILENO) != 0, "counting", (uint64_t) total, now);
+      ecl_progress_begin (&remote->progress, stderr, remote->cli->progress, "counting", (uint64_t) total, now);
    }
    self->counted = done;
    ecl_progress_update (&remote->progress, (uint64_t) done, now);

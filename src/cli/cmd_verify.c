@@ -7,7 +7,6 @@
 #include "cli/remote.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #define SAMPLE 1000
 
@@ -195,7 +194,7 @@ ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target
    pthread_mutex_init (&self.lock, NULL);
    self.failed = !ecl_walk_init (&self.walk, world, remote->database, chain->collection, sample, how->range_docs,
                                  workers, &self.error);
-   ecl_progress_begin (&self.progress, stderr, isatty (STDERR_FILENO) != 0, chain->collection,
+   ecl_progress_begin (&self.progress, stderr, remote->cli->progress, chain->collection,
                        (uint64_t) (sample ? sample : self.walk.documents), world->now (world));
    if (!self.failed) {
       /* More threads than ranges have nothing to do. */

@@ -320,6 +320,16 @@ common_options (ecl_cli_t *self, ecl_exit_t *status)
    bool plain = (no_color && *no_color) || !term || strcmp (term, "dumb") == 0;
    int colour, format, log;
 
+   for (size_t i = 0; i < N_PROGRAM; i++) {
+      const ecl_option_t *option = &program_options[i].option;
+      const char *value = option->arg ? ecl_cli_option (self, option->name) : NULL;
+
+      /* A variable of a script that was not set. */
+      if (value && !*value) {
+         *status = ecl_cli_usage (self, "--%s is empty", option->name);
+         return false;
+      }
+   }
    if (!choose (self, "color", colours, &colour, status) || !choose (self, "format", formats, &format, status) ||
        !choose (self, "log-format", formats, &log, status)) {
       return false;
@@ -327,6 +337,9 @@ common_options (ecl_cli_t *self, ecl_exit_t *status)
    self->json = format == 1;
    self->log_json = log == 1;
    self->colour = colour == 1 || (colour == 0 && !plain && isatty (STDOUT_FILENO));
+   self->progress = self->log_json                                                          ? ECL_PROGRESS_NONE
+                    : isatty (STDERR_FILENO) && term && *term && strcmp (term, "dumb") != 0 ? ECL_PROGRESS_TERMINAL
+                                                                                            : ECL_PROGRESS_LINES;
    self->colour_err = colour == 1 || (colour == 0 && !plain && isatty (STDERR_FILENO));
    return true;
 }

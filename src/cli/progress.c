@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define TERMINAL_MS 100
 #define PLAIN_MS 5000
@@ -39,14 +40,34 @@ ecl_progress_time (int64_t ms, char text[32])
 }
 
 void
-ecl_progress_begin (ecl_progress_t *self, FILE *out, bool terminal, const char *label, uint64_t total, int64_t now)
+ecl_progress_begin (ecl_progress_t *self, FILE *out, ecl_progress_way_t way, const char *label, uint64_t total,
+                    int64_t now)
 {
    memset (self, 0, sizeof *self);
    self->out = out;
-   self->terminal = terminal;
+   self->way = way;
    snprintf (self->label, sizeof self->label, "%s", label);
    self->total = total;
    self->began = now;
+}
+
+/* Bytes of the line that fit into the terminal's, each character as wide as one. */
+static size_t
+fitting (const ecl_progress_t *self, const char *line, size_t len)
+{
+   struct winsize size;
+   size_t columns = 0;
+
+   if (self->way != ECL_PROGRESS_TERMINAL || ioctl (fileno (self->out), TIOCGWINSZ, &size) != 0 || !size.ws_col) {
+      return len;
+   }
+   for (size_t i = 0; i < len; i++) {
+      columns += ((unsigned char) line[i] & 0xc0) != 0x80;
+      if (columns == size.ws_col) {
+         return i;
+      }
+   }
+   return len;
 }
 
 static void
@@ -54,25 +75,30 @@ show (ecl_progress_t *self, uint64_t done, int64_t now)
 {
    int64_t elapsed = now > self->began ? now - self->began : 1;
    uint64_t rate = self->rate > 0 ? (uint64_t) self->rate : done * 1000 / (uint64_t) elapsed;
-   char a[32], b[32], c[32], d[32];
+   bool terminal = self->way == ECL_PROGRESS_TERMINAL;
+   char a[32], b[32], c[32], d[32], line[640];
+   char share[64] = "", left[48] = "";
+   int len;
 
-   fprintf (self->out, "%s%s: %s", self->terminal ? "\r\033[K" : "", self->label, ecl_progress_count (done, a));
+   if (self->way == ECL_PROGRESS_NONE) {
+      return;
+   }
    if (self->total) {
       /* More may be done than was counted before: documents come while the job runs. */
       uint64_t percent = done >= self->total ? 100 : 100 * done / self->total;
 
-      fprintf (self->out, " of %s (%d%%)", ecl_progress_count (self->total, b), (int) percent);
+      snprintf (share, sizeof share, " of %s (%d%%)", ecl_progress_count (self->total, b), (int) percent);
    }
-   fprintf (self->out, ", %s/s", ecl_progress_count (rate, c));
    if (rate && self->total > done) {
-      fprintf (self->out, ", %s left", ecl_progress_time ((int64_t) ((self->total - done) * 1000 / rate), d));
+      snprintf (left, sizeof left, ", %s left", ecl_progress_time ((int64_t) ((self->total - done) * 1000 / rate), d));
    }
-   if (*self->note) {
-      fprintf (self->out, "; %s", self->note);
-   }
-   fputs (self->terminal ? "" : "\n", self->out);
+   /* All of it has room. */
+   len = snprintf (line, sizeof line, "%s: %s%s, %s/s%s%s%s", self->label, ecl_progress_count (done, a), share,
+                   ecl_progress_count (rate, c), left, *self->note ? "; " : "", self->note);
+   fprintf (self->out, "%s%.*s%s", terminal ? "\r\033[K" : "", (int) fitting (self, line, (size_t) len), line,
+            terminal ? "" : "\n");
    fflush (self->out);
-   self->dirty = self->terminal;
+   self->dirty = terminal;
    self->shown = now;
 }
 
@@ -81,7 +107,7 @@ ecl_progress_update (ecl_progress_t *self, uint64_t done, int64_t now)
 {
    int64_t since = self->shown ? self->shown : self->began;
 
-   if (now - since >= (self->terminal ? TERMINAL_MS : PLAIN_MS)) {
+   if (now - since >= (self->way == ECL_PROGRESS_TERMINAL ? TERMINAL_MS : PLAIN_MS)) {
       show (self, done, now);
    }
 }
@@ -90,7 +116,7 @@ void
 ecl_progress_end (ecl_progress_t *self, uint64_t done, int64_t now)
 {
    show (self, done, now);
-   if (self->terminal) {
+   if (self->way == ECL_PROGRESS_TERMINAL) {
       fputc ('\n', self->out);
    }
    self->dirty = false;

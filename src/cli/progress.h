@@ -6,9 +6,15 @@
 
 #include <stdio.h>
 
+typedef enum {
+   ECL_PROGRESS_NONE,     /* standard error is for lines of JSON alone */
+   ECL_PROGRESS_LINES,    /* no terminal, or one that can only go on */
+   ECL_PROGRESS_TERMINAL, /* one line, cut to what fits: what wraps could not be written over */
+} ecl_progress_way_t;
+
 typedef struct {
    FILE *out;
-   bool terminal;
+   ecl_progress_way_t way;
    char label[128];
    uint64_t total;       /* 0: unknown */
    int64_t began, shown; /* monotonic ms; shown 0: never */
@@ -19,7 +25,8 @@ typedef struct {
 
 /* Begins to count; nothing is printed yet. now is monotonic, in ms. */
 void
-ecl_progress_begin (ecl_progress_t *self, FILE *out, bool terminal, const char *label, uint64_t total, int64_t now);
+ecl_progress_begin (ecl_progress_t *self, FILE *out, ecl_progress_way_t way, const char *label, uint64_t total,
+                    int64_t now);
 
 /* May be called for each document: prints ten times a second on a terminal, else every five seconds. */
 void

@@ -47,7 +47,7 @@ on_step (void *context, const ecl_migrate_event_t *event)
       ecl_progress_hide (&self->progress);
       snprintf (label, sizeof label, "  step %zu of %zu, %s %s", event->step + 1, event->n_steps, event->name,
                 event->collection);
-      ecl_progress_begin (&self->progress, stderr, self->terminal, label, 0, now);
+      ecl_progress_begin (&self->progress, stderr, cli->progress, label, 0, now);
    } else {
       ecl_progress_update (&self->progress, (uint64_t) event->rows, now);
    }
@@ -150,7 +150,6 @@ ecl_works_init (ecl_works_t *self, ecl_remote_t *remote)
    options.skew = remote->lease_skew;
    ecl_pace_throttle (remote->project, &options.throttle);
    self->remote = remote;
-   self->terminal = isatty (STDERR_FILENO) != 0;
    ecl_runner_init (&self->runner, &options);
 }
 

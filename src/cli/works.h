@@ -10,7 +10,6 @@ typedef struct {
    ecl_remote_t *remote;
    ecl_runner_t runner;
    ecl_progress_t progress; /* of a step */
-   bool terminal;
 } ecl_works_t;
 
 /* Asks the server nothing. */

@@ -25,3 +25,10 @@ status 2 eclose up --hook finish=true
 status 2 eclose up --log-format xml
 # Each line is one of JSON there.
 eclose up --log-format json --steps 0 2>&1 | sed 's/"time"[^,]*, *//' >&2
+# A variable of a script that was not set.
+for option in --project --config --migrations --uri --database; do
+   status 2 eclose "$option=" status
+   status 2 eclose up users $option ''
+done
+status 2 eclose init ''
+status 2 eclose new 'users~' x
