@@ -43,9 +43,14 @@ run (ecl_cli_t *cli)
    char *file = bson_strdup_printf ("%s%seclose.yaml", here ? "" : folder, here ? "" : "/");
    char *migrations = bson_strdup_printf ("%s%smigrations", here ? "" : folder, here ? "" : "/");
    ecl_exit_t status = ECL_EXIT_FAILED;
+   struct stat info;
    bson_error_t error;
 
-   if (!here && mkdir (folder, 0777) != 0 && errno != EEXIST) {
+   if (!*folder) {
+      status = ecl_cli_usage (cli, "FOLDER is empty");
+   } else if (stat (migrations, &info) == 0 && !S_ISDIR (info.st_mode)) {
+      ecl_cli_fail (cli, "%s: is there already, and is no folder", migrations);
+   } else if (!here && mkdir (folder, 0777) != 0 && errno != EEXIST) {
       ecl_cli_fail (cli, "%s: %s", folder, strerror (errno));
    } else if (!ecl_file_write_new (file, config, sizeof config - 1, &error)) {
       ecl_cli_fail (cli, "%s", error.message);

@@ -210,9 +210,13 @@ run (ecl_cli_t *cli)
    ecl_folder_t folder;
    char *migrations;
 
-   if (bad || (collection && strchr (collection, '/'))) {
-      return ecl_cli_usage (cli, "\"%s\" cannot be a collection's name: %s", collection,
-                            bad ? bad : "it holds a slash");
+   if (collection && !bad) {
+      bad = strchr (collection, '/')                     ? "it holds a slash"
+            : collection[strlen (collection) - 1] == '~' ? "what ends in ~ is passed over"
+                                                         : NULL;
+   }
+   if (bad) {
+      return ecl_cli_usage (cli, "\"%s\" cannot be a collection's name: %s", collection, bad);
    }
    if (!is_word (name)) {
       return ecl_cli_usage (cli, "\"%s\" cannot be a name: expected letters, digits and underscores, as in split_name",

@@ -105,7 +105,8 @@ print_documents (const ecl_remote_t *remote, const ecl_cli_t *cli, const char *c
    } while (ok && cursor);
    bson_destroy (&command);
    ecl_writer_cleanup (&writer);
-   return ok ? ECL_EXIT_OK : ecl_cli_fail (cli, "%s: %s", collection, error.message);
+   /* Where whoever read has seen enough, main knows. */
+   return ok ? ECL_EXIT_OK : writer.closed ? ECL_EXIT_FAILED : ecl_cli_fail (cli, "%s: %s", collection, error.message);
 }
 
 static ecl_exit_t

@@ -95,6 +95,16 @@ fail_file (ecl_diags_t *diags, const char *file, const char *message)
    return ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_BASE, ECL_ERROR_FILE, file, 0, 0, NULL, "%s", message);
 }
 
+/* Why it cannot be read: the message begins with the file's name, which a diagnostic has in front anyway, and holds no
+ * more where that is long. */
+static bool
+fail_read (ecl_diags_t *diags, const char *file, const bson_error_t *error)
+{
+   size_t name = strlen (file) + 2;
+
+   return fail_file (diags, file, strlen (error->message) > name ? error->message + name : "cannot be read");
+}
+
 /* folder/name, or name alone where folder is the working one: as a compiler would name it. */
 static char *
 join (const char *folder, const char *name)
@@ -141,8 +151,7 @@ add_file (ecl_project_t *project, const char *path, const char *file, bool progr
    bool ok;
 
    if (!ecl_file_read (file, ECL_TEXT_SOURCE_MAX, &bytes, &source.len, &error)) {
-      /* The message begins with the file's name, which a diagnostic has in front anyway. */
-      return fail_file (diags, file, error.message + strlen (file) + 2);
+      return fail_read (diags, file, &error);
    }
    source.bytes = bytes;
    ok = program ? ecl_project_add_program (project, path, &source, diags)
@@ -224,7 +233,7 @@ ecl_folder_add (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t
 
    *project = NULL;
    if (!ecl_file_read (config, ECL_TEXT_SOURCE_MAX, &bytes, &source.len, &error)) {
-      ok = fail_file (diags, config, error.message + strlen (config) + 2);
+      ok = fail_read (diags, config, &error);
       goto done;
    }
    source.bytes = bytes;

@@ -65,6 +65,7 @@ failed (yaml_t *self)
    const char *problem = parser->problem ? parser->problem : "cannot be read";
    const char *hint = "";
    ecl_place_t place = place_of (parser->problem_mark);
+   size_t at = ecl_yaml_offset (&self->source, parser->problem_mark);
 
    if (strstr (problem, "invalid Unicode character escape")) {
       hint = " (YAML has no surrogate pairs: write \\U0001F600 or the character itself)";
@@ -73,6 +74,8 @@ failed (yaml_t *self)
       hint = " (a key stands on one line and has at most 1024 characters)";
    } else if (strstr (problem, "unknown escape character")) {
       hint = " (in single quotes a backslash is just a backslash)";
+   } else if (strstr (problem, "cannot start any token") && at < self->source.len && self->source.bytes[at] == '\t') {
+      hint = " (a tab: YAML is indented with spaces)";
    } else if (strstr (problem, "cannot start any token")) {
       hint = " (quote text that starts with % @ or `)";
    } else if (strstr (problem, "mapping values are not allowed")) {

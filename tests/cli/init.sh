@@ -14,3 +14,8 @@ eclose lint
 eclose -C ../../other new users first
 cd ../..
 ls other/migrations/users
+# Nothing is half done.
+mkdir taken
+touch taken/migrations
+status 1 eclose init taken
+ls taken

@@ -38,3 +38,10 @@ status 1 eclose lint --format json | head -2
 status 1 eclose lint --color=always | head -1
 status 1 eclose test
 status 1 eclose new users x 2>/dev/null
+# Names that leave a message no room for why; a tab that indents.
+long=$(printf '%0600d' 0)
+status 1 eclose lint -C "$long" | sed 's/0\{600\}/LONG/'
+mkdir -p tabs/migrations/users
+echo 'version_field: schema_version' > tabs/eclose.yaml
+printf 'to: 1\nup:\n\t- $set: {a: 1}\n' > tabs/migrations/users/0001_a.yaml
+status 1 eclose lint -C tabs

@@ -172,3 +172,12 @@ def test_view(eclose, users, db):
     assert 'no view of users' in eclose('view', 'users', '--drop', rc=1).err
     assert db.users_v3.count_documents({}) == 1
     eclose('view', 'users', '--version', 9, rc=2)
+
+
+def test_a_reader_that_goes_away(eclose, server, users):
+    server.differs('rs', 'has no $unionWith, which MongoDB has since 4.4')
+    users.insert_many({'_id': i, 'full': 'x' * 100, 'upper': 'X', 'schema_version': 3} for i in range(3000))
+    child = eclose.start('query', 'users', '{}')
+    child.stdout.readline()
+    child.stdout.close()
+    assert (child.stderr.read(), child.wait(60)) == ('', 1)
