@@ -50,6 +50,32 @@ fill_streams (void)
    return true;
 }
 
+static volatile sig_atomic_t nobody_reads;
+
+static void
+on_pipe (int number)
+{
+   (void) number;
+   nobody_reads = 1;
+}
+
+/* What was printed, written out. A reader that has seen enough (`| head -1`) is told nothing. */
+static bool
+flush_result (void)
+{
+   bool flushed = fflush (stdout) == 0;
+   int why = errno;
+
+   if (flushed && !ferror (stdout)) {
+      return true;
+   }
+   if (!nobody_reads) {
+      /* Of what failed before nobody knows the reason any more. */
+      fprintf (stderr, "eclose: standard output: %s\n", flushed ? "not all could be written" : strerror (why));
+   }
+   return false;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -60,16 +86,13 @@ main (int argc, char **argv)
       return ECL_EXIT_FAILED;
    }
    /* A reader that goes away (`eclose eval … | head`) is an error of writing, not a death without a word. */
-   signal (SIGPIPE, SIG_IGN);
+   signal (SIGPIPE, on_pipe);
    /* Whoever started us may ignore it, which a program inherits: nobody would know how hooks and the like ended. */
    signal (SIGCHLD, SIG_DFL);
    if (ecl_cli_parse (&cli, argc, argv, commands, &status)) {
       status = cli.command->run (&cli);
    }
-   if (fflush (stdout) != 0 || ferror (stdout)) {
-      if (errno != EPIPE) {
-         fprintf (stderr, "eclose: standard output: %s\n", strerror (errno));
-      }
+   if (!flush_result ()) {
       status = status == ECL_EXIT_OK ? ECL_EXIT_FAILED : status;
    }
    return (int) status;
