@@ -453,15 +453,20 @@ application_wrote (sim_t *sim, const blob_t *before, const blob_t *after)
 }
 
 static void
-check_quarantined (sim_t *sim, const blob_t *record)
+check_quarantined (sim_t *sim, const sender_t *sender, const blob_t *record)
 {
    const data_t *data = sim->data;
+   const claim_t *claim = &data->mates[sender->process->index].claim;
    ecl_value_t key = blob_get (record, "_id"), id = ecl_document_get (&key, "id", 2);
+   ecl_value_t sweep = blob_get (record, "sweep");
    const blob_t *thing = server_get (&sim->server, "things", &id, false);
 
    sim_reached (sim, FAULT_QUARANTINE);
    if (!(thing && workers_is_poison (thing)) && !data->touched[workers_thing (&id)]) {
       sim_wrong (sim, "thing %d came to quarantine", workers_thing (&id));
+   }
+   if (sender->heard && ecl_truthy (&sweep) != (claim->phase == ECL_CHUNK_CARRIED)) {
+      sim_wrong (sim, "the record of thing %d does not say whether the sweep met it", workers_thing (&id));
    }
 }
 
@@ -481,7 +486,7 @@ workers_wrote (sim_t *sim, const sender_t *sender, const char *collection, const
    } else if (strcmp (collection, ECL_STORE_JOBS) == 0) {
       check_job (sim, before, after);
    } else if (strcmp (collection, ECL_STORE_QUARANTINE) == 0 && after) {
-      check_quarantined (sim, after);
+      check_quarantined (sim, sender, after);
    }
 }
 

@@ -94,7 +94,19 @@ typedef struct {
    int settle_at;
    int fail_at;
    int n;
+   const ecl_backfill_t *machine;
+   int at_end; /* what it was last; 0: none */
 } watch_t;
+
+static void
+progress (void *context, const ecl_backfill_result_t *result)
+{
+   watch_t *watch = context;
+   ecl_value_t after = watch->machine ? ecl_backfill_after (watch->machine) : ecl_missing ();
+
+   (void) result;
+   watch->at_end = ecl_is_missing (&after) ? 0 : (int) after.u.i64;
+}
 
 static bool
 between (void *context, ecl_backfill_t *machine, bson_error_t *error)
@@ -108,6 +120,7 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
    } else {
       snprintf (watch->seen + used, sizeof watch->seen - used, "%d ", (int) after.u.i64);
    }
+   watch->machine = machine;
    watch->n++;
    if (watch->n == watch->cancel_at) {
       ecl_backfill_cancel (machine);
@@ -124,9 +137,10 @@ run_script (bool early, const canned_t *script, watch_t *watch, bool good, unsig
 {
    fake_world_t world = fake_world (script);
    ecl_sender_t sender = {.world = &world, .early = early};
-   ecl_backfill_hooks_t hooks = {.context = watch, .sender = &sender, .between = between};
+   ecl_backfill_hooks_t hooks = {.context = watch, .sender = &sender, .between = between, .progress = progress};
    ecl_backfill_options_t options = {.mode = ECL_MODE_CLIENT, .once = true, .overlap = true};
 
+   watch->machine = NULL; /* that of a run before is gone */
    run_users (options, &world, &hooks, good, result, NULL);
    assert_null (sender.call.database); /* nothing is left under way */
    assert_int_equal (sender.begun, begun);
@@ -192,6 +206,25 @@ test_a_conflict_is_read_again_with_nothing_under_way (void **state)
    run_script (false, script, &watch, true, 3, &result);
    assert_int_equal (result.counts.changed, 4);
    assert_int_equal (result.counts.conflicts, 1);
+}
+
+/* It cannot be read again: the last checkpoint stays before it. */
+static void
+test_a_conflict_that_nothing_follows (void **state)
+{
+   const canned_t script[] = {
+      FIND (USER (1, 1) "," USER (2, 1)),
+      MORE (0),
+      WRITE (1, "{\"ok\": 1, \"n\": 2, \"nModified\": 1}"),
+      {"\"_id\" : { \"$in\" : [ 1, 2 ] }", "REFUSED 13"},
+      {0},
+   };
+   ecl_backfill_result_t result;
+   watch_t watch = {0};
+
+   (void) state;
+   run_script (false, script, &watch, false, 1, &result);
+   assert_int_equal (watch.at_end, 0);
 }
 
 static void
@@ -306,6 +339,7 @@ main (void)
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_the_next_batch_is_read_meanwhile),
       cmocka_unit_test (test_a_conflict_is_read_again_with_nothing_under_way),
+      cmocka_unit_test (test_a_conflict_that_nothing_follows),
       cmocka_unit_test (test_an_answer_that_is_lost),
       cmocka_unit_test (test_what_is_refused),
       cmocka_unit_test (test_the_end_awaits),
