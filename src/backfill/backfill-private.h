@@ -46,6 +46,8 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 #define DEFAULT_BATCH 1000u
 #define MAX_COMMAND (15u * 1024 * 1024)   /* of statements; one alone may be larger, up to what the guard makes */
 #define MAX_OVERLAPPED (4u * 1024 * 1024) /* the same, where one is under way while the next is made */
+/* Of records that one command writes: few enough that also a slow server answers before the claim on the range is over. */
+#define MAX_QUARANTINED 100u
 #define MAX_QUARANTINE (4u * 1024 * 1024)
 
 /* A record waits for others no longer than that: whoever is told of documents in quarantine looks there for them. */
@@ -315,6 +317,10 @@ ecl_write_reply (ecl_backfill_t *self, const ecl_event_t *event);
 
 void
 ecl_await_enter (ecl_backfill_t *self);
+
+/* Whether as many records wait as one command writes. */
+bool
+ecl_quarantine_full (const ecl_backfill_t *self);
 
 void
 ecl_quarantine_enter (ecl_backfill_t *self);

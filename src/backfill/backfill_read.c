@@ -417,8 +417,7 @@ ecl_next_enter (ecl_backfill_t *self)
    ecl_scan_t *reader = &self->readers[self->level];
 
    ecl_backfill_promote (self);
-   if (self->quarantining && (self->quarantine.n >= DEFAULT_BATCH || self->quarantine.size > MAX_QUARANTINE ||
-                              self->now - self->quarantining_at >= QUARANTINE_MS)) {
+   if (ecl_quarantine_full (self) || (self->quarantining && self->now - self->quarantining_at >= QUARANTINE_MS)) {
       self->after_quarantine = ST_NEXT;
       self->state = ST_QUARANTINE;
    } else if (self->lookups && ecl_lookups_waits (self->lookups)) {

@@ -43,6 +43,12 @@ quarantine (ecl_backfill_t *self, const ecl_converted_t *converted)
    self->result.counts.quarantined = self->pass_failed;
 }
 
+bool
+ecl_quarantine_full (const ecl_backfill_t *self)
+{
+   return self->quarantining && (self->quarantine.n >= MAX_QUARANTINED || self->quarantine.size > MAX_QUARANTINE);
+}
+
 /* Quarantine of a document that the server refused. */
 static void
 quarantine_refused (ecl_backfill_t *self, const ecl_value_t *id, const ecl_value_t *version, int32_t code,
@@ -205,8 +211,7 @@ ecl_work_enter (ecl_backfill_t *self)
    made->batch = self->batch;
    ecl_backfill_update_open (self, true, &made->command, &list);
    self->n_txn = self->txn_at = self->txn_attempts = 0;
-   while (reader->at < end && list.len < most && made->n < self->options.batch &&
-          !(self->quarantining && self->quarantine.size > MAX_QUARANTINE)) {
+   while (reader->at < end && list.len < most && made->n < self->options.batch && !ecl_quarantine_full (self)) {
       uint32_t item = reader->at;
 
       ecl_arena_reset (&self->arena);

@@ -238,6 +238,28 @@ test_quarantine_is_written_again (void **state)
    assert_false (result.lost);
 }
 
+/* A hundred records are one command, however many documents of a batch fail: a slow server has to answer it before the
+ * claim on the range is over. */
+static void
+test_quarantine_by_the_hundred (void **state)
+{
+   bson_string_t *users = bson_string_new ("");
+   const canned_t written = {"\"update\" : \"eclose_quarantine\"", OK};
+   canned_t script[] = {{"\"find\" : \"users\"", NULL}, written, written, written, {0}};
+   ecl_backfill_result_t result;
+   char *reply;
+
+   (void) state;
+   for (int i = 0; i < 250; i++) {
+      bson_string_append_printf (users, "%s{\"_id\": %d, \"k\": \"bad\", \"schema_version\": 1}", i ? "," : "", i);
+   }
+   script[0].reply = reply = bson_strdup_printf (DOCS ("%s"), users->str);
+   run_script (ECL_MODE_CLIENT, true, script, true, &result);
+   assert_int_equal (result.counts.quarantined, 250);
+   bson_free (reply);
+   bson_string_free (users, true);
+}
+
 /* A rate in bytes holds where the server works, too: it is asked how large the documents are. */
 static void
 test_sizes_of_documents_that_are_not_read (void **state)
@@ -636,6 +658,7 @@ main (void)
       cmocka_unit_test (test_majority_is_waited_for),
       cmocka_unit_test (test_majority_that_never_comes),
       cmocka_unit_test (test_quarantine_is_written_again),
+      cmocka_unit_test (test_quarantine_by_the_hundred),
       cmocka_unit_test (test_sizes_of_documents_that_are_not_read),
       cmocka_unit_test (test_failed_range_is_done_here),
       cmocka_unit_test (test_one_by_one),
