@@ -143,12 +143,12 @@ ecl_complete_validator (const ecl_chain_t *chain, size_t target, bson_t *validat
 
 /* Before a validator that only warns: a floor that another one kept is no more than one of its time. */
 static bool
-unvalidate (const ecl_site_t *site, const ecl_chain_t *chain, bson_error_t *error)
+clear_validated (const ecl_site_t *site, const ecl_chain_t *chain, bson_error_t *error)
 {
    bson_t command;
    bool good;
 
-   ecl_floor_unvalidate (chain->collection, &command);
+   ecl_floor_clear_validated (chain->collection, &command);
    good = insist (site->world, site->database, &command, error);
    bson_destroy (&command);
    return good;
@@ -222,7 +222,7 @@ install (const ecl_site_t *site, const ecl_complete_options_t *options, const ec
    out->strict = same && strcmp (facts->level, "strict") == 0 && strcmp (facts->action, "error") == 0;
    /* One that refuses already may not be the majority's yet: then an old document before it is not, either, and nobody
     * would count it. */
-   good = (out->strict || unvalidate (site, chain, error)) &&
+   good = (out->strict || clear_validated (site, chain, error)) &&
           set_validator (site, chain, &validator, out->strict ? "error" : "warn", error);
    if (good) {
       BSON_APPEND_ARRAY_BEGIN (&filter, "$nor", &list);

@@ -53,7 +53,7 @@ ecl_floor_remove (const char *collection, bson_t *command)
 }
 
 void
-ecl_floor_unvalidate (const char *collection, bson_t *command)
+ecl_floor_clear_validated (const char *collection, bson_t *command)
 {
    bson_t *update =
       BCON_NEW ("update", BCON_UTF8 (ECL_STORE_FLOORS), "updates", "[", "{", "q", "{", "_id", BCON_UTF8 (collection),

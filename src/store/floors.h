@@ -33,7 +33,7 @@ ecl_floor_remove (const char *collection, bson_t *command);
 
 /* Its validator goes: if there is a floor, it is no longer validated. */
 void
-ecl_floor_unvalidate (const char *collection, bson_t *command);
+ecl_floor_clear_validated (const char *collection, bson_t *command);
 
 /* That of a collection; NULL: of all, by name. One batch. */
 void

@@ -38,7 +38,7 @@
 #define FLOORS "\"find\" : \"eclose_floors\""
 #define RECORD "\"update\" : \"eclose_floors\""
 /* Before a validator that only warns: no other one keeps a floor any more. */
-#define UNVALIDATE                                                                                          \
+#define CLEAR_VALIDATED                                                                                     \
    {                                                                                                        \
       RECORD ", \"updates\" : [ { \"q\" : { \"_id\" : \"users\" }, \"u\" : { \"$set\" : { \"validated\" : " \
              "false",                                                                                       \
@@ -133,7 +133,7 @@ static void
 test_validator (void **state)
 {
    const canned_t script[] = {COLLECTION (""),
-                              UNVALIDATE,
+                              CLEAR_VALIDATED,
                               {"\"validationAction\" : \"warn\"", OK},
                               ESTIMATE,
                               NONE (REFUSED),
@@ -155,9 +155,14 @@ test_validator (void **state)
 static void
 test_validator_warns (void **state)
 {
-   const canned_t script[] = {
-      COLLECTION (""), UNVALIDATE, {"\"validationAction\" : \"warn\"", OK}, ESTIMATE, COUNT (REFUSED, 1), ESTIMATE,
-      NONE (BELOW),    {0}};
+   const canned_t script[] = {COLLECTION (""),
+                              CLEAR_VALIDATED,
+                              {"\"validationAction\" : \"warn\"", OK},
+                              ESTIMATE,
+                              COUNT (REFUSED, 1),
+                              ESTIMATE,
+                              NONE (BELOW),
+                              {0}};
    ecl_completed_t done;
    bson_error_t error;
 
