@@ -284,7 +284,8 @@ def test_what_cannot_be_asked(eclose, db):
     uri += ('&' if '?' in uri else '/?') + 'tsl=true&bogus=1'
     told = backfill(eclose, 'status', '--uri', uri, rc=0).err
     assert told == 'the server\'s URI: Unsupported URI option "tsl"; Unsupported URI option "bogus"\n'
-    for name in ('', 'a b', 'a.b', '$x', 'x' * 64):
+    assert '--database is empty' in backfill(eclose, 'status', '--database', '', rc=2).err
+    for name in ('a b', 'a.b', '$x', 'x' * 64):
         told = backfill(eclose, 'status', '--database', name, rc=1).err
         assert f'"{name}" is no name of a database' in told and 'namespace' not in told
     assert 'there is no job' in backfill(eclose, 'work', rc=1).err
