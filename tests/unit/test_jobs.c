@@ -319,12 +319,13 @@ test_finished_by_records (void **state)
          "\"}, \"kind\": \"up\", \"collection\": \"users\", \"to\": \"2\", \"state\": \"" state \
          "\", \"wanted\": \"running\", \"error\": \"" error "\"}")
 /* clang-format off */
-#define PLAN                                                                                                             \
+#define RECORD(ms)                                                                                                     \
    {"\"find\" : \"eclose_jobs\"", DOCS ()}, HELLO, {"{ \"count\" : \"users\"", "{\"ok\": 1, \"n\": 5}"}, {A_LOOK, N (5)},             \
       {"\"granted\" : \"$$NOW\"", LEASE (1, 50000)}, {"\"find\" : \"eclose_jobs\"", DOCS (), 25000},                          \
       {"\"findAndModify\" : \"eclose_lease\"", LEASE (2, 99000)},                                                            \
-      {"\"$lt\" : [ { \"$toLong\" : \"$$NOW\" }, 99000 ]", "{\"ok\": 1, \"n\": 1}"},                                            \
-      {"\"find\" : \"eclose_jobs\"", DOCS ()}, {"\"update\" : \"eclose_chunks\"", "{\"ok\": 1, \"n\": 1}"}
+      {"\"$lt\" : [ { \"$toLong\" : \"$$NOW\" }, 99000 ]", "{\"ok\": 1, \"n\": 1}", ms}
+#define RANGES {"\"find\" : \"eclose_jobs\"", DOCS ()}, {"\"update\" : \"eclose_chunks\"", "{\"ok\": 1, \"n\": 1}"}
+#define PLAN RECORD (0), RANGES
 #define PLANNED(n) {"{ \"$literal\" : \"running\" }", "{\"ok\": 1, \"n\": " #n "}"}
 #define LOOK(state, error) {"\"find\" : \"eclose_jobs\"", A_JOB (state, error)}
 #define RELEASE {"\"findAndModify\" : \"eclose_lease\"", LEASE (0, 0)}, {NULL, NULL}
@@ -342,6 +343,11 @@ test_plan (void **state)
    const canned_t late[] = {PLAN, PLANNED (0), LOOK ("failed", ECL_JOB_PUT_LATE), RELEASE};
    const canned_t buried[] = {PLAN, PLANNED (0), LOOK ("failed", "whoever made the plan went away"), RELEASE};
    const canned_t gone[] = {PLAN, PLANNED (0), {"\"find\" : \"eclose_jobs\"", DOCS ()}, RELEASE};
+   /* The end of the plan changed nothing, and the record says nothing of an end. */
+   const canned_t planning[] = {PLAN, PLANNED (0), LOOK ("planning", ""), RELEASE};
+   /* A third of the lease's time went by with one answer: it is renewed before the next statement. */
+   const canned_t slow[] = {
+      RECORD (12000), {"\"findAndModify\" : \"eclose_lease\"", LEASE (3, 120000)}, RANGES, PLANNED (1), RELEASE};
    bson_error_t error;
    ecl_job_t job;
 
@@ -358,6 +364,9 @@ test_plan (void **state)
    assert_int_equal (start_job (buried, false, false, &job, &error), ECL_START_FAILED);
    assert_int_equal (error.code, ECL_ERROR_LEASE);
    assert_int_equal (start_job (gone, false, false, &job, &error), ECL_START_FAILED);
+   assert_int_equal (start_job (planning, false, false, &job, &error), ECL_START_FAILED);
+   assert_int_equal (error.code, ECL_ERROR_LEASE);
+   assert_int_equal (start_job (slow, false, false, &job, &error), ECL_START_NEW);
    /* Who comes to work makes it again. */
    job.state = ECL_JOB_FAILED;
    bson_strncpy (job.error, ECL_JOB_PUT_LATE, sizeof job.error);

@@ -136,12 +136,123 @@ test_lost_answer_of_a_long_step (void **state)
    };
    const canned_t joined[] = {{"createIndexes", "LOST"}, {"createIndexes", OK}, {0}};
    const canned_t refused[] = {{"\"aggregate\" : \"a\"", "REFUSED 17"}, {0}};
+   /* Done, but not by the majority: that is as good as lost. */
+   const canned_t unsure[] = {
+      {"createIndexes", "{\"ok\": 1, \"writeConcernError\": {\"code\": 64, \"errmsg\": \"timeout\"}}"},
+      {"createIndexes", OK},
+      {0},
+   };
    bson_error_t error;
 
    (void) state;
    assert_true (send_long (waits, "{\"aggregate\": \"a\"}", false, &error));
    assert_true (send_long (joined, "{\"createIndexes\": \"a\"}", true, &error));
    assert_false (send_long (refused, "{\"aggregate\": \"a\"}", false, &error));
+   assert_true (send_long (unsure, "{\"createIndexes\": \"a\"}", true, &error));
+}
+
+/* ---- records that are somebody else's by now ---- */
+
+#define RECORD(token, steps)                                                                          \
+   "{\"ok\": 1, \"value\": {\"_id\": \"20260101_a\", \"state\": \"running\", \"direction\": \"up\", " \
+   "\"steps\": " #steps ", \"attempts\": 1, \"token\": " #token "}}"
+#define CLAIM "{ \"findAndModify\" : \"eclose_changelog\""
+#define STEP(n) "\"u\" : [ { \"$set\" : { \"steps\" : { \"$literal\" : " #n " }"
+#define END(state) "{ \"state\" : \"" state "\", \"steps\" : { \"$max\""
+#define UNCHANGED "{\"ok\": 1, \"n\": 0}"
+
+/* The claim is answered with a record that runs as well: it is ours by its token only. */
+static void
+test_claim_of_another (void **state)
+{
+   static const struct {
+      canned_t script[2];
+      bool good;
+   } cases[] = {
+      {{{CLAIM, RECORD (1, 0)}, {0}}, true},
+      {{{CLAIM, RECORD (2, 0)}, {0}}, false},
+   };
+   bson_error_t error;
+   bench_t bench;
+
+   (void) state;
+   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      ecl_changelog_t record = {.name = "20260101_a"};
+
+      bench_init (&bench, cases[i].script);
+      bench.holder.name = (char *) "migrations";
+      assert_int_equal (ecl_history_claim (&bench.world.world, &bench.holder, NULL, &record, &error), cases[i].good);
+      assert_int_equal (ecl_holder_held (&bench.holder, bench.world.now), cases[i].good);
+      if (!cases[i].good) {
+         assert_true (ecl_is_lease_error (&error));
+      }
+      bench_cleanup (&bench);
+   }
+}
+
+/* A whole migration of one insert. */
+static bool
+run_insert (const canned_t *script, bson_error_t *error)
+{
+   static const file_t files[] = {{"20260101_a.yaml", "up:\n  - insert: {collection: a, documents: [{_id: 1}]}\n"},
+                                  {0}};
+   ecl_project_t *project = load_good (NULL, files);
+   bench_t bench;
+   bool good;
+
+   bench_init (&bench, script);
+   bench.holder.name = (char *) "migrations";
+   good = ecl_migrate_run (&bench.options, ecl_project_work (project, "20260101_a"), false, NULL, error);
+   assert_int_equal (ecl_holder_held (&bench.holder, bench.world.now), good || !ecl_is_lease_error (error));
+   bench_cleanup (&bench);
+   ecl_project_destroy (project);
+   return good;
+}
+
+/* A step that is not taken down, for the record is another's: nothing more is sent, least of all that it failed. */
+static void
+test_step_of_another (void **state)
+{
+   const canned_t kept[] = {
+      {CLAIM, RECORD (1, 0)}, {"{ \"insert\" : \"a\"", OK}, {STEP (1), OK}, {END ("applied"), OK}, {0}};
+   const canned_t lost[] = {{CLAIM, RECORD (1, 0)}, {"{ \"insert\" : \"a\"", OK}, {STEP (1), UNCHANGED}, {0}};
+   const canned_t failed[] = {
+      {CLAIM, RECORD (1, 0)}, {"{ \"insert\" : \"a\"", "REFUSED 13"}, {END ("failed"), OK}, {0}};
+   bson_error_t error;
+
+   (void) state;
+   assert_true (run_insert (kept, &error));
+   assert_false (run_insert (lost, &error));
+   assert_true (ecl_is_lease_error (&error));
+   assert_false (run_insert (failed, &error));
+   assert_int_equal (error.code, 13);
+}
+
+/* ---- documents that are there already ---- */
+
+#define DOUBLE(key)                                                                                             \
+   "{\"ok\": 1, \"n\": 0, \"writeErrors\": [{\"index\": 0, \"code\": 11000, \"keyPattern\": {\"" key "\": 1}, " \
+   "\"errmsg\": \"E11000 dup\"}]}"
+#define INSERT "{ \"insert\" : \"a\""
+
+/* An insert whose answer was lost finds its own document. At the first try it is somebody else's, and so is one with
+ * another key. */
+static void
+test_insert_finds_its_own (void **state)
+{
+   const canned_t own[] = {{CLAIM, RECORD (1, 0)}, {INSERT, "LOST"},      {INSERT, DOUBLE ("_id")},
+                           {STEP (1), OK},         {END ("applied"), OK}, {0}};
+   const canned_t first[] = {{CLAIM, RECORD (1, 0)}, {INSERT, DOUBLE ("_id")}, {END ("failed"), OK}, {0}};
+   const canned_t key[] = {
+      {CLAIM, RECORD (1, 0)}, {INSERT, "LOST"}, {INSERT, DOUBLE ("email")}, {END ("failed"), OK}, {0}};
+   bson_error_t error;
+
+   (void) state;
+   assert_true (run_insert (own, &error));
+   assert_false (run_insert (first, &error));
+   assert_non_null (strstr (error.message, "E11000 dup"));
+   assert_false (run_insert (key, &error));
+   assert_non_null (strstr (error.message, "E11000 dup"));
 }
 
 /* ---- ranges ---- */
@@ -300,6 +411,9 @@ main (void)
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_lost_lease_is_blamed),
       cmocka_unit_test (test_lost_answer_of_a_long_step),
+      cmocka_unit_test (test_claim_of_another),
+      cmocka_unit_test (test_step_of_another),
+      cmocka_unit_test (test_insert_finds_its_own),
       cmocka_unit_test (test_ranges),
       cmocka_unit_test (test_fill),
       cmocka_unit_test (test_lint_of_rows),

@@ -1,6 +1,7 @@
-/* A worker whose job or whose ranges cannot be read, in virtual time: what nobody will understand ends it, and what is only
- * lost is waited for, but not without end. */
+/* A worker in virtual time. Where its job or its ranges cannot be read: what nobody will understand ends it, and what is
+ * only lost is waited for, but not without end. And between two batches: its claim is kept, and the rate is shared. */
 #include "fake_world.h"
+#include "project_check.h"
 
 #include "backfill/worker.h"
 
@@ -21,6 +22,11 @@ typedef struct {
    const char *chosen;  /* what is found of open ranges */
    const char *claimed; /* and then of the one that was claimed; "LOST" or "REFUSED <code>" likewise */
    uint32_t claims, releases, ends;
+
+   /* where a range is gone through */
+   const char *held; /* the ranges that workers hold */
+   uint32_t renewals;
+   int64_t batch; /* of the first find: documents that it asks for; 0: there was none */
 } server_t;
 
 /* Between two texts that the command has. */
@@ -82,6 +88,8 @@ serve (ecl_world_t *world, const ecl_call_t *call, int64_t deadline, bson_t *rep
    self->base.script = NULL;
    return answer;
 }
+
+/* ---- what is not understood, and what is not answered ---- */
 
 /* Works, for an hour at most. */
 static ecl_worker_end_t
@@ -212,13 +220,138 @@ test_job_is_gone (void **state)
    }
 }
 
+/* ---- between two batches ---- */
+
+static ecl_reply_t
+serve_range (ecl_world_t *world, const ecl_call_t *call, int64_t deadline, bson_t *reply, bson_error_t *error)
+{
+   char *text = bson_as_relaxed_extended_json (call->command, NULL), buffer[512] = "", beat[24];
+   server_t *self = (server_t *) world;
+   canned_t script[2] = {{"", "REFUSED 13", 1}}; /* what the throttle asks */
+   ecl_reply_t answer;
+   bson_iter_t iter;
+
+   if (strstr (text, "{ \"find\" : \"users\"") == text) {
+      assert_true (bson_iter_init_find (&iter, call->command, "batchSize"));
+      self->batch = self->batch ? self->batch : bson_iter_as_int64 (&iter);
+      script[0].reply = DOCS ();
+   } else if (strstr (text, "{ \"aggregate\" : \"eclose_chunks\"")) {
+      script[0].reply = self->held;
+   } else if (strstr (text, "\"renewed\"") && !strstr (text, "\"granted\"")) {
+      self->renewals++;
+      cut_out (text, "\"beat\" : { \"$literal\" : ", ' ', beat, sizeof beat);
+      assert_true (bson_snprintf (buffer, sizeof buffer,
+                                  "{\"ok\": 1, \"value\": {\"_id\": \"" RANGE "\", \"token\": 1, \"beat\": %s}}",
+                                  beat) < (int) sizeof buffer);
+      script[0].reply = buffer;
+   } else if (strstr (text, " : \"eclose_")) {
+      script[0].reply = answer_of (self, text, buffer, sizeof buffer);
+   }
+   bson_free (text);
+   self->base.script = script;
+   self->base.at = 0;
+   answer = fake_run_command (world, call, deadline, reply, error);
+   self->base.script = NULL;
+   return answer;
+}
+
+static bool
+wait_always (void *context, uint32_t number, int64_t now, bool *wait, char reason[ECL_THROTTLE_REASON])
+{
+   (void) context;
+   (void) number;
+   (void) now;
+   *wait = true;
+   bson_strncpy (reason, "told to", ECL_THROTTLE_REASON);
+   return true;
+}
+
+static bool
+has_looked (void *context)
+{
+   return ((const server_t *) context)->batch > 0;
+}
+
+/* Ten seconds at one range of users, which has nothing to be carried. */
+static void
+go_through (server_t *server, const char *job, const char *held, const ecl_watch_t *watch, int64_t lease_time)
+{
+   static const file_t files[] = {{"users/0001_a.yaml", "to: 1\nup:\n  - $set: {b: {$toUpper: $a}}\n"}, {0}};
+   ecl_project_t *project = load_good (NULL, files);
+   ecl_task_t task = {.chain = ecl_project_chain (project, "users"),
+                      .target = 1,
+                      .mode = ECL_MODE_CLIENT,
+                      .form = ECL_GUARD_IN_PIPELINE,
+                      .lease_time = lease_time,
+                      .until = 11000,
+                      .watch = watch};
+   ecl_site_t site = {.database = "d", .project = project, .who = {.host = "h", .pid = 7}};
+   ecl_worker_state_t state;
+   bson_error_t error;
+
+   *server =
+      (server_t){.base = fake_world (NULL), .job = job, .chosen = DOCS (GOOD), .claimed = DOCS (GOOD), .held = held};
+   server->base.world.run_command = serve_range;
+   site.world = &server->base.world;
+   site.upgrades = ecl_upgrades_new (project);
+   memcpy (task.job, "\1\2\3\4\5\6\7\x8\x9\xa\xb\xc", 12);
+   if (ecl_worker_run (&task, &site, 0, &state, &error) != ECL_WORKER_STOPPED) {
+      fail_msg ("%s", error.message);
+   }
+   assert_int_equal (server->releases, server->claims);
+   ecl_upgrades_destroy (site.upgrades);
+   ecl_project_destroy (project);
+}
+
+/* A claim that lasts less than a second, by a worker that is told to wait: it is renewed in time. */
+static void
+test_short_claim_is_kept (void **state)
+{
+   const ecl_watch_t watch = {.advise = wait_always};
+   server_t server;
+
+   (void) state;
+   go_through (&server, JOB ("\"running\""), DOCS (), &watch, 900);
+   assert_int_equal (server.claims, 1);
+   assert_int_equal (server.batch, 0);
+   assert_in_range (server.renewals, 10000 / 600, 10000 / 300);
+}
+
+#define AT_WORK(left) "{\"_id\": \"" RANGE "\", \"state\": \"open\", \"range\": {\"types\": 8}, \"left\": " #left "}"
+#define LIMITED "\"running\", \"settings\": {\"max_documents\": 6}"
+
+/* A batch has no more than a second's part of the rate, which those share whose claims have not expired. */
+static void
+test_rate_is_shared (void **state)
+{
+   static const struct {
+      const char *held;
+      int64_t batch;
+   } cases[] = {
+      {DOCS (), 6},
+      {DOCS (AT_WORK (900)), 6},
+      {DOCS (AT_WORK (900) "," AT_WORK (-5) "," AT_WORK (20000)), 3},
+      {DOCS (AT_WORK (900) "," AT_WORK (1) "," AT_WORK (20000)), 2},
+   };
+
+   (void) state;
+   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      server_t server;
+      const ecl_watch_t watch = {.context = &server, .stop = has_looked};
+
+      go_through (&server, JOB (LIMITED), cases[i].held, &watch, 0);
+      assert_int_equal (server.batch, cases[i].batch);
+   }
+}
+
 int
 main (void)
 {
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_not_understood), cmocka_unit_test (test_not_answered),
       cmocka_unit_test (test_none_is_found),  cmocka_unit_test (test_job_not_answered),
-      cmocka_unit_test (test_job_is_gone),
+      cmocka_unit_test (test_job_is_gone),    cmocka_unit_test (test_short_claim_is_kept),
+      cmocka_unit_test (test_rate_is_shared),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
