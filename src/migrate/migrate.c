@@ -167,7 +167,7 @@ check_way (const ecl_migrate_t *self, const ecl_work_way_t *way, const ecl_chang
    return true;
 }
 
-/* Writes how it ended. Where the lease is lost the record is somebody else's, or will be. */
+/* Writes how it ended. Where the lease is lost the record is somebody else's, or will be: then nothing is sent. */
 static bool
 end (ecl_migrate_t *self, bool good, const char *output, bson_error_t *error)
 {
@@ -178,9 +178,6 @@ end (ecl_migrate_t *self, bool good, const char *output, bson_error_t *error)
       self->record.state = self->down ? ECL_CHANGELOG_REVERTED : ECL_CHANGELOG_APPLIED;
       self->record.error = NULL;
       return ecl_history_end (self->options->world, self->options->holder, &self->record, error);
-   }
-   if (ecl_is_lease_error (error)) {
-      return false;
    }
    self->record.state = ECL_CHANGELOG_FAILED;
    self->record.error = error->message;

@@ -190,24 +190,41 @@ test_claim_of_another (void **state)
    }
 }
 
-/* A whole migration of one insert. */
+/* What a `backfill` meets that somebody else is at: it is not the lease of migrations that is lost. */
 static bool
-run_insert (const canned_t *script, bson_error_t *error)
+carry_busy (void *context, ecl_world_t *world, const ecl_chain_t *chain, size_t target, bool down, ecl_mode_t mode,
+            bson_error_t *error)
 {
-   static const file_t files[] = {{"20260101_a.yaml", "up:\n  - insert: {collection: a, documents: [{_id: 1}]}\n"},
-                                  {0}};
+   (void) context;
+   (void) world;
+   (void) target;
+   (void) down;
+   (void) mode;
+   return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "%s: 2 ranges are being worked on", chain->collection);
+}
+
+/* A whole migration of one step. */
+static bool
+run_step (const char *step, const canned_t *script, bool held, bson_error_t *error)
+{
+   const file_t files[] = {{"20260101_a.yaml", step}, {"users/0001_a.yaml", "to: 1\nup: []\n"}, {0}};
    ecl_project_t *project = load_good (NULL, files);
    bench_t bench;
    bool good;
 
    bench_init (&bench, script);
    bench.holder.name = (char *) "migrations";
+   bench.options.project = project;
+   bench.options.hooks.carry = carry_busy;
    good = ecl_migrate_run (&bench.options, ecl_project_work (project, "20260101_a"), false, NULL, error);
-   assert_int_equal (ecl_holder_held (&bench.holder, bench.world.now), good || !ecl_is_lease_error (error));
+   assert_int_equal (ecl_holder_held (&bench.holder, bench.world.now), held);
    bench_cleanup (&bench);
    ecl_project_destroy (project);
    return good;
 }
+
+#define INSERTS "up:\n  - insert: {collection: a, documents: [{_id: 1}]}\n"
+#define CARRIES "up:\n  - backfill: {collection: users}\n"
 
 /* A step that is not taken down, for the record is another's: nothing more is sent, least of all that it failed. */
 static void
@@ -218,14 +235,18 @@ test_step_of_another (void **state)
    const canned_t lost[] = {{CLAIM, RECORD (1, 0)}, {"{ \"insert\" : \"a\"", OK}, {STEP (1), UNCHANGED}, {0}};
    const canned_t failed[] = {
       {CLAIM, RECORD (1, 0)}, {"{ \"insert\" : \"a\"", "REFUSED 13"}, {END ("failed"), OK}, {0}};
+   const canned_t busy[] = {{CLAIM, RECORD (1, 0)}, {END ("failed"), OK}, {0}};
    bson_error_t error;
 
    (void) state;
-   assert_true (run_insert (kept, &error));
-   assert_false (run_insert (lost, &error));
+   assert_true (run_step (INSERTS, kept, true, &error));
+   assert_false (run_step (INSERTS, lost, false, &error));
    assert_true (ecl_is_lease_error (&error));
-   assert_false (run_insert (failed, &error));
+   assert_false (run_step (INSERTS, failed, true, &error));
    assert_int_equal (error.code, 13);
+   assert_false (run_step (CARRIES, busy, true, &error));
+   assert_true (ecl_is_lease_error (&error));
+   assert_non_null (strstr (error.message, "users: 2 ranges are being worked on"));
 }
 
 /* ---- documents that are there already ---- */
@@ -248,10 +269,10 @@ test_insert_finds_its_own (void **state)
    bson_error_t error;
 
    (void) state;
-   assert_true (run_insert (own, &error));
-   assert_false (run_insert (first, &error));
+   assert_true (run_step (INSERTS, own, true, &error));
+   assert_false (run_step (INSERTS, first, true, &error));
    assert_non_null (strstr (error.message, "E11000 dup"));
-   assert_false (run_insert (key, &error));
+   assert_false (run_step (INSERTS, key, true, &error));
    assert_non_null (strstr (error.message, "E11000 dup"));
 }
 
