@@ -9,6 +9,8 @@
  * Without a validator that refuses, the count is true as of when it began: an old writer may come back. With one it
  * stays true: it is in force, on the majority, before the counting begins.
  *
+ * No lease keeps two runs with a validator apart: one may have it warn again that the other relies on.
+ *
  * It may be run again at any time. A validator that refuses already is asked for once more, for it may not be the
  * majority's yet.
  */
