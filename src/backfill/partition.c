@@ -112,25 +112,21 @@ ecl_partition_split (const ecl_chunk_range_t *range, const ecl_value_t *id,
 }
 
 static void
-sample_command (const char *collection, int64_t size, bson_t *command)
+sample_pipeline (int64_t size, bson_t *pipeline)
 {
-   bson_t pipeline, stage, child;
+   bson_t stage, child;
 
-   bson_init (command);
-   BSON_APPEND_UTF8 (command, "aggregate", collection);
-   BSON_APPEND_ARRAY_BEGIN (command, "pipeline", &pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "0", &stage);
+   bson_init (pipeline);
+   BSON_APPEND_DOCUMENT_BEGIN (pipeline, "0", &stage);
    BSON_APPEND_DOCUMENT_BEGIN (&stage, "$sample", &child);
    BSON_APPEND_INT64 (&child, "size", size);
    bson_append_document_end (&stage, &child);
-   bson_append_document_end (&pipeline, &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&pipeline, "1", &stage);
+   bson_append_document_end (pipeline, &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (pipeline, "1", &stage);
    BSON_APPEND_DOCUMENT_BEGIN (&stage, "$project", &child);
    BSON_APPEND_INT32 (&child, "_id", 1);
    bson_append_document_end (&stage, &child);
-   bson_append_document_end (&pipeline, &stage);
-   bson_append_array_end (command, &pipeline);
-   ecl_store_cursor (1000, command);
+   bson_append_document_end (pipeline, &stage);
 }
 
 void
@@ -151,19 +147,20 @@ take_sample (ecl_world_t *world, const char *database, const char *collection, i
              ecl_partition_sample_t *sample, bson_error_t *error)
 {
    const ecl_value_t *item;
-   bson_t command, reply;
+   bson_t pipeline;
    ecl_scan_t scan;
    bool good;
 
-   sample->n = 0;
    ecl_scan_init (&scan);
-   sample_command (collection, size, &command);
-   good = ecl_world_call (world, database, &command, &reply, error) && ecl_scan_take (&scan, &reply, error);
-   bson_destroy (&reply);
-   bson_destroy (&command);
-   while (good && (good = ecl_scan_next (&scan, world, database, collection, 1000, &item, error)) && item) {
-      ecl_partition_add (sample, item);
-   }
+   sample_pipeline (size, &pipeline);
+   ecl_scan_start_pipeline (&scan, &pipeline);
+   bson_destroy (&pipeline);
+   do {
+      sample->n = 0;
+      while ((good = ecl_scan_next (&scan, world, database, collection, 1000, &item, error)) && item) {
+         ecl_partition_add (sample, item);
+      }
+   } while (!good && ecl_scan_again (&scan, world));
    ecl_scan_cleanup (&scan);
    return good;
 }

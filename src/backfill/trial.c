@@ -4,6 +4,7 @@
 #include "backfill/dry_run.h"
 
 typedef struct {
+   ecl_world_t *world;
    ecl_dry_run_t *dry_run;
    int64_t tried, failed;
    char first[400];
@@ -44,10 +45,14 @@ try_all (run_t *run, ecl_partition_sample_t *sample, bson_error_t *error)
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &all, false);
    scan.sample = ECL_TRIAL_DOCUMENTS;
-   while ((good = ecl_dry_run_next (run->dry_run, &scan, &document, error)) && document) {
-      try_one (run, document);
-      ecl_partition_add (sample, document);
-   }
+   do {
+      run->tried = run->failed = 0;
+      sample->n = 0;
+      while ((good = ecl_dry_run_next (run->dry_run, &scan, &document, error)) && document) {
+         try_one (run, document);
+         ecl_partition_add (sample, document);
+      }
+   } while (!good && ecl_scan_again (&scan, run->world));
    ecl_scan_cleanup (&scan);
    bson_destroy (&all);
    return good;
@@ -70,7 +75,7 @@ bool
 ecl_trial (const ecl_trial_t *self, ecl_partition_sample_t *sample, bson_error_t *error)
 {
    double most = self->max_errors < 0 ? 0 : self->max_errors > 0 ? self->max_errors : ECL_TRIAL_ERRORS;
-   run_t run = {0};
+   run_t run = {.world = self->site->world};
    const char *unjudged;
    bool good;
 

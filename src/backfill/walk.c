@@ -3,20 +3,12 @@
 
 #include "backfill/partition.h"
 #include "backfill/survey.h"
-#include "run/insist.h"
 
 #define BATCH 500
 
 /* At random at a time. From fewer than a twentieth of a collection's documents the server picks, else it reads all. */
 #define DRAW 1000
 #define PICKED 20
-
-/* What becomes of a cursor: not found, its plan killed, killed itself. */
-static bool
-is_gone (uint32_t code)
-{
-   return code == 43 || code == 175 || code == 237;
-}
 
 /* Without an answer of the server's, before it gives up; and between two tries. */
 #define PATIENCE_MS 180000
@@ -159,8 +151,7 @@ fetch (ecl_walk_t *self, bson_error_t *error)
    if (answer == ECL_REPLY_OK) {
       self->answered = world->now (world);
       good = ecl_scan_take (&self->scan, &reply, error);
-   } else if ((answer == ECL_REPLY_REFUSED && !is_gone (why.code) && !ecl_insist_passing (why.code)) ||
-              world->now (world) - self->answered > PATIENCE_MS) {
+   } else if (!ecl_scan_lost (answer, why.code) || world->now (world) - self->answered > PATIENCE_MS) {
       good = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "%s", why.message);
    } else {
       (void) world->wait (world, PAUSE_MS);

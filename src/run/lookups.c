@@ -11,6 +11,10 @@
 
 #define BATCH 1000u
 
+/* How long a server may be away, and between two tries. */
+#define AWAY_MS 60000
+#define PAUSE_MS 300
+
 struct ecl_lookups_t {
    const ecl_project_t *project;
    ecl_upgrader_t *upgrader;
@@ -334,6 +338,7 @@ ecl_lookups_ahead (ecl_lookups_t *self, const ecl_scan_t *scan, ecl_world_t *wor
                    bson_error_t *error)
 {
    ecl_lookups_need_t need = ECL_LOOKUPS_READY;
+   int64_t answered = world->now (world);
 
    if (!self) {
       return true;
@@ -342,18 +347,29 @@ ecl_lookups_ahead (ecl_lookups_t *self, const ecl_scan_t *scan, ecl_world_t *wor
       ecl_lookups_batch (self, scan->items, scan->n);
    }
    while ((need = ecl_lookups_need (self, scan->at - 1, error)) == ECL_LOOKUPS_COMMAND) {
+      int64_t now = world->now (world);
       bson_t command, reply;
+      ecl_call_t call = {.database = database, .command = &command};
+      bson_error_t why = {0};
+      ecl_reply_t answer;
       bool good;
 
       ecl_lookups_command (self, &command);
-      good = ecl_world_call (world, database, &command, &reply, error) && ecl_lookups_reply (self, &reply, error);
-      if (!good && error) {
-         ecl_error_prefix (error, "looking up in %s", self->collection);
-      }
+      answer = world->run_command (world, &call, now + ECL_WORLD_TIMEOUT, &reply, &why);
+      good = answer == ECL_REPLY_OK && ecl_lookups_reply (self, &reply, &why);
       bson_destroy (&reply);
       bson_destroy (&command);
-      if (!good) {
-         ecl_lookups_lost (self);
+      if (good) {
+         answered = world->now (world);
+         continue;
+      }
+      ecl_lookups_lost (self);
+      /* The query begins again, for as long as a server may be away. */
+      if (!ecl_scan_lost (answer, why.code) || now - answered > AWAY_MS || !world->wait (world, PAUSE_MS)) {
+         ecl_error_prefix (&why, "looking up in %s", self->collection);
+         if (error) {
+            *error = why;
+         }
          return false;
       }
    }

@@ -17,6 +17,15 @@ typedef struct {
    size_t n, cap;
 } published_t;
 
+static void
+forget_all (published_t *self)
+{
+   for (size_t i = 0; i < self->n; i++) {
+      bson_destroy (self->documents[i]);
+   }
+   self->n = 0;
+}
+
 static bool
 read_all (ecl_world_t *world, const char *database, published_t *out, bson_error_t *error)
 {
@@ -27,13 +36,16 @@ read_all (ecl_world_t *world, const char *database, published_t *out, bson_error
 
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &all, true);
-   while ((good = ecl_scan_next (&scan, world, database, ECL_STORE_CATALOG, PAGE, &item, error)) && item) {
-      if (out->n == out->cap) {
-         out->cap = 2 * out->cap + 32;
-         out->documents = bson_realloc (out->documents, out->cap * sizeof (*out->documents));
+   do {
+      forget_all (out);
+      while ((good = ecl_scan_next (&scan, world, database, ECL_STORE_CATALOG, PAGE, &item, error)) && item) {
+         if (out->n == out->cap) {
+            out->cap = 2 * out->cap + 32;
+            out->documents = bson_realloc (out->documents, out->cap * sizeof (*out->documents));
+         }
+         out->documents[out->n++] = bson_new_from_data (item->u.raw, item->len);
       }
-      out->documents[out->n++] = bson_new_from_data (item->u.raw, item->len);
-   }
+   } while (!good && ecl_scan_again (&scan, world));
    ecl_scan_cleanup (&scan);
    bson_destroy (&all);
    return good;
@@ -141,9 +153,7 @@ ecl_publish (ecl_world_t *world, const char *database, const ecl_project_t *proj
       ecl_error_prefix (error, "publishing to " ECL_STORE_CATALOG);
    }
    ecl_catalog_changes_cleanup (&changes);
-   for (size_t i = 0; i < published.n; i++) {
-      bson_destroy (published.documents[i]);
-   }
+   forget_all (&published);
    bson_free (published.documents);
    return good;
 }

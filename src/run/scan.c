@@ -6,6 +6,11 @@
 #include "run/insist.h"
 #include "store/store.h"
 
+/* How often a reading begins anew, and what lies between: a server that steps down answers the first command that waits
+ * for it, and that one insists. */
+#define LOSSES_MAX 20
+#define PAUSE_MS 200
+
 void
 ecl_scan_init (ecl_scan_t *self)
 {
@@ -54,6 +59,7 @@ ecl_scan_start (ecl_scan_t *self, const bson_t *filter, bool ordered)
    self->fields[0] = self->fields[1] = NULL;
    self->sizes = false;
    self->seen = 0;
+   self->losses = 0;
    ecl_scan_restart (self);
 }
 
@@ -218,24 +224,55 @@ ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const
                const ecl_value_t **item, bson_error_t *error)
 {
    *item = NULL;
+   self->lost = false;
    while (self->at == self->n && (!self->opened || self->cursor)) {
+      int64_t deadline = world->now (world) + ECL_WORLD_TIMEOUT;
       bson_t command, reply;
+      ecl_call_t call = {.database = database, .command = &command};
+      ecl_reply_t answer;
+      bson_error_t why = {0};
       bool good;
 
       ecl_scan_command (self, collection, batch, &command);
-      /* What a getMore brought, and was lost, the next one does not bring. */
-      good = (self->opened ? ecl_world_call (world, database, &command, &reply, error)
-                           : ecl_insist_call (world, database, &command, &reply, error)) &&
-             ecl_scan_take (self, &reply, error);
+      if (self->opened) {
+         /* What it brought, and was lost, the next one does not bring. */
+         answer = world->run_command (world, &call, deadline, &reply, &why);
+         self->lost = ecl_scan_lost (answer, why.code);
+      } else {
+         answer = ecl_insist (world, database, &command, deadline, NULL, &reply, &why);
+      }
+      good = answer == ECL_REPLY_OK && ecl_scan_take (self, &reply, &why);
       bson_destroy (&reply);
       bson_destroy (&command);
       if (!good) {
+         if (error) {
+            *error = why;
+         }
          return false;
       }
    }
    if (self->at < self->n) {
       *item = &self->items[self->at++];
    }
+   return true;
+}
+
+bool
+ecl_scan_lost (ecl_reply_t answer, uint32_t code)
+{
+   bool gone = code == 43 /* CursorNotFound */ || code == 175 /* QueryPlanKilled */ || code == 237 /* CursorKilled */;
+
+   return answer == ECL_REPLY_LOST || (answer == ECL_REPLY_REFUSED && (gone || ecl_insist_passing (code)));
+}
+
+bool
+ecl_scan_again (ecl_scan_t *self, ecl_world_t *world)
+{
+   if (!self->lost || ++self->losses > LOSSES_MAX || !world->wait (world, PAUSE_MS)) {
+      return false;
+   }
+   self->seen = 0;
+   ecl_scan_restart (self);
    return true;
 }
 

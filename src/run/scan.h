@@ -24,6 +24,8 @@ typedef struct {
    ecl_value_t *items; /* raw documents */
    uint32_t n, at;     /* items; the next one */
    int64_t seen;       /* items of all batches */
+   bool lost;          /* why ecl_scan_next failed: the cursor is, and nothing else is known */
+   int losses;         /* how often ecl_scan_again began anew */
 } ecl_scan_t;
 
 void
@@ -58,6 +60,21 @@ ecl_scan_restart (ecl_scan_t *self);
 bool
 ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const char *collection, uint32_t batch,
                const ecl_value_t **item, bson_error_t *error) ECL_MUST_CHECK;
+
+/* Behind an ecl_scan_next that failed: waits, and has all read anew, from the start, where the cursor was lost. False
+ * where something else is wrong, or that was often enough: the error stands.
+ *
+ *    do {
+ *       forget what was read
+ *       while ((good = ecl_scan_next (&scan, …)) && item) { … }
+ *    } while (!good && ecl_scan_again (&scan, world)); */
+bool
+ecl_scan_again (ecl_scan_t *self, ecl_world_t *world) ECL_MUST_CHECK;
+
+/* Whether what came in place of a batch says nothing but that the cursor is gone, or the server for now: opened again,
+ * it may do. */
+bool
+ecl_scan_lost (ecl_reply_t answer, uint32_t code);
 
 /* The document of that _id, or one field of it (NULL: all), in the arena; *document is missing where there is none. */
 bool

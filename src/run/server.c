@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "run/insist.h"
+
 /* maxWireVersion of 4.2: pipelines in updates, transactions on shards. */
 #define WIRE_4_2 8
 
@@ -48,7 +50,9 @@ ecl_server_ask (ecl_world_t *world, ecl_server_t *out, bson_error_t *error)
    for (size_t i = 0; i < 2 && good; i++) {
       bson_init (&command);
       BSON_APPEND_INT32 (&command, commands[i], 1);
-      good = ecl_world_call (world, "admin", &command, &reply, error);
+      /* One that answered once is there; one that does not is told of at once. */
+      good = i == 0 ? ecl_world_call (world, "admin", &command, &reply, error)
+                    : ecl_insist_call (world, "admin", &command, &reply, error);
       if (good && i == 0) {
          good = read_hello (&reply, out, error);
       } else if (good) {
@@ -89,7 +93,6 @@ ecl_server_guard_form (ecl_world_t *world, const ecl_server_t *server, const cha
    bson_t command = BSON_INITIALIZER, find, filter, expr, equal, reply;
    bson_iter_t iter, plan;
    ecl_reply_t answer;
-   ecl_call_t call = {.database = database, .command = &command};
 
    *form = ECL_GUARD_IN_PIPELINE;
    if (!server->vouched) {
@@ -109,7 +112,7 @@ ecl_server_guard_form (ecl_world_t *world, const ecl_server_t *server, const cha
    bson_append_document_end (&find, &filter);
    bson_append_document_end (&command, &find);
    BSON_APPEND_UTF8 (&command, "verbosity", "queryPlanner");
-   answer = world->run_command (world, &call, world->now (world) + ECL_WORLD_TIMEOUT, &reply, error);
+   answer = ecl_insist (world, database, &command, world->now (world) + ECL_WORLD_TIMEOUT, NULL, &reply, error);
    /* A server that explains nothing is not asked twice: it gets the pipeline. */
    if (answer == ECL_REPLY_OK && bson_iter_init (&iter, &reply) &&
        bson_iter_find_descendant (&iter, "queryPlanner.winningPlan", &plan) && !has_stage (&plan, "COLLSCAN", 0) &&

@@ -71,6 +71,14 @@ test_publish (void **state)
       {"\"q\" : { \"_id\" : \"users/0002_x.json\" }", OK},
       {0},
    };
+   /* The catalog in two parts, the second of which is lost: it is read anew. */
+   const canned_t lost[] = {
+      {READ, "{\"ok\": 1, \"cursor\": {\"id\": 5, \"firstBatch\": [{\"_id\": \"users/0002_y.json\", "
+             "\"collection\": \"users\", \"to\": \"2\", \"text\": \"{}\"}]}}"},
+      {"\"getMore\" : 5", "LOST"},
+      {READ, all},
+      {0},
+   };
    const canned_t idle[] = {{READ, all}, {0}};
    const canned_t renamed[] = {
       {READ, DOCS ("{\"_id\": \"users/0002_y.json\", \"collection\": \"users\", \"to\": \"2\", \"text\": \"{}\"}")},
@@ -90,6 +98,7 @@ test_publish (void **state)
 
    (void) state;
    assert_int_equal (publish (first), 2);
+   assert_int_equal (publish (lost), 0);
    assert_int_equal (publish (idle), 0);
    assert_int_equal (publish (renamed), 3);
    assert_int_equal (publish (later), 1);

@@ -249,11 +249,14 @@ test_even (void **state)
    ecl_arena_cleanup (&arena);
 }
 
-/* A sample comes in no order. */
+/* A sample comes in no order; where its cursor is lost another one is taken. */
 static void
 test_cut_sorts (void **state)
 {
    const canned_t script[] = {
+      {"\"$sample\" : { \"size\" : 30 }", "LOST"},
+      {"\"$sample\" : { \"size\" : 30 }", "{\"ok\": 1, \"cursor\": {\"id\": 5, \"firstBatch\": [{\"_id\": 99}]}}"},
+      {"\"getMore\" : 5", "LOST"},
       {"\"$sample\" : { \"size\" : 30 }",
        "{\"ok\": 1, \"cursor\": {\"id\": 0, \"firstBatch\": [{\"_id\": 9}, {\"_id\": 2}, {\"_id\": 30}, {\"_id\": 4}, "
        "{\"_id\": 7}]}}"},

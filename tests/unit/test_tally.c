@@ -146,14 +146,14 @@ static void
 test_without_a_sample (void **state)
 {
    const canned_t script[] = {ESTIMATE (30),
-                              {"$sample", "REFUSED 50"},
+                              {"$sample", "REFUSED 50", 60000},
                               {SKIP (10), ID (7)},
                               {RANGE ("\"$lte\" : 7"), N (1)},
                               {RANGE ("\"$gt\" : 7"), N (2)},
                               {"\"$type\" : [ \"minKey\", \"null\"", N (4)},
                               {0}};
    const canned_t shorter[] = {ESTIMATE (500),
-                               {"$sample", "REFUSED 50"},
+                               {"$sample", "REFUSED 50", 60000},
                                {SKIP (10), DOCS ()}, /* there are not so many */
                                {"{ \"v\" : 1 }", N (3)},
                                {0}};
