@@ -17,6 +17,7 @@ typedef struct {
    ecl_changelog_t record;
    ecl_migrate_event_t event;
    bool again;              /* the step may have been done in part before */
+   bool given_up;           /* the transaction was, or nobody knows: all of it may be tried again */
    ecl_arena_t arena;       /* of the step */
    ecl_throttle_t throttle; /* of the step */
    double average;          /* bytes of a document that it writes; 0: not needed */
@@ -49,6 +50,16 @@ ecl_migrate_send (ecl_migrate_t *self, const char *database, const bson_t *comma
 bool
 ecl_migrate_send_long (ecl_migrate_t *self, const char *database, const bson_t *command, bson_t *reply, bool joins,
                        bson_error_t *error) ECL_MUST_CHECK;
+
+/* Whether what came of a command of a transaction says nothing but that all of it may be tried again. */
+bool
+ecl_migrate_given_up (ecl_reply_t result, const bson_t *reply, const bson_error_t *error);
+
+/* Sends a command of a transaction, once: the first of it (then *txn says that others follow), or a later one. Where it
+ * failed, given_up says why. */
+bool
+ecl_migrate_send_in (ecl_migrate_t *self, const bson_t *command, ecl_txn_t *txn, bson_t *reply,
+                     bson_error_t *error) ECL_MUST_CHECK;
 
 /* Whether a document matches; in a transaction or (txn NULL) outside. */
 bool

@@ -455,11 +455,7 @@ ecl_migrate_assert (ecl_migrate_t *self, const ecl_act_t *act, ecl_txn_t *txn, b
    bson_append_array_end (&command, &pipeline);
    ecl_store_cursor (0, &command);
    if (txn) {
-      ecl_call_t call = {.database = self->options->database, .command = &command, .txn = *txn};
-
-      *txn = ECL_TXN_CONTINUE;
-      good = self->world->run_command (self->world, &call, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply,
-                                       error) == ECL_REPLY_OK;
+      good = ecl_migrate_send_in (self, &command, txn, &reply, error);
    } else {
       ecl_store_read_concern (&command);
       good = ecl_migrate_send (self, self->options->database, &command, &reply, error);

@@ -116,6 +116,25 @@ ecl_migrate_send_long (ecl_migrate_t *self, const char *database, const bson_t *
 }
 
 bool
+ecl_migrate_given_up (ecl_reply_t result, const bson_t *reply, const bson_error_t *error)
+{
+   return (result == ECL_REPLY_LOST && !ecl_is_lease_error (error)) ||
+          (result == ECL_REPLY_REFUSED && ecl_insist_aborted (reply, error->code));
+}
+
+bool
+ecl_migrate_send_in (ecl_migrate_t *self, const bson_t *command, ecl_txn_t *txn, bson_t *reply, bson_error_t *error)
+{
+   ecl_call_t call = {.database = self->options->database, .command = command, .txn = *txn};
+   ecl_world_t *world = self->world;
+   ecl_reply_t result = world->run_command (world, &call, world->now (world) + ECL_WORLD_TIMEOUT, reply, error);
+
+   *txn = ECL_TXN_CONTINUE;
+   self->given_up = ecl_migrate_given_up (result, reply, error);
+   return result == ECL_REPLY_OK;
+}
+
+bool
 ecl_migrate_exists (ecl_migrate_t *self, const char *collection, const ecl_value_t *filter, ecl_txn_t *txn,
                     bool *exists, bson_error_t *error)
 {
@@ -129,15 +148,8 @@ ecl_migrate_exists (ecl_migrate_t *self, const char *collection, const ecl_value
    bson_append_document_end (&command, &fields);
    BSON_APPEND_INT32 (&command, "limit", 1);
    BSON_APPEND_BOOL (&command, "singleBatch", true);
-   if (txn) {
-      ecl_call_t call = {.database = self->options->database, .command = &command, .txn = *txn};
-
-      *txn = ECL_TXN_CONTINUE;
-      good = self->world->run_command (self->world, &call, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply,
-                                       error) == ECL_REPLY_OK;
-   } else {
-      good = ecl_migrate_send (self, self->options->database, &command, &reply, error);
-   }
+   good = txn ? ecl_migrate_send_in (self, &command, txn, &reply, error)
+              : ecl_migrate_send (self, self->options->database, &command, &reply, error);
    *exists = good && ecl_store_first (&reply, &first);
    bson_destroy (&reply);
    bson_destroy (&command);

@@ -10,20 +10,19 @@
 
 #include "store/store.h"
 
+/* It is tried at least so often, and for at least as long as a server may be away. */
 #define TRIES 20
+#define AWAY_MS 60000
+#define LONGEST_PAUSE_MS 1000
 
 /* Sends an update of one document in the transaction; *n is how many it found. The command goes. */
 static bool
 touch (ecl_migrate_t *self, bson_t *command, ecl_txn_t *txn, int64_t *n, bson_error_t *error)
 {
-   ecl_call_t call = {.database = self->options->database, .command = command, .txn = *txn};
    bson_iter_t iter;
    bson_t reply;
-   bool good;
+   bool good = ecl_migrate_send_in (self, command, txn, &reply, error);
 
-   *txn = ECL_TXN_CONTINUE;
-   good = self->world->run_command (self->world, &call, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply,
-                                    error) == ECL_REPLY_OK;
    if (good && bson_iter_init_find (&iter, &reply, "writeErrors")) {
       good = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER,
                        "the records of " ECL_STORE_CHANGELOG " and " ECL_STORE_LEASE
@@ -92,13 +91,6 @@ look (ecl_migrate_t *self, int32_t steps, bool *noted, bool *ours, bson_error_t 
    return good;
 }
 
-/* Answers after which the whole of it may be tried again. */
-static bool
-is_transient (ecl_reply_t result, const bson_error_t *error)
-{
-   return result == ECL_REPLY_LOST || ecl_insist_aborted (NULL, error->code);
-}
-
 /* Whether it is not known if a commit took effect. */
 static bool
 is_unknown (ecl_reply_t result, const bson_error_t *error)
@@ -129,11 +121,18 @@ typedef enum {
 } tried_t;
 
 static tried_t
-failed (const bson_error_t *error)
+failed (const ecl_migrate_t *self)
 {
-   bool own = error->domain >= ECL_DOMAIN_BASE && error->domain <= ECL_DOMAIN_CLI;
+   return self->given_up ? TRIED_AGAIN : TRIED_FAILED;
+}
 
-   return !own && is_transient (ECL_REPLY_REFUSED, error) ? TRIED_AGAIN : TRIED_FAILED;
+/* Whether it is to be tried once more, and then is time to. */
+static bool
+once_more (ecl_migrate_t *self, int tries, int64_t began)
+{
+   int64_t pause = 20 * tries < LONGEST_PAUSE_MS ? 20 * tries : LONGEST_PAUSE_MS;
+
+   return (tries < TRIES || self->world->now (self->world) - began < AWAY_MS) && self->world->wait (self->world, pause);
 }
 
 /* All of it but the end. TRIED_DONE: to be committed. The note comes first: a try behind one that took effect stops
@@ -145,14 +144,14 @@ run_all (ecl_migrate_t *self, const ecl_act_t *act, int32_t steps, bson_error_t 
    int64_t n;
 
    if (!note (self, steps, &txn, &n, error)) {
-      return failed (error);
+      return failed (self);
    }
    if (n != 1) {
       ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "whether a try before took effect is not known");
       return TRIED_UNKNOWN;
    }
    if (!run_statements (self, act, &txn, error) || !touch_lease (self, &txn, &n, error)) {
-      return failed (error);
+      return failed (self);
    }
    if (n != 1) {
       lost (self, error);
@@ -174,19 +173,21 @@ end_once (ecl_migrate_t *self, tried_t tried, bson_error_t *error)
 
    result = self->world->run_command (self->world, &end, self->world->now (self->world) + ECL_WORLD_TIMEOUT, &reply,
                                       good ? error : &ignored);
-   bson_destroy (&reply);
-   if (!good) {
-      return tried;
+   if (good) {
+      tried = result == ECL_REPLY_OK                         ? TRIED_DONE
+              : is_unknown (result, error)                   ? TRIED_UNKNOWN
+              : ecl_migrate_given_up (result, &reply, error) ? TRIED_AGAIN
+                                                             : TRIED_FAILED;
    }
-   return result == ECL_REPLY_OK         ? TRIED_DONE
-          : is_unknown (result, error)   ? TRIED_UNKNOWN
-          : is_transient (result, error) ? TRIED_AGAIN
-                                         : TRIED_FAILED;
+   bson_destroy (&reply);
+   return tried;
 }
 
 bool
 ecl_migrate_transaction (ecl_migrate_t *self, const ecl_act_t *act, int32_t steps, bson_error_t *error)
 {
+   int64_t began = self->world->now (self->world);
+
    for (int tries = 1;; tries++) {
       tried_t tried = end_once (self, run_all (self, act, steps, error), error);
       bool noted, ours;
@@ -207,7 +208,7 @@ ecl_migrate_transaction (ecl_migrate_t *self, const ecl_act_t *act, int32_t step
             return lost (self, error);
          }
       }
-      if (tried == TRIED_FAILED || tries == TRIES || !self->world->wait (self->world, 20 * tries)) {
+      if (tried == TRIED_FAILED || !once_more (self, tries, began)) {
          return false;
       }
    }
@@ -244,11 +245,11 @@ run_row (ecl_migrate_t *self, const ecl_act_t *foreach, ecl_row_t *row, bool *no
    row->held_back = false;
    *nothing = false;
    if (!is_there (self, foreach, row, &txn, &there, error)) {
-      return failed (error);
+      return failed (self);
    }
    for (size_t i = 0; there && i < foreach->n_acts && !row->held_back; i++) {
       if (!ecl_migrate_write (self, &foreach->acts[i], row, 1, &txn, error)) {
-         tried_t tried = failed (error);
+         tried_t tried = failed (self);
 
          ecl_error_prefix (error, "%s", ecl_act_name (foreach->acts[i].kind));
          return tried;
@@ -259,7 +260,7 @@ run_row (ecl_migrate_t *self, const ecl_act_t *foreach, ecl_row_t *row, bool *no
       return TRIED_FAILED;
    }
    if (!touch_lease (self, &txn, &n, error)) {
-      return failed (error);
+      return failed (self);
    }
    if (n != 1) {
       lost (self, error);
@@ -271,6 +272,8 @@ run_row (ecl_migrate_t *self, const ecl_act_t *foreach, ecl_row_t *row, bool *no
 bool
 ecl_migrate_row (ecl_migrate_t *self, const ecl_act_t *foreach, ecl_row_t *row, bson_error_t *error)
 {
+   int64_t began = self->world->now (self->world);
+
    for (int tries = 1;; tries++) {
       bool nothing;
       tried_t tried = end_once (self, run_row (self, foreach, row, &nothing, error), error);
@@ -279,7 +282,7 @@ ecl_migrate_row (ecl_migrate_t *self, const ecl_act_t *foreach, ecl_row_t *row, 
          return true;
       }
       /* Where it is not known whether it took effect, the next try sees it: then the row is no longer the query's. */
-      if (tried == TRIED_FAILED || tries == TRIES || !self->world->wait (self->world, 20 * tries)) {
+      if (tried == TRIED_FAILED || !once_more (self, tries, began)) {
          return false;
       }
    }

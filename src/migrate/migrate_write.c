@@ -164,12 +164,7 @@ flush (writer_t *self, bson_error_t *error)
    BSON_APPEND_ARRAY (&command, verbs[self->verb].list, &self->list);
    BSON_APPEND_BOOL (&command, "ordered", self->txn || self->verb != VERB_INSERT);
    if (self->txn) {
-      ecl_world_t *world = self->run->world;
-      ecl_call_t call = {.database = self->run->options->database, .command = &command, .txn = *self->txn};
-
-      *self->txn = ECL_TXN_CONTINUE;
-      good = world->run_command (world, &call, world->now (world) + ECL_WORLD_TIMEOUT, &reply, error) == ECL_REPLY_OK &&
-             judge (&reply, false, error);
+      good = ecl_migrate_send_in (self->run, &command, self->txn, &reply, error) && judge (&reply, false, error);
       bson_destroy (&reply);
    } else {
       ecl_store_write_concern (&command);
@@ -472,6 +467,13 @@ ecl_migrate_ranges (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *err
          if (n == aim) {
             break;
          }
+      }
+      /* From the start: the step can be repeated, also after a crash. */
+      if (!good && ecl_scan_again (&scan, self->world)) {
+         seen = 0;
+         n = 1;
+         good = true;
+         continue;
       }
       good = good && send_ranges (self, act, ids, n, error);
       seen += n;

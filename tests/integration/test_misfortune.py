@@ -115,23 +115,110 @@ def test_connections_are_cut_while_documents_are_carried(eclose, db, server, rel
     assert db.eclose_quarantine.count_documents({}) == 0
 
 
-@pytest.mark.parametrize('mode', ['pushdown', 'client'])
-def test_answers_are_lost_before_a_job_begins(eclose, db, relay, mode):
-    """What is asked of the collection, and of eclose's records of it: each first answer is lost, and asked for again."""
-    users(eclose, db, 100)
-    asked = [('find', 'eclose_catalog'), ('listCollections', None), ('listIndexes', 'users'), ('find', 'eclose_floors'),
-             ('find', 'eclose_jobs'), ('find', 'eclose_quarantine'), ('aggregate', 'users')]
-    left = list(asked)
+def looks_up(folder):
+    put(folder, 'migrations/users/0001_m.yaml',
+        'to: 1\nup:\n  - $set: {m: {$add: [$n, 1]}}\n'
+        '  - $lookup: {from: kinds, localField: kind, foreignField: _id, as: k}\n  - $unset: [n, k]\n')
+
+
+def lose(relay, chosen):
+    """The first answer to each kind of command that is chosen; what was lost, as it comes."""
+    lost = []
 
     def answer(command, _reply):
-        if command is not None and (command.name, command.collection) in left:
-            left.remove((command.name, command.collection))
+        if command is None:
+            return
+        kind = command.name, command.collection, 'txnNumber' in command.document and 'autocommit' in command.document
+        if kind not in lost and chosen(kind):
+            lost.append(kind)
             raise ConnectionResetError
 
     relay.change(answer)
+    return lost
+
+
+def larger_catalog(db):
+    """Two batches of it; of another project's collection."""
+    db.eclose_catalog.insert_many([{'_id': f'x/{i}', 'collection': 'x', 'to': str(i), 'text': '{}'} for i in range(600)])
+
+
+@pytest.mark.parametrize('mode', ['pushdown', 'client'])
+def test_answers_are_lost_before_a_job_begins(eclose, db, relay, mode):
+    """What is asked of the collection, and of eclose's records of it: each first answer is lost, and asked for again."""
+    users(eclose, db, 250)
+    larger_catalog(db)
+    asked = {('buildInfo', None), ('find', 'eclose_catalog'), ('getMore', 'eclose_catalog'), ('listCollections', None),
+             ('listIndexes', 'users'), ('find', 'eclose_floors'), ('find', 'eclose_jobs'), ('find', 'eclose_quarantine'),
+             ('aggregate', 'users'), ('getMore', 'users')}
+    if mode == 'client':
+        looks_up(eclose.folder)
+        asked.add(('find', 'kinds'))
+    lost = lose(relay, lambda kind: kind[:2] in asked)
     eclose('up', '--mode', mode, rc=0, env={'ECLOSE_URI': relay.uri})
-    assert not left
-    users_are_there(db, 100)
+    assert {kind[:2] for kind in lost} == asked
+    users_are_there(db, 250)
+
+
+WHOLE = '''
+transaction: true
+up:
+  - updateOne: {collection: sums, filter: {_id: 1}, update: {$inc: {whole: 1}}}
+  - insert: {collection: log, document: {x: 1}}
+  - assert: {collection: log, filter: {}, count: 1}
+'''
+
+
+def test_answers_are_lost_in_a_transaction(eclose, db, relay):
+    """In any place, and that of its commit: all of it is tried again, and takes effect once."""
+    db.sums.insert_one({'_id': 1})
+    db.create_collection('log')
+    write(eclose.folder, whole=WHOLE)
+    lost = lose(relay, lambda kind: kind[2])
+    eclose('up', rc=0, env={'ECLOSE_URI': relay.uri})
+    assert {('update', 'eclose_changelog', True), ('update', 'sums', True), ('insert', 'log', True),
+            ('aggregate', 'log', True), ('update', 'eclose_lease', True), ('commitTransaction', None, True)} <= set(lost)
+    assert docs(db.sums) == [{'_id': 1, 'whole': 1}] and db.log.count_documents({}) == 1
+    assert record(db, '20260101_whole')['state'] == 'applied'
+
+
+STEPS = '''
+up:
+  - insert: {collection: sums, document: {_id: 1, n: 0}}
+  - updateMany: {collection: src, filter: {x: {$exists: false}}, update: {$set: {x: 1}}}
+  - createIndex: {collection: src, keys: {v: 1}}
+''' + COPY.split('up:\n')[1]
+
+ROWS = '''
+up:
+  - foreach: {find: src, filter: {booked: {$exists: false}}, transaction: true}
+    let: {id: $_id, v: $v}
+    do:
+      - updateOne: {collection: sums, filter: {_id: 1}, update: {$inc: {n: $$v}}}
+      - updateOne: {collection: src, filter: {_id: $$id}, update: {$set: {booked: true}}}
+'''
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('mode', ['pushdown', 'client'])
+def test_every_answer_is_lost_once(eclose, db, relay, mode):
+    """Of whatever kind, but for the first of all: `up` ends well, with each thing done once."""
+    n = 1500
+    users(eclose, db, n)
+    larger_catalog(db)
+    if mode == 'client':
+        looks_up(eclose.folder)
+    db.src.insert_many([{'_id': i, 'v': i} for i in range(30)])
+    for name in ('sums', 'log', 'dst'):
+        db.create_collection(name)
+    write(eclose.folder, copy=STEPS, rows=ROWS, whole=WHOLE)
+    # A server that does not answer at all is told of, at once.
+    lost = lose(relay, lambda kind: kind[0] not in ('hello', 'ismaster', 'isMaster', 'endSessions', 'killCursors'))
+    eclose('up', '--mode', mode, '--range-docs', 10, rc=0, env={'ECLOSE_URI': relay.uri})
+    assert len(lost) > 35, lost
+    users_are_there(db, n)
+    copied(db, 30)
+    assert db.src.count_documents({'x': 1, 'booked': True}) == 30
+    assert docs(db.sums) == [{'_id': 1, 'n': sum(range(30)), 'whole': 1}] and db.log.count_documents({'x': 1}) == 1
 
 
 def ids_of(command):

@@ -296,6 +296,14 @@ test_ranges (void **state)
       {"\"s\"", OK},
       {0},
    };
+   /* What is repeatable is read from the start where the cursor is lost. */
+   const canned_t anew[] = {
+      {"\"find\" : \"b\"", "{\"ok\": 1, \"cursor\": {\"id\": 5, \"firstBatch\": [{\"_id\": 1}]}}"},
+      {"\"getMore\" : 5", "LOST"},
+      {"\"find\" : \"b\"", DOCS ("{\"_id\": 1}, {\"_id\": 2}")},
+      {"\"$gte\" : 1, \"$lte\" : 2", OK},
+      {0},
+   };
    const canned_t refused[] = {
       {"\"find\" : \"b\"", DOCS ("{\"_id\": 1}")},
       {"{ \"delete\" : \"b\"",
@@ -310,6 +318,9 @@ test_ranges (void **state)
    if (!ecl_migrate_ranges (&bench.run, &work->up.acts[0], &error)) {
       fail_msg ("%s", error.message);
    }
+   bench_cleanup (&bench);
+   bench_init (&bench, anew);
+   assert_true (ecl_migrate_ranges (&bench.run, &work->up.acts[0], &error));
    bench_cleanup (&bench);
    bench_init (&bench, refused);
    assert_false (ecl_migrate_ranges (&bench.run, &work->up.acts[1], &error));
@@ -390,13 +401,28 @@ test_lint_of_rows (void **state)
    assert_int_equal (errors_of (ROWS ("find: a, filter: {done: null}, projection: {_id: 0}", TAKES)), 1);
 }
 
+static bool
+row (const ecl_act_t *foreach, const canned_t *script, bson_error_t *error)
+{
+   ecl_value_t values[2] = {ecl_int32 (5), ecl_int32 (3)};
+   ecl_row_t row = {.foreach = foreach, .values = values, .id = ecl_int32 (5)};
+   bench_t bench;
+   bool good;
+
+   bench_init (&bench, script);
+   bench.holder.name = (char *) "migrations";
+   bench.world.transactions = true;
+   good = ecl_migrate_row (&bench.run, foreach, &row, error);
+   bench_cleanup (&bench);
+   return good;
+}
+
 static void
 test_row (void **state)
 {
    const file_t files[] = {{"20260101_a.yaml", ROWS ("find: a, filter: {done: null}", TAKES)}, {0}};
    ecl_project_t *project = load_good (NULL, files);
    const ecl_act_t *foreach = &ecl_project_work (project, "20260101_a")->up.acts[0];
-   ecl_value_t values[2] = {ecl_int32 (5), ecl_int32 (3)};
    const canned_t done[] = {
       {"\"find\" : \"a\", \"filter\" : { \"$and\" : [ { \"_id\" : { \"$eq\" : 5 } }, { \"done\" : null } ] }",
        DOCS ("{\"_id\": 5}")},
@@ -411,19 +437,116 @@ test_row (void **state)
       {"{ }", "{\"ok\": 1}"},
       {0},
    };
-   ecl_row_t row = {.foreach = foreach, .values = values, .id = ecl_int32 (5)};
+   const canned_t away[] = {
+      {"\"find\" : \"a\"", "LOST"},
+      {"{ }", "LOST"},
+      {"\"find\" : \"a\"", DOCS ("{\"_id\": 5}")},
+      {"\"update\" : \"sums\"", "LOST"},
+      {"{ }", "{\"ok\": 1}"},
+      {"\"find\" : \"a\"", DOCS ("{\"_id\": 5}")},
+      {"\"update\" : \"sums\"", OK},
+      {"\"update\" : \"a\"", OK},
+      {"\"touched\"", OK},
+      {"{ }", "{\"ok\": 1}"},
+      {0},
+   };
    bson_error_t error;
-   bench_t bench;
 
    (void) state;
-   bench_init (&bench, done);
-   bench.holder.name = (char *) "migrations";
-   bench.world.transactions = true;
-   if (!ecl_migrate_row (&bench.run, foreach, &row, &error)) {
+   if (!row (foreach, done, &error) || !row (foreach, away, &error)) {
       fail_msg ("%s", error.message);
    }
-   bench_cleanup (&bench);
    ecl_project_destroy (project);
+}
+
+/* ---- steps in a transaction ---- */
+
+#define NOTE "\"update\" : \"eclose_changelog\""
+#define INSERT "\"insert\" : \"a\""
+
+static bool
+transact (const canned_t *script, int64_t *waited, bson_error_t *error)
+{
+   const file_t files[] = {{"20260101_a.yaml",
+                            "up:\n  - transaction:\n      - insert: {collection: a, document: {x: 1}}\n"
+                            "      - assert: {collection: b, filter: {}, count: 0}\n"},
+                           {0}};
+   ecl_project_t *project = load_good (NULL, files);
+   bench_t bench;
+   bool good;
+
+   bench_init (&bench, script);
+   bench.holder.name = (char *) "migrations";
+   bench.world.transactions = true;
+   bench.run.record.name = "20260101_a";
+   bench.run.record.token = 1;
+   good = ecl_migrate_transaction (&bench.run, &ecl_project_work (project, "20260101_a")->up.acts[0], 1, error);
+   *waited = bench.world.waited;
+   if (!script[bench.world.at].reply || strcmp (script[bench.world.at].reply, "LOST") != 0) {
+      fake_done (&bench.world); /* the one that ends by itself does not end the script */
+   }
+   ecl_arena_cleanup (&bench.run.arena);
+   ecl_project_destroy (project);
+   return good;
+}
+
+/* An answer that is lost, or that the server calls transient, in any place: all of it is tried again. */
+static void
+test_transaction (void **state)
+{
+   const canned_t away[] = {
+      {NOTE, "LOST"},
+      {"{ }", "LOST"}, /* it cannot be given up, either */
+      {NOTE, OK},
+      {INSERT, "LOST"},
+      {"{ }", "{\"ok\": 1}"},
+      {NOTE, OK},
+      {INSERT, "REFUSED 8 TransientTransactionError"},
+      {"{ }", "{\"ok\": 1}"},
+      {NOTE, OK},
+      {INSERT, OK},
+      {"\"aggregate\" : \"b\"", "LOST"},
+      {"{ }", "{\"ok\": 1}"},
+      {NOTE, OK},
+      {INSERT, OK},
+      {"\"aggregate\" : \"b\"", DOCS ()},
+      {"\"touched\"", "LOST"},
+      {"{ }", "{\"ok\": 1}"},
+      {NOTE, OK},
+      {INSERT, OK},
+      {"\"aggregate\" : \"b\"", DOCS ()},
+      {"\"touched\"", OK},
+      {"{ }", "LOST"}, /* the commit, which took effect: the record says so */
+      {"\"find\" : \"eclose_changelog\"",
+       DOCS ("{\"_id\": \"20260101_a\", \"state\": \"running\", \"token\": 1, \"steps\": 1}")},
+      {0},
+   };
+   const canned_t refused[] = {{NOTE, OK}, {INSERT, "REFUSED 13"}, {"{ }", "{\"ok\": 1}"}, {0}};
+   const canned_t twice[] = {
+      {NOTE, OK},
+      {INSERT, "{\"ok\": 1, \"writeErrors\": [{\"index\": 0, \"code\": 11000, \"errmsg\": \"E11000 no\"}]}"},
+      {"{ }", "{\"ok\": 1}"},
+      {0}};
+   enum { MOST = 400 };
+   canned_t gone[MOST + 1] = {{0}};
+   bson_error_t error;
+   int64_t waited;
+
+   (void) state;
+   if (!transact (away, &waited, &error)) {
+      fail_msg ("%s", error.message);
+   }
+   assert_false (transact (refused, &waited, &error));
+   assert_false (transact (twice, &waited, &error));
+   assert_string_equal (error.message, "insert: E11000 no");
+   assert_int_equal (waited, 0);
+   /* A server that stays away ends it, after a minute. */
+   for (int i = 0; i < MOST; i++) {
+      gone[i] = (canned_t){i % 2 ? "{ }" : NOTE, "LOST"};
+   }
+   assert_false (transact (gone, &waited, &error));
+   assert_string_equal (error.message, "the connection was cut");
+   assert_true (waited >= 60000 && waited < 62000);
 }
 
 int
@@ -439,6 +562,7 @@ main (void)
       cmocka_unit_test (test_fill),
       cmocka_unit_test (test_lint_of_rows),
       cmocka_unit_test (test_row),
+      cmocka_unit_test (test_transaction),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
