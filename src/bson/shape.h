@@ -18,7 +18,7 @@ typedef struct {
    uint8_t pass;      /* of the whole element, where it has a fixed size and nobody looks for it; else 0 */
    uint8_t skip;      /* from the element to its value */
    uint8_t size;      /* of the value: as in ecl_bson_fixed_size, or ECL_SHAPE_STRING */
-   uint16_t entry;    /* what the caller knows about the key; 0: nobody looks for it */
+   uint32_t entry;    /* what the caller knows about the key; 0: nobody looks for it */
 } ecl_shape_t;
 
 #define ECL_SHAPE_STRING 0xFE
@@ -32,7 +32,7 @@ ecl_shape_forget (ecl_shape_t *self)
 }
 
 static inline void
-ecl_shape_remember (ecl_shape_t *self, const uint8_t *element, uint32_t key_len, uint16_t entry)
+ecl_shape_remember (ecl_shape_t *self, const uint8_t *element, uint32_t key_len, uint32_t entry)
 {
    static const uint8_t mask[32] = {[0 ... 15] = 0xFF};
    uint8_t size = ecl_bson_fixed_size[*element];

@@ -3,6 +3,7 @@
 #include "base/ascii.h"
 #include "base/suggest.h"
 #include "mql/expr.h"
+#include "mql/names.h"
 #include "mql/nodes.h"
 
 #include <stdarg.h>
@@ -315,10 +316,11 @@ parse_object (ecl_parse_t *self, const ecl_field_t *spec)
 {
    ecl_expr_t *e = new_expr (self, ECL_EXPR_OBJECT, ecl_node_object, ecl_at (spec));
    uint32_t n = count_fields (&spec->value), i = 0;
-   ecl_name_t *keys = ecl_arena_array (self->arena, ecl_name_t, n);
+   ecl_names_t keys;
    ecl_iter_t iter;
    ecl_field_t field;
 
+   ecl_names_init (&keys, self->arena);
    e->args = ecl_arena_array (self->arena, ecl_expr_t *, n);
    ecl_iter_init (&iter, &spec->value);
    while (ecl_iter_field (&iter, &field)) {
@@ -333,14 +335,11 @@ parse_object (ecl_parse_t *self, const ecl_field_t *spec)
                                 "FieldPath field names may not contain '.': '%.*s'; consider $getField or $setField",
                                 (int) field.key_len, field.key);
       }
-      for (uint32_t k = 0; k < i; k++) {
-         if (keys[k].len == field.key_len && memcmp (keys[k].str, field.key, field.key_len) == 0) {
-            return ecl_parse_fail (self, ecl_at (&field), 16406,
-                                   "duplicate field name specified in object literal: %.*s", (int) field.key_len,
-                                   field.key);
-         }
+      if (ecl_names_find (&keys, field.key, field.key_len) != ECL_NAMES_NONE) {
+         return ecl_parse_fail (self, ecl_at (&field), 16406, "duplicate field name specified in object literal: %.*s",
+                                (int) field.key_len, field.key);
       }
-      keys[i] = (ecl_name_t){.str = field.key, .len = field.key_len};
+      ecl_names_add (&keys, (ecl_name_t){.str = field.key, .len = field.key_len});
       e->args[i] = ecl_parse_expr (self, &field);
       if (!e->args[i]) {
          return NULL;
@@ -348,7 +347,7 @@ parse_object (ecl_parse_t *self, const ecl_field_t *spec)
       i++;
    }
    e->n = i;
-   e->keys = keys;
+   e->keys = keys.names;
    return fold_literal (self, e);
 }
 

@@ -2,6 +2,7 @@
 #ifndef ECL_MQL_PLAN_PRIVATE_H
 #define ECL_MQL_PLAN_PRIVATE_H
 
+#include "mql/names.h"
 #include "mql/plan.h"
 #include "mql/stage.h"
 
@@ -18,12 +19,14 @@ struct ecl_segment_t {
    ecl_slot_t *slots;
    uint32_t n_slots, cap_slots;
    uint64_t lengths; /* bit min(length, 63) of every name */
-   uint16_t *table;  /* hash table: slot + 1, 0 is empty */
+   uint32_t *table;  /* hash table: slot + 1, 0 is empty */
    uint32_t table_mask;
-   bool needs_root; /* $$ROOT is read: the whole document is validated */
-   bool drops_rest; /* fields without a slot go (an inclusion, a replacement) */
+   uint32_t table_shift; /* the place in the table is what the hash has above these bits */
+   bool needs_root;      /* $$ROOT is read: the whole document is validated */
+   bool drops_rest;      /* fields without a slot go (an inclusion, a replacement) */
    ecl_stage_t *first, *last;
    ecl_segment_t *next;
+   ecl_names_t names; /* of the slots, by their numbers; for linking */
 };
 
 struct ecl_plan_t {
@@ -39,15 +42,24 @@ struct ecl_plan_t {
    bool touches_id;     /* an edit may reach _id */
    ecl_plan_path_t *paths;
    size_t n_paths, cap_paths;
+   ecl_names_t path_names; /* of the paths, by their numbers; for linking */
    bool whole_read, whole_written;
    bool linked;
    bool has_functions;
 };
 
-static inline uint32_t
-ecl_slot_hash (uint64_t head, uint32_t len)
+/* Of a key with its first 8 bytes. Of longer ones the last 8 count, too: names that only differ there are many where
+ * there are many names. */
+static inline uint64_t
+ecl_slot_hash (const char *key, uint32_t len, uint64_t head)
 {
-   return (uint32_t) (((head ^ len) * 0x9E3779B97F4A7C15ull) >> 32);
+   if (len > 8) {
+      uint64_t tail;
+
+      memcpy (&tail, key + len - 8, 8);
+      head += tail * 0xC2B2AE3D27D4EB4Full;
+   }
+   return (head ^ len) * 0x9E3779B97F4A7C15ull;
 }
 
 /* The first 8 bytes of a key, zero padded. */

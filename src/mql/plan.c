@@ -21,6 +21,7 @@ ecl_plan_new (const ecl_plan_options_t *options)
 
    self->serial = ++serials;
    ecl_arena_init (&self->arena);
+   ecl_names_init (&self->path_names, &self->arena);
    ecl_eval_init (&self->folder);
    self->options = *options;
    if (!self->options.max_size) {
@@ -133,18 +134,20 @@ ecl_plan_add_constant (ecl_plan_t *self, const char *path, const ecl_value_t *va
 static void
 note_path (ecl_plan_t *self, const char *text, bool read, bool written)
 {
-   for (size_t i = 0; i < self->n_paths; i++) {
-      if (strcmp (self->paths[i].path, text) == 0) {
-         self->paths[i].read |= read;
-         self->paths[i].written |= written;
-         return;
-      }
+   const ecl_name_t name = {.str = text, .len = (uint32_t) strlen (text)};
+   uint32_t known = ecl_names_find (&self->path_names, name.str, name.len);
+
+   if (known != ECL_NAMES_NONE) {
+      self->paths[known].read |= read;
+      self->paths[known].written |= written;
+      return;
    }
    if (self->n_paths == self->cap_paths) {
       self->cap_paths = self->cap_paths ? 2 * self->cap_paths : 8;
       self->paths = bson_realloc (self->paths, self->cap_paths * sizeof *self->paths);
    }
    self->paths[self->n_paths++] = (ecl_plan_path_t){.path = text, .read = read, .written = written};
+   ecl_names_add (&self->path_names, name);
 }
 
 static void
@@ -194,13 +197,11 @@ ecl_plan_paths (const ecl_plan_t *self, size_t *n, bool *whole_read, bool *whole
 static uint32_t
 slot_of (ecl_plan_t *self, ecl_segment_t *segment, ecl_name_t name, bool inside)
 {
-   for (uint32_t i = 0; i < segment->n_slots; i++) {
-      ecl_slot_t *slot = &segment->slots[i];
+   uint32_t known = ecl_names_find (&segment->names, name.str, name.len);
 
-      if (slot->name.len == name.len && memcmp (slot->name.str, name.str, name.len) == 0) {
-         slot->inside |= inside;
-         return i;
-      }
+   if (known != ECL_NAMES_NONE) {
+      segment->slots[known].inside |= inside;
+      return known;
    }
    if (segment->n_slots == segment->cap_slots) {
       uint32_t cap = segment->cap_slots ? 2 * segment->cap_slots : 8;
@@ -214,7 +215,8 @@ slot_of (ecl_plan_t *self, ecl_segment_t *segment, ecl_name_t name, bool inside)
    if (name.len < sizeof segment->slots->padded) {
       memcpy (segment->slots[segment->n_slots].padded, name.str, name.len);
    }
-   return segment->n_slots++;
+   segment->n_slots++;
+   return ecl_names_add (&segment->names, name);
 }
 
 static bool
@@ -288,36 +290,37 @@ build_table (ecl_plan_t *self, ecl_segment_t *segment)
 {
    uint32_t size = 8;
 
-   while (size < 4 * segment->n_slots) {
+   segment->table_shift = 64 - 3;
+   while (size < 4 * (uint64_t) segment->n_slots) {
       size *= 2;
+      segment->table_shift--;
    }
-   segment->table = ecl_arena_array (&self->arena, uint16_t, size);
+   segment->table = ecl_arena_array (&self->arena, uint32_t, size);
    memset (segment->table, 0, size * sizeof *segment->table);
    segment->table_mask = size - 1;
-   BSON_ASSERT (segment->n_slots < UINT16_MAX);
    for (uint32_t i = 0; i < segment->n_slots; i++) {
       const ecl_slot_t *slot = &segment->slots[i];
-      uint32_t at = ecl_slot_hash (slot->head, slot->name.len) & segment->table_mask;
+      uint32_t at = (uint32_t) (ecl_slot_hash (slot->name.str, slot->name.len, slot->head) >> segment->table_shift);
 
       while (segment->table[at]) {
          at = (at + 1) & segment->table_mask;
       }
-      segment->table[at] = (uint16_t) (i + 1);
+      segment->table[at] = i + 1;
       segment->lengths |= (uint64_t) 1 << (slot->name.len < 63 ? slot->name.len : 63);
    }
 }
 
 static bool
-reads_slot (const ecl_expr_t *e, uint32_t slot)
+reads_stored (const ecl_expr_t *e, const uint32_t *stored, uint32_t mark)
 {
    if (!e) {
       return false;
    }
-   if (e->kind == ECL_EXPR_FIELD && e->index == slot) {
+   if (e->kind == ECL_EXPR_FIELD && stored[e->index] == mark) {
       return true;
    }
    for (uint32_t i = 0; i < e->n; i++) {
-      if (reads_slot (e->args[i], slot)) {
+      if (reads_stored (e->args[i], stored, mark)) {
          return true;
       }
    }
@@ -325,13 +328,13 @@ reads_slot (const ecl_expr_t *e, uint32_t slot)
 }
 
 static bool
-tree_reads_slot (const ecl_tree_t *tree, uint32_t slot)
+tree_reads_stored (const ecl_tree_t *tree, const uint32_t *stored, uint32_t mark)
 {
-   if (reads_slot (tree->expr, slot)) {
+   if (reads_stored (tree->expr, stored, mark)) {
       return true;
    }
    for (const ecl_tree_t *child = tree->first; child; child = child->next) {
-      if (tree_reads_slot (child, slot)) {
+      if (tree_reads_stored (child, stored, mark)) {
          return true;
       }
    }
@@ -359,15 +362,15 @@ note_moves (ecl_segment_t *segment)
    } while (more);
 }
 
+/* stored: by slot, the mark of the latest stage that was found to store it */
 static bool
-is_direct (const ecl_stage_t *stage)
+is_direct (const ecl_stage_t *stage, uint32_t *stored, uint32_t mark)
 {
    for (const ecl_tree_t *child = stage->root->first; child; child = child->next) {
-      for (const ecl_tree_t *later = child->next; later; later = later->next) {
-         if (tree_reads_slot (later, child->slot)) {
-            return false;
-         }
+      if (tree_reads_stored (child, stored, mark)) {
+         return false;
       }
+      stored[child->slot] = mark;
    }
    return true;
 }
@@ -420,6 +423,7 @@ new_segment (ecl_plan_t *self, ecl_segment_t *previous)
    ecl_segment_t *segment = ecl_arena_new (&self->arena, ecl_segment_t);
 
    memset (segment, 0, sizeof *segment);
+   ecl_names_init (&segment->names, &self->arena);
    if (previous) {
       previous->next = segment;
    } else {
@@ -500,7 +504,8 @@ ecl_plan_link (ecl_plan_t *self)
       }
    }
    for (segment = self->segments; segment; segment = segment->next) {
-      uint32_t stores = 0;
+      uint32_t stores = 0, mark = 0;
+      uint32_t *stored = bson_malloc0 ((segment->n_slots + (size_t) 1) * sizeof *stored);
 
       build_table (self, segment);
       note_moves (segment);
@@ -509,8 +514,9 @@ ecl_plan_link (ecl_plan_t *self)
          if (stage->kind == ECL_STAGE_INCLUDE) {
             note_stays (self, segment, stage);
          }
-         stage->direct = stage->kind == ECL_STAGE_SET && is_direct (stage);
+         stage->direct = stage->kind == ECL_STAGE_SET && is_direct (stage, stored, ++mark);
       }
+      bson_free (stored);
       join_direct (segment);
       for (const ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
          if (stage->n_memo > self->max_memo) {

@@ -43,8 +43,8 @@ read_key (const uint8_t *p, const uint8_t *end, uint64_t *head)
 static inline uint32_t
 find_slot (const ecl_segment_t *segment, const uint8_t *key, uint32_t len, uint64_t head)
 {
-   uint32_t at = ecl_slot_hash (head, len) & segment->table_mask;
-   uint16_t entry;
+   uint32_t at = (uint32_t) (ecl_slot_hash ((const char *) key, len, head) >> segment->table_shift);
+   uint32_t entry;
 
    while ((entry = segment->table[at]) != 0) {
       const ecl_slot_t *slot = &segment->slots[entry - 1];
@@ -136,7 +136,7 @@ ecl_run_scan (const ecl_segment_t *segment, ecl_run_state_t *state, const uint8_
             return corrupt (error, in, element);
          }
          if (shape < shape_end && p <= safe) {
-            ecl_shape_remember (shape++, p, key_len, (uint16_t) entry);
+            ecl_shape_remember (shape++, p, key_len, entry);
          }
          value = p + 2 + key_len;
          size = *p == BSON_TYPE_UTF8 ? ECL_SHAPE_STRING : ecl_bson_fixed_size[*p];

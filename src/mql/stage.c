@@ -3,6 +3,7 @@
 
 #include "base/suggest.h"
 #include "mql/lookup.h"
+#include "mql/names.h"
 #include "mql/plan.h"
 
 /* How the stage's messages and codes differ. */
@@ -10,6 +11,15 @@ typedef struct {
    const char *name;
    uint32_t not_object, empty, collision;
 } rules_t;
+
+/* From this number on, children are looked for in an index. */
+#define TREE_INDEXED 16u
+
+typedef struct ecl_tree_index_t {
+   ecl_names_t names;
+   ecl_tree_t **children; /* by their names' numbers */
+   uint32_t cap;
+} ecl_tree_index_t;
 
 static ecl_tree_t *
 new_tree (ecl_parse_t *parse, ecl_name_t name, const uint8_t *source)
@@ -25,12 +35,30 @@ new_tree (ecl_parse_t *parse, ecl_name_t name, const uint8_t *source)
 static ecl_tree_t *
 find_child (const ecl_tree_t *tree, const char *name, size_t len)
 {
+   if (tree->index) {
+      uint32_t i = ecl_names_find (&tree->index->names, name, (uint32_t) len);
+
+      return i == ECL_NAMES_NONE ? NULL : tree->index->children[i];
+   }
    for (ecl_tree_t *child = tree->first; child; child = child->next) {
       if (child->name.len == len && memcmp (child->name.str, name, len) == 0) {
          return child;
       }
    }
    return NULL;
+}
+
+static void
+index_child (ecl_parse_t *parse, ecl_tree_index_t *index, ecl_tree_t *child)
+{
+   if (index->names.n == index->cap) {
+      uint32_t cap = index->cap ? 2 * index->cap : 2 * TREE_INDEXED;
+
+      index->children = ecl_arena_grow (parse->arena, index->children, index->cap * sizeof *index->children,
+                                        cap * sizeof *index->children);
+      index->cap = cap;
+   }
+   index->children[ecl_names_add (&index->names, child->name)] = child;
 }
 
 static ecl_tree_t *
@@ -45,6 +73,16 @@ add_child (ecl_parse_t *parse, ecl_tree_t *tree, ecl_name_t name, const uint8_t 
    }
    tree->last = child;
    tree->n++;
+   if (tree->index) {
+      index_child (parse, tree->index, child);
+   } else if (tree->n == TREE_INDEXED) {
+      tree->index = ecl_arena_new (parse->arena, ecl_tree_index_t);
+      *tree->index = (ecl_tree_index_t){0};
+      ecl_names_init (&tree->index->names, parse->arena);
+      for (ecl_tree_t *known = tree->first; known; known = known->next) {
+         index_child (parse, tree->index, known);
+      }
+   }
    return child;
 }
 

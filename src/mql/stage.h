@@ -31,6 +31,7 @@ struct ecl_tree_t {
    ecl_expr_t *expr;                /* COMPUTED */
    ecl_tree_t *first, *last, *next; /* children in the order of the text; siblings */
    const uint8_t *source;
+   struct ecl_tree_index_t *index; /* of the children, where they are many; for parsing */
 };
 
 typedef struct ecl_stage_t ecl_stage_t;

@@ -197,13 +197,144 @@ test_zeros (void **state)
    bson_free (zeros);
 }
 
+/* ---- many fields ---- */
+
+#define MANY 70000u
+
+/* Names that differ neither in their first 8 bytes nor in their last one. */
+static const char *
+many_name (uint32_t i, char *name)
+{
+   bson_snprintf (name, 32, "customer_field_%05u_x", i % MANY);
+   return name;
+}
+
+/* Appends {NAME: {each of the fields: "$" and the one `by` places before it}}, an object that a stage takes. */
+static void
+append_many (bson_t *stages, const char *key, const char *name, uint32_t by, const char *last)
+{
+   bson_t stage, fields;
+   char to[32], from[34] = "$";
+
+   assert_true (bson_append_document_begin (stages, key, -1, &stage));
+   assert_true (bson_append_document_begin (&stage, name, -1, &fields));
+   for (uint32_t i = 0; i < MANY; i++) {
+      many_name (i + MANY - by, from + 1);
+      assert_true (bson_append_utf8 (&fields, many_name (i, to), -1, from, -1));
+   }
+   if (last) {
+      assert_true (bson_append_utf8 (&fields, last, -1, "$a", -1));
+   }
+   assert_true (bson_append_document_end (&stage, &fields));
+   assert_true (bson_append_document_end (stages, &stage));
+}
+
+static ecl_value_t
+as_pipeline (const bson_t *stages)
+{
+   ecl_value_t list = ecl_raw_document (bson_get_data (stages), stages->len);
+
+   list.type = BSON_TYPE_ARRAY;
+   return list;
+}
+
+/* A stage may have any number of fields: all move by one place, all expressions reading what was there before; then
+ * they are named a second time, and every other one is removed. */
+static void
+test_many_fields (void **state)
+{
+   bson_t stages = BSON_INITIALIZER, document = BSON_INITIALIZER, unset, list, result;
+   ecl_plan_options_t options = {0};
+   ecl_plan_t *plan = ecl_plan_new (&options);
+   ecl_value_t pipeline;
+   bson_error_t error;
+   ecl_eval_t ev;
+   bson_iter_t iter;
+   const uint8_t *bytes;
+   size_t len, n_paths;
+   bool whole_read, whole_written;
+   char name[32];
+
+   (void) state;
+   append_many (&stages, "0", "$set", 1, NULL);
+   append_many (&stages, "1", "$replaceWith", 0, NULL);
+   assert_true (bson_append_document_begin (&stages, "2", -1, &unset));
+   assert_true (bson_append_array_begin (&unset, "$unset", -1, &list));
+   for (uint32_t i = 0; i < MANY; i += 2) {
+      assert_true (bson_append_utf8 (&list, "0", -1, many_name (i, name), -1));
+   }
+   assert_true (bson_append_array_end (&unset, &list));
+   assert_true (bson_append_document_end (&stages, &unset));
+   for (uint32_t i = 0; i < MANY; i++) {
+      assert_true (bson_append_int32 (&document, many_name (i, name), -1, (int32_t) i));
+   }
+   pipeline = as_pipeline (&stages);
+   assert_true (ecl_plan_add_pipeline (plan, &pipeline, NULL));
+   ecl_plan_link (plan);
+   ecl_plan_paths (plan, &n_paths, &whole_read, &whole_written);
+   assert_int_equal (n_paths, MANY);
+   ecl_eval_init (&ev);
+   if (!ecl_plan_run (plan, &ev, bson_get_data (&document), document.len, &bytes, &len, &error)) {
+      fail_msg ("%s", error.message);
+   }
+   assert_true (bson_init_static (&result, bytes, len));
+   assert_true (bson_iter_init (&iter, &result));
+   for (uint32_t i = 1; i < MANY; i += 2) {
+      assert_true (bson_iter_next (&iter));
+      assert_string_equal (bson_iter_key (&iter), many_name (i, name));
+      assert_int_equal (bson_iter_int32 (&iter), i - 1);
+   }
+   assert_false (bson_iter_next (&iter));
+   ecl_eval_cleanup (&ev);
+   ecl_plan_destroy (plan);
+   bson_destroy (&document);
+   bson_destroy (&stages);
+}
+
+static void
+keep_code (void *context, const uint8_t *at, uint32_t code, const char *message)
+{
+   (void) at;
+   (void) message;
+   *(uint32_t *) context = code;
+}
+
+/* A name that comes twice is found among many, too. */
+static void
+test_many_fields_clash (void **state)
+{
+   static const struct {
+      const char *stage, *last;
+      uint32_t code;
+   } clashes[] = {
+      {"$set", "customer_field_00000_x", 40176},
+      {"$set", "customer_field_69999_x.y", 40176},
+      {"$replaceWith", "customer_field_66666_x", 16406},
+   };
+
+   (void) state;
+   for (size_t i = 0; i < sizeof clashes / sizeof clashes[0]; i++) {
+      bson_t stages = BSON_INITIALIZER;
+      uint32_t code = 0;
+      ecl_plan_options_t options = {.report = keep_code, .report_context = &code};
+      ecl_plan_t *plan = ecl_plan_new (&options);
+      ecl_value_t pipeline;
+
+      append_many (&stages, "0", clashes[i].stage, 0, clashes[i].last);
+      pipeline = as_pipeline (&stages);
+      assert_false (ecl_plan_add_pipeline (plan, &pipeline, NULL));
+      assert_int_equal (code, clashes[i].code);
+      ecl_plan_destroy (plan);
+      bson_destroy (&stages);
+   }
+}
+
 int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_cases),
-      cmocka_unit_test (test_moved_too_deep),
-      cmocka_unit_test (test_zeros),
+      cmocka_unit_test (test_cases),       cmocka_unit_test (test_moved_too_deep),    cmocka_unit_test (test_zeros),
+      cmocka_unit_test (test_many_fields), cmocka_unit_test (test_many_fields_clash),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
