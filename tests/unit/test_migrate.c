@@ -462,7 +462,6 @@ test_row (void **state)
 /* ---- steps in a transaction ---- */
 
 #define NOTE "\"update\" : \"eclose_changelog\""
-#define INSERT "\"insert\" : \"a\""
 
 static bool
 transact (const canned_t *script, int64_t *waited, bson_error_t *error)
