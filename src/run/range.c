@@ -5,6 +5,9 @@
 
 #include <math.h>
 
+/* What the _ids may take that a filter names: many such filters are one command. Scalars stay far below it. */
+#define BYTES_MAX (512u * 1024)
+
 /* Types whose values compare with {$gte, $lte} as one would think, on every server. Documents do on MongoDB; as bounds
  * they are long and easily odd ({$a: 1}), so they are named. */
 static bool
@@ -31,10 +34,16 @@ ecl_range_t
 ecl_range_next (const ecl_value_t *ids, uint32_t n, uint32_t first)
 {
    ecl_range_t range = {.first = first, .n = 1, .list = !has_ranges (&ids[first])};
+   uint64_t named = ecl_value_size (&ids[first]);
 
    while (first + range.n < n) {
       const ecl_value_t *id = &ids[first + range.n];
+      uint64_t size = ecl_value_size (id);
 
+      if (named + size > BYTES_MAX) {
+         break;
+      }
+      named += range.list ? size : 0;
       if (range.list ? has_ranges (id)
                      : !has_ranges (id) || ecl_canonical_type (id->type) != ecl_canonical_type (ids[first].type)) {
          break;

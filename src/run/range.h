@@ -3,7 +3,8 @@
  * A comparison like {$gte: 5} only ever matches values of its own type, and the server's order (which may follow a
  * collation) cannot be told here. So a range never spans types, it begins and ends at _ids that the server gave in this
  * order, and nothing here compares two of them. NaN, null and the types whose comparisons are odd are named one by
- * one. An _id that arrives inside a range meanwhile is part of it; one outside waits for the next pass.
+ * one, up to half a megabyte of them. An _id that arrives inside a range meanwhile is part of it; one outside waits for
+ * the next pass.
  */
 #ifndef ECL_RUN_RANGE_H
 #define ECL_RUN_RANGE_H

@@ -646,6 +646,36 @@ test_ranges (void **state)
    assert_int_equal (at, 9);
 }
 
+/* Large _ids that are named: a list of all that one batch may bring would be more than a command takes. */
+static void
+test_ranges_of_large_ids (void **state)
+{
+   enum { LARGE = 200000, N = 80 };
+   char *text = bson_malloc0 (LARGE);
+   ecl_value_t string = ecl_string (text, LARGE), ids[N];
+   ecl_field_t field = ecl_field ("a", 1, string);
+
+   (void) state;
+   for (int strings = 0; strings < 2; strings++) {
+      for (int i = 0; i < N; i++) {
+         ids[i] = strings ? string : ecl_fields (&field, 1);
+      }
+      for (uint32_t at = 0; at < N;) {
+         ecl_range_t range = ecl_range_next (ids, N, at);
+         ecl_arena_t arena;
+         ecl_value_t filter;
+
+         ecl_arena_init (&arena);
+         filter = ecl_range_filter (&arena, ids, &range);
+         assert_true (ecl_value_size (&filter) < 600000);
+         assert_true (range.n == (strings ? N : 2));
+         at += range.n;
+         ecl_arena_cleanup (&arena);
+      }
+   }
+   bson_free (text);
+}
+
 int
 main (void)
 {
@@ -672,6 +702,7 @@ main (void)
       cmocka_unit_test (test_cursor_out_of_time),
       cmocka_unit_test (test_no_window_is_small_enough),
       cmocka_unit_test (test_ranges),
+      cmocka_unit_test (test_ranges_of_large_ids),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
