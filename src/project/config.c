@@ -432,12 +432,17 @@ read_rate (reader_t *reader, const ecl_field_t *field, ecl_pace_t *pace)
    double number;
 
    if (!ecl_is_string (&field->value)) {
-      if (read_number (reader, field, 0, 1e12, &number)) {
-         pace->max_documents = number;
+      if (!read_number (reader, field, 0, 1e12, &number)) {
+         return;
       }
-      return;
+      if (number > 0) {
+         pace->max_documents = number;
+         return;
+      }
+      text = "0"; /* refused as the option is */
+   } else {
+      text = read_string (reader, field);
    }
-   text = read_string (reader, field);
    if (text && !ecl_rate_parse (text, &pace->max_documents, &pace->max_bytes, &error)) {
       reader->ok =
          ecl_project_error (reader->text, reader->diags, ECL_ERROR_INVALID, ecl_at (field), "%s", error.message);

@@ -55,6 +55,9 @@ test_config_problems (void **state)
       "eclose.yaml:1:43: max_latency must be a number from 1.1 to 1000 (at throttle.max_latency)\n"
       "eclose.yaml:1:62: max_lag must be a number, found array (at throttle.max_lag)\n"
       "eclose.yaml:1:76: unknown key \"min_windw\"; did you mean \"min_window\"? (at throttle.min_windw)\n");
+   check_problems ("throttle: {max_rate: 0}\n", NULL,
+                   "eclose.yaml:1:12: \"0\" is no rate: expected documents per second (1000), bytes per second (5MB,"
+                   " 512kB, 1MiB) or none (at throttle.max_rate)\n");
    check_problems ("throttle: 5MB\n", NULL,
                    "eclose.yaml:1:1: throttle must be a mapping, found string (at throttle)\n");
    check_problems ("version_field: a..b\n", NULL,
