@@ -181,6 +181,10 @@ ecl_argument_read (const ecl_cli_t *cli, const char *argument, const char *name,
 
    if (*argument == '@') {
       source.name = argument + 1;
+      if (!*source.name) {
+         ecl_cli_fail (cli, "@ without a file: expected @file, or the %s itself", name);
+         return false;
+      }
       if (!ecl_file_read (source.name, ECL_TEXT_SOURCE_MAX, &bytes, &source.len, &error)) {
          ecl_cli_fail (cli, "%s", error.message);
          return false;

@@ -19,6 +19,7 @@ status 1 eclose eval '[{$sett: {a: 1}}, {$set: {a: {$substr: 1}}}]' docs.json
 status 1 eclose eval '[' docs.json
 status 1 eclose eval '{$set: {a: 1}}' docs.json
 status 1 eclose eval @nowhere docs.json
+status 1 eclose eval @ docs.json
 echo '---- the time'
 echo '{}' | eclose eval --relaxed '[{$project: {t: {$type: $$NOW}, late: {$gt: [$$NOW, {$date: "2020-01-01T00:00:00Z"}]}}}]'
 echo '---- BSON'
