@@ -4,6 +4,7 @@
 #include "bson/compare.h"
 #include "bson/cursor.h"
 #include "bson/make.h"
+#include "mql/names.h"
 
 /* More comparisons of types than this in one statement say that a transaction is cheaper. */
 #define MAX_TYPE_CHECKS 500u
@@ -128,19 +129,14 @@ has_typed (const ecl_value_t *v)
    return needs_type (v->type);
 }
 
-/* Another field of that name stands before this one: a path means the first. */
+/* Another field of that name stands before this one: a path means the first. Of every field of a document, in order. */
 static bool
-comes_again (const ecl_value_t *document, const ecl_field_t *field)
+comes_again (ecl_names_t *seen, const ecl_field_t *field)
 {
-   ecl_iter_t iter;
-   ecl_field_t first;
-
-   ecl_iter_init (&iter, document);
-   while (ecl_iter_field (&iter, &first)) {
-      if (first.key_len == field->key_len && memcmp (first.key, field->key, field->key_len) == 0) {
-         return first.key != field->key;
-      }
+   if (ecl_names_find (seen, field->key, field->key_len) != ECL_NAMES_NONE) {
+      return true;
    }
+   (void) ecl_names_add (seen, (ecl_name_t){field->key, field->key_len});
    return false;
 }
 
@@ -174,6 +170,7 @@ check_elements (guard_t *self, const char *path, const ecl_value_t *list)
 static void
 check_types (guard_t *self, const char *path, const ecl_value_t *v)
 {
+   ecl_names_t seen;
    ecl_iter_t iter;
    ecl_field_t field;
 
@@ -188,8 +185,11 @@ check_types (guard_t *self, const char *path, const ecl_value_t *v)
       check_type (self, path, v->type);
       return;
    }
+   ecl_names_init (&seen, self->arena);
    ecl_iter_init (&iter, v);
    while (!self->why && ecl_iter_field (&iter, &field)) {
+      bool again = comes_again (&seen, &field);
+
       if (!has_typed (&field.value)) {
          continue;
       }
@@ -197,7 +197,7 @@ check_types (guard_t *self, const char *path, const ecl_value_t *v)
          self->why = "a number under a name with a dot or a leading $";
          return;
       }
-      if (comes_again (v, &field)) {
+      if (again) {
          self->why = TWICE;
          return;
       }
@@ -305,16 +305,20 @@ named (const ecl_guard_fields_t *fields, const ecl_field_t *field)
 
 /* Checks every field that counts: those that the plan names (missing ones too), and those that change. */
 static void
-check_fields (guard_t *self, const ecl_guard_fields_t *fields, const ecl_value_t *stored, const edit_t *edit)
+check_fields (guard_t *self, const ecl_guard_fields_t *fields, const edit_t *edit)
 {
+   ecl_names_t seen;
+
+   ecl_names_init (&seen, self->arena);
    for (uint32_t i = 0; i < edit->n_before && !self->why; i++) {
       const ecl_field_t *field = &edit->before[i];
+      bool again = comes_again (&seen, field);
 
       if (field->key_len == 3 && memcmp (field->key, "_id", 3) == 0) {
          continue; /* the filter names it, and nobody can change it */
       }
       if (!edit->stays[i] || edit->changed[i] || named (fields, field)) {
-         if (comes_again (stored, field)) {
+         if (again) {
             self->why = TWICE;
             return;
          }
@@ -322,15 +326,11 @@ check_fields (guard_t *self, const ecl_guard_fields_t *fields, const ecl_value_t
       }
    }
    for (size_t k = 0; k < fields->n && !self->why; k++) {
-      uint32_t i = 0;
+      size_t len = strlen (fields->names[k]);
 
-      while (i < edit->n_before && !(strlen (fields->names[k]) == edit->before[i].key_len &&
-                                     memcmp (fields->names[k], edit->before[i].key, edit->before[i].key_len) == 0)) {
-         i++;
-      }
-      if (i == edit->n_before) {
+      if (ecl_names_find (&seen, fields->names[k], (uint32_t) len) == ECL_NAMES_NONE) {
          ecl_value_t missing = ecl_missing ();
-         check_field (self, fields->names[k], strlen (fields->names[k]), &missing);
+         check_field (self, fields->names[k], len, &missing);
       }
    }
    for (uint32_t i = 0; i < edit->n_after && !self->why; i++) {
@@ -416,7 +416,7 @@ ecl_guard_build (ecl_arena_t *arena, const ecl_guard_fields_t *fields, const ecl
    plan_edit (arena, stored, wanted, &edit);
    guard.fields = ecl_arena_array (arena, ecl_field_t, edit.n_before + fields->n);
    guard.values = ecl_arena_array (arena, ecl_field_t, edit.n_before);
-   check_fields (&guard, fields, stored, &edit);
+   check_fields (&guard, fields, &edit);
    if (guard.why) {
       *why = guard.why;
       return ECL_GUARD_TRANSACTION;
