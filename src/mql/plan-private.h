@@ -48,10 +48,10 @@ struct ecl_plan_t {
    bool has_functions;
 };
 
-/* Of a key with its first 8 bytes. Of longer ones the last 8 count, too: names that only differ there are many where
- * there are many names. */
-static inline uint64_t
-ecl_slot_hash (const char *key, uint32_t len, uint64_t head)
+/* Where in the segment's table the search for a key begins; head are its first 8 bytes. Of longer ones the last 8 count,
+ * too: names that only differ there are many where there are many names. */
+static inline uint32_t
+ecl_slot_place (const ecl_segment_t *segment, const char *key, uint32_t len, uint64_t head)
 {
    if (len > 8) {
       uint64_t tail;
@@ -59,7 +59,7 @@ ecl_slot_hash (const char *key, uint32_t len, uint64_t head)
       memcpy (&tail, key + len - 8, 8);
       head += tail * 0xC2B2AE3D27D4EB4Full;
    }
-   return (head ^ len) * 0x9E3779B97F4A7C15ull;
+   return (uint32_t) ((head ^ len) * 0x9E3779B97F4A7C15ull >> segment->table_shift);
 }
 
 /* The first 8 bytes of a key, zero padded. */

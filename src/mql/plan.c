@@ -300,7 +300,7 @@ build_table (ecl_plan_t *self, ecl_segment_t *segment)
    segment->table_mask = size - 1;
    for (uint32_t i = 0; i < segment->n_slots; i++) {
       const ecl_slot_t *slot = &segment->slots[i];
-      uint32_t at = (uint32_t) (ecl_slot_hash (slot->name.str, slot->name.len, slot->head) >> segment->table_shift);
+      uint32_t at = ecl_slot_place (segment, slot->name.str, slot->name.len, slot->head);
 
       while (segment->table[at]) {
          at = (at + 1) & segment->table_mask;

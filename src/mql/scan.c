@@ -43,7 +43,7 @@ read_key (const uint8_t *p, const uint8_t *end, uint64_t *head)
 static inline uint32_t
 find_slot (const ecl_segment_t *segment, const uint8_t *key, uint32_t len, uint64_t head)
 {
-   uint32_t at = (uint32_t) (ecl_slot_hash ((const char *) key, len, head) >> segment->table_shift);
+   uint32_t at = ecl_slot_place (segment, (const char *) key, len, head);
    uint32_t entry;
 
    while ((entry = segment->table[at]) != 0) {
