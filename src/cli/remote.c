@@ -145,7 +145,7 @@ ecl_remote_connect (ecl_remote_t *self)
    if (*complaints) {
       ecl_cli_note (cli, "the server's URI: %s", complaints);
    }
-   self->world = ecl_mongo_world_new_patient (uri, (int32_t) (seconds * 1000), cancelled, &named, &error);
+   self->world = ecl_mongo_world_new (uri, (int32_t) (seconds * 1000), cancelled, &named, &error);
    if (!self->world) {
       ecl_cli_fail (cli, "%s", error.message);
       return false;

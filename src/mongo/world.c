@@ -354,8 +354,8 @@ make_world (const char *uri, int32_t socket, int32_t timeout, bool (*cancelled) 
 }
 
 ecl_world_t *
-ecl_mongo_world_new_patient (const char *uri, int32_t longest, bool (*cancelled) (void), const char **database,
-                             bson_error_t *error)
+ecl_mongo_world_new (const char *uri, int32_t longest, bool (*cancelled) (void), const char **database,
+                     bson_error_t *error)
 {
    int32_t socket = longest + (SOCKET_TIMEOUT_MS - ECL_WORLD_TIMEOUT);
 

@@ -22,8 +22,8 @@ ecl_mongo_explain (const char *uri, bson_error_t *error);
  * between commands and while waiting; may be NULL. longest: so many milliseconds a single command may take, where that
  * is longer than they usually may. NULL where the URI cannot be read. */
 ecl_world_t *
-ecl_mongo_world_new_patient (const char *uri, int32_t longest, bool (*cancelled) (void), const char **database,
-                             bson_error_t *error);
+ecl_mongo_world_new (const char *uri, int32_t longest, bool (*cancelled) (void), const char **database,
+                     bson_error_t *error);
 
 /* The same, but a server that does not answer within so many milliseconds counts as one that lost the command: for
  * those who have to know in time, and send again. */
