@@ -79,11 +79,10 @@ static void
 take_failure (ecl_backfill_t *self, const ecl_event_t *event)
 {
    const handler_t *handler = &handlers[self->state];
-   int32_t code = event->error ? (int32_t) event->error->code : 0;
-   /* A cursor that is gone (CursorNotFound, QueryPlanKilled, CursorKilled) is opened anew. */
-   bool lost = event->kind == ECL_EVENT_LOST || ecl_insist_passing ((uint32_t) code) ||
-               (handler->reads && (code == 43 || code == 175 || code == 237)) ||
-               (handler->txn != ECL_TXN_NONE && ecl_insist_aborted (event->reply, (uint32_t) code));
+   uint32_t code = event->error ? event->error->code : 0;
+   bool lost = event->kind == ECL_EVENT_LOST || ecl_insist_passing (code) ||
+               (handler->reads && ecl_scan_gone (code)) || /* opened anew */
+               (handler->txn != ECL_TXN_NONE && ecl_insist_aborted (event->reply, code));
    ecl_event_t told = {lost ? ECL_EVENT_LOST : ECL_EVENT_REFUSED, event->reply, event->error};
    bson_error_t error;
 
@@ -108,7 +107,7 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
       handler->reply (self, &told);
       return;
    }
-   if ((!lost && (!handler->takes_all || handler->reads || ecl_backfill_hopeless (code))) ||
+   if ((!lost && (!handler->takes_all || handler->reads || ecl_backfill_hopeless ((int32_t) code))) ||
        (lost && !try_again (self))) {
       error = *event->error;
       self->result.lost = lost;

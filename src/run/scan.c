@@ -258,11 +258,16 @@ ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const
 }
 
 bool
+ecl_scan_gone (uint32_t code)
+{
+   return code == 43 /* CursorNotFound */ || code == 175 /* QueryPlanKilled */ || code == 237 /* CursorKilled */;
+}
+
+bool
 ecl_scan_lost (ecl_reply_t answer, uint32_t code)
 {
-   bool gone = code == 43 /* CursorNotFound */ || code == 175 /* QueryPlanKilled */ || code == 237 /* CursorKilled */;
-
-   return answer == ECL_REPLY_LOST || (answer == ECL_REPLY_REFUSED && (gone || ecl_insist_passing (code)));
+   return answer == ECL_REPLY_LOST ||
+          (answer == ECL_REPLY_REFUSED && (ecl_scan_gone (code) || ecl_insist_passing (code)));
 }
 
 bool

@@ -71,6 +71,10 @@ ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const
 bool
 ecl_scan_again (ecl_scan_t *self, ecl_world_t *world) ECL_MUST_CHECK;
 
+/* Whether a refusal with that code says that the cursor is gone. */
+bool
+ecl_scan_gone (uint32_t code);
+
 /* Whether what came in place of a batch says nothing but that the cursor is gone, or the server for now: opened again,
  * it may do. */
 bool
