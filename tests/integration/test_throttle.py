@@ -180,8 +180,8 @@ def test_flow_control_is_named(eclose, db, relay, slowed):
     goes_on(eclose, db, child, slowed, 'flow')
 
 
-@pytest.mark.parametrize('to_the_end', [False, pytest.param(True, marks=pytest.mark.long)])
-def test_late_answers(eclose, db, relay, slowed, to_the_end):
+@pytest.mark.long
+def test_late_answers(eclose, db, relay, slowed):
     """The latency of its own writes, which is all there is through mongos. Against what it was when all was calm."""
     child = slowed.start('--max-latency', 2)
     wait_for(lambda: len(writes(relay)) >= 20)
@@ -194,8 +194,6 @@ def test_late_answers(eclose, db, relay, slowed, to_the_end):
     during = writes(relay, mark)
     print(f'documents a second: {rate(before):.0f} before, {rate(during):.0f} while each answer is half a second late; '
           f'batches of {sizes(before)[-5:]}, {sizes(during)}')
-    if not to_the_end:
-        return
     relay.delay(0)
     mark = len(relay.commands())
     err = goes_on(eclose, db, child, slowed, 'writes take')
