@@ -17,11 +17,14 @@ ecl_insist_passing (uint32_t code)
       46,    /* LockBusy */
       50,    /* MaxTimeMSExpired */
       64,    /* WriteConcernFailed: the majority did not have it in time */
+      82,    /* NoProgressMade: a router whose rounds all met a chunk that moves */
       89,    /* NetworkTimeout */
+      90,    /* CallbackCanceled: a router that goes away */
       91,    /* ShutdownInProgress */
       112,   /* WriteConflict */
       133,   /* FailedToSatisfyReadPreference: a router that finds no primary */
       134,   /* ReadConcernMajorityNotAvailableYet */
+      145,   /* PooledConnectionsDropped: a router whose connections to a shard went away */
       150,   /* StaleEpoch */
       189,   /* PrimarySteppedDown */
       202,   /* NetworkInterfaceExceededTimeLimit */
@@ -36,6 +39,7 @@ ecl_insist_passing (uint32_t code)
       450,   /* PooledConnectionAcquisitionRejected */
       453,   /* InterruptedDueToReshardingCriticalSection */
       462,   /* IngressRequestRateLimitExceeded */
+      471,   /* InterruptedDueToAddShard */
       9001,  /* SocketException */
       10058, /* LegacyNotPrimary */
       10107, /* NotWritablePrimary */
@@ -47,6 +51,8 @@ ecl_insist_passing (uint32_t code)
       13436, /* NotPrimaryOrSecondary */
       14031, /* OutOfDiskSpace */
       91331, /* RetriableRemoteCommandFailure */
+
+      10045600, /* InterruptedDueToFCVChange */
    };
 
    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {

@@ -429,7 +429,7 @@ test_given_up_transactions (void **state)
 static void
 test_passing_refusals (void **state)
 {
-   static const int codes[] = {133, 134, 365, 371, 462, 10107, 14031};
+   static const int codes[] = {82, 90, 133, 134, 145, 365, 371, 462, 471, 10107, 14031, 10045600};
    ecl_backfill_result_t result;
 
    (void) state;
