@@ -160,7 +160,6 @@ ask_shard_key (ecl_world_t *world, const char *database, const char *collection,
                bson_error_t *error)
 {
    bson_t command = BSON_INITIALIZER, filter, reply;
-   ecl_call_t call = {.database = "config", .command = &command};
    ecl_value_t list, row, dropped;
    ecl_reply_t answer;
    ecl_iter_t iter;
@@ -172,8 +171,8 @@ ask_shard_key (ecl_world_t *world, const char *database, const char *collection,
    bson_append_document_end (&command, &filter);
    BSON_APPEND_INT32 (&command, "limit", 1);
    BSON_APPEND_BOOL (&command, "singleBatch", true);
-   answer = world->run_command (world, &call, world->now (world) + ECL_WORLD_TIMEOUT, &reply, error);
-   if (answer == ECL_REPLY_REFUSED && !ecl_insist_passing (error->code)) {
+   answer = ecl_insist (world, "config", &command, world->now (world) + ECL_WORLD_TIMEOUT, NULL, &reply, error);
+   if (answer == ECL_REPLY_REFUSED) {
       out->shard_key_unknown = true;
    } else if (answer != ECL_REPLY_OK || !first_batch (arena, &reply, &list, error)) {
       good = false;
