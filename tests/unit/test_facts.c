@@ -155,6 +155,10 @@ test_server (void **state)
    const canned_t lone[] = {{"hello", "{\"ok\": 1, \"maxWireVersion\": 8, \"logicalSessionTimeoutMinutes\": 30}"},
                             {"buildInfo", "{\"ok\": 1, \"version\": \"4.2.1\", \"gitVersion\": \"0000\"}"},
                             {0}};
+   const canned_t strict[] = {{"hello", "{\"ok\": 1, \"setName\": \"a\", \"maxWireVersion\": 21, "
+                                        "\"logicalSessionTimeoutMinutes\": 30}"},
+                              {"buildInfo", "REFUSED 323"}, /* APIStrictError */
+                              {0}};
    const canned_t old[] = {{"hello", "{\"ok\": 1, \"setName\": \"a\", \"maxWireVersion\": 7, "
                                      "\"logicalSessionTimeoutMinutes\": 30}"},
                            {0}};
@@ -175,6 +179,10 @@ test_server (void **state)
    /* Its explain is not even asked. */
    assert_true (ecl_server_guard_form (&world.world, &server, "shop", "users", &form, &error));
    assert_int_equal (form, ECL_GUARD_IN_PIPELINE);
+   fake_done (&world);
+   world = fake_world (strict);
+   assert_true (ecl_server_ask (&world.world, &server, &error));
+   assert_true (server.transactions && !server.vouched);
    fake_done (&world);
    /* Nothing else of eclose's works there, either: its own records are written by pipelines. */
    world = fake_world (old);
