@@ -12,6 +12,7 @@
 /* Where the pipeline form keeps its verdict while it runs; removed by its last stage. */
 #define VERDICT "__eclose_unchanged"
 
+#define VERDICT_TAKEN "a field that is called " VERDICT
 #define TWICE "a name that comes twice in one document"
 
 /* One comparison, {$eq: [[{name: "$name", …}, …], {$literal: [{name: "Ada", …}, …]}]}: a server that sees no field
@@ -303,6 +304,12 @@ named (const ecl_guard_fields_t *fields, const ecl_field_t *field)
    return false;
 }
 
+static bool
+is_verdict (const ecl_field_t *field)
+{
+   return field->key_len == sizeof VERDICT - 1 && memcmp (field->key, VERDICT, field->key_len) == 0;
+}
+
 /* Checks every field that counts: those that the plan names (missing ones too), and those that change. */
 static void
 check_fields (guard_t *self, const ecl_guard_fields_t *fields, const edit_t *edit)
@@ -316,6 +323,10 @@ check_fields (guard_t *self, const ecl_guard_fields_t *fields, const edit_t *edi
 
       if (field->key_len == 3 && memcmp (field->key, "_id", 3) == 0) {
          continue; /* the filter names it, and nobody can change it */
+      }
+      if (is_verdict (field)) {
+         self->why = VERDICT_TAKEN;
+         return;
       }
       if (!edit->stays[i] || edit->changed[i] || named (fields, field)) {
          if (again) {
@@ -338,6 +349,8 @@ check_fields (guard_t *self, const ecl_guard_fields_t *fields, const edit_t *edi
 
       if (!plain_name (field->key, field->key_len) && changes (edit, i)) {
          self->why = "a field whose name has a dot or a leading $";
+      } else if (is_verdict (field)) {
+         self->why = VERDICT_TAKEN;
       }
    }
 }

@@ -319,6 +319,7 @@ test_transactions (void **state)
       {"{\"_id\": 1, \"v\": 1, \"a\": {\"x\": 1, \"x\": 2.5}}", "a name that comes twice in one document"},
       {"{\"_id\": 1, \"v\": 1, \"a\": 1, \"a\": 2}", "a name that comes twice in one document"},
       {"{\"_id\": 1, \"c\": 1, \"c\": 2, \"v\": 1, \"a\": 1}", "a name that comes twice in one document"},
+      {"{\"_id\": 1, \"v\": 1, \"__eclose_unchanged\": 1}", "a field that is called __eclose_unchanged"},
    };
    bson_error_t error;
 
