@@ -397,19 +397,56 @@ enter_txn_read (ecl_backfill_t *self, const ecl_value_t *id)
    BSON_APPEND_BOOL (&self->command, "singleBatch", true);
 }
 
+/* A replacement refuses names with a $ in front, and takes a timestamp of zero for the present time: not what stands in
+ * the document. A pipeline that replaces it does neither; it is not always sent, for a replacement goes to one shard. */
+static bool
+is_replaceable (const ecl_value_t *document)
+{
+   ecl_field_t field;
+   ecl_iter_t iter;
+
+   ecl_iter_init (&iter, document);
+   while (ecl_iter_field (&iter, &field)) {
+      if ((field.key_len && field.key[0] == '$') ||
+          (field.value.type == BSON_TYPE_TIMESTAMP && field.value.u.i64 == 0)) {
+         return false;
+      }
+   }
+   return true;
+}
+
+static void
+append_replacement (bson_t *to, const ecl_value_t *document)
+{
+   bson_t after, stages, stage, root;
+
+   if (!bson_init_static (&after, document->u.raw, document->len)) {
+      return;
+   }
+   if (is_replaceable (document)) {
+      BSON_APPEND_DOCUMENT (to, "u", &after);
+      return;
+   }
+   BSON_APPEND_ARRAY_BEGIN (to, "u", &stages);
+   BSON_APPEND_DOCUMENT_BEGIN (&stages, "0", &stage);
+   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$replaceWith", &root);
+   BSON_APPEND_DOCUMENT (&root, "$literal", &after);
+   bson_append_document_end (&stage, &root);
+   bson_append_document_end (&stages, &stage);
+   bson_append_array_end (to, &stages);
+}
+
 static void
 enter_txn_write (ecl_backfill_t *self, const ecl_value_t *id)
 {
-   bson_t statements, one, query, after;
+   bson_t statements, one, query;
 
    ecl_backfill_update_begin (self, false, &statements);
    BSON_APPEND_DOCUMENT_BEGIN (&statements, "0", &one);
    BSON_APPEND_DOCUMENT_BEGIN (&one, "q", &query);
    ecl_append_value (&query, "_id", id);
    bson_append_document_end (&one, &query);
-   if (bson_init_static (&after, self->txn_after.u.raw, self->txn_after.len)) {
-      BSON_APPEND_DOCUMENT (&one, "u", &after);
-   }
+   append_replacement (&one, &self->txn_after);
    bson_append_document_end (&statements, &one);
    ecl_backfill_update_end (self, &statements);
    self->result.wrote = true;

@@ -395,6 +395,31 @@ test_transactions (void **state)
    assert_int_equal (result.counts.quarantined, 1);
 }
 
+/* A replacement would have the present time where a timestamp of zero stands. */
+static void
+test_transaction_keeps_zero_timestamps (void **state)
+{
+   const char cart[] = "{\"_id\": 1, \"a\": \"x\", \"k\": {\"$numberInt\": \"1\"}, \"b\": [{\"n\": 1}], "
+                       "\"t\": {\"$timestamp\": {\"t\": 0, \"i\": 0}}, \"schema_version\": 1}";
+   char reply[400];
+   const canned_t script[] = {
+      {"\"find\" : \"users\"", reply},
+      {"\"limit\" : 1, \"singleBatch\" : true", reply},
+      {"\"u\" : [ { \"$replaceWith\" : { \"$literal\" : { \"_id\" : 1, \"a\" : \"x\", \"k\" : 1, \"b\" : \"X\", "
+       "\"t\" : { \"$timestamp\" : { \"t\" : 0, \"i\" : 0 } }, \"schema_version\" : 2, \"n\" : 2 } } } ] }",
+       OK},
+      {"commitTransaction", "{\"ok\": 1}"},
+      PASS_END,
+      {0},
+   };
+   ecl_backfill_result_t result;
+
+   (void) state;
+   snprintf (reply, sizeof reply, DOCS ("%s"), cart);
+   run_script (ECL_MODE_CLIENT, true, script, true, &result);
+   assert_int_equal (result.counts.transactions, 1);
+}
+
 /* A transaction that the server gave up says nothing against the document, wherever it was: the server names it so, or
  * its code does (251: NoSuchTransaction). */
 static void
@@ -693,6 +718,7 @@ main (void)
       cmocka_unit_test (test_failed_range_is_done_here),
       cmocka_unit_test (test_one_by_one),
       cmocka_unit_test (test_transactions),
+      cmocka_unit_test (test_transaction_keeps_zero_timestamps),
       cmocka_unit_test (test_given_up_transactions),
       cmocka_unit_test (test_passing_refusals),
       cmocka_unit_test (test_no_permission_ends_it),
