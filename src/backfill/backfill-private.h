@@ -75,6 +75,7 @@ typedef struct {
 /* Part of a pushed-down batch. */
 typedef struct {
    ecl_range_t range;
+   bool sent; /* a statement is about it */
    bool failed;
 } piece_t;
 

@@ -28,7 +28,7 @@ prepare (ecl_backfill_t *self, size_t index)
 }
 
 /* Which versions the range holds, by what the batch brought of its documents. With `detect` that cannot be told from
- * the version field alone: then it may be any that `detect` gives. */
+ * the version field alone: then it may be any that `detect` gives, or that of those it does not find. */
 static void
 mark_versions (ecl_backfill_t *self, const ecl_range_t *range, bool *has)
 {
@@ -45,6 +45,9 @@ mark_versions (ecl_backfill_t *self, const ecl_range_t *range, bool *has)
       if (ecl_chain_index (chain, chain->detect[i].version, &index)) {
          has[index] = true;
       }
+   }
+   if (chain->n_detect && chain->has_unversioned && ecl_chain_index (chain, chain->unversioned, &index)) {
+      has[index] = true;
    }
 }
 
@@ -75,6 +78,7 @@ ecl_push_start (ecl_backfill_t *self)
          if (has[v] && ecl_convert_wants (self->converter, v)) {
             self->statements[self->n_statements++] =
                (pushed_statement_t){.piece = self->n_pieces, .version = (uint32_t) v};
+            piece->sent = true;
          }
       }
       self->n_pieces++;
@@ -181,7 +185,7 @@ ecl_redo_enter (ecl_backfill_t *self)
    bson_t filter;
 
    while (self->redo_at < self->n_pieces && !self->pieces[self->redo_at].failed) {
-      self->redo_at++;
+      self->blameless = self->pieces[self->redo_at++].sent ? 0 : self->blameless;
    }
    if (self->redo_at == self->n_pieces) {
       self->state = ST_NEXT;

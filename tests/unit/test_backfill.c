@@ -309,6 +309,67 @@ test_failed_range_is_done_here (void **state)
    assert_int_equal (result.counts.redone, 1);
 }
 
+/* Which version a document has that names none, only the whole of it says: that of those that `detect` does not find
+ * is sent for, too. */
+static void
+test_versions_that_ids_do_not_tell (void **state)
+{
+   static const char config[] = "database: shop\n"
+                                "collections: {users: {unversioned: 1, detect: [{version: 2, filter: {old: null}}]}}\n";
+   static const char step[] = "to: 2\ndescription: d\nup:\n  - $unset: old\n";
+   const file_t files[] = {{"users/0002_step.yaml", step}, {0}};
+   const canned_t script[] = {
+      {"\"projection\" : { \"_id\" : 1, \"schema_version\" : 1 }", DOCS ("{\"_id\": 1}")},
+      {"\"$nor\" : [ { \"old\" : null } ]", OK},
+      {0},
+   };
+   ecl_backfill_options_t options = {.mode = ECL_MODE_PUSHDOWN, .once = true};
+   fake_world_t world = fake_world (script);
+   ecl_backfill_result_t result;
+
+   (void) state;
+   run_backfill (config, files, "users", options, &world, NULL, true, &result, NULL);
+   assert_int_equal (result.counts.pushed, 1);
+}
+
+#define PUSHED(id) "{\"_id\": " #id ", \"schema_version\": 1}"
+#define LOST_RANGE(id)                                                          \
+   {"\"multi\" : true", "LOST"}, {"\"find\" : \"users\"", DOCS (USER (id, 1))}, \
+   {                                                                            \
+      "\"update\"", OK                                                          \
+   }
+#define NEXT(id, more) "{\"ok\": 1, \"cursor\": {\"id\": " #more ", \"nextBatch\": [" PUSHED (id) "]}}"
+
+/* Writes that are lost now and then, with others between them that are not, do not mean that the server cannot do it. */
+static void
+test_losses_between_successes (void **state)
+{
+   const canned_t script[] = {
+      {"\"find\" : \"users\"", "{\"ok\": 1, \"cursor\": {\"id\": 9, \"firstBatch\": [" PUSHED (1) "]}}"},
+      LOST_RANGE (1),
+      {"\"getMore\"", NEXT (2, 9)},
+      {"\"multi\" : true", OK},
+      {"\"getMore\"", NEXT (3, 9)},
+      LOST_RANGE (3),
+      {"\"getMore\"", NEXT (4, 9)},
+      {"\"multi\" : true", OK},
+      {"\"getMore\"", NEXT (5, 9)},
+      LOST_RANGE (5),
+      {"\"getMore\"", NEXT (6, 0)},
+      {"\"multi\" : true", OK},
+      {0},
+   };
+   ecl_backfill_options_t options = {.mode = ECL_MODE_PUSHDOWN, .once = true};
+   fake_world_t world = fake_world (script);
+   ecl_backfill_result_t result;
+
+   (void) state;
+   run_users (options, &world, NULL, true, &result, NULL);
+   assert_int_equal (result.mode, ECL_MODE_PUSHDOWN);
+   assert_int_equal (result.counts.redone, 3);
+   assert_int_equal (result.counts.pushed, 3);
+}
+
 /* A server that refuses the command as a whole for one bad statement. */
 static void
 test_one_by_one (void **state)
@@ -716,6 +777,8 @@ main (void)
       cmocka_unit_test (test_quarantine_by_the_hundred),
       cmocka_unit_test (test_sizes_of_documents_that_are_not_read),
       cmocka_unit_test (test_failed_range_is_done_here),
+      cmocka_unit_test (test_versions_that_ids_do_not_tell),
+      cmocka_unit_test (test_losses_between_successes),
       cmocka_unit_test (test_one_by_one),
       cmocka_unit_test (test_transactions),
       cmocka_unit_test (test_transaction_keeps_zero_timestamps),
