@@ -92,6 +92,13 @@ join (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_
    return found || ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s: there is no job to work on", collection);
 }
 
+/* Nothing says that it was a former collection of the same name. */
+static bool
+is_same_collection (const ecl_job_t *job, const ecl_facts_t *facts)
+{
+   return !*job->uuid || !*facts->uuid || strcmp (job->uuid, facts->uuid) == 0;
+}
+
 /* Whether the records say that no document is below: the last job went to this very target and is done, or `complete`
  * recorded a floor that a validator keeps. */
 static bool
@@ -106,7 +113,8 @@ is_finished (const ecl_site_t *site, const ecl_strategy_t *strategy, const char 
    if (!ecl_job_latest (site->world, site->database, chain->collection, false, &job, &has_job, error)) {
       return false;
    }
-   *finished = has_job && job.state == ECL_JOB_DONE && !job.down && strcmp (job.to, to) == 0;
+   *finished = has_job && job.state == ECL_JOB_DONE && !job.down && strcmp (job.to, to) == 0 &&
+               is_same_collection (&job, &strategy->facts);
    return *finished ||
           ecl_complete_stays (site->world, &site->server, site->database, chain, strategy->target, finished, error);
 }
@@ -137,6 +145,7 @@ start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl
                               .target = strategy->target,
                               .database = site->database,
                               .collection = strategy->chain->collection,
+                              .uuid = strategy->facts.uuid,
                               .down = strategy->down,
                               .to = out->to,
                               .mode = ecl_mode_name (strategy->mode),

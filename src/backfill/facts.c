@@ -2,6 +2,7 @@
 #include "backfill/facts.h"
 
 #include "bson/cursor.h"
+#include "mql/ops/binary_text.h"
 #include "run/insist.h"
 
 /* ---- asking ---- */
@@ -50,15 +51,25 @@ document_or_missing (ecl_value_t v)
    return v.type == BSON_TYPE_DOCUMENT ? v : ecl_missing ();
 }
 
+static const char *
+uuid_text (ecl_arena_t *arena, ecl_value_t v)
+{
+   return v.type == BSON_TYPE_BINARY && v.len == 16
+             ? text_or (arena, ecl_binary_encode (arena, ECL_FORMAT_UUID, &v), "")
+             : "";
+}
+
 static void
 read_collection (const ecl_value_t *row, ecl_arena_t *arena, ecl_facts_t *out)
 {
-   ecl_value_t type = get (row, "type"), options = get (row, "options"), capped = get (&options, "capped");
+   ecl_value_t info = get (row, "info"), type = get (row, "type"), options = get (row, "options"),
+               capped = get (&options, "capped");
 
    out->kind = text_is (&type, "view") ? ECL_COLLECTION_VIEW : ECL_COLLECTION_PLAIN;
    if (text_is (&type, "timeseries") || get (&options, "timeseries").type == BSON_TYPE_DOCUMENT) {
       out->kind = ECL_COLLECTION_TIMESERIES;
    }
+   out->uuid = uuid_text (arena, get (&info, "uuid"));
    out->capped = ecl_truthy (&capped);
    out->validator = document_or_missing (get (&options, "validator"));
    out->level = text_or (arena, get (&options, "validationLevel"), "strict");
@@ -193,6 +204,7 @@ ecl_facts_ask (ecl_world_t *world, const ecl_server_t *server, const char *datab
                ecl_arena_t *arena, ecl_facts_t *out, bson_error_t *error)
 {
    memset (out, 0, sizeof *out);
+   out->uuid = "";
    out->level = "strict";
    out->action = "error";
    if (!ask_collection (world, database, collection, arena, out, error)) {

@@ -23,6 +23,7 @@ typedef struct {
 
 typedef struct {
    ecl_collection_kind_t kind;
+   const char *uuid; /* as text: which collection of that name it is; "" where the server does not say */
    bool capped;
    ecl_value_t validator;  /* missing where there is none */
    const char *level;      /* of the validator: "strict" unless told otherwise */

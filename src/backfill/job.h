@@ -35,6 +35,7 @@ typedef struct {
    ecl_world_t *world;
    const char *database;
    const char *collection;
+   const char *uuid; /* of it; NULL or "" where that is not known */
    bool down;
    const char *to;           /* version as text */
    const ecl_chain_t *chain; /* and the place of `to` on it */

@@ -226,6 +226,7 @@ make_job (const ecl_job_start_t *options, int64_t documents, int64_t wanted, ecl
    begin_job (options->world, &options->who, wanted, job);
    job->down = options->down;
    bson_strncpy (job->collection, options->collection, sizeof job->collection);
+   bson_strncpy (job->uuid, options->uuid ? options->uuid : "", sizeof job->uuid);
    bson_strncpy (job->to, options->to, sizeof job->to);
    bson_strncpy (job->mode, options->mode, sizeof job->mode);
    bson_strncpy (job->why, options->why, sizeof job->why);

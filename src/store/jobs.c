@@ -207,6 +207,9 @@ ecl_job_put (const ecl_job_t *job, int64_t until, bson_t *command)
 
    ecl_store_append_text (&set, "kind", job->down ? "down" : "up");
    ecl_store_append_text (&set, "collection", job->collection);
+   if (*job->uuid) {
+      ecl_store_append_text (&set, "uuid", job->uuid);
+   }
    ecl_store_append_text (&set, "to", job->to);
    ecl_store_append_text (&set, "mode", job->mode);
    ecl_store_append_text (&set, "why", job->why);
@@ -442,6 +445,8 @@ ecl_job_read (const bson_t *document, ecl_job_t *out, bson_error_t *error)
          read_text (&iter, kind, sizeof kind);
       } else if (strcmp (key, "collection") == 0) {
          read_text (&iter, out->collection, sizeof out->collection);
+      } else if (strcmp (key, "uuid") == 0) {
+         read_text (&iter, out->uuid, sizeof out->uuid);
       } else if (strcmp (key, "to") == 0) {
          read_text (&iter, out->to, sizeof out->to);
       } else if (strcmp (key, "mode") == 0) {

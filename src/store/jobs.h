@@ -1,8 +1,10 @@
 /* Jobs: what is known of each backfill, in eclose_jobs.
  *
- *    {_id, kind, collection, to, mode, why, state, wanted, settings, counts, chunks, documents, host, pid, user,
+ *    {_id, kind, collection, uuid, to, mode, why, state, wanted, settings, counts, chunks, documents, host, pid, user,
  *     started, swept, ended, error}
  *
+ *   uuid       the collection's, as text: one that was dropped and made anew, or restored, has another, and what is
+ *              recorded of the old one says nothing of it
  *   state      "planning" (its ranges are being made), "running", "done", "failed", "cancelled"
  *   wanted     "running", "paused" or "cancelled": what somebody asked for; each worker looks at it every second
  *   settings   of the throttle; whoever works takes over what is changed. A command that says wait is not among them:
@@ -80,6 +82,7 @@ typedef struct {
    uint8_t id[12];
    bool down;
    char collection[256];
+   char uuid[40]; /* "": the server did not say, or the record is of a release that did not ask */
    char to[64];   /* version as text */
    char mode[16]; /* "pushdown" or "client" */
    char why[256]; /* that mode */

@@ -4,7 +4,8 @@
     make soak                                   SOAK_DOCUMENTS, SOAK_SECONDS between two kills (5), SOAK_MODES (all)
     tests/integration/soak.py [DOCUMENTS]       the same with the eclose of build/ (or ECLOSE_BUILD)
 
-Without SOAK_DOCUMENTS there are as many as two cores carry in about a quarter of an hour; pushed down in some minutes.
+Without SOAK_DOCUMENTS there are as many as two cores carry in about a quarter of an hour; pushed down
+in some minutes, for of more the test server cannot find the `_id`s of other types in the time that one look may take.
 
 Four workers carry users from version 1 to 2 on a server that syncs what it acknowledges. Every few seconds one of them
 is killed with -9 and another takes its place; the server is killed twice and started again; the job is paused and

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -67,6 +68,14 @@ def test_a_start_does_not_scan_what_is_finished(eclose, db, server, relay, hasty
     db.things.insert_one({'_id': -1, 'schema_version': 1, 'a': 1})
     eclose('up', 'things', rc=0)
     assert db.things.find_one({'_id': -1})['b'] == 2 and db.eclose_jobs.count_documents({}) == jobs + 1
+    # A job of a collection that is there no more says nothing of the one that has its name now.
+    (here,) = db.list_collections(filter={'name': 'things'})
+    last = job(db)
+    assert last['uuid'] == str(here['info']['uuid'].as_uuid())
+    db.eclose_jobs.update_one({'_id': last['_id']}, {'$set': {'uuid': str(uuid.uuid4())}})
+    hasty()
+    eclose('up', 'things', rc=0)
+    assert db.eclose_jobs.count_documents({}) == jobs + 2
 
 
 @pytest.mark.long
