@@ -133,11 +133,13 @@ is_exact (const ecl_value_t *row, const ecl_value_t *keys)
 static void
 read_index (const ecl_value_t *row, ecl_arena_t *arena, ecl_index_t *out)
 {
-   ecl_value_t unique = get (row, "unique"), sparse = get (row, "sparse"), hidden = get (row, "hidden");
+   ecl_value_t unique = get (row, "unique"), sparse = get (row, "sparse"), hidden = get (row, "hidden"),
+               expires = get (row, "expireAfterSeconds");
 
    out->name = text_or (arena, get (row, "name"), "");
    out->keys = document_or_missing (get (row, "key"));
    out->unique = ecl_truthy (&unique);
+   out->expires = !ecl_is_missing (&expires);
    out->sparse = ecl_truthy (&sparse);
    out->exact = is_exact (row, &out->keys);
    out->whole = out->exact && !out->sparse && !ecl_truthy (&hidden);
@@ -313,6 +315,31 @@ encrypted_field (const ecl_value_t *schema, ecl_arena_t *arena, const char *path
 }
 
 static void
+add_indexes (list_t *list, const ecl_facts_t *facts, const ecl_plan_t *const *plans, size_t n_plans)
+{
+   for (size_t i = 0; i < facts->n_indexes; i++) {
+      const ecl_index_t *index = &facts->indexes[i];
+      const char *key =
+         index->unique || index->expires ? written_key (&index->keys, plans, n_plans, list->arena) : NULL;
+
+      if (key && index->unique) {
+         add (list, ECL_OBSTACLE_SOME, "unique index",
+              ecl_arena_printf (list->arena,
+                                "the migrations change %s, which the unique index %s is on: documents that it "
+                                "refuses go to quarantine",
+                                key, index->name));
+      }
+      if (key && index->expires) {
+         add (list, ECL_OBSTACLE_NOTE, "TTL index",
+              ecl_arena_printf (list->arena,
+                                "the migrations change %s, which the TTL index %s is on: when the server deletes a "
+                                "document goes by what it becomes",
+                                key, index->name));
+      }
+   }
+}
+
+static void
 add_encrypted (list_t *list, const ecl_facts_t *facts, const ecl_plan_t *const *plans, size_t n_plans)
 {
    ecl_value_t fields = get (&facts->encrypted, "fields"), schema = get (&facts->validator, "$jsonSchema"), one, path;
@@ -372,16 +399,7 @@ ecl_facts_obstacles (const ecl_facts_t *facts, const ecl_plan_t *const *plans, s
            ecl_arena_printf (arena, "it has a validator (level %s, action %s)%s", facts->level, facts->action,
                              warns ? "" : ": it must admit the new shape before `up` begins"));
    }
-   for (size_t i = 0; i < facts->n_indexes; i++) {
-      key = facts->indexes[i].unique ? written_key (&facts->indexes[i].keys, plans, n_plans, arena) : NULL;
-      if (key) {
-         add (&list, ECL_OBSTACLE_SOME, "unique index",
-              ecl_arena_printf (arena,
-                                "the migrations change %s, which the unique index %s is on: documents that it "
-                                "refuses go to quarantine",
-                                key, facts->indexes[i].name));
-      }
-   }
+   add_indexes (&list, facts, plans, n_plans);
    add_encrypted (&list, facts, plans, n_plans);
    key = written_key (&facts->shard_key, plans, n_plans, arena);
    if (key) {

@@ -16,6 +16,7 @@ typedef struct {
    const char *name;
    ecl_value_t keys; /* {path: 1, …} */
    bool unique;
+   bool expires; /* the server deletes by it */
    bool sparse;
    bool exact; /* plain keys, compared byte by byte: not partial, no collation, not of texts, places or hashes */
    bool whole; /* that, and it has an entry for each document, and may be used: not sparse, not hidden */

@@ -74,7 +74,9 @@ test_obstacles (void **state)
                     BATCH ("{\"type\": \"collection\", \"options\": {\"capped\": true, \"validator\": {\"a\": 1}, "
                            "\"validationAction\": \"warn\", \"collation\": {\"locale\": \"de\"}}}")},
                    {"listIndexes", BATCH ("{\"name\": \"m\", \"key\": {\"login\": 1, \"mail\": 1}, \"unique\": true},"
-                                          "{\"name\": \"c\", \"key\": {\"card\": 1}, \"unique\": true}")},
+                                          "{\"name\": \"c\", \"key\": {\"card\": 1}, \"unique\": true},"
+                                          "{\"name\": \"t\", \"key\": {\"email\": 1}, \"expireAfterSeconds\": 0},"
+                                          "{\"name\": \"o\", \"key\": {\"old\": 1}, \"expireAfterSeconds\": 9}")},
                    {0}},
       false,
       "1 it is capped: older servers refuse updates that change a document's size, newer ones may remove the oldest "
@@ -82,6 +84,8 @@ test_obstacles (void **state)
       "0 it has a validator (level strict, action warn)\n"
       "1 the migrations change mail, which the unique index m is on: documents that it refuses go to quarantine\n"
       "1 the migrations change card, which the unique index c is on: documents that it refuses go to quarantine\n"
+      "0 the migrations change email, which the TTL index t is on: when the server deletes a document goes by what it "
+      "becomes\n"
       "0 it has a default collation, by which the server would compare: each document goes through a transaction\n");
 }
 
