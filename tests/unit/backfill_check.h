@@ -54,4 +54,13 @@ run_users (ecl_backfill_options_t options, fake_world_t *world, const ecl_backfi
    run_backfill (config, files, "users", options, world, hooks, good, result, last);
 }
 
+/* The same without hooks: what the script says is all that happens. */
+static inline void
+run_script (ecl_mode_t mode, bool transactions, const canned_t *script, bool good, ecl_backfill_result_t *result)
+{
+   fake_world_t world = fake_world (script);
+
+   run_users ((ecl_backfill_options_t){.mode = mode, .transactions = transactions}, &world, NULL, good, result, NULL);
+}
+
 #endif

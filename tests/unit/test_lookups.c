@@ -372,7 +372,7 @@ test_too_much_for_one (void **state)
 /* ---- in the backfill ---- */
 
 static void
-run_script (const canned_t *script, bool good, ecl_backfill_result_t *result)
+run_devices (const canned_t *script, bool good, ecl_backfill_result_t *result)
 {
    const file_t files[] = {{"devices/0001_a.yaml", DEVICES}, {"products/0001_b.yaml", PRODUCTS}, {0}};
    ecl_backfill_options_t options = {.mode = ECL_MODE_CLIENT, .transactions = true};
@@ -410,10 +410,10 @@ test_backfill (void **state)
    ecl_backfill_result_t result;
 
    (void) state;
-   run_script (script, true, &result);
+   run_devices (script, true, &result);
    assert_int_equal (result.counts.changed, 2);
    assert_int_equal (result.counts.conflicts, 1);
-   run_script (refused, false, &result);
+   run_devices (refused, false, &result);
    assert_false (result.wrote);
 }
 
@@ -437,7 +437,7 @@ test_transaction (void **state)
    ecl_backfill_result_t result;
 
    (void) state;
-   run_script (script, true, &result);
+   run_devices (script, true, &result);
    assert_int_equal (result.counts.changed, 1);
    assert_int_equal (result.counts.transactions, 1);
 }

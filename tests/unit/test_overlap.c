@@ -132,8 +132,8 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
 }
 
 static void
-run_script (bool early, const canned_t *script, watch_t *watch, bool good, unsigned begun,
-            ecl_backfill_result_t *result)
+run_overlapping (bool early, const canned_t *script, watch_t *watch, bool good, unsigned begun,
+                 ecl_backfill_result_t *result)
 {
    fake_world_t world = fake_world (script);
    ecl_sender_t sender = {.world = &world, .early = early};
@@ -177,7 +177,7 @@ test_the_next_batch_is_read_meanwhile (void **state)
       watch_t watch = {.after = "- - 1 "};
       ecl_backfill_result_t result;
 
-      run_script (i, i ? early : late, &watch, true, 3, &result);
+      run_overlapping (i, i ? early : late, &watch, true, 3, &result);
       assert_int_equal (result.counts.changed, 3);
       assert_int_equal (result.counts.seen, 3);
    }
@@ -203,7 +203,7 @@ test_a_conflict_is_read_again_with_nothing_under_way (void **state)
    ecl_backfill_result_t result;
 
    (void) state;
-   run_script (false, script, &watch, true, 3, &result);
+   run_overlapping (false, script, &watch, true, 3, &result);
    assert_int_equal (result.counts.changed, 4);
    assert_int_equal (result.counts.conflicts, 1);
 }
@@ -223,7 +223,7 @@ test_a_conflict_that_nothing_follows (void **state)
    watch_t watch = {0};
 
    (void) state;
-   run_script (false, script, &watch, false, 1, &result);
+   run_overlapping (false, script, &watch, false, 1, &result);
    assert_int_equal (watch.at_end, 0);
 }
 
@@ -238,7 +238,7 @@ test_an_answer_that_is_lost (void **state)
    ecl_backfill_result_t result;
 
    (void) state;
-   run_script (false, script, &watch, true, 2, &result);
+   run_overlapping (false, script, &watch, true, 2, &result);
    assert_int_equal (result.counts.changed, 2);
 }
 
@@ -263,10 +263,10 @@ test_what_is_refused (void **state)
    watch_t watch = {0};
 
    (void) state;
-   run_script (false, script, &watch, true, 2, &result);
+   run_overlapping (false, script, &watch, true, 2, &result);
    assert_int_equal (result.counts.quarantined, 2);
    assert_int_equal (result.counts.changed, 1);
-   run_script (false, whole, &watch, true, 2, &result);
+   run_overlapping (false, whole, &watch, true, 2, &result);
    assert_int_equal (result.counts.quarantined, 1);
    assert_int_equal (result.counts.changed, 2);
 }
@@ -288,13 +288,13 @@ test_the_end_awaits (void **state)
    ecl_backfill_result_t result;
 
    (void) state;
-   run_script (false, cancelled, &watch, true, 1, &result);
+   run_overlapping (false, cancelled, &watch, true, 1, &result);
    assert_true (result.cancelled);
    assert_int_equal (result.counts.changed, 1);
    watch = (watch_t){.fail_at = 2, .after = "- - "};
-   run_script (false, cancelled, &watch, false, 1, &result);
+   run_overlapping (false, cancelled, &watch, false, 1, &result);
    watch = (watch_t){0};
-   run_script (false, hopeless, &watch, false, 1, &result);
+   run_overlapping (false, hopeless, &watch, false, 1, &result);
    assert_int_equal (result.counts.changed, 0);
 }
 
@@ -309,7 +309,7 @@ test_settle (void **state)
    ecl_backfill_result_t result;
 
    (void) state;
-   run_script (false, script, &watch, true, 2, &result);
+   run_overlapping (false, script, &watch, true, 2, &result);
    assert_int_equal (result.counts.changed, 2);
 }
 
@@ -329,7 +329,7 @@ test_a_cursor_that_is_gone (void **state)
    watch_t watch = {0};
 
    (void) state;
-   run_script (false, script, &watch, true, 2, &result);
+   run_overlapping (false, script, &watch, true, 2, &result);
    assert_int_equal (result.counts.changed, 2);
 }
 

@@ -1,10 +1,12 @@
-/* Ranges of a job: their filters, how a collection is cut into them, and that they cover every _id there can be. */
+/* Ranges of a job: their filters, how a collection is cut into them, and that they cover every _id there can be; and
+ * those of a batch. */
 #include "fake_world.h"
 
 #include <math.h>
 
 #include "backfill/partition.h"
 #include "bson/compare.h"
+#include "run/range.h"
 
 /* The document as relaxed Extended JSON is the text. It is destroyed. */
 static void
@@ -296,6 +298,59 @@ test_how_many (void **state)
    assert_int_equal (ecl_partition_count (500000000, 100000, 4), 5000);
 }
 
+/* ---- ranges of a batch: run/range.h ---- */
+
+static void
+test_batch (void **state)
+{
+   ecl_value_t ids[] = {ecl_null (),   ecl_double ((double) NAN), ecl_int32 (1),    ecl_double (1.5),
+                        ecl_int64 (9), ecl_string ("a", 1),       ecl_bool (false), ecl_bool (true),
+                        ecl_date (5)};
+   const ecl_range_t wanted[] = {{0, 2, true}, {2, 3, false}, {5, 1, false}, {6, 2, true}, {8, 1, false}};
+   uint32_t at = 0;
+
+   (void) state;
+   for (size_t i = 0; i < 5; i++) {
+      ecl_range_t range = ecl_range_next (ids, 9, at);
+
+      assert_int_equal (range.first, wanted[i].first);
+      assert_int_equal (range.n, wanted[i].n);
+      assert_int_equal (range.list, wanted[i].list);
+      at += range.n;
+   }
+   assert_int_equal (at, 9);
+}
+
+/* Large _ids that are named: a list of all that one batch may bring would be more than a command takes. */
+static void
+test_batch_of_large_ids (void **state)
+{
+   enum { LARGE = 200000, N = 80 };
+   char *text = bson_malloc0 (LARGE);
+   ecl_value_t string = ecl_string (text, LARGE), ids[N];
+   ecl_field_t field = ecl_field ("a", 1, string);
+
+   (void) state;
+   for (int strings = 0; strings < 2; strings++) {
+      for (int i = 0; i < N; i++) {
+         ids[i] = strings ? string : ecl_fields (&field, 1);
+      }
+      for (uint32_t at = 0; at < N;) {
+         ecl_range_t range = ecl_range_next (ids, N, at);
+         ecl_arena_t arena;
+         ecl_value_t filter;
+
+         ecl_arena_init (&arena);
+         filter = ecl_range_filter (&arena, ids, &range);
+         assert_true (ecl_value_size (&filter) < 600000);
+         assert_true (range.n == (strings ? N : 2));
+         at += range.n;
+         ecl_arena_cleanup (&arena);
+      }
+   }
+   bson_free (text);
+}
+
 int
 main (void)
 {
@@ -308,6 +363,8 @@ main (void)
       cmocka_unit_test (test_even),
       cmocka_unit_test (test_cut_sorts),
       cmocka_unit_test (test_how_many),
+      cmocka_unit_test (test_batch),
+      cmocka_unit_test (test_batch_of_large_ids),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
