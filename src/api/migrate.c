@@ -204,7 +204,7 @@ run (const wishes_t *wishes, const ecl_runner_options_t *options, bson_error_t *
          ecl_runner_read (&runner, error) ? ecl_runner_works (&runner, &wishes->choice, error) : ECL_OUTCOME_FAILED;
    }
    if (outcome == ECL_OUTCOME_DONE && wishes->collections) {
-      outcome = ecl_runner_collections (&runner, NULL, wishes->mode, error);
+      outcome = ecl_runner_collections (&runner, wishes->mode, error);
    }
    ecl_runner_cleanup (&runner);
    return (eclose_migrated_t) outcome;

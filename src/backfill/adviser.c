@@ -61,7 +61,7 @@ take_status (ecl_adviser_t *self, int status)
 }
 
 bool
-ecl_adviser_look (ecl_adviser_t *self, const char *const *environment, int64_t now, bool *wait)
+ecl_adviser_look (ecl_adviser_t *self, int64_t now, bool *wait)
 {
    const char *reason;
    bson_error_t error;
@@ -73,7 +73,7 @@ ecl_adviser_look (ecl_adviser_t *self, const char *const *environment, int64_t n
       if (now < self->next) {
          return false;
       }
-      if (!ecl_child_start (&self->child, self->command, environment, now, ECL_ADVISER_LIMIT, &error)) {
+      if (!ecl_child_start (&self->child, self->command, NULL, now, ECL_ADVISER_LIMIT, &error)) {
          self->next = now + ECL_ADVISER_EVERY;
          take_reason (self, error.message);
          *wait = true;
@@ -124,7 +124,7 @@ ecl_shared_adviser_look (ecl_shared_adviser_t *self, uint32_t number, uint32_t *
 
    pthread_mutex_lock (&self->lock);
    running = ecl_child_runs (&self->adviser.child);
-   self->spoken += ecl_adviser_look (&self->adviser, NULL, now, &self->wait);
+   self->spoken += ecl_adviser_look (&self->adviser, now, &self->wait);
    if (!running && ecl_child_runs (&self->adviser.child)) {
       self->asker = number;
    }

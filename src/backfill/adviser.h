@@ -37,7 +37,7 @@ ecl_adviser_cleanup (ecl_adviser_t *self);
 /* Starts it where it is time, looks whether it has ended. True where it has spoken: *wait is for ecl_throttle_command,
  * self->reason says why, as one line of UTF-8 ("" where it did not say). */
 bool
-ecl_adviser_look (ecl_adviser_t *self, const char *const *environment, int64_t now, bool *wait);
+ecl_adviser_look (ecl_adviser_t *self, int64_t now, bool *wait);
 
 typedef struct {
    ecl_adviser_t adviser;

@@ -473,13 +473,13 @@ ecl_txn_enter (ecl_backfill_t *self)
 
 /* The next document, or the same again. */
 static void
-txn_end (ecl_backfill_t *self, bool same, state_t state)
+txn_end (ecl_backfill_t *self, bool same)
 {
    if (!same) {
       self->txn_at++;
       self->txn_attempts = 0;
    }
-   self->state = state;
+   self->state = ST_NEXT;
 }
 
 /* Something stood in the way that may be gone next time. */
@@ -573,7 +573,7 @@ ecl_txn_reply (ecl_backfill_t *self, const ecl_event_t *event)
 {
    if (self->state == ST_TXN_ABORT) {
       /* Answered or not: the server ends it by itself, too. */
-      txn_end (self, self->txn_same, ST_NEXT);
+      txn_end (self, self->txn_same);
    } else if (event->kind == ECL_EVENT_LOST) {
       txn_conflict (self, (int32_t) event->error->code, event->error->message);
    } else if (event->kind == ECL_EVENT_REFUSED) {
@@ -586,6 +586,6 @@ ecl_txn_reply (ecl_backfill_t *self, const ecl_event_t *event)
       self->result.counts.changed++;
       self->result.counts.transactions++;
       self->pass_changed++;
-      txn_end (self, false, ST_NEXT);
+      txn_end (self, false);
    }
 }

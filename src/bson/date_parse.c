@@ -70,10 +70,10 @@ number (const char **p, const char *end, uint32_t max)
 
 /* A year of two digits is one between 1970 and 2069. */
 static int64_t
-short_year (const char **p, const char *end, uint32_t max)
+short_year (const char **p, const char *end)
 {
    uint32_t digits;
-   int64_t year = ecl_date_text_number (p, end, max, &digits);
+   int64_t year = ecl_date_text_number (p, end, 4, &digits);
 
    if (year == ECL_UNSET || digits >= 4 || year >= 100) {
       return year;
@@ -384,7 +384,7 @@ read_token (reader_t *self, ecl_text_form_t form, const char *p, const char *end
       date->month = number (&p, end, 2);
       date->day = number (&p, end, 2);
       if (p < end) {
-         date->year = short_year (&p, end, 4);
+         date->year = short_year (&p, end);
       }
       break;
    case FORM_YEAR_MONTH_DAY:
@@ -394,7 +394,7 @@ read_token (reader_t *self, ecl_text_form_t form, const char *p, const char *end
       date->day = number (&p, end, 2);
       break;
    case FORM_SHORT_YEAR_MONTH_DAY:
-      date->year = short_year (&p, end, 4);
+      date->year = short_year (&p, end);
       date->month = number (&p, end, 2);
       date->day = number (&p, end, 2);
       break;
@@ -406,7 +406,7 @@ read_token (reader_t *self, ecl_text_form_t form, const char *p, const char *end
    case FORM_DAY_MONTH_YEAR:
       date->day = number (&p, end, 2);
       date->month = number (&p, end, 2);
-      date->year = short_year (&p, end, 4);
+      date->year = short_year (&p, end);
       break;
    case FORM_DAY_NAME_YEAR:
    case FORM_DAY_NAME:
@@ -418,7 +418,7 @@ read_token (reader_t *self, ecl_text_form_t form, const char *p, const char *end
       }
       date->month = month_name (&p, end);
       if (form == FORM_DAY_NAME_YEAR) {
-         date->year = short_year (&p, end, 4);
+         date->year = short_year (&p, end);
       } else if (form == FORM_LOG) {
          if (!have_time (self)) {
             return false;
@@ -432,11 +432,11 @@ read_token (reader_t *self, ecl_text_form_t form, const char *p, const char *end
       break;
    case FORM_NAME_YEAR:
       date->month = month_name (&p, end);
-      date->year = short_year (&p, end, 4);
+      date->year = short_year (&p, end);
       date->day = 1;
       break;
    case FORM_YEAR_NAME:
-      date->year = short_year (&p, end, 4);
+      date->year = short_year (&p, end);
       date->month = month_name (&p, end);
       date->day = 1;
       break;
@@ -444,7 +444,7 @@ read_token (reader_t *self, ecl_text_form_t form, const char *p, const char *end
       date->month = month_name (&p, end);
       date->day = number (&p, end, 2);
       if (number (&(const char *){p}, end, 1) != ECL_UNSET) {
-         date->year = short_year (&p, end, 4);
+         date->year = short_year (&p, end);
       }
       break;
    case FORM_YEAR_DAY:
@@ -461,7 +461,7 @@ read_token (reader_t *self, ecl_text_form_t form, const char *p, const char *end
       }
       break;
    case FORM_YEAR_NAME_DAY:
-      date->year = short_year (&p, end, 4);
+      date->year = short_year (&p, end);
       date->month = month_name (&p, end);
       date->day = number (&p, end, 2);
       break;

@@ -84,7 +84,7 @@ run (ecl_cli_t *cli)
    ecl_works_set_rate (&works, &rate);
    status = n || part ? do_works (&works, &choice) : ECL_EXIT_OK;
    if (status == ECL_EXIT_OK && !part) {
-      status = (ecl_exit_t) ecl_runner_collections (&works.runner, NULL, mode, &error);
+      status = (ecl_exit_t) ecl_runner_collections (&works.runner, mode, &error);
    }
 
 done:

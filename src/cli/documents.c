@@ -10,10 +10,20 @@
 
 /* ---- reading ---- */
 
+typedef struct {
+   const char *name; /* of the file, for messages */
+   int fd;
+   bool bson;
+   ecl_json_stream_t *json;
+   ecl_buf_t buf; /* of the last BSON document */
+   uint64_t n;    /* documents so far */
+   bool broken;   /* nothing more can be read */
+} reader_t;
+
 static ssize_t
 read_some (void *ctx, void *to, size_t cap)
 {
-   const ecl_reader_t *self = ctx;
+   const reader_t *self = ctx;
    ssize_t n;
 
    do {
@@ -22,8 +32,9 @@ read_some (void *ctx, void *to, size_t cap)
    return n;
 }
 
-bool
-ecl_reader_open (ecl_reader_t *self, const ecl_cli_t *cli, const char *path)
+/* path NULL or "-" is standard input. False, with a message, where the file cannot be opened. */
+static bool
+reader_open (reader_t *self, const ecl_cli_t *cli, const char *path)
 {
    bool standard = !path || strcmp (path, "-") == 0;
 
@@ -42,8 +53,8 @@ ecl_reader_open (ecl_reader_t *self, const ecl_cli_t *cli, const char *path)
    return true;
 }
 
-void
-ecl_reader_close (ecl_reader_t *self)
+static void
+reader_close (reader_t *self)
 {
    ecl_json_stream_destroy (self->json);
    ecl_buf_cleanup (&self->buf);
@@ -54,7 +65,7 @@ ecl_reader_close (ecl_reader_t *self)
 
 /* Exactly n bytes more into buf; *got is what came before the end. */
 static bool
-read_exactly (ecl_reader_t *self, size_t n, size_t *got, bson_error_t *error)
+read_exactly (reader_t *self, size_t n, size_t *got, bson_error_t *error)
 {
    *got = 0;
    if (!ecl_buf_reserve (&self->buf, n)) {
@@ -76,7 +87,7 @@ read_exactly (ecl_reader_t *self, size_t n, size_t *got, bson_error_t *error)
 }
 
 static bool
-next_bson (ecl_reader_t *self, const uint8_t **doc, size_t *len, bson_error_t *error)
+next_bson (reader_t *self, const uint8_t **doc, size_t *len, bson_error_t *error)
 {
    uint32_t size;
    size_t got;
@@ -109,8 +120,10 @@ next_bson (ecl_reader_t *self, const uint8_t **doc, size_t *len, bson_error_t *e
    return true;
 }
 
-bool
-ecl_reader_next (ecl_reader_t *self, const uint8_t **doc, size_t *len, bson_error_t *error)
+/* The next document, valid until the next call; *doc is NULL at the end. After a failure the next call goes on, unless
+ * broken is set. The message says where. */
+static bool
+reader_next (reader_t *self, const uint8_t **doc, size_t *len, bson_error_t *error)
 {
    bool ok;
 
@@ -185,7 +198,7 @@ ecl_argument_read (const ecl_cli_t *cli, const char *argument, const char *name,
          ecl_cli_fail (cli, "@ without a file: expected @file, or the %s itself", name);
          return false;
       }
-      if (!ecl_file_read (source.name, ECL_TEXT_SOURCE_MAX, &bytes, &source.len, &error)) {
+      if (!ecl_file_read (source.name, &bytes, &source.len, &error)) {
          ecl_cli_fail (cli, "%s", error.message);
          return false;
       }
@@ -212,13 +225,13 @@ ecl_argument_report (void *context, const uint8_t *at, uint32_t code, const char
 
 /* The next document and what is done with it; *end where there is none. */
 static bool
-visit_next (const ecl_documents_visitor_t *visitor, ecl_eval_t *ev, ecl_reader_t *reader, ecl_writer_t *writer,
-            bool *end, bson_error_t *error)
+visit_next (const ecl_documents_visitor_t *visitor, ecl_eval_t *ev, reader_t *reader, ecl_writer_t *writer, bool *end,
+            bson_error_t *error)
 {
    bson_error_t failure;
    const uint8_t *doc;
    size_t len;
-   bool read = ecl_reader_next (reader, &doc, &len, error);
+   bool read = reader_next (reader, &doc, &len, error);
 
    *end = read && !doc;
    if (*end || (read && visitor->document (visitor->context, ev, writer, doc, len, error))) {
@@ -238,14 +251,14 @@ ecl_exit_t
 ecl_documents_visit (const ecl_cli_t *cli, const char *path, const ecl_documents_visitor_t *visitor)
 {
    ecl_exit_t status = ECL_EXIT_OK;
-   ecl_reader_t reader;
+   reader_t reader;
    ecl_writer_t writer;
    struct timespec now;
    bson_error_t error;
    bool end = false;
    ecl_eval_t ev;
 
-   if (!ecl_reader_open (&reader, cli, path)) {
+   if (!reader_open (&reader, cli, path)) {
       return ECL_EXIT_FAILED;
    }
    ecl_writer_init (&writer, cli);
@@ -260,6 +273,6 @@ ecl_documents_visit (const ecl_cli_t *cli, const char *path, const ecl_documents
    }
    ecl_eval_cleanup (&ev);
    ecl_writer_cleanup (&writer);
-   ecl_reader_close (&reader);
+   reader_close (&reader);
    return status;
 }

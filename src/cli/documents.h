@@ -14,28 +14,6 @@
    }
 
 typedef struct {
-   const char *name; /* of the file, for messages */
-   int fd;
-   bool bson;
-   ecl_json_stream_t *json;
-   ecl_buf_t buf; /* of the last BSON document */
-   uint64_t n;    /* documents so far */
-   bool broken;   /* nothing more can be read */
-} ecl_reader_t;
-
-/* path NULL or "-" is standard input. False, with a message, where the file cannot be opened. */
-bool
-ecl_reader_open (ecl_reader_t *self, const ecl_cli_t *cli, const char *path) ECL_MUST_CHECK;
-
-void
-ecl_reader_close (ecl_reader_t *self);
-
-/* The next document, valid until the next call; *doc is NULL at the end. After a failure the next call goes on, unless
- * broken is set. The message says where. */
-bool
-ecl_reader_next (ecl_reader_t *self, const uint8_t **doc, size_t *len, bson_error_t *error) ECL_MUST_CHECK;
-
-typedef struct {
    bool bson;
    ecl_extjson_mode_t mode;
    ecl_buf_t line;

@@ -136,7 +136,7 @@ plan_one (ecl_remote_t *remote, const ecl_placed_t *placed, int64_t limit, bool 
          printf ("  goes on behind step %zu of %zu\n", first, work->up.n_acts);
       }
    }
-   good = ecl_preview (&options, work, false, first, &error);
+   good = ecl_preview (&options, work, first, &error);
    if (cli->json) {
       bson_append_array_end (&line, &steps);
       if (good) {

@@ -456,9 +456,9 @@ tell_step (ecl_previewer_t *self, const ecl_act_t *act)
 }
 
 bool
-ecl_preview (const ecl_preview_options_t *options, const ecl_work_t *work, bool down, size_t first, bson_error_t *error)
+ecl_preview (const ecl_preview_options_t *options, const ecl_work_t *work, size_t first, bson_error_t *error)
 {
-   const ecl_work_way_t *way = down ? &work->down : &work->up;
+   const ecl_work_way_t *way = &work->up;
    ecl_previewer_t self = {.options = options, .error = error};
    bool good = true;
 

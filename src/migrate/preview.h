@@ -47,9 +47,10 @@ typedef struct {
    void *context;
 } ecl_preview_options_t;
 
-/* The steps from that one on. False where the server could not be asked; what it refused to count is told. */
+/* The steps of the way up, from `first` on. False where the server could not be asked; what it refused to count is
+ * told. */
 bool
-ecl_preview (const ecl_preview_options_t *options, const ecl_work_t *work, bool down, size_t first,
+ecl_preview (const ecl_preview_options_t *options, const ecl_work_t *work, size_t first,
              bson_error_t *error) ECL_MUST_CHECK;
 
 #endif

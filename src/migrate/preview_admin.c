@@ -4,7 +4,7 @@
 #include "backfill/survey.h"
 
 static bool
-exists (ecl_previewer_t *self, const char *list, const char *key, const char *of, const char *name, bool *found)
+exists (ecl_previewer_t *self, const char *list, const char *of, const char *name, bool *found)
 {
    bson_t command = BSON_INITIALIZER, filter, reply;
    bson_iter_t iter, batch, child;
@@ -17,7 +17,7 @@ exists (ecl_previewer_t *self, const char *list, const char *key, const char *of
    } else {
       BSON_APPEND_INT32 (&command, list, 1);
       BSON_APPEND_DOCUMENT_BEGIN (&command, "filter", &filter);
-      BSON_APPEND_UTF8 (&filter, key, name);
+      BSON_APPEND_UTF8 (&filter, "name", name);
       bson_append_document_end (&command, &filter);
    }
    result = ecl_preview_ask (self, &command, &reply, &why);
@@ -25,7 +25,7 @@ exists (ecl_previewer_t *self, const char *list, const char *key, const char *of
        bson_iter_find_descendant (&iter, "cursor.firstBatch", &batch) && bson_iter_recurse (&batch, &iter)) {
       while (bson_iter_next (&iter)) {
          *found |= BSON_ITER_HOLDS_DOCUMENT (&iter) && bson_iter_recurse (&iter, &child) &&
-                   bson_iter_find (&child, key) && BSON_ITER_HOLDS_UTF8 (&child) &&
+                   bson_iter_find (&child, "name") && BSON_ITER_HOLDS_UTF8 (&child) &&
                    strcmp (bson_iter_utf8 (&child, NULL), name) == 0;
       }
    }
@@ -72,7 +72,7 @@ ecl_preview_index (ecl_previewer_t *self, const ecl_act_t *act, const char *coll
    name = act->args[ECL_ARG_INDEX].key ? ecl_migrate_text (&self->run, act, ECL_ARG_INDEX)
           : ecl_is_string (&named)     ? ecl_arena_strndup (self->arena, named.u.str, named.len)
                                        : ecl_migrate_index_name (&self->run, ecl_act_arg (act, ECL_ARG_KEYS));
-   if (!exists (self, "listIndexes", "name", collection, name, &there) ||
+   if (!exists (self, "listIndexes", collection, name, &there) ||
        (create && !there && ecl_preview_count (self, collection, NULL, NULL, &n, &why) == ECL_GONE)) {
       return false;
    }
@@ -93,7 +93,7 @@ ecl_preview_collection (ecl_previewer_t *self, const ecl_act_t *act, const char 
    bool there, target = false;
    int64_t n = 0;
 
-   if (!exists (self, "listCollections", "name", NULL, collection, &there) ||
+   if (!exists (self, "listCollections", NULL, collection, &there) ||
        (there && ecl_preview_count (self, collection, NULL, NULL, &n, &why) == ECL_GONE)) {
       return false;
    }
@@ -106,7 +106,7 @@ ecl_preview_collection (ecl_previewer_t *self, const ecl_act_t *act, const char 
                               : "is not there");
    } else {
       to = ecl_migrate_text (&self->run, act, ECL_ARG_TO);
-      if (!exists (self, "listCollections", "name", NULL, to, &target)) {
+      if (!exists (self, "listCollections", NULL, to, &target)) {
          return false;
       }
       target = target && !ecl_act_flag (act, ECL_ARG_DROP_TARGET);

@@ -469,7 +469,7 @@ ecl_runner_works (ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *
 }
 
 ecl_outcome_t
-ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t mode, bson_error_t *error)
+ecl_runner_collections (ecl_runner_t *self, ecl_mode_t mode, bson_error_t *error)
 {
    const ecl_runner_listener_t *listener = &self->options.listener;
    ecl_site_t site = site_in (self, working_world (self));
@@ -489,9 +489,6 @@ ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t 
       ecl_carry_t what = {.chain = &chains[i], .mode = mode, .effort = &effort, .note = listener->note};
       ecl_carried_t carried;
 
-      if (only && only != &chains[i]) {
-         continue;
-      }
       what.target = self->options.target ? self->options.target (&chains[i]) : chains[i].n_steps;
       memset (&why, 0, sizeof why);
       if (site.world->cancelled (site.world)) {

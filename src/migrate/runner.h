@@ -117,10 +117,9 @@ ecl_placed_pending (const ecl_placed_t *placed)
 ecl_outcome_t
 ecl_runner_works (ecl_runner_t *self, const ecl_choice_t *choice, bson_error_t *error) ECL_MUST_CHECK;
 
-/* Brings the collections of the project (or only that one) to the end of their chains. Where one fails the others are
- * carried all the same; error is that of the first. The listener is told of each, by `carried` or by `failed`. */
+/* Brings the collections of the project to the end of their chains. Where one fails the others are carried all the
+ * same; error is that of the first. The listener is told of each, by `carried` or by `failed`. */
 ecl_outcome_t
-ecl_runner_collections (ecl_runner_t *self, const ecl_chain_t *only, ecl_mode_t mode,
-                        bson_error_t *error) ECL_MUST_CHECK;
+ecl_runner_collections (ecl_runner_t *self, ecl_mode_t mode, bson_error_t *error) ECL_MUST_CHECK;
 
 #endif

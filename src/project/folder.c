@@ -11,7 +11,7 @@
 /* ---- files ---- */
 
 bool
-ecl_file_read (const char *path, size_t max, uint8_t **bytes, size_t *len, bson_error_t *error)
+ecl_file_read (const char *path, uint8_t **bytes, size_t *len, bson_error_t *error)
 {
    int fd = open (path, O_RDONLY | O_CLOEXEC);
    size_t cap = 0;
@@ -41,8 +41,8 @@ ecl_file_read (const char *path, size_t max, uint8_t **bytes, size_t *len, bson_
          break;
       }
       *len += (size_t) n;
-      if (*len > max) {
-         ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_TOO_LARGE, "%s: larger than %zu bytes", path, max);
+      if (*len > ECL_TEXT_SOURCE_MAX) {
+         ecl_fail (error, ECL_DOMAIN_BASE, ECL_ERROR_TOO_LARGE, "%s: larger than %u bytes", path, ECL_TEXT_SOURCE_MAX);
          goto done;
       }
    }
@@ -150,7 +150,7 @@ add_file (ecl_project_t *project, const char *path, const char *file, bool progr
    uint8_t *bytes;
    bool ok;
 
-   if (!ecl_file_read (file, ECL_TEXT_SOURCE_MAX, &bytes, &source.len, &error)) {
+   if (!ecl_file_read (file, &bytes, &source.len, &error)) {
       return fail_read (diags, file, &error);
    }
    source.bytes = bytes;
@@ -232,7 +232,7 @@ ecl_folder_add (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t
    bool ok;
 
    *project = NULL;
-   if (!ecl_file_read (config, ECL_TEXT_SOURCE_MAX, &bytes, &source.len, &error)) {
+   if (!ecl_file_read (config, &bytes, &source.len, &error)) {
       ok = fail_read (diags, config, &error);
       goto done;
    }

@@ -24,9 +24,9 @@ ecl_folder_add (const ecl_folder_t *folder, ecl_project_t **project, ecl_diags_t
 char *
 ecl_folder_migrations (const ecl_folder_t *folder, const ecl_project_t *project);
 
-/* A whole file; at most max bytes. The caller frees *bytes with bson_free. */
+/* A whole file; at most ECL_TEXT_SOURCE_MAX bytes. The caller frees *bytes with bson_free. */
 bool
-ecl_file_read (const char *path, size_t max, uint8_t **bytes, size_t *len, bson_error_t *error) ECL_MUST_CHECK;
+ecl_file_read (const char *path, uint8_t **bytes, size_t *len, bson_error_t *error) ECL_MUST_CHECK;
 
 /* Writes a new file; fails where there is one. */
 bool

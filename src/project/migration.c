@@ -213,9 +213,9 @@ read_file (reader_t *reader)
 
 /* Adds an error about the file as a whole. */
 static bool
-fail_name (ecl_diags_t *diags, const char *file, uint32_t code, const char *message)
+fail_name (ecl_diags_t *diags, const char *file, const char *message)
 {
-   return ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, code, file, 0, 0, NULL, "%s", message);
+   return ecl_diags_add (diags, ECL_DIAG_ERROR, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID, file, 0, 0, NULL, "%s", message);
 }
 
 static size_t
@@ -226,18 +226,15 @@ count_digits (const char *text)
 
 /* "0002_split_name.yaml" without its ending; false after a report. */
 static bool
-split_name (const char *file, const char *path, const char *base, ecl_version_format_t format, size_t *len,
-            ecl_diags_t *diags)
+split_name (const char *file, const char *base, ecl_version_format_t format, size_t *len, ecl_diags_t *diags)
 {
    const char *ending = strrchr (base, '.');
 
-   (void) path;
    if (ending && (strcmp (ending, ".yml") == 0)) {
-      return fail_name (diags, file, ECL_ERROR_INVALID, "end the name in .yaml, not .yml");
+      return fail_name (diags, file, "end the name in .yaml, not .yml");
    }
    if (!ending || (strcmp (ending, ".yaml") != 0 && strcmp (ending, ".json") != 0)) {
-      return fail_name (diags, file, ECL_ERROR_INVALID,
-                        "not a document migration: expected NNNN_name.yaml or NNNN_name.json");
+      return fail_name (diags, file, "not a document migration: expected NNNN_name.yaml or NNNN_name.json");
    }
    *len = (size_t) (ending - base);
    if (format == ECL_VERSION_INTEGER) {
@@ -245,8 +242,7 @@ split_name (const char *file, const char *path, const char *base, ecl_version_fo
 
       if (!digits || base[digits] != '_' || digits + 1 >= *len) {
          return fail_name (
-            diags, file, ECL_ERROR_INVALID,
-            "the name must begin with the version: expected NNNN_name.yaml, such as 0002_split_name.yaml");
+            diags, file, "the name must begin with the version: expected NNNN_name.yaml, such as 0002_split_name.yaml");
       }
    }
    return true;
@@ -289,12 +285,12 @@ ecl_project_add (ecl_project_t *self, const char *path, const ecl_text_source_t 
    if (!slash) {
       return ecl_work_named (base)
                 ? ecl_work_add (self, base, &named, diags)
-                : fail_name (diags, file, ECL_ERROR_INVALID,
+                : fail_name (diags, file,
                              "not a migration: document migrations lie in a folder named as their collection, database "
                              "migrations are called <time>_<name>.yaml");
    }
    if (strchr (base, '/')) {
-      return fail_name (diags, file, ECL_ERROR_INVALID, "too deep: expected migrations/COLLECTION/NNNN_name.yaml");
+      return fail_name (diags, file, "too deep: expected migrations/COLLECTION/NNNN_name.yaml");
    }
    bad = ecl_project_bad_collection (path, (size_t) (slash - path));
    if (bad) {
@@ -302,7 +298,7 @@ ecl_project_add (ecl_project_t *self, const char *path, const ecl_text_source_t 
                             "\"%.*s\" cannot be a collection's name: %s", (int) (slash - path), path, bad);
    }
    reader.chain = ecl_project_chain_for (self, path, (size_t) (slash - path));
-   if (!split_name (file, path, base, reader.chain->format, &len, diags)) {
+   if (!split_name (file, base, reader.chain->format, &len, diags)) {
       return false;
    }
    text = ecl_project_text (self);

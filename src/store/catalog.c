@@ -24,9 +24,9 @@ ecl_catalog_read (const bson_t *document, const char **path, const char **text, 
                                         "not a document of eclose_catalog: expected {_id: a path, text: a string}");
 }
 
-/* A document as canonical Extended JSON, appended under the key. */
+/* The file `bytes` as canonical Extended JSON. */
 static void
-append_json (bson_t *document, const char *key, const uint8_t *bytes, size_t len)
+append_text (bson_t *document, const uint8_t *bytes, size_t len)
 {
    ecl_buf_t text;
    bson_error_t error;
@@ -34,7 +34,7 @@ append_json (bson_t *document, const char *key, const uint8_t *bytes, size_t len
    ecl_buf_init (&text, 8u * ECL_TEXT_BSON_MAX);
    /* It was read from a text or made here: it can be written. */
    BSON_ASSERT (ecl_extjson_write (bytes, len, ECL_EXTJSON_CANONICAL, &text, &error));
-   bson_append_utf8 (document, key, -1, (const char *) text.data, (int) text.len);
+   bson_append_utf8 (document, "text", -1, (const char *) text.data, (int) text.len);
    ecl_buf_cleanup (&text);
 }
 
@@ -172,7 +172,7 @@ write_project (const ecl_project_t *project, const ecl_value_t *others, bson_t *
    bson_append_document_end (&config, &collections);
    BSON_APPEND_UTF8 (document, "_id", "eclose.json");
    BSON_APPEND_UTF8 (document, "kind", "project");
-   append_json (document, "text", bson_get_data (&config), config.len);
+   append_text (document, bson_get_data (&config), config.len);
    bson_destroy (&config);
 }
 
@@ -187,7 +187,7 @@ write_step (const ecl_chain_t *chain, const ecl_step_t *step, bson_t *document)
    BSON_APPEND_UTF8 (document, "collection", chain->collection);
    BSON_APPEND_UTF8 (document, "to", ecl_version_text (chain->format, step->to, version));
    BSON_APPEND_UTF8 (document, "description", step->description);
-   append_json (document, "text", step->text->doc, step->text->len);
+   append_text (document, step->text->doc, step->text->len);
    bson_free (id);
 }
 

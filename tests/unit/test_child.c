@@ -167,9 +167,9 @@ ask (const char *command, bool late, bool *wait, char *reason)
    bool spoke = false;
 
    ecl_adviser_init (&adviser, command);
-   assert_false (ecl_adviser_look (&adviser, NULL, 0, wait)); /* it begins */
+   assert_false (ecl_adviser_look (&adviser, 0, wait)); /* it begins */
    for (int i = 0; i < 5000 && !spoke; i++) {
-      spoke = ecl_adviser_look (&adviser, NULL, late ? ECL_ADVISER_LIMIT : 1, wait);
+      spoke = ecl_adviser_look (&adviser, late ? ECL_ADVISER_LIMIT : 1, wait);
       nap ();
    }
    memcpy (reason, adviser.reason, sizeof adviser.reason);
@@ -177,9 +177,9 @@ ask (const char *command, bool late, bool *wait, char *reason)
       /* Not again before it is time; then again. */
       int64_t at = (late ? ECL_ADVISER_LIMIT : 1) + ECL_ADVISER_EVERY;
 
-      assert_false (ecl_adviser_look (&adviser, NULL, at - 1, wait));
+      assert_false (ecl_adviser_look (&adviser, at - 1, wait));
       assert_false (ecl_child_runs (&adviser.child));
-      assert_false (ecl_adviser_look (&adviser, NULL, at, wait));
+      assert_false (ecl_adviser_look (&adviser, at, wait));
       assert_true (ecl_child_runs (&adviser.child));
    }
    ecl_adviser_cleanup (&adviser);
@@ -221,7 +221,7 @@ test_adviser (void **state)
    assert_true (ask ("sleep 1000", true, &wait, reason));
    assert_true (wait);
    assert_string_equal (reason, "it did not end within 10 s");
-   assert_false (ecl_adviser_look (&(ecl_adviser_t){0}, NULL, 0, &wait));
+   assert_false (ecl_adviser_look (&(ecl_adviser_t){0}, 0, &wait));
 }
 
 typedef struct {

@@ -260,7 +260,7 @@ test_preview (void **state)
    size_t n;
 
    (void) state;
-   assert_false (ecl_preview (&options, ecl_project_works (project, &n), false, 0, &error));
+   assert_false (ecl_preview (&options, ecl_project_works (project, &n), 0, &error));
    assert_string_equal (error.message, "the connection was cut");
    assert_string_equal (told.text, "0 updateMany a -2 changes documents not counted within 2.5 s, by ranges of _id\n"
                                    "1 assert a 7 fails would fail as things are: 7 documents match\n"
