@@ -3,7 +3,6 @@
 
 #include "bson/compare.h"
 #include "run/scan.h"
-#include "store/store.h"
 
 /* Of each range: the more, the more even they are. */
 #define SAMPLES 10

@@ -4,8 +4,6 @@
  * last of its year and every formula is exact in integers. */
 #include "bson/date.h"
 
-#include <string.h>
-
 #define DAYS_PER_ERA INT64_C (146097)
 /* from 0000-03-01 to 1970-01-01 */
 #define EPOCH_DAYS INT64_C (719468)

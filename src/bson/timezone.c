@@ -6,8 +6,6 @@
 
 #include "bson/date.h"
 
-#include <string.h>
-
 #define SECONDS_PER_DAY INT64_C (86400)
 
 static bool

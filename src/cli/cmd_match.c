@@ -2,7 +2,6 @@
 #include "cli/commands.h"
 #include "cli/documents.h"
 
-#include "bson/cursor.h"
 #include "mql/match.h"
 
 #include <inttypes.h>

@@ -3,7 +3,6 @@
 #include "bson/append.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
-#include "cli/table.h"
 #include "run/insist.h"
 #include "run/scan.h"
 #include "store/quarantine.h"

@@ -1,8 +1,6 @@
 /* The pace of a step's writes: the throttle of throttle.h between two of them. See migrate-private.h. */
 #include "migrate/migrate-private.h"
 
-#include "store/store.h"
-
 /* A step that is done by then needs no word about what nobody could look at. */
 #define SAID_AFTER_MS 5000
 

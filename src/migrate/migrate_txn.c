@@ -8,8 +8,6 @@
  */
 #include "migrate/migrate-private.h"
 
-#include "store/store.h"
-
 /* It is tried at least so often, and for at least as long as a server may be away. */
 #define TRIES 20
 #define AWAY_MS 60000

@@ -3,8 +3,6 @@
  * Fields that a tree does not name are kept as runs of the raw bytes they came in. */
 #include "mql/stage.h"
 
-#include "bson/cursor.h"
-
 /* Entries of the document that is being made. */
 typedef struct {
    ecl_arena_t *arena;

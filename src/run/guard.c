@@ -2,7 +2,6 @@
 #include "run/guard.h"
 
 #include "bson/compare.h"
-#include "bson/cursor.h"
 #include "bson/make.h"
 #include "mql/names.h"
 

@@ -3,7 +3,6 @@
 
 #include "bson/append.h"
 #include "bson/cursor.h"
-#include "store/store.h"
 #include "upgrade/loads.h"
 #include "upgrade/pushdown.h"
 #include "upgrade/query.h"

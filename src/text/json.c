@@ -4,8 +4,6 @@
 #include "text/json.h"
 #include "text/number.h"
 
-#include <stdio.h>
-
 /* The longest number: far more digits than a double has, and exponents are short. */
 #define NUMBER_MAX 4096u
 

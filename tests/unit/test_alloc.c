@@ -11,7 +11,6 @@
 
 #include "mql/match.h"
 #include "mql/plan.h"
-#include "mql/schema.h"
 #include "text/text.h"
 
 #include <glob.h>

@@ -1,5 +1,4 @@
 /* Documents tried without writing: in a sample, and each by itself. */
-#include "fake_world.h"
 #include "project_check.h"
 
 #include "backfill/dry_run.h"

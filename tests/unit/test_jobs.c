@@ -2,7 +2,6 @@
 #include "fake_world.h"
 
 #include "backfill/job.h"
-#include "store/store.h"
 
 static const uint8_t job_id[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 #define HEX "0102030405060708090a0b0c"

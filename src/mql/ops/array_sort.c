@@ -1,6 +1,5 @@
 /* Arrays by order: $firstN $lastN $maxN $minN $sortArray. */
 #include "base/ascii.h"
-#include "bson/cursor.h"
 #include "mql/operators.h"
 #include "mql/sort.h"
 

@@ -3,7 +3,6 @@
  * On an array the server's "approximate" is the discrete percentile, exact: the smallest number that at least the
  * given part of all numbers does not exceed. What is no number, and NaN, is passed over; results are doubles.
  */
-#include "bson/decimal.h"
 #include "mql/operators.h"
 
 #include <math.h>
