@@ -207,22 +207,6 @@ append (writer_t *self, const ecl_value_t *entry, bson_error_t *error)
 
 /* ---- statements ---- */
 
-static bool
-add_part (writer_t *self, const ecl_row_t *row, const ecl_act_t *act, ecl_arg_t arg, const char *name, bool filter,
-          ecl_field_t *fields, size_t *n, bson_error_t *error)
-{
-   ecl_value_t value;
-
-   if (!act->args[arg].key) {
-      return true;
-   }
-   if (!ecl_migrate_fill (&self->arena, row, ecl_act_arg (act, arg), filter, &value, error)) {
-      return false;
-   }
-   fields[(*n)++] = ecl_field (name, strlen (name), value);
-   return true;
-}
-
 /* A document that a row makes. Without an _id it would be inserted again by a run that begins the step again; that it
  * names one was seen when the file was read, but not that each row has it. */
 static bool
@@ -280,35 +264,59 @@ add_inserts (writer_t *self, const ecl_row_t *row, const ecl_act_t *act, bson_er
    return true;
 }
 
+/* The statement of an update or delete under construction. */
+typedef struct {
+   ecl_arena_t *arena;
+   const ecl_row_t *row;
+   const ecl_act_t *act;
+   ecl_field_t fields[6];
+   size_t n;
+} statement_t;
+
+/* Adds an argument of the act under the name that it has in a command, where it was said; as in ecl_migrate_fill. */
+static bool
+add_part (statement_t *self, ecl_arg_t arg, const char *name, bool filter, bson_error_t *error)
+{
+   ecl_value_t value;
+
+   if (!self->act->args[arg].key) {
+      return true;
+   }
+   if (!ecl_migrate_fill (self->arena, self->row, ecl_act_arg (self->act, arg), filter, &value, error)) {
+      return false;
+   }
+   self->fields[self->n++] = ecl_field (name, strlen (name), value);
+   return true;
+}
+
 static bool
 add_statement (writer_t *self, const ecl_row_t *row, const ecl_act_t *act, bson_error_t *error)
 {
    bool many = act->kind == ECL_ACT_UPDATE_MANY || act->kind == ECL_ACT_DELETE_MANY;
-   ecl_field_t fields[6];
+   statement_t one = {.arena = &self->arena, .row = row, .act = act};
    ecl_value_t entry;
-   size_t n = 0;
 
    if (act->kind == ECL_ACT_INSERT) {
       return add_inserts (self, row, act, error);
    }
-   if (!add_part (self, row, act, ECL_ARG_FILTER, "q", true, fields, &n, error)) {
+   if (!add_part (&one, ECL_ARG_FILTER, "q", true, error)) {
       return false;
    }
    if (self->verb == VERB_DELETE) {
-      fields[n++] = ecl_field ("limit", 5, ecl_int32 (many ? 0 : 1));
+      one.fields[one.n++] = ecl_field ("limit", 5, ecl_int32 (many ? 0 : 1));
    } else {
-      if (!add_part (self, row, act, ECL_ARG_UPDATE, "u", false, fields, &n, error) ||
-          !add_part (self, row, act, ECL_ARG_REPLACEMENT, "u", false, fields, &n, error) ||
-          !add_part (self, row, act, ECL_ARG_UPSERT, "upsert", false, fields, &n, error) ||
-          !add_part (self, row, act, ECL_ARG_ARRAY_FILTERS, "arrayFilters", true, fields, &n, error)) {
+      if (!add_part (&one, ECL_ARG_UPDATE, "u", false, error) ||
+          !add_part (&one, ECL_ARG_REPLACEMENT, "u", false, error) ||
+          !add_part (&one, ECL_ARG_UPSERT, "upsert", false, error) ||
+          !add_part (&one, ECL_ARG_ARRAY_FILTERS, "arrayFilters", true, error)) {
          return false;
       }
-      fields[n++] = ecl_field ("multi", 5, ecl_bool (many));
+      one.fields[one.n++] = ecl_field ("multi", 5, ecl_bool (many));
    }
-   if (!add_part (self, row, act, ECL_ARG_COLLATION, "collation", false, fields, &n, error)) {
+   if (!add_part (&one, ECL_ARG_COLLATION, "collation", false, error)) {
       return false;
    }
-   entry = ecl_fields (fields, n);
+   entry = ecl_fields (one.fields, one.n);
    return append (self, &entry, error);
 }
 

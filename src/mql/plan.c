@@ -458,8 +458,9 @@ replacement_tree (ecl_plan_t *self, ecl_stage_t *stage)
    stage->expr = NULL;
 }
 
-void
-ecl_plan_link (ecl_plan_t *self)
+/* Puts each stage into a segment, whose slots are those fields that its stages name. */
+static void
+link_stages (ecl_plan_t *self)
 {
    ecl_segment_t *segment = new_segment (self, NULL);
    ecl_stage_t *next;
@@ -503,32 +504,39 @@ ecl_plan_link (ecl_plan_t *self)
          }
       }
    }
-   for (segment = self->segments; segment; segment = segment->next) {
-      uint32_t stores = 0, mark = 0;
-      uint32_t *stored = bson_malloc0 ((segment->n_slots + (size_t) 1) * sizeof *stored);
+}
 
-      build_table (self, segment);
-      note_moves (segment);
-      for (ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
-         stores += stage->root->n;
-         if (stage->kind == ECL_STAGE_INCLUDE) {
-            note_stays (self, segment, stage);
-         }
-         stage->direct = stage->kind == ECL_STAGE_SET && is_direct (stage, stored, ++mark);
+/* When all slots of a segment are known: its table, how its stages store, and how much a run needs for it. */
+static void
+finish_segment (ecl_plan_t *self, ecl_segment_t *segment)
+{
+   uint32_t stores = 0, mark = 0;
+   uint32_t *stored = bson_malloc0 ((segment->n_slots + (size_t) 1) * sizeof *stored);
+
+   build_table (self, segment);
+   note_moves (segment);
+   for (ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
+      stores += stage->root->n;
+      if (stage->kind == ECL_STAGE_INCLUDE) {
+         note_stays (self, segment, stage);
       }
-      bson_free (stored);
-      join_direct (segment);
-      for (const ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
-         if (stage->n_memo > self->max_memo) {
-            self->max_memo = stage->n_memo;
-         }
-      }
-      if (segment->n_slots > self->max_slots) {
-         self->max_slots = segment->n_slots;
-      }
-      if (stores > self->max_stores) {
-         self->max_stores = stores;
-      }
+      stage->direct = stage->kind == ECL_STAGE_SET && is_direct (stage, stored, ++mark);
+   }
+   bson_free (stored);
+   join_direct (segment);
+   for (const ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
+      self->max_memo = BSON_MAX (self->max_memo, stage->n_memo);
+   }
+   self->max_slots = BSON_MAX (self->max_slots, segment->n_slots);
+   self->max_stores = BSON_MAX (self->max_stores, stores);
+}
+
+void
+ecl_plan_link (ecl_plan_t *self)
+{
+   link_stages (self);
+   for (ecl_segment_t *segment = self->segments; segment; segment = segment->next) {
+      finish_segment (self, segment);
    }
    self->max_vars = self->parse.max_vars;
    self->linked = true;

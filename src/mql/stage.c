@@ -326,6 +326,41 @@ typedef struct {
    bool has_id;
 } project_t;
 
+/* {field: 1} or {field: 0}, other than of _id, which goes with both. */
+static bool
+note_flag (ecl_parse_t *parse, project_t *project, const ecl_field_t *field, bool keep)
+{
+   if (keep && project->excludes) {
+      ecl_parse_fail (parse, ecl_at (field), 31253, "Cannot do inclusion on field %.*s in exclusion projection",
+                      (int) field->key_len, field->key);
+      return false;
+   }
+   if (!keep && project->includes) {
+      ecl_parse_fail (parse, ecl_at (field), 31254, "Cannot do exclusion on field %.*s in inclusion projection",
+                      (int) field->key_len, field->key);
+      return false;
+   }
+   project->includes |= keep;
+   project->excludes |= !keep;
+   return true;
+}
+
+/* {field: expression}. */
+static bool
+parse_computed (ecl_parse_t *parse, project_t *project, ecl_tree_t *leaf, const ecl_field_t *field)
+{
+   if (project->excludes) {
+      ecl_parse_fail (parse, ecl_at (field), 31252,
+                      "Cannot use an expression for field %.*s in an exclusion projection", (int) field->key_len,
+                      field->key);
+      return false;
+   }
+   project->includes = true;
+   leaf->action = ECL_TREE_COMPUTED;
+   leaf->expr = ecl_parse_expr (parse, field);
+   return leaf->expr != NULL;
+}
+
 static bool
 parse_project_fields (ecl_parse_t *parse, project_t *project, ecl_tree_t *tree, const ecl_field_t *spec, bool top)
 {
@@ -360,38 +395,12 @@ parse_project_fields (ecl_parse_t *parse, project_t *project, ecl_tree_t *tree, 
          bool keep = ecl_truthy (&field.value);
 
          leaf->action = keep ? ECL_TREE_KEEP : ECL_TREE_DROP;
-         if (id) {
-            continue;
-         }
-         if (keep && project->excludes) {
-            ecl_parse_fail (parse, ecl_at (&field), 31253, "Cannot do inclusion on field %.*s in exclusion projection",
-                            (int) field.key_len, field.key);
+         if (!id && !note_flag (parse, project, &field, keep)) {
             return false;
          }
-         if (!keep && project->includes) {
-            ecl_parse_fail (parse, ecl_at (&field), 31254, "Cannot do exclusion on field %.*s in inclusion projection",
-                            (int) field.key_len, field.key);
-            return false;
-         }
-         project->includes |= keep;
-         project->excludes |= !keep;
-      } else if (nested) {
-         if (!parse_project_fields (parse, project, leaf, &field, false)) {
-            return false;
-         }
-      } else {
-         if (project->excludes) {
-            ecl_parse_fail (parse, ecl_at (&field), 31252,
-                            "Cannot use an expression for field %.*s in an exclusion projection", (int) field.key_len,
-                            field.key);
-            return false;
-         }
-         project->includes = true;
-         leaf->action = ECL_TREE_COMPUTED;
-         leaf->expr = ecl_parse_expr (parse, &field);
-         if (!leaf->expr) {
-            return false;
-         }
+      } else if (nested ? !parse_project_fields (parse, project, leaf, &field, false)
+                        : !parse_computed (parse, project, leaf, &field)) {
+         return false;
       }
    }
    parse->depth--;

@@ -111,12 +111,83 @@ read_transaction (ecl_work_reader_t *reader, ecl_act_t *act, const ecl_field_t *
    reader->transaction = outer;
 }
 
+/* What stands in one operation of a bulkWrite. The bulk names the collection, and all of it goes at once. */
+static void
+read_operation_args (ecl_work_reader_t *reader, const ecl_field_t *op, const ecl_act_t *one, ecl_field_t *args)
+{
+   const ecl_act_arg_t *known = ecl_act_args (one->kind), *arg;
+   ecl_field_t field;
+   ecl_iter_t iter;
+
+   ecl_iter_init (&iter, &op->value);
+   while (ecl_iter_field (&iter, &field)) {
+      arg = known;
+      while (arg->takes && !ecl_key_is (&field, ecl_arg_name (arg->arg))) {
+         arg++;
+      }
+      if (!arg->takes || arg->arg == ECL_ARG_COLLECTION || arg->arg == ECL_ARG_AT_ONCE ||
+          arg->arg == ECL_ARG_DOCUMENTS) {
+         ecl_work_error (reader, ecl_at (&field), "%.*s takes no \"%.*s\" in a bulkWrite", (int) op->key_len, op->key,
+                         (int) field.key_len, field.key);
+      } else if (!ecl_work_fits (arg->takes, &field.value) && !ecl_work_is_let (reader->foreach, &field.value, NULL)) {
+         reader->ok =
+            ecl_project_wrong_type (reader->text, reader->diags, &field, ecl_work_describe_types (arg->takes));
+      } else {
+         args[arg->arg] = field;
+      }
+   }
+   for (arg = known; arg->takes; arg++) {
+      if ((arg->required || arg->arg == ECL_ARG_DOCUMENT) && !args[arg->arg].key) {
+         ecl_work_error (reader, one->at, "%.*s needs %s", (int) op->key_len, op->key, ecl_arg_name (arg->arg));
+      }
+   }
+}
+
+/* One operation of a bulkWrite; false after a report, where not even its kind is known. */
+static bool
+read_operation (ecl_work_reader_t *reader, const ecl_act_t *bulk, const ecl_field_t *entry, ecl_act_t *one)
+{
+   ecl_field_t *args = ecl_arena_array (&reader->project->arena, ecl_field_t, ECL_ARG_COUNT_OF), op, more;
+   ecl_iter_t iter;
+
+   memset (one, 0, sizeof *one);
+   memset (args, 0, ECL_ARG_COUNT_OF * sizeof *args);
+   one->args = args;
+   one->at = ecl_at (entry);
+   if (!ecl_is_document (&entry->value)) {
+      return ecl_work_error (reader, one->at, "an operation must be {NAME: {…}}");
+   }
+   ecl_iter_init (&iter, &entry->value);
+   if (!ecl_iter_field (&iter, &op) || ecl_iter_field (&iter, &more) || !ecl_is_document (&op.value)) {
+      return ecl_work_error (reader, one->at, "an operation must be {NAME: {…}}, with one name");
+   }
+   if (ecl_key_is (&op, "insertOne")) {
+      one->kind = ECL_ACT_INSERT;
+   } else if (ecl_key_is (&op, "insert") || !find_kind (&op, &one->kind) || !ecl_act_in_bulk (one->kind)) {
+      return ecl_work_error (reader, ecl_at (&op),
+                             "unknown operation \"%.*s\": expected insertOne, updateOne, updateMany, replaceOne, "
+                             "deleteOne or deleteMany",
+                             (int) op.key_len, op.key);
+   }
+   one->at = ecl_at (&op);
+   one->spec = op.value;
+   one->repeatable = bulk->repeatable;
+   args[ECL_ARG_COLLECTION] = bulk->args[ECL_ARG_COLLECTION];
+   read_operation_args (reader, &op, one, args);
+   if (one->kind == ECL_ACT_UPDATE_ONE || one->kind == ECL_ACT_UPDATE_MANY) {
+      ecl_work_check_update (reader, one, ECL_ARG_UPDATE, true);
+   } else if (one->kind == ECL_ACT_REPLACE_ONE) {
+      ecl_work_check_update (reader, one, ECL_ARG_REPLACEMENT, false);
+   }
+   return true;
+}
+
 static void
 read_bulk (ecl_work_reader_t *reader, ecl_act_t *act)
 {
    const ecl_field_t *list = &act->args[ECL_ARG_OPERATIONS];
-   ecl_field_t entry, op;
-   ecl_iter_t iter, inner;
+   ecl_field_t entry;
+   ecl_iter_t iter;
    ecl_act_t *acts;
    size_t n = 0;
 
@@ -126,66 +197,7 @@ read_bulk (ecl_work_reader_t *reader, ecl_act_t *act)
    acts = ecl_arena_array (&reader->project->arena, ecl_act_t, ecl_array_count (&list->value) + 1);
    ecl_iter_init (&iter, &list->value);
    while (ecl_iter_field (&iter, &entry)) {
-      ecl_act_t *one = &acts[n];
-      ecl_field_t *args = ecl_arena_array (&reader->project->arena, ecl_field_t, ECL_ARG_COUNT_OF), more;
-      static const char insert[] = "insertOne";
-
-      memset (one, 0, sizeof *one);
-      memset (args, 0, ECL_ARG_COUNT_OF * sizeof *args);
-      one->args = args;
-      one->at = ecl_at (&entry);
-      if (!ecl_is_document (&entry.value)) {
-         ecl_work_error (reader, one->at, "an operation must be {NAME: {…}}");
-         continue;
-      }
-      ecl_iter_init (&inner, &entry.value);
-      if (!ecl_iter_field (&inner, &op) || ecl_iter_field (&inner, &more) || !ecl_is_document (&op.value)) {
-         ecl_work_error (reader, one->at, "an operation must be {NAME: {…}}, with one name");
-         continue;
-      }
-      if (ecl_key_is (&op, insert)) {
-         one->kind = ECL_ACT_INSERT;
-      } else if (ecl_key_is (&op, "insert") || !find_kind (&op, &one->kind) || !ecl_act_in_bulk (one->kind)) {
-         ecl_work_error (reader, ecl_at (&op),
-                         "unknown operation \"%.*s\": expected insertOne, updateOne, updateMany, replaceOne, deleteOne "
-                         "or deleteMany",
-                         (int) op.key_len, op.key);
-         continue;
-      }
-      one->at = ecl_at (&op);
-      one->spec = op.value;
-      one->repeatable = act->repeatable;
-      args[ECL_ARG_COLLECTION] = act->args[ECL_ARG_COLLECTION];
-      /* The bulk names the collection, and all of it goes at once. */
-      ecl_iter_init (&inner, &op.value);
-      while (ecl_iter_field (&inner, &more)) {
-         const ecl_act_arg_t *arg = ecl_act_args (one->kind);
-
-         while (arg->takes && !ecl_key_is (&more, ecl_arg_name (arg->arg))) {
-            arg++;
-         }
-         if (!arg->takes || arg->arg == ECL_ARG_COLLECTION || arg->arg == ECL_ARG_AT_ONCE ||
-             arg->arg == ECL_ARG_DOCUMENTS) {
-            ecl_work_error (reader, ecl_at (&more), "%.*s takes no \"%.*s\" in a bulkWrite", (int) op.key_len, op.key,
-                            (int) more.key_len, more.key);
-         } else if (!ecl_work_fits (arg->takes, &more.value) && !ecl_work_is_let (reader->foreach, &more.value, NULL)) {
-            reader->ok =
-               ecl_project_wrong_type (reader->text, reader->diags, &more, ecl_work_describe_types (arg->takes));
-         } else {
-            args[arg->arg] = more;
-         }
-      }
-      for (const ecl_act_arg_t *arg = ecl_act_args (one->kind); arg->takes; arg++) {
-         if ((arg->required || arg->arg == ECL_ARG_DOCUMENT) && !args[arg->arg].key) {
-            ecl_work_error (reader, one->at, "%.*s needs %s", (int) op.key_len, op.key, ecl_arg_name (arg->arg));
-         }
-      }
-      if (one->kind == ECL_ACT_UPDATE_ONE || one->kind == ECL_ACT_UPDATE_MANY) {
-         ecl_work_check_update (reader, one, ECL_ARG_UPDATE, true);
-      } else if (one->kind == ECL_ACT_REPLACE_ONE) {
-         ecl_work_check_update (reader, one, ECL_ARG_REPLACEMENT, false);
-      }
-      n++;
+      n += read_operation (reader, act, &entry, &acts[n]);
    }
    act->acts = acts;
    act->n_acts = n;
