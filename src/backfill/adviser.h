@@ -53,7 +53,8 @@ ecl_shared_adviser_init (ecl_shared_adviser_t *self, const char *command);
 void
 ecl_shared_adviser_cleanup (ecl_shared_adviser_t *self);
 
-/* As ecl_adviser_look, for worker `number`. True where it has spoken since *heard, which is his and begins with 0. */
+/* As ecl_adviser_look, for worker `number`. *heard is how often the command had spoken when this worker last asked: the
+ * worker keeps it, and begins with 0. True where it has spoken since. */
 bool
 ecl_shared_adviser_look (ecl_shared_adviser_t *self, uint32_t number, uint32_t *heard, int64_t now, bool *wait,
                          char reason[ECL_THROTTLE_REASON]);

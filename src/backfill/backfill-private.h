@@ -46,25 +46,26 @@ enum { READ_PASS, READ_REDO, READ_AGAIN, N_READERS };
 #define DEFAULT_BATCH 1000u
 #define MAX_COMMAND (15u * 1024 * 1024)   /* of statements; one alone may be larger, up to what the guard makes */
 #define MAX_OVERLAPPED (4u * 1024 * 1024) /* the same, where one is under way while the next is made */
-/* Of records that one command writes: few enough that also a slow server answers before the claim on the range is over. */
+/* Records that one command writes, and their bytes: few enough that even a slow server answers before the claim on the
+ * range expires. */
 #define MAX_QUARANTINED 100u
 #define MAX_QUARANTINE (4u * 1024 * 1024)
 
-/* A record waits for others no longer than that: whoever is told of documents in quarantine looks there for them. */
+/* The longest that a record waits for others to be written with: whoever is told of documents in quarantine looks for
+ * their records. */
 #define QUARANTINE_MS 2000
 #define MAX_ROUNDS 5u     /* of reading a batch's changed documents again, before they are left to the next pass */
-#define MAX_LOADS 50u     /* of a document that looks up others each time that a transaction reads it */
+#define MAX_LOADS 50u     /* for one document, in which a transaction finds other keys to look up each time */
 #define MAX_ATTEMPTS 8u   /* of one command that is lost */
 #define MAX_IDLE_PASSES 4 /* in a row that changed nothing; in the last what still conflicts goes to quarantine */
 #define ENOUGH_PASSES 3   /* that found something, where all of it was carried */
 #define FALL_BACK 3u      /* ranges in a row that failed for no document's fault */
 
-/* _ids that one find of a pass may go over, once one took too long: at first, and those from which on there is no need
- * to say so; how much fewer after each that took too long. */
-#define WINDOW_FIRST 10000u
-#define WINDOW_MOST 1000000u
-#define WINDOW_LESS 4u
-#define LOST_LOOKS 2u /* in a row, before the next one goes over fewer, too */
+/* How many _ids one find of a pass may go over, once one took too long. */
+#define WINDOW_FIRST 10000u  /* to begin with */
+#define WINDOW_MOST 1000000u /* a window of so many that is to grow has no bound any more */
+#define WINDOW_LESS 4u       /* each find that takes too long divides it by this */
+#define LOST_LOOKS 2u        /* so does a find that is lost, after so many others in a row */
 
 /* A version of the chain, written out for the server. */
 typedef struct {
@@ -89,7 +90,7 @@ typedef struct {
 typedef struct {
    bson_t command;
    uint32_t *starts;      /* of each statement: where it stands in the command */
-   ecl_value_t *versions; /* that its document was found to have; the chain's */
+   ecl_value_t *versions; /* of each statement: the version its document was found to have; the chain's own values */
    bool *failed;
    uint32_t n;
    uint32_t batch; /* its number */
@@ -110,8 +111,8 @@ struct ecl_backfill_t {
    int64_t now, sent_at; /* when the command under way was */
    bool cancel;
    bool through;                    /* it came to its end by itself */
-   bool between;                    /* who drives was told that the next batch comes */
-   bool settle;                     /* and wants to know first what became of the last one */
+   bool between;                    /* BETWEEN was said; the next batch comes when it is stepped again */
+   bool settle;                     /* ecl_backfill_settle: what is under way is awaited first */
    ecl_backfill_batch_t batches[2]; /* the one that is read or computed, and the one before; by number */
    bool batch_through[2];           /* all of it is computed and sent */
    uint32_t batch;                  /* number of the former */

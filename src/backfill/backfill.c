@@ -16,7 +16,7 @@ ecl_mode_name (ecl_mode_t mode)
 
 /* ---- life ---- */
 
-/* What is not at the target, or is that one document and not at the target. */
+/* The filter for what is not at the target; where options name one document (`only`), for that one alone. */
 static void
 make_candidates (const ecl_backfill_options_t *options, bson_t *candidates)
 {

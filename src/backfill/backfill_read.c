@@ -143,7 +143,7 @@ outlasted (const ecl_backfill_t *self)
    return ecl_is_missing (&self->options.only) && self->now - self->sent_at > read_limit (self);
 }
 
-/* Fewer _ids: what a quarter of the time is enough for, as long as the last look took. */
+/* Makes the window smaller: to what fits into a quarter of the time at the pace of the last look. */
 static void
 narrow (ecl_backfill_t *self)
 {
@@ -153,7 +153,8 @@ narrow (ecl_backfill_t *self)
    self->result.window = outlasted (self) && self->result.window && fit < less ? BSON_MAX ((uint32_t) fit, 1) : less;
 }
 
-/* No answer, again and again: it may be that the server is away, or that somebody on the way there waits no longer. */
+/* No answer, several times in a row: the server may be away; or something on the way to it does not wait so long, and
+ * then smaller looks help. */
 static void
 lost_again (ecl_backfill_t *self)
 {
@@ -204,7 +205,8 @@ ecl_window_reply (ecl_backfill_t *self, const ecl_event_t *event)
    start_reading (self);
 }
 
-/* Fewer _ids, where one found nothing before its time was over. One that had found something goes on behind it. */
+/* Where a look found nothing before its time was over the next one goes over fewer _ids; where it had found something the
+ * next one goes on behind that. */
 bool
 ecl_read_too_long (ecl_backfill_t *self, const ecl_event_t *event)
 {
@@ -226,8 +228,8 @@ ecl_read_too_long (ecl_backfill_t *self, const ecl_event_t *event)
    return true;
 }
 
-/* More of them, where none of the window's looks took much of its time: it may have been a server that was away for
- * some seconds, and each window costs one look more. */
+/* Makes the window larger where none of its looks took much of its time: it may be small only because the server was away
+ * for some seconds, and each window costs one more look. */
 static void
 widen (ecl_backfill_t *self)
 {
@@ -342,7 +344,7 @@ ecl_read_reply (ecl_backfill_t *self, const ecl_event_t *event)
    if (self->level == READ_PASS) {
       begin_batch (self, reader);
       if (outlasted (self)) {
-         narrow (self); /* the next one: who drives may have lost his claim meanwhile */
+         narrow (self); /* the next one: the claim may have been lost meanwhile */
       }
       self->brought = self->brought || reader->n;
    }

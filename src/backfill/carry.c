@@ -85,7 +85,7 @@ join (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_
 
    out->joined = true;
    if (!ecl_job_await (site->world, site->database, collection, &lease, &out->job, &found, error) ||
-       /* Others may have planned it and brought it to its end meanwhile: that is what there is to say. */
+       /* Others may have brought it to its end meanwhile: then the result is that of this job. */
        (!found && !ecl_job_latest (site->world, site->database, collection, false, &out->job, &found, error))) {
       return false;
    }
@@ -222,8 +222,8 @@ take_result (const ecl_site_t *site, const ecl_worker_state_t *state, ecl_carrie
    }
 }
 
-/* What is in a job that somebody else made counts: he may have had reasons. False where the project cannot do it: then
- * nothing of the job is changed, either. */
+/* Takes target and mode from a job that somebody else made: they may have had reasons for them. False where the project
+ * cannot do it; then nothing of the job is changed, either. */
 static bool
 take_over (ecl_carried_t *out, ecl_task_t *task, bson_error_t *error)
 {

@@ -141,7 +141,8 @@ ecl_complete_validator (const ecl_chain_t *chain, size_t target, bson_t *validat
    return true;
 }
 
-/* Before a validator that only warns: a floor that another one kept is no more than one of its time. */
+/* Before a validator that only warns takes the place of one that refuses: the recorded floor is no longer marked as one
+ * that a validator keeps. */
 static bool
 clear_validated (const ecl_site_t *site, const ecl_chain_t *chain, bson_error_t *error)
 {
@@ -198,8 +199,8 @@ is_ours (const ecl_chain_t *chain, const ecl_value_t *validator)
    return ours;
 }
 
-/* Warn, look, refuse. True with out->strict false where a document does not keep it, or warning is all that is wanted.
- */
+/* Has the validator warn, counts the documents that break it, and where there are none has it refuse. True with
+ * out->strict false where some do, or where warning is all that is wanted. */
 static bool
 install (const ecl_site_t *site, const ecl_complete_options_t *options, const ecl_facts_t *facts, ecl_completed_t *out,
          bson_error_t *error)
@@ -220,8 +221,8 @@ install (const ecl_site_t *site, const ecl_complete_options_t *options, const ec
       goto done;
    }
    out->strict = same && strcmp (facts->level, "strict") == 0 && strcmp (facts->action, "error") == 0;
-   /* One that refuses already may not be the majority's yet: then an old document before it is not, either, and nobody
-    * would count it. */
+   /* One that refuses already is set once more: the majority may not have it yet, nor an old document that was written
+    * just before it, which the count would miss. */
    good = (out->strict || clear_validated (site, chain, error)) &&
           set_validator (site, chain, &validator, out->strict ? "error" : "warn", error);
    if (good) {

@@ -49,11 +49,11 @@ typedef struct {
    bool finished;      /* records say that all is done: where a short look finds nothing, they are believed */
    ecl_who_t who;
    int64_t lease_time, lease_skew; /* as in holder.h */
-   /* Asked before anything is written for a new job; false: there will be none. What _ids it sees at random it may
-    * leave in *sample, and how many of those documents can be carried and are not yet: if any, none is looked for. May
-    * be NULL. */
+   /* Called before anything is written for a new job; false: there will be none. It may leave the _ids of a random sample
+    * in *sample, and in to_do how many of those documents can be carried and are not yet: where that is not 0, nothing
+    * else is asked to find out whether there is anything to do. May be NULL. */
    bool (*before) (void *context, ecl_partition_sample_t *sample, bson_error_t *error);
-   /* Asked under the lease of the plan, before the record of a new job is written; false: there will be none. May be
+   /* Called under the lease of the plan, before the record of a new job is written; false: there will be none. May be
     * NULL. */
    bool (*clear) (void *context, bson_error_t *error);
    void (*waiting) (void *context, const ecl_lease_t *lease); /* as above */
@@ -142,7 +142,7 @@ typedef struct {
 int64_t
 ecl_job_done (const ecl_job_t *job, const ecl_chunks_sum_t *sum);
 
-/* Tells each range that somebody holds (or held when he died); row->left says for how long yet. */
+/* Tells each range that somebody holds, or held when they died; row->left says for how long yet. */
 bool
 ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
               void (*tell) (void *context, const ecl_chunk_row_t *row), void *context,

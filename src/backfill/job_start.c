@@ -43,7 +43,7 @@ server_time (const ecl_job_start_t *options, int64_t *time, bson_error_t *error)
    return good;
 }
 
-/* All documents, as the server keeps the number: about, and at once. */
+/* How many documents there are, about: the number that the server keeps, which it gives at once. */
 static bool
 estimate (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
 {
@@ -123,8 +123,9 @@ count_living (void *context, const ecl_chunk_row_t *row)
    self->n += row->left > 0 && !ecl_place_is_dead (self->here, row->place, row->pid);
 }
 
-/* Under the lease of the plan: the live job, once none is in planning, for whoever makes a plan holds the lease, so
- * they are gone. *gone is the last of those, where *any. */
+/* Under the lease of the plan: ends all jobs that are still being planned, as failed. Whoever plans a job holds this
+ * lease, so those who planned them are gone. *gone is the last of them, where *any. *job is the live job that is left,
+ * where *found. */
 static bool
 bury (ecl_world_t *world, const char *database, const char *collection, ecl_job_t *job, bool *found, ecl_job_t *gone,
       bool *any, bson_error_t *error)
@@ -143,7 +144,7 @@ bury (ecl_world_t *world, const char *database, const char *collection, ecl_job_
    return false;
 }
 
-/* A job to another target, on which nobody works, for the one that is made now. */
+/* Cancels a job to another target, on which nobody works, in favour of the one that is made now. */
 static bool
 give_up (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
 {
@@ -159,8 +160,10 @@ give_up (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
    return true;
 }
 
-/* A live job, if there is one. *joined: it is ours to work on; else there is none any more, where the plan is made now:
- * before that none is given up, for there may be nothing to make. */
+/* Looks for a live job of the collection. *joined: there is one to the same target, to be worked on. *waits: one is being
+ * planned. One to another target is an error where somebody works on it or it is paused; otherwise it is given up, but
+ * only with `planned` (under the lease, when the new job is about to be made): before that it may turn out that there is
+ * nothing to do. */
 static bool
 meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined, bool *waits, bson_error_t *error)
 {
@@ -206,8 +209,8 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
    return !planned || give_up (options, job, error);
 }
 
-/* A new one, by whom; as long as it is planned its ranges are those that are wanted, so that others can go on with the
- * plan. */
+/* Makes it a new job of `who`. As long as it is planned, `chunks` is the number of ranges that are wanted, so that others
+ * can make the plan anew. */
 static void
 begin_job (ecl_world_t *world, const ecl_who_t *who, int64_t wanted, ecl_job_t *job)
 {
@@ -239,7 +242,7 @@ typedef struct {
    const char *database;
 } place_t;
 
-/* The ranges of jobs before it, which nobody reads any more. */
+/* Removes the ranges of a job that has ended: nobody reads them any more. */
 static void
 remove_old (void *context, const ecl_job_t *old)
 {
@@ -255,8 +258,9 @@ remove_old (void *context, const ecl_job_t *old)
    }
 }
 
-/* The plan's end was told, and it was not planning any more: the answer to a first try was lost, or somebody cancelled
- * it meanwhile; or its record came later than the lease lasted, or those who had the lease then have buried it. */
+/* The end of the plan could not be written, because the job was not in planning any more. True where that is well: the
+ * answer to a first try was lost, or somebody cancelled the job meanwhile. Otherwise its record came later than the lease
+ * lasted, or whoever had the lease then has ended it (see bury). */
 static bool
 was_planned (ecl_world_t *world, const char *database, ecl_job_t *job, bson_error_t *error)
 {
@@ -273,9 +277,9 @@ was_planned (ecl_world_t *world, const char *database, ecl_job_t *job, bson_erro
    return true;
 }
 
-/* The ranges of a job that was made, which runs then. The lease is renewed on the way, and before: the record tells
- * until when it is one. That is the end of the lease without the clocks' skew: whoever takes it over waits that long
- * more, so that no clock lets the record come behind theirs. */
+/* Writes the record of the new job and its ranges; then it runs. The lease is renewed before and on the way. The record
+ * is only valid if it is written before the lease expires, without the margin for clock skew: whoever takes the lease
+ * over waits that much longer, so whatever the clocks say, this record is not written after theirs. */
 static bool
 plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_partition_sample_t *sample, ecl_job_t *job,
       bson_error_t *error)
@@ -322,7 +326,7 @@ plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_part
    return took || (good && was_planned (world, database, job, error));
 }
 
-/* The lease of the plan; waits for who holds it, unless he is known to be dead. */
+/* Acquires the lease of the plan; waits for whoever holds it, unless they are known to be dead. */
 static bool
 acquire (ecl_world_t *world, const char *database, const char *collection, const ecl_job_lease_t *lease,
          ecl_holder_t *holder, bson_error_t *error)
@@ -357,7 +361,8 @@ acquire (ecl_world_t *world, const char *database, const char *collection, const
    return answer == ECL_ACQUIRED;
 }
 
-/* A job that others were to plan, as a new one: what they may have sent yet makes ranges of theirs only. */
+/* Plans a job that others did not bring to its end, as a new one with an _id of its own: what they still have on its way
+ * can only make ranges of the old one. */
 static bool
 plan_again (ecl_world_t *world, const char *database, const ecl_who_t *who, const ecl_job_t *gone, ecl_holder_t *holder,
             ecl_job_t *job, bson_error_t *error)
@@ -383,7 +388,7 @@ ecl_job_is_given_up (const ecl_job_t *job)
           (strcmp (job->error, PLANNER_GONE) == 0 || strcmp (job->error, ECL_JOB_PUT_LATE) == 0);
 }
 
-/* Of the jobs that ended: *any, where the last one has no successor yet. */
+/* *any: the latest job of the collection is one whose plan came to nothing; *gone is that job. */
 static bool
 given_up (ecl_world_t *world, const char *database, const char *collection, ecl_job_t *gone, bool *any,
           bson_error_t *error)
@@ -455,9 +460,8 @@ try_first (const ecl_job_start_t *options, ecl_partition_sample_t *sample, bson_
    return !options->before || options->before (options->context, sample, error);
 }
 
-/* Before a new job: *found is how many documents are to be carried, or -1 where that was not found out; *finished, that
- * records say there are none, and nothing that was found says otherwise. The trial is over unless there is nothing to
- * do. */
+/* Before a new job. *found: how many documents are to be carried; -1 where that was not found out. *finished: the records
+ * say that there are none, and the short look found nothing else. Runs the trial, unless there is nothing to do. */
 static bool
 look_ahead (const ecl_job_start_t *options, bool many, ecl_partition_sample_t *sample, int64_t *found, bool *finished,
             bson_error_t *error)
@@ -474,7 +478,8 @@ look_ahead (const ecl_job_start_t *options, bool many, ecl_partition_sample_t *s
       return *found <= 0 || try_first (options, sample, error);
    }
    if (many) {
-      /* One of the sample says as much as the first that is found, which may lie behind all that others carried. */
+      /* Where a document of the sample can be carried there is no need to look for the first one, which may lie behind
+       * all that earlier jobs carried. */
       return try_first (options, sample, error) &&
              (sample->to_do || count (options, true, COUNT_MS, found, &late, error));
    }

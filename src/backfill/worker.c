@@ -171,8 +171,8 @@ typedef struct {
    char (*ids)[ECL_CHUNK_ID]; /* free ones first, from the beginning; held ones from the end */
    uint32_t n_free, n_held;
    bson_error_t unread; /* what is wrong with one that is not understood; code 0: there is none */
-   bool dead;           /* the first of ids is held by one who is known to be dead */
-   int64_t token;       /* his */
+   bool dead;           /* whoever holds the first of ids is known to be dead */
+   int64_t token;       /* of that claim */
 } choice_t;
 
 static bool

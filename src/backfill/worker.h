@@ -68,7 +68,7 @@ typedef struct {
    void (*progress) (void *context, uint32_t number, const ecl_worker_state_t *state);
    /* Whether a command that was asked for says that it has to wait, and why; true where it has spoken since. */
    bool (*advise) (void *context, uint32_t number, int64_t now, bool *wait, char reason[ECL_THROTTLE_REASON]);
-   /* Whether the holder of a claim is known to be dead: then nobody need wait for the end of his lease. */
+   /* Whether the holder of a claim is known to be dead: then nobody need wait until the claim expires. */
    bool (*dead) (void *context, const char *place, int64_t pid);
    /* Whether the worker is to end, beside what its world says. */
    bool (*stop) (void *context);

@@ -70,7 +70,7 @@ ecl_throttle_set (ecl_throttle_t *self, const ecl_throttle_settings_t *settings)
 
    take_settings (self, settings);
    self->settings.first = settings->first ? settings->first : first;
-   /* What a slower rate made it wait for need not be waited for any more. */
+   /* A wait that the old rate asked for is over. */
    self->rate_at = self->batch_end < 0 ? self->rate_at : (double) self->batch_end;
 }
 
@@ -164,14 +164,15 @@ median (const double *values, uint32_t n)
    return (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
 }
 
-/* What was calm, and how much is beyond it: see throttle.h for why it cannot creep. */
+/* Learns from a calm batch what its work costs when all is calm; throttle.h says why that cannot creep upwards. */
 static void
 learn (ecl_throttle_t *self, double work, double cost, int64_t now)
 {
    double middle;
 
    if (work < self->calm_work / 4) {
-      /* Mostly fixed cost; or those before were larger than any will be: then nothing would ever be learned. */
+      /* Too small to say what work costs: mostly fixed cost. Before anything was learned the measure shrinks a little
+       * each time: the first batches may have been larger than any that will come. */
       self->calm_work += self->calm < 0 ? (work - self->calm_work) / 8 : 0;
       return;
    }
@@ -196,7 +197,8 @@ learn (ecl_throttle_t *self, double work, double cost, int64_t now)
    self->calm = self->calm > HEADROOM * self->lowest ? HEADROOM * self->lowest : self->calm;
 }
 
-/* What was taken for fixed cost was that of documents, so that these seemed to take much less than they do. */
+/* Whether the fixed cost turned out to be far less than was thought: then part of what documents cost was taken for it,
+ * and what was learned as calm is too low. */
 static bool
 fell_far (const ecl_throttle_t *self)
 {
@@ -356,8 +358,8 @@ charge_rate (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, double be
    self->rate_at = (self->rate_at > began ? self->rate_at : began) + ms;
 }
 
-/* Of the batch before, where this one was begun before that had been waited for, as where two are in flight: so much of
- * its time is still to be made up for. */
+/* With two batches in flight a batch begins before the pause after the one before it was made: how much of that one's
+ * time is still to be made up for. */
 static double
 unpaid (const ecl_throttle_t *self, double began)
 {
@@ -410,12 +412,12 @@ ecl_throttle_batch (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, in
    self->batch_end = now;
    allowed = judge (self, now);
    if (probing && self->stopped[ECL_SLOW_LATENCY]) {
-      /* One that was calm is followed by another one soon: two have to be. */
+      /* After a calm one the next comes soon: two in a row have to be calm. */
       self->probe_wait =
          factor <= self->settings.max_latency ? PROBE_MS : BSON_MIN (self->probe_wait * 2, PROBE_MAX_MS);
       self->probe_at = now + self->probe_wait;
    } else if (probing) {
-      self->batch_ms = took; /* what the slow ones are to be made up for is over, too */
+      self->batch_ms = took; /* the pause that the slow ones asked for is over, too */
    }
    if (allowed < self->duty) {
       self->duty_by = worst_of (self, false);

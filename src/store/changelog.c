@@ -98,9 +98,9 @@ append_record (const ecl_changelog_t *record, bson_t *out)
    }
 }
 
-/* Whether the stored record is that one, as far as it matters. */
+/* The expression that holds where the stored record still is as `record`: token, state, steps. */
 static bson_t *
-is (const ecl_changelog_t *record)
+stands_as (const ecl_changelog_t *record)
 {
    return BCON_NEW ("$and", "[", "{", "$eq", "[", BCON_UTF8 ("$token"), BCON_INT64 (record->token), "]", "}", "{",
                     "$eq", "[", BCON_UTF8 ("$state"), BCON_UTF8 (state_names[record->state]), "]", "}", "{", "$eq", "[",
@@ -110,7 +110,7 @@ is (const ecl_changelog_t *record)
 void
 ecl_changelog_put (const ecl_changelog_t *before, const ecl_changelog_t *record, bson_t *command)
 {
-   bson_t whole = BSON_INITIALIZER, times = BSON_INITIALIZER, *left = is (record), *read, *all;
+   bson_t whole = BSON_INITIALIZER, times = BSON_INITIALIZER, *left = stands_as (record), *read, *all;
 
    append_record (record, &whole);
    BSON_APPEND_UTF8 (&times, "seen", "$$NOW");
@@ -121,7 +121,7 @@ ecl_changelog_put (const ecl_changelog_t *before, const ecl_changelog_t *record,
       BSON_APPEND_UTF8 (&times, "ended", "$$NOW");
    }
    read = before && before->state != ECL_CHANGELOG_ABSENT
-             ? is (before)
+             ? stands_as (before)
              : BCON_NEW ("$eq", "[", "{", "$type", BCON_UTF8 ("$token"), "}", BCON_UTF8 ("missing"), "]");
    /* clang-format off */
    all = BCON_NEW (

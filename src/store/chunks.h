@@ -122,7 +122,7 @@ ecl_chunks_find (const uint8_t job[12], ecl_chunk_state_t state, int32_t limit, 
 void
 ecl_chunk_find (const char *id, bson_t *command);
 
-/* Those that somebody holds, or did when he died: one row each, with `left`. */
+/* Those that somebody holds, or held when they died: one row each, with `left`. */
 void
 ecl_chunks_held (const uint8_t job[12], bson_t *command);
 

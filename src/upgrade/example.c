@@ -127,7 +127,8 @@ check_schema (run_t *run, size_t from, size_t to, const ecl_value_t *in)
 
 /* ---- the example ---- */
 
-/* strip: `out` names a version and `in` does not, so that what comes back should have none. */
+/* Carries the result down again and compares it with `in`. strip: `out` names a version and `in` does not, so what goes
+ * down has its version taken out first. */
 static void
 go_back (run_t *run, size_t from, size_t to, bool stamp, bool strip)
 {

@@ -4,7 +4,7 @@
 
 /* ---- $indexOfBytes, $indexOfCP ---- */
 
-/* The optional bound of args[i]; *set says whether there is one. */
+/* The optional bound of args[i]; *bound stays as it is where there is none. */
 static bool
 index_bound (const ecl_expr_t *self, ecl_eval_t *ev, uint32_t i, const char *what, size_t *bound)
 {
