@@ -366,6 +366,9 @@ note_moves (ecl_segment_t *segment)
 static bool
 is_direct (const ecl_stage_t *stage, uint32_t *stored, uint32_t mark)
 {
+   if (!stage->root->first) {
+      return false; /* {$set: {}}: there is nothing to store */
+   }
    for (const ecl_tree_t *child = stage->root->first; child; child = child->next) {
       if (tree_reads_stored (child, stored, mark)) {
          return false;

@@ -9,7 +9,7 @@
 /* How the stage's messages and codes differ. */
 typedef struct {
    const char *name;
-   uint32_t not_object, empty, collision;
+   uint32_t not_object, collision;
 } rules_t;
 
 /* From this number on, children are looked for in an index. */
@@ -112,27 +112,35 @@ add_path (ecl_parse_t *parse, const rules_t *rules, ecl_tree_t *tree, const char
 
 /* ---- $set, $addFields ---- */
 
-static const rules_t set_rules = {.name = "$addFields", .not_object = 40272, .empty = 40180, .collision = 40176};
+static const rules_t set_rules = {.name = "$addFields", .not_object = 40272, .collision = 40176};
 
 static bool
-is_operator_object (const ecl_value_t *v)
+is_empty (const ecl_value_t *document)
 {
    ecl_iter_t iter;
    ecl_field_t first;
 
-   if (v->type != BSON_TYPE_DOCUMENT) {
-      return false;
-   }
-   ecl_iter_init (&iter, v);
-   return ecl_iter_field (&iter, &first) && first.key_len && first.key[0] == '$';
+   ecl_iter_init (&iter, document);
+   return !ecl_iter_field (&iter, &first);
 }
 
 static bool
-parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec)
+is_operator (const ecl_value_t *document)
+{
+   ecl_iter_t iter;
+   ecl_field_t first;
+
+   ecl_iter_init (&iter, document);
+   return ecl_iter_field (&iter, &first) && first.key_len && first.key[0] == '$';
+}
+
+/* An object holds fields that are set below the name, one that is empty is a value (since 6.1: SERVER-54046). */
+static bool
+parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec, bool top)
 {
    ecl_iter_t iter;
    ecl_field_t field;
-   bool any = false, ok = true;
+   bool ok = true;
    uint32_t depth;
 
    if (++parse->depth > ECL_PARSE_MAX_DEPTH) {
@@ -142,14 +150,18 @@ parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec)
    depth = parse->depth;
    ecl_iter_init (&iter, &spec->value);
    while (ecl_iter_field (&iter, &field)) {
-      bool nested = field.value.type == BSON_TYPE_DOCUMENT && !is_operator_object (&field.value);
+      bool nested = field.value.type == BSON_TYPE_DOCUMENT && !is_empty (&field.value) && !is_operator (&field.value);
       ecl_tree_t *leaf;
 
-      any = true;
       if (field.key_len && field.key[0] == '$') {
-         ecl_parse_fail (parse, ecl_at (&field), 40183,
+         ecl_parse_fail (parse, ecl_at (&field), top ? 16410u : 40181u,
                          "%s: an expression must stand alone, '%.*s' stands beside fields", set_rules.name,
                          (int) field.key_len, field.key);
+         return false;
+      }
+      if (!top && memchr (field.key, '.', field.key_len)) {
+         ecl_parse_fail (parse, ecl_at (&field), 40183, "%s: a name inside an object may not contain '.': '%.*s'",
+                         set_rules.name, (int) field.key_len, field.key);
          return false;
       }
       leaf = add_path (parse, &set_rules, tree, field.key, field.key_len, nested, ecl_at (&field));
@@ -157,7 +169,7 @@ parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec)
          return false;
       }
       if (nested) {
-         if (!parse_set_fields (parse, leaf, &field)) {
+         if (!parse_set_fields (parse, leaf, &field, false)) {
             return false;
          }
       } else {
@@ -173,12 +185,6 @@ parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec)
       }
    }
    parse->depth--;
-   if (!any) {
-      ecl_parse_fail (parse, ecl_at (spec), set_rules.empty,
-                      "%s: an empty object is not a valid value; found for '%.*s'", set_rules.name, (int) spec->key_len,
-                      spec->key);
-      return false;
-   }
    return ok;
 }
 
@@ -212,20 +218,13 @@ static ecl_stage_t *
 parse_set (ecl_parse_t *parse, const ecl_field_t *spec)
 {
    ecl_stage_t *stage = new_stage (parse, ECL_STAGE_SET, spec);
-   ecl_iter_t iter;
-   ecl_field_t first;
 
    if (spec->value.type != BSON_TYPE_DOCUMENT) {
       return ecl_parse_fail (parse, ecl_at (spec), set_rules.not_object,
                              "%.*s specification stage must be an object, got %s", (int) spec->key_len, spec->key,
                              ecl_type_name (spec->value.type));
    }
-   ecl_iter_init (&iter, &spec->value);
-   if (!ecl_iter_field (&iter, &first)) {
-      return ecl_parse_fail (parse, ecl_at (spec), 40177, "Invalid %.*s specification: it must have at least one field",
-                             (int) spec->key_len, spec->key);
-   }
-   if (!parse_set_fields (parse, stage->root, spec)) {
+   if (!parse_set_fields (parse, stage->root, spec, true)) {
       return NULL;
    }
    finish_tree (stage, stage->root, 0);
@@ -319,7 +318,7 @@ parse_unset (ecl_parse_t *parse, const ecl_field_t *spec)
 
 /* ---- $project ---- */
 
-static const rules_t project_rules = {.name = "$project", .not_object = 15969, .empty = 51270, .collision = 31250};
+static const rules_t project_rules = {.name = "$project", .not_object = 15969, .collision = 31250};
 
 typedef struct {
    bool includes, excludes;
@@ -376,7 +375,7 @@ parse_project_fields (ecl_parse_t *parse, project_t *project, ecl_tree_t *tree, 
    while (ecl_iter_field (&iter, &field)) {
       bool id = top && ecl_key_is (&field, "_id");
       bool flag = ecl_is_number (&field.value) || field.value.type == BSON_TYPE_BOOL;
-      bool nested = field.value.type == BSON_TYPE_DOCUMENT && !is_operator_object (&field.value);
+      bool nested = field.value.type == BSON_TYPE_DOCUMENT && !is_operator (&field.value);
       ecl_tree_t *leaf;
 
       any = true;
