@@ -104,6 +104,7 @@ static const char *const expressions[] = {
    "$$this]}]}}",
    "{$map: {input: {$range: [0, {$size: $a}, 10]}, in: {$slice: [$a, $$this, 10]}}}",
    "{$map: {input: $a, in: {$subtract: [{$size: $a}, $$this]}}}",
+   "{$map: {input: {$range: [0, {$size: $objects}]}, in: {$arrayElemAt: [$objects.x, $$this]}}}",
    "{$reverseArray: $a}",
    "{$size: $a}",
    "{$slice: [$a, 5, 1000000]}",

@@ -38,20 +38,22 @@ ecl_eval_reserve_vars (ecl_eval_t *self, uint32_t n)
    }
 }
 
-/* From this many times on an array's elements are kept; below this many bytes it is not worth it. */
+/* ---- rows ---- */
+
+/* From this many times on an array's elements are kept; below so many bytes or entries it is not worth it. */
 #define ROW_TIMES 8u
 #define ROW_BYTES 256u
+#define ROW_ENTRIES 16u
 
-void
-ecl_eval_row (ecl_eval_t *self, ecl_value_t *array)
+/* The row of a value and a path; it is the first one then. One that is new has no items. */
+static ecl_picked_t *
+row_of (ecl_eval_t *self, const ecl_value_t *of, const ecl_name_t *path)
 {
-   ecl_picked_t row = {.raw = array->u.raw};
+   ecl_picked_t row = {.of = of->u.raw, .of_len = of->len, .path = path};
    uint32_t i = 0;
 
-   if (array->rep != ECL_REP_RAW || array->len < ROW_BYTES) {
-      return;
-   }
-   while (i < self->n_rows && self->rows[i].raw != row.raw) {
+   while (i < self->n_rows &&
+          (self->rows[i].of != row.of || self->rows[i].path != path || self->rows[i].of_len != row.of_len)) {
       i++;
    }
    if (i < self->n_rows) {
@@ -62,13 +64,25 @@ ecl_eval_row (ecl_eval_t *self, ecl_value_t *array)
       i--;
    }
    memmove (self->rows + 1, self->rows, i * sizeof row);
-   if (!row.items && ++row.times >= ROW_TIMES) {
-      row.items = ecl_array_items (&self->arena, array, &row.n);
-   }
-   if (row.items) {
-      *array = ecl_vec (row.items, row.n);
-   }
    self->rows[0] = row;
+   return &self->rows[0];
+}
+
+void
+ecl_eval_row (ecl_eval_t *self, ecl_value_t *array)
+{
+   ecl_picked_t *row;
+
+   if (array->rep != ECL_REP_RAW || array->len < ROW_BYTES) {
+      return;
+   }
+   row = row_of (self, array, NULL);
+   if (!row->items && ++row->times >= ROW_TIMES) {
+      row->items = ecl_array_items (&self->arena, array, &row->n);
+   }
+   if (row->items) {
+      *array = ecl_vec (row->items, row->n);
+   }
 }
 
 bool
@@ -128,10 +142,36 @@ ecl_value_path (ecl_arena_t *arena, const ecl_value_t *v, const ecl_name_t *path
    *out = current;
 }
 
+/* The path of an expression. Where it leads through an array, what it finds is remembered: in a loop it would be
+ * gathered anew for each round. */
+static void
+follow (ecl_eval_t *ev, const ecl_value_t *v, const ecl_name_t *path, uint32_t n, ecl_value_t *out)
+{
+   bool large = v->rep == ECL_REP_RAW ? v->len >= ROW_BYTES : v->rep == ECL_REP_VEC && v->len >= ROW_ENTRIES;
+
+   if (ECL_UNLIKELY (large && ev->n_rows)) {
+      for (uint32_t i = 0; i < ev->n_rows; i++) {
+         const ecl_picked_t *row = &ev->rows[i];
+
+         if (row->path == path && row->of == v->u.raw && row->of_len == v->len) {
+            *out = ecl_vec (row->items, row->n);
+            return;
+         }
+      }
+   }
+   ecl_value_path (&ev->arena, v, path, n, out);
+   if (ECL_UNLIKELY (large && out->rep == ECL_REP_VEC)) {
+      ecl_picked_t *row = row_of (ev, v, path);
+
+      row->items = out->u.vec;
+      row->n = out->len;
+   }
+}
+
 bool
 ecl_node_field (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 {
-   ecl_value_path (&ev->arena, &ev->root, self->keys, self->n_path, out);
+   follow (ev, &ev->root, self->keys, self->n_path, out);
    return true;
 }
 
@@ -145,7 +185,7 @@ ecl_node_slot (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 bool
 ecl_node_slot_path (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 {
-   ecl_value_path (&ev->arena, &ev->slots[self->index], self->keys + 1, self->n_path - 1, out);
+   follow (ev, &ev->slots[self->index], self->keys + 1, self->n_path - 1, out);
    return true;
 }
 
@@ -153,7 +193,7 @@ bool
 ecl_node_var (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 {
    if (self->n_path) {
-      ecl_value_path (&ev->arena, &ev->vars[self->index], self->keys, self->n_path, out);
+      follow (ev, &ev->vars[self->index], self->keys, self->n_path, out);
    } else {
       *out = ev->vars[self->index];
    }

@@ -84,14 +84,17 @@ struct ecl_operator_t {
  * that build arrays. Code 146 (ExceededMemoryLimit) says it was met. */
 #define ECL_MAX_ITEMS 6553600u
 
-/* A raw array that operators have picked from, and its elements once they have done so often: see ecl_eval_row. */
+/* An array that was made of another value's bytes or entries and may be asked for again: the elements of a raw array
+ * (see ecl_eval_row), or what a path finds in the documents of an array. */
 typedef struct {
-   const uint8_t *raw;
+   const void *of; /* where the value is; its length tells it from one that has grown in its place */
+   uint32_t of_len;
+   const ecl_name_t *path;   /* NULL: the elements themselves */
    const ecl_value_t *items; /* NULL as long as it is walked */
    uint32_t n, times;
 } ecl_picked_t;
 
-#define ECL_EVAL_ROWS 4u
+#define ECL_EVAL_ROWS 8u
 
 /* Evaluator: the working memory of one thread. */
 struct ecl_eval_t {
@@ -108,7 +111,7 @@ struct ecl_eval_t {
    const struct ecl_loader_t *loader; /* documents of other collections (lookup.h); NULL: there are none to be had */
    bool pending;                      /* the run asked for documents that are not here yet */
    ecl_eval_t *inner;                 /* runs the pipelines of $lookup; made when first needed */
-   ecl_picked_t rows[ECL_EVAL_ROWS];  /* the latest used first */
+   ecl_picked_t rows[ECL_EVAL_ROWS];     /* the latest used first */
    uint32_t n_rows;                   /* 0 wherever the bytes that they stand for, or the arena, may change */
 };
 
@@ -140,7 +143,7 @@ ecl_expr_eval (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 }
 
 /* Takes the elements of a raw array in its place where it has been asked for often: a loop that picks by index from one
- * array, or asks for its size each time, walks it a few times and not once for each round. */
+ * array, searches it, or asks for its size each time, walks its bytes a few times and not once for each round. */
 void
 ecl_eval_row (ecl_eval_t *self, ecl_value_t *array);
 

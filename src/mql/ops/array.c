@@ -168,6 +168,7 @@ ecl_op_in (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
       *out = ecl_bool (ecl_set_has (self->data, &wanted));
       return true;
    }
+   ecl_eval_row (ev, &array);
    *out = ecl_bool (false);
    ecl_iter_init (&iter, &array);
    while (ecl_iter_item (&iter, &item)) {
@@ -225,6 +226,7 @@ ecl_op_indexOfArray (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
        !ecl_expr_eval (self->args[1], ev, &wanted)) {
       return false;
    }
+   ecl_eval_row (ev, &array);
    *out = ecl_int32 (-1);
    ecl_iter_init (&iter, &array);
    for (int32_t i = 0; i < end && ecl_iter_item (&iter, &item); i++) {

@@ -124,6 +124,32 @@ ecl_op_let (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    return ecl_expr_eval (self->args[n], ev, out);
 }
 
+/* ---- memory of loops ---- */
+
+/* What the rounds of a loop have left behind is given back from this many bytes on. */
+#define LOOP_REST ((size_t) 64 << 20)
+
+/* Gives back what was made since the mark, but for the value; returns how much may be made until the next time. Four
+ * times what is kept, so that a value that itself is large is not moved over and over. */
+static size_t
+give_back (ecl_eval_t *ev, ecl_arena_mark_t mark, ecl_value_t *value)
+{
+   ecl_arena_t *arena = &ev->arena;
+
+   /* A value may hold one part many times, as its copy would hold many parts. */
+   if (ecl_value_size (value) <= ECL_BSON_MAX_INTERNAL_SIZE) {
+      ecl_arena_t aside;
+
+      ecl_arena_init (&aside);
+      *value = ecl_value_copy (&aside, value);
+      ecl_arena_release (arena, mark);
+      ev->n_rows = 0;
+      *value = ecl_value_copy (arena, value);
+      ecl_arena_cleanup (&aside);
+   }
+   return BSON_MAX (LOOP_REST, 4 * (arena->used - mark.used));
+}
+
 /* ---- $map, $filter ---- */
 
 /* Parses `as` and brings it into scope. */
@@ -174,6 +200,8 @@ ecl_op_map (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    ecl_value_t input;
    const ecl_value_t *items;
    ecl_value_t *results;
+   size_t rest = LOOP_REST;
+   ecl_arena_mark_t mark;
    uint32_t n;
 
    if (!ecl_expr_eval (self->args[0], ev, &input)) {
@@ -186,9 +214,17 @@ ecl_op_map (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    if (input.type != BSON_TYPE_ARRAY) {
       return ecl_eval_fail (ev, self, 16883, "input to $map must be an array not %s", ecl_type_name (input.type));
    }
+   ecl_eval_row (ev, &input);
    items = ecl_array_items (&ev->arena, &input, &n);
    results = ecl_arena_array (&ev->arena, ecl_value_t, n);
+   mark = ecl_arena_mark (&ev->arena);
    for (uint32_t i = 0; i < n; i++) {
+      if (ECL_UNLIKELY (ev->arena.used - mark.used > rest)) {
+         ecl_value_t made = ecl_vec (results, i);
+
+         rest = give_back (ev, mark, &made);
+         memcpy (results, made.u.vec, i * sizeof *results);
+      }
       ev->vars[self->index] = ecl_present (items[i]);
       if (!ecl_eval_has_memory (ev, self) || !ecl_expr_eval (self->args[1], ev, &results[i])) {
          return false;
@@ -237,7 +273,9 @@ ecl_op_filter (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    ecl_value_t input, limit;
    const ecl_value_t *items;
    ecl_value_t *kept;
-   uint32_t n, count = 0;
+   ecl_arena_mark_t mark;
+   bool *keeps;
+   uint32_t n, end, count = 0;
    int32_t most = INT32_MAX;
 
    if (!ecl_expr_eval (self->args[0], ev, &input)) {
@@ -250,6 +288,7 @@ ecl_op_filter (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    if (input.type != BSON_TYPE_ARRAY) {
       return ecl_eval_fail (ev, self, 28651, "input to $filter must be an array not %s", ecl_type_name (input.type));
    }
+   ecl_eval_row (ev, &input);
    items = ecl_array_items (&ev->arena, &input, &n);
    /* The limit of nothing is not looked at: it may be {$size: …} of the same array. */
    if (n == 0) {
@@ -269,16 +308,26 @@ ecl_op_filter (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
          return ecl_eval_fail (ev, self, 327392, "$filter: limit must be greater than 0: %d", most);
       }
    }
-   kept = ecl_arena_array (&ev->arena, ecl_value_t, n);
-   for (uint32_t i = 0; i < n && count < (uint32_t) most; i++) {
-      ecl_value_t condition, item = ecl_present (items[i]);
+   keeps = ecl_arena_array (&ev->arena, bool, n);
+   mark = ecl_arena_mark (&ev->arena);
+   for (end = 0; end < n && count < (uint32_t) most; end++) {
+      ecl_value_t condition;
 
-      ev->vars[self->index] = item;
+      if (ECL_UNLIKELY (ev->arena.used - mark.used > LOOP_REST)) {
+         ecl_arena_release (&ev->arena, mark);
+         ev->n_rows = 0;
+      }
+      ev->vars[self->index] = ecl_present (items[end]);
       if (!ecl_eval_has_memory (ev, self) || !ecl_expr_eval (self->args[1], ev, &condition)) {
          return false;
       }
-      if (ecl_truthy (&condition)) {
-         kept[count++] = item;
+      count += keeps[end] = ecl_truthy (&condition);
+   }
+   /* Only what is kept takes memory: a loop may look through a long array for one element in each round. */
+   kept = ecl_arena_array (&ev->arena, ecl_value_t, count);
+   for (uint32_t i = 0, k = 0; i < end; i++) {
+      if (keeps[i]) {
+         kept[k++] = ecl_present (items[i]);
       }
    }
    *out = ecl_vec (kept, count);
@@ -314,36 +363,12 @@ ecl_op_reduce_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_fie
    return e->args[2] ? e : NULL;
 }
 
-/* What the rounds have left behind is given back from this many bytes on. */
-#define REDUCE_REST ((size_t) 64 << 20)
-
-/* Gives back what was made since the mark, but for the value; returns how much may be made until the next time. Four
- * times what is kept, so that a value that itself is large is not moved over and over. */
-static size_t
-give_back (ecl_eval_t *ev, ecl_arena_mark_t mark, ecl_value_t *value)
-{
-   ecl_arena_t *arena = &ev->arena;
-
-   /* A value may hold one part many times, as its copy would hold many parts. */
-   if (ecl_value_size (value) <= ECL_BSON_MAX_INTERNAL_SIZE) {
-      ecl_arena_t aside;
-
-      ecl_arena_init (&aside);
-      *value = ecl_value_copy (&aside, value);
-      ecl_arena_release (arena, mark);
-      ev->n_rows = 0;
-      *value = ecl_value_copy (arena, value);
-      ecl_arena_cleanup (&aside);
-   }
-   return BSON_MAX (REDUCE_REST, 4 * (arena->used - mark.used));
-}
-
 bool
 ecl_op_reduce (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 {
    ecl_value_t input, value;
    const ecl_value_t *items;
-   size_t rest = REDUCE_REST;
+   size_t rest = LOOP_REST;
    ecl_arena_mark_t mark;
    uint32_t n;
 
@@ -361,6 +386,7 @@ ecl_op_reduce (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    if (!ecl_expr_eval (self->args[1], ev, &value)) {
       return false;
    }
+   ecl_eval_row (ev, &input);
    items = ecl_array_items (&ev->arena, &input, &n);
    mark = ecl_arena_mark (&ev->arena);
    for (uint32_t i = 0; i < n; i++) {
