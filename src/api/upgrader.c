@@ -200,6 +200,7 @@ eclose_upgrader_run (eclose_upgrader_t *self, const bson_t *in, const bson_t **o
    size_t len;
 
    if (ECL_UNLIKELY (!self->inner)) {
+      ecl_api_begin (self);
       *out = in;
       return true;
    }
@@ -229,10 +230,10 @@ eclose_upgrader_version (eclose_upgrader_t *self, const bson_t *document, bson_e
 {
    ecl_version_t version;
 
+   ecl_api_begin (self);
    if (!self->inner) {
       return self->target_text;
    }
-   ecl_api_begin (self);
    if (!ecl_upgrader_version (self->inner, bson_get_data (document), document->len, &version, error)) {
       self->failed = self->inner;
       return NULL;

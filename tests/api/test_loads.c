@@ -377,6 +377,36 @@ test_save (void **state)
    eclose_project_destroy (project);
 }
 
+/* Of a collection that the project does not know, too, the whole error is that of the last call alone. */
+static void
+test_error_of_an_unknown_collection (void **state)
+{
+   eclose_project_t *project = eclose_project_new ();
+   bson_t *empty = bson_new (), *wrong = json ("{\"batch\": 1}"), pipeline;
+   eclose_upgrader_t *up;
+   const bson_t *out;
+   bson_error_t error;
+
+   (void) state;
+   load (project);
+   up = upgrader (project, "things", NULL);
+   for (int i = 0; i < 2; i++) {
+      assert_false (eclose_upgrader_query (up, empty, wrong, &pipeline, &error));
+      bson_destroy (&pipeline);
+      assert_false (bson_empty (eclose_upgrader_error_document (up)));
+      if (i) {
+         assert_non_null (eclose_upgrader_version (up, empty, &error));
+      } else {
+         check (eclose_upgrader_run (up, empty, &out, &error), &error);
+      }
+      assert_true (bson_empty (eclose_upgrader_error_document (up)));
+   }
+   bson_destroy (empty);
+   bson_destroy (wrong);
+   eclose_upgrader_destroy (up);
+   eclose_project_destroy (project);
+}
+
 /* What went is the run, not what a save looked at to see whether something would be lost. */
 static void
 test_save_after_a_run (void **state)
@@ -414,6 +444,7 @@ main (void)
       cmocka_unit_test (test_cycle_is_refused_and_written_out),
       cmocka_unit_test (test_functions_in_a_circle_end),
       cmocka_unit_test (test_save),
+      cmocka_unit_test (test_error_of_an_unknown_collection),
       cmocka_unit_test (test_save_after_a_run),
    };
 
