@@ -158,6 +158,17 @@ drop_ahead (eclose_cursor_t *self)
    self->next_ahead = 0;
 }
 
+/* Ends the cursor with its error, of which the upgrader knows the whole. */
+static bool
+fail (eclose_cursor_t *self)
+{
+   self->failed = true;
+   self->current = NULL;
+   bson_destroy (&self->failure);
+   bson_copy_to (eclose_upgrader_error_document (self->upgrader), &self->failure);
+   return false;
+}
+
 /* The next stored document. */
 static bool
 next_stored (eclose_cursor_t *self, const bson_t **stored)
@@ -183,8 +194,7 @@ next_stored (eclose_cursor_t *self, const bson_t **stored)
       }
       if (!eclose_upgrader_batch_begin (self->upgrader, (const bson_t *const *) self->ahead, self->n_ahead,
                                         &self->error)) {
-         self->failed = true;
-         return false;
+         return fail (self);
       }
    }
    *stored = self->ahead[self->next_ahead++];
@@ -192,7 +202,7 @@ next_stored (eclose_cursor_t *self, const bson_t **stored)
 }
 
 /* Saves what was read, as well as that goes, but not in a transaction, which a write that fails would end; what is given
- * out stays what was computed. */
+ * out stays what was computed. Where it is saved that is what is stored: eclose_cursor_document says so. */
 static void
 write_back (eclose_cursor_t *self)
 {
@@ -200,9 +210,11 @@ write_back (eclose_cursor_t *self)
 
    bson_destroy (self->mine);
    self->mine = bson_copy (self->current);
-   (void) ecl_client_save (self->handle, self->stored, self->mine, &self->in_session, &written, NULL);
-   bson_destroy (written);
    self->current = self->mine;
+   if (ecl_client_save (self->handle, self->stored, self->mine, &self->in_session, &written, NULL)) {
+      bson_destroy (self->mine);
+      self->stored = self->current = self->mine = written;
+   }
 }
 
 bool
@@ -220,11 +232,7 @@ eclose_cursor_next (eclose_cursor_t *self, const bson_t **document)
       return true;
    }
    if (!eclose_upgrader_run (self->upgrader, self->stored, &self->current, &self->error)) {
-      self->failed = true;
-      bson_destroy (&self->failure);
-      bson_copy_to (eclose_upgrader_error_document (self->upgrader), &self->failure);
-      self->current = NULL;
-      return false;
+      return fail (self);
    }
    if (self->current != self->stored && self->handle->write_back &&
        eclose_upgrader_went (self->upgrader) == ECLOSE_WENT_UP) {

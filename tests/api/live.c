@@ -157,6 +157,32 @@ test_write_back_never_over_a_change (void **state)
    stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"name\" : \"A\", \"n\" : 1 }");
 }
 
+/* What was written back is what is stored: the document of a cursor knows it, and its save meets it. */
+static void
+test_save_after_write_back (void **state)
+{
+   live_t *live = *state;
+   bson_t filter = BSON_INITIALIZER, *changed = json ("{\"_id\": 1, \"full\": \"B\", \"plan\": 0}");
+   eclose_cursor_t *cursor;
+   eclose_document_t *document;
+   const bson_t *shown;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   eclose_collection_set_write_back (live->users, true);
+   cursor = eclose_collection_find (live->users, &filter, NULL, NULL);
+   assert_true (eclose_cursor_next (cursor, &shown));
+   document = eclose_cursor_document (cursor);
+   same_json (eclose_document_stored (document),
+              "{ \"_id\" : 1, \"full\" : \"A\", \"plan\" : 0, \"schema_version\" : 2 }");
+   check (eclose_collection_save (live->users, document, changed, NULL, &error), &error);
+   assert_false (eclose_cursor_next (cursor, &shown));
+   stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"full\" : \"B\", \"plan\" : 0, \"schema_version\" : 2 }");
+   eclose_document_destroy (document);
+   eclose_cursor_destroy (cursor);
+   bson_destroy (changed);
+}
+
 /* In a session, but not in a transaction, which a write that fails would end. */
 static void
 test_write_back_in_a_session (void **state)
@@ -347,6 +373,40 @@ test_lookups_in_a_transaction (void **state)
    bson_destroy (&opts);
 }
 
+/* One that cannot be carried out for a batch ends the cursor, and says of what. */
+static void
+test_lookups_that_fail (void **state)
+{
+   live_t *live = *state;
+   mongoc_collection_t *raw = mongoc_client_get_collection (live->client, live->name, "devices");
+   bson_t filter = BSON_INITIALIZER,
+          *view = json ("{\"create\": \"products\", \"viewOn\": \"parts\", \"pipeline\": [{\"$set\": {\"n\": "
+                        "{\"$divide\": [1, \"$zero\"]}}}]}");
+   mongoc_collection_t *parts = mongoc_client_get_collection (live->client, live->name, "parts");
+   eclose_collection_t *devices;
+   eclose_cursor_t *cursor;
+   const bson_t *document;
+   bson_error_t error;
+   bson_iter_t iter;
+
+   put (parts, "{\"_id\": 1, \"zero\": 0}");
+   check (mongoc_database_write_command_with_opts (live->database, view, NULL, NULL, &error), &error);
+   put (raw, "{\"_id\": 1, \"product\": 1}");
+   devices = eclose_collection_new (live->project, live->client, live->name, "devices", NULL, &error);
+   cursor = eclose_collection_find (devices, &filter, NULL, NULL);
+   assert_false (eclose_cursor_next (cursor, &document));
+   assert_true (eclose_cursor_error_document (cursor, &error, &document));
+   assert_true (bson_iter_init_find (&iter, document, "message"));
+   assert_non_null (strstr (bson_iter_utf8 (&iter, NULL), "loading from products by _id"));
+   assert_true (bson_iter_init_find (&iter, document, "collection"));
+   assert_string_equal (bson_iter_utf8 (&iter, NULL), "devices");
+   eclose_cursor_destroy (cursor);
+   eclose_collection_destroy (devices);
+   mongoc_collection_destroy (parts);
+   mongoc_collection_destroy (raw);
+   bson_destroy (view);
+}
+
 /* Large documents are not read ahead by the hundred. */
 static void
 test_lookups_of_large_documents (void **state)
@@ -494,11 +554,13 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_failures_end_a_cursor, setup, teardown),
       cmocka_unit_test_setup_teardown (test_write_back, setup, teardown),
       cmocka_unit_test_setup_teardown (test_write_back_never_over_a_change, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_save_after_write_back, setup, teardown),
       cmocka_unit_test_setup_teardown (test_write_back_in_a_session, setup, teardown),
       cmocka_unit_test_setup_teardown (test_query, setup, teardown),
       cmocka_unit_test_setup_teardown (test_aggregate, setup, teardown),
       cmocka_unit_test_setup_teardown (test_lookups_are_one_query_a_batch, setup, teardown),
       cmocka_unit_test_setup_teardown (test_lookups_in_a_transaction, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_lookups_that_fail, setup, teardown),
       cmocka_unit_test_setup_teardown (test_lookups_of_large_documents, setup, teardown),
       cmocka_unit_test_setup_teardown (test_change_stream, setup, teardown),
       cmocka_unit_test_setup_teardown (test_catalog, setup, teardown),
