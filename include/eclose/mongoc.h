@@ -141,7 +141,7 @@ eclose_collection_insert_many (eclose_collection_t *self, const bson_t **documen
                                bson_t *reply, bson_error_t *error);
 
 /* Replaces the document by `changed`, stamped, if what is stored is still what was read. opts are those of an update
- * and may be NULL.
+ * and may be NULL; `upsert` and `collation` are refused.
  *
  * True: it is saved, and `document` is what is stored now, so that it may be saved again. False with
  * ECLOSE_CODE_CONFLICT: somebody else changed or removed it; nothing was written and `document` is what is stored now.

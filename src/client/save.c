@@ -62,6 +62,26 @@ is_acknowledged (const eclose_collection_t *self, const bson_t *opts)
    return mongoc_write_concern_is_acknowledged (mongoc_collection_get_write_concern (self->collection));
 }
 
+/* Whether the options leave a save what it is: what is gone is not made anew, of a part, and equal is equal. */
+static bool
+are_of_a_save (const eclose_collection_t *self, const bson_t *opts, bson_error_t *error)
+{
+   static const char *const refused[] = {"upsert", "collation"};
+   bson_iter_t iter;
+
+   if (!is_acknowledged (self, opts)) {
+      return ecl_client_fail (error, ECLOSE_ERROR_USAGE, ECLOSE_CODE_UNSUPPORTED,
+                              "a save that nobody acknowledges: whether it met what was read would not be known");
+   }
+   for (size_t i = 0; opts && i < sizeof refused / sizeof *refused; i++) {
+      if (bson_iter_init_find (&iter, opts, refused[i]) && bson_iter_as_bool (&iter)) {
+         return ecl_client_fail (error, ECLOSE_ERROR_USAGE, ECLOSE_CODE_UNSUPPORTED, "a save takes no option \"%s\"",
+                                 refused[i]);
+      }
+   }
+   return true;
+}
+
 /* One update whose pipeline compares and writes. */
 static bool
 save_statement (eclose_collection_t *self, const bson_t *filter, const bson_t *update, const bson_t *opts,
@@ -77,19 +97,23 @@ save_statement (eclose_collection_t *self, const bson_t *filter, const bson_t *u
    return ok;
 }
 
-/* Reads, compares and replaces; the transaction is open. */
+/* Reads, compares and replaces, with the caller's options; the transaction is open. */
 static bool
 replace_in_transaction (eclose_collection_t *self, mongoc_client_session_t *session, const bson_t *stored,
-                        const bson_t *replacement, bson_error_t *error)
+                        const bson_t *replacement, const bson_t *given, bson_error_t *error)
 {
-   bson_t by_id, opts = BSON_INITIALIZER;
+   bson_t by_id, opts = BSON_INITIALIZER, finding = BSON_INITIALIZER;
    mongoc_cursor_t *cursor = NULL;
    const bson_t *now;
    bool ok;
 
-   ok = ecl_client_by_id (stored, &by_id) && mongoc_client_session_append (session, &opts, error);
+   if (given) {
+      bson_copy_to_excluding_noinit (given, &opts, "writeConcern", NULL); /* which is the transaction's */
+   }
+   ok = ecl_client_by_id (stored, &by_id) && mongoc_client_session_append (session, &opts, error) &&
+        mongoc_client_session_append (session, &finding, error);
    if (ok) {
-      cursor = mongoc_collection_find_with_opts (self->collection, &by_id, &opts, NULL);
+      cursor = mongoc_collection_find_with_opts (self->collection, &by_id, &finding, NULL);
       if (!mongoc_cursor_next (cursor, &now)) {
          ok = !mongoc_cursor_error (cursor, error) && conflict (self, error);
       } else if (!bson_equal (now, stored)) {
@@ -100,9 +124,40 @@ replace_in_transaction (eclose_collection_t *self, mongoc_client_session_t *sess
    if (cursor) {
       mongoc_cursor_destroy (cursor);
    }
+   bson_destroy (&finding);
    bson_destroy (&opts);
    bson_destroy (&by_id);
    return ok;
+}
+
+/* The write concern of the options, or else of the collection. */
+static mongoc_transaction_opt_t *
+transaction_options (const eclose_collection_t *self, const bson_t *opts)
+{
+   mongoc_write_concern_t *concern = mongoc_write_concern_copy (mongoc_collection_get_write_concern (self->collection));
+   mongoc_transaction_opt_t *options = mongoc_transaction_opts_new ();
+   bson_iter_t iter, part;
+
+   if (opts && bson_iter_init_find (&iter, opts, "writeConcern") && bson_iter_recurse (&iter, &part)) {
+      mongoc_write_concern_destroy (concern);
+      concern = mongoc_write_concern_new ();
+      while (bson_iter_next (&part)) {
+         const char *name = bson_iter_key (&part);
+
+         if (strcmp (name, "w") == 0 && BSON_ITER_HOLDS_NUMBER (&part)) {
+            mongoc_write_concern_set_w (concern, (int32_t) bson_iter_as_int64 (&part));
+         } else if (strcmp (name, "w") == 0 && BSON_ITER_HOLDS_UTF8 (&part)) {
+            mongoc_write_concern_set_wtag (concern, bson_iter_utf8 (&part, NULL));
+         } else if (strcmp (name, "j") == 0) {
+            mongoc_write_concern_set_journal (concern, bson_iter_as_bool (&part));
+         } else if (strcmp (name, "wtimeout") == 0) {
+            mongoc_write_concern_set_wtimeout_int64 (concern, bson_iter_as_int64 (&part));
+         }
+      }
+   }
+   mongoc_transaction_opts_set_write_concern (options, concern);
+   mongoc_write_concern_destroy (concern);
+   return options;
 }
 
 static bool
@@ -125,6 +180,7 @@ static bool
 save_transaction (eclose_collection_t *self, const bson_t *stored, const bson_t *replacement, const bson_t *opts,
                   bson_error_t *error)
 {
+   mongoc_transaction_opt_t *options;
    mongoc_client_session_t *session;
    bson_error_t cause = {0};
    bool ok;
@@ -138,9 +194,11 @@ save_transaction (eclose_collection_t *self, const bson_t *stored, const bson_t 
    if (!session) {
       return false;
    }
-   ok = mongoc_client_session_start_transaction (session, NULL, &cause);
+   options = transaction_options (self, opts);
+   ok = mongoc_client_session_start_transaction (session, options, &cause);
+   mongoc_transaction_opts_destroy (options);
    if (ok) {
-      ok = replace_in_transaction (self, session, stored, replacement, &cause);
+      ok = replace_in_transaction (self, session, stored, replacement, opts, &cause);
       if (ok) {
          ok = commit (session, &cause);
       } else {
@@ -169,16 +227,15 @@ ecl_client_save (eclose_collection_t *self, const bson_t *stored, const bson_t *
    bool ok = false;
 
    *written = NULL;
-   if (!is_acknowledged (self, opts)) {
-      return ecl_client_fail (error, ECLOSE_ERROR_USAGE, ECLOSE_CODE_UNSUPPORTED,
-                              "a save that nobody acknowledges: whether it met what was read would not be known");
-   }
-   if (!ask_collation (self, error) ||
+   if (!are_of_a_save (self, opts, error) ||
        !eclose_upgrader_save (self->own, stored, changed, &how, &filter, &update, &replacement, error)) {
       return false;
    }
-   if (how == ECLOSE_SAVE_STATEMENT && self->has_collation) {
-      how = ECLOSE_SAVE_TRANSACTION;
+   if (how == ECLOSE_SAVE_STATEMENT) {
+      if (!ask_collation (self, error)) {
+         return false;
+      }
+      how = self->has_collation ? ECLOSE_SAVE_TRANSACTION : how;
    }
    switch (how) {
    case ECLOSE_SAVE_NOTHING:

@@ -30,19 +30,22 @@ typedef struct {
    eclose_collection_t *users, *old_users; /* at 2 and at 1 */
    mongoc_collection_t *raw;
    unsigned product_queries;
+   char committed[80];  /* the write concern of the last transaction */
    bool somebody_comes; /* before the next write of the handle somebody else writes to user 1 */
 } live_t;
 
-/* Another program, with a client of its own: adds n to user 1, as it is stored. */
+/* Another program, with a client of its own: adds n to user 1, as it is stored, or makes it. */
 static inline void
 somebody_writes (const live_t *live)
 {
    mongoc_client_t *client = mongoc_client_new (getenv ("ECLOSE_TEST_URI"));
    mongoc_collection_t *users = mongoc_client_get_collection (client, live->name, "users");
-   bson_t *by_id = json ("{\"_id\": 1}"), *change = json ("{\"$set\": {\"n\": 1}}");
+   bson_t *by_id = json ("{\"_id\": 1}"), *change = json ("{\"$set\": {\"n\": 1}}"),
+          *opts = json ("{\"upsert\": true}");
    bson_error_t error;
 
-   check (mongoc_collection_update_one (users, by_id, change, NULL, NULL, &error), &error);
+   check (mongoc_collection_update_one (users, by_id, change, opts, NULL, &error), &error);
+   bson_destroy (opts);
    bson_destroy (by_id);
    bson_destroy (change);
    mongoc_collection_destroy (users);
@@ -58,6 +61,11 @@ started (const mongoc_apm_command_started_t *event)
 
    if (strcmp (name, "find") == 0 || strcmp (name, "aggregate") == 0) {
       live->product_queries += strstr (command, "\" : \"products\"") != NULL;
+   }
+   if (strcmp (name, "commitTransaction") == 0) {
+      const char *concern = strstr (command, "\"writeConcern\" : ");
+
+      snprintf (live->committed, sizeof live->committed, "%s", concern ? concern : "");
    }
    if (live->somebody_comes && (strcmp (name, "update") == 0 || strcmp (name, "findAndModify") == 0)) {
       live->somebody_comes = false;

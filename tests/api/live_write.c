@@ -61,7 +61,8 @@ test_save_in_a_transaction (void **state)
 {
    live_t *live = *state;
    bson_t *changed = json ("{\"_id\": 1, \"full\": \"B\"}"), *by_id = json ("{\"_id\": 1}"),
-          *other = json ("{\"$set\": {\"lines\": [{\"n\": {\"$numberDouble\": \"1.0\"}}]}}");
+          *other = json ("{\"$set\": {\"lines\": [{\"n\": {\"$numberDouble\": \"1.0\"}}]}}"),
+          *opts = json ("{\"writeConcern\": {\"w\": 1, \"wtimeout\": 4321}}");
    eclose_document_t *document;
    bson_error_t error;
 
@@ -73,10 +74,12 @@ test_save_in_a_transaction (void **state)
       assert_int_equal (error.code, ECLOSE_CODE_UNSUPPORTED); /* a server without transactions refuses */
    } else {
       assert_int_equal (error.code, ECLOSE_CODE_CONFLICT);
-      check (eclose_collection_save (live->users, document, changed, NULL, &error), &error);
+      check (eclose_collection_save (live->users, document, changed, opts, &error), &error);
       stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"full\" : \"B\", \"schema_version\" : 2 }");
+      assert_non_null (strstr (live->committed, "{ \"w\" : 1, \"wtimeout\" : 4321 }"));
    }
    eclose_document_destroy (document);
+   bson_destroy (opts);
    bson_destroy (changed);
    bson_destroy (other);
    bson_destroy (by_id);
@@ -257,21 +260,28 @@ test_find_and_modify_in_a_transaction (void **state)
 }
 
 static void
-test_a_save_that_nobody_acknowledges (void **state)
+test_saves_that_are_refused (void **state)
 {
+   /* Nobody would acknowledge it; what is gone would be made anew, of a part; what is equal to some is not what was read. */
+   static const char *const refused[] = {"{\"writeConcern\": {\"w\": 0}}", "{\"upsert\": true}",
+                                         "{\"collation\": {\"locale\": \"en\", \"strength\": 1}}"};
    live_t *live = *state;
-   bson_t *changed = json ("{\"_id\": 1, \"full\": \"B\"}"), *opts = json ("{\"writeConcern\": {\"w\": 0}}");
+   bson_t *changed = json ("{\"_id\": 1, \"full\": \"B\"}");
    eclose_document_t *document;
    bson_error_t error;
 
    put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
    document = find_one (live->users, "{\"_id\": 1}");
-   assert_false (eclose_collection_save (live->users, document, changed, opts, &error));
-   assert_int_equal (error.domain, ECLOSE_ERROR_USAGE);
+   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+      bson_t *opts = json (refused[i]);
+
+      assert_false (eclose_collection_save (live->users, document, changed, opts, &error));
+      assert_int_equal (error.domain, ECLOSE_ERROR_USAGE);
+      bson_destroy (opts);
+   }
    stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"name\" : \"A\" }");
    eclose_document_destroy (document);
    bson_destroy (changed);
-   bson_destroy (opts);
 }
 
 int
@@ -287,7 +297,7 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_find_and_modify_removes, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_under_a_collation, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_in_a_transaction, setup, teardown),
-      cmocka_unit_test_setup_teardown (test_a_save_that_nobody_acknowledges, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_saves_that_are_refused, setup, teardown),
    };
 
    return RUN_TESTS ("libeclose-mongoc", tests, argc, argv);

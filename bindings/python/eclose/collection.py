@@ -326,7 +326,7 @@ class Collection:
         if session is not None and session.in_transaction:
             return replace(session)
         with collection.database.client.start_session() as own:
-            return bool(own.with_transaction(replace))
+            return bool(own.with_transaction(replace, write_concern=collection.write_concern))
 
     # ---- parts
 
