@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define TRIES 20
+#define DUPLICATE_KEY 11000
 
 /* {$and: [a, b]} */
 static void
@@ -209,8 +210,10 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
 {
    mongoc_find_and_modify_opts_t *mine, *quiet = NULL;
    bson_t current, here, by_id, both_ids, asking, session;
-   bool sorted, met = false, found = true, ok, upsert;
+   bool sorted, met = false, found = true, ok, upsert, again;
+   bson_error_t ignored;
 
+   error = error ? error : &ignored;
    bson_init (document);
    mine = copy_options (self, opts, &sorted, error);
    if (!mine) {
@@ -224,9 +227,12 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
    both (filter, &current, &here);
    copy_asking (opts, &asking, &session);
    ecl_client_look_up_in (self, &session);
+   /* What is inserted may have come meanwhile; for filters without a version the server would look again. An error ends
+    * a transaction, though. */
+   again = bson_empty (&session);
    /* With a sort the first one may be of any version: it has to be looked for. */
    ok = sorted || modify (self, &here, quiet, &met, document, error);
-   for (int i = 0; ok && !met && found; i++) {
+   for (int i = 0; ok && !met && (found || upsert); i++) {
       if (i == TRIES) {
          ok = ecl_client_fail (error, ECLOSE_ERROR_UPGRADE, ECLOSE_CODE_CONFLICT,
                                "%s: the document was changed by others each time it was to be modified", self->name);
@@ -237,11 +243,14 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
          both (&by_id, &here, &both_ids);
          ok = bring (self, &by_id, &session, error) && modify (self, &both_ids, quiet, &met, document, error);
          bson_destroy (&both_ids);
+      } else if (ok && upsert) {
+         ok = met = insert (self, filter, mine, document, error);
+         if (!ok && again && error->code == DUPLICATE_KEY) {
+            ok = true;
+            again = false;
+         }
       }
       bson_destroy (&by_id);
-   }
-   if (ok && !met && upsert) {
-      ok = insert (self, filter, mine, document, error);
    }
    bson_destroy (&asking);
    bson_destroy (&session);

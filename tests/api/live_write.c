@@ -180,6 +180,19 @@ test_find_and_modify_beside_a_change (void **state)
    mongoc_find_and_modify_opts_destroy (opts);
 }
 
+/* What an upsert is to insert comes meanwhile, in the old shape: it is no duplicate then, but what is modified. */
+static void
+test_upsert_beside_an_insert (void **state)
+{
+   live_t *live = *state;
+
+   /* With a sort, so that the first write is the one that inserts. */
+   live->somebody_comes = true;
+   modifies (live, "{\"_id\": 1}", "{\"$set\": {\"plan\": 9}}", "{\"_id\": 1}", MONGOC_FIND_AND_MODIFY_UPSERT,
+             "{ \"_id\" : 1, \"n\" : 1, \"plan\" : 9, \"schema_version\" : 2 }");
+   assert_false (live->somebody_comes);
+}
+
 static void
 test_find_and_modify_removes (void **state)
 {
@@ -294,6 +307,7 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_save_from_below, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_beside_a_change, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_upsert_beside_an_insert, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_removes, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_under_a_collation, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_in_a_transaction, setup, teardown),

@@ -15,7 +15,7 @@ from bson.raw_bson import RawBSONDocument
 from bson.tz_util import utc
 from pymongo import InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.collection import Collection as PymongoCollection
-from pymongo.errors import InvalidOperation, WriteError
+from pymongo.errors import DuplicateKeyError, InvalidOperation, WriteError
 from pymongo.results import InsertManyResult, InsertOneResult
 
 from eclose import _native
@@ -202,6 +202,9 @@ class Collection:
         def call(*filters: Mapping[str, Any], **more: Any) -> Any:
             return getattr(raw, operation)({'$and': list(filters)}, *args, session=session, **options, **more)
 
+        # What is inserted may have come meanwhile; for filters without a version the server would look again. An error
+        # ends a transaction, though.
+        again = session is None or not session.in_transaction
         for _ in range(_TRIES):
             # With a sort the first one may be of any version: it has to be looked for.
             found = None if sort else call(filter, current)
@@ -212,7 +215,14 @@ class Collection:
                 if not upsert:
                     return None
                 # An equality in the filter makes the new document say its version.
-                return self._decode(call(filter, bson.decode(self._upgraders.stamp(_EMPTY)), upsert=True), session)
+                version = bson.decode(self._upgraders.stamp(_EMPTY))
+                try:
+                    return self._decode(call(filter, version, upsert=True), session)
+                except DuplicateKeyError:
+                    if not again:
+                        raise
+                    again = False
+                    continue
             try:
                 stored = raw.find_one(identity, session=session)
                 if stored is not None:

@@ -160,6 +160,22 @@ def test_find_one_and(project, stored):
     assert users.find_one_and_update({'first': 'Ariel'}, {'$set': {'x': 1}}, sort=[('_id', -1)])['_id'] == 9
 
 
+def test_an_upsert_beside_an_insert(project, stored, monkeypatch):
+    """What is to be inserted comes meanwhile, in the old shape: it is no duplicate then, but what is updated."""
+    users = project.collection(stored)
+    look = users._look
+
+    def look_first(*args):
+        found = look(*args)
+        monkeypatch.undo()
+        stored.insert_one({'_id': 20, 'name': 'Ariel L20'})
+        return found
+
+    monkeypatch.setattr(users, '_look', look_first)
+    assert users.find_one_and_update({'_id': 20}, {'$set': {'x': 1}}, upsert=True,
+                                     return_document=ReturnDocument.AFTER) == {**shape(20), 'x': 1}
+
+
 def test_find_one_and_in_all_forms(project, stored):
     users = project.collection(stored)
     after = ReturnDocument.AFTER
