@@ -70,6 +70,7 @@ struct _eclose_loader_t {
    bool (*load) (void *user_data, const char *collection, const char *field, const bson_t *values,
                  eclose_found_t *found, bson_error_t *error);
    void *user_data;
+   void *reserved[4]; /* NULL */
 };
 
 ECLOSE_END_DECLS

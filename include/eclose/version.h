@@ -7,4 +7,10 @@
 #define ECLOSE_VERSION_MINOR 1
 #define ECLOSE_VERSION_PATCH 0
 
+/* Whether they are of that version or a later one: for programs that are compiled with several. */
+#define ECLOSE_CHECK_VERSION(major, minor, patch) \
+   (ECLOSE_VERSION_MAJOR > (major) ||             \
+    (ECLOSE_VERSION_MAJOR == (major) &&           \
+     (ECLOSE_VERSION_MINOR > (minor) || (ECLOSE_VERSION_MINOR == (minor) && ECLOSE_VERSION_PATCH >= (patch)))))
+
 #endif

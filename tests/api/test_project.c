@@ -464,6 +464,11 @@ test_version_of_the_library (void **state)
    (void) state;
    assert_string_equal (eclose_version (), ECLOSE_VERSION);
    assert_string_equal (ECLOSE_VERSION, BUILD_VERSION);
+   assert_true (ECLOSE_CHECK_VERSION (ECLOSE_VERSION_MAJOR, ECLOSE_VERSION_MINOR, ECLOSE_VERSION_PATCH));
+   assert_true (ECLOSE_CHECK_VERSION (0, 0, 99));
+   assert_false (ECLOSE_CHECK_VERSION (ECLOSE_VERSION_MAJOR, ECLOSE_VERSION_MINOR, ECLOSE_VERSION_PATCH + 1));
+   assert_false (ECLOSE_CHECK_VERSION (ECLOSE_VERSION_MAJOR, ECLOSE_VERSION_MINOR + 1, 0));
+   assert_false (ECLOSE_CHECK_VERSION (ECLOSE_VERSION_MAJOR + 1, 0, 0));
 }
 
 int
