@@ -18,6 +18,8 @@ from pymongo.errors import ConnectionFailure, DocumentTooLarge, OperationFailure
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from eclose.errors import _not_of_pymongo
+
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument)
 _OK, _REFUSED, _LOST = 0, 1, 2  # of eclose_reply_t
 _NONE, _BEGIN, _CONTINUE, _COMMIT, _ABORT = range(5)  # of eclose_txn_t
@@ -50,7 +52,7 @@ class Driver:
 
     def __init__(self, client: MongoClient[Any]) -> None:
         if not isinstance(client, MongoClient):
-            raise TypeError(f'a client of pymongo (the blocking kind) is needed, not {type(client).__name__}')
+            raise _not_of_pymongo('a client', client)
         self._client = client
 
     def connect(self, timeout: int) -> Connection:

@@ -21,7 +21,7 @@ from pymongo.results import InsertManyResult, InsertOneResult
 from eclose import _native
 from eclose._batches import lightened
 from eclose.cursor import Answer, Cursor
-from eclose.errors import ConflictError, UpgradeError
+from eclose.errors import ConflictError, UpgradeError, _not_of_pymongo
 from eclose.stream import ChangeStream
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Collection:
     def __init__(self, project: Project, collection: PymongoCollection[Any], *, name: str | None = None,
                  target: int | str | None = None) -> None:
         if not isinstance(collection, PymongoCollection):
-            raise TypeError(f'a collection of pymongo (the blocking kind) is needed, not {type(collection).__name__}')
+            raise _not_of_pymongo('a collection', collection)
         self._project = project
         self._collection = collection
         self._name = name or collection.name
@@ -79,6 +79,7 @@ class Collection:
         return self._upgraders.target
 
     def with_options(self, *args: Any, **kwargs: Any) -> Collection:
+        """As the original's, with the same project and target."""
         return Collection(self._project, self._collection.with_options(*args, **kwargs), name=self._name,
                           target=self._target)
 
@@ -106,6 +107,7 @@ class Collection:
         return cursor
 
     def find_one(self, filter: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As the original's: the first document that find() gives, or None. What is no mapping is taken for an _id."""
         if filter is not None and not isinstance(filter, Mapping):
             filter = {'_id': filter}
         with self.find(filter, *args, **kwargs).limit(-1) as cursor:
@@ -185,6 +187,7 @@ class Collection:
 
     def find_one_and_delete(self, filter: Any, projection: Any = None, sort: Any = None, hint: Any = None,
                             session: Any = None, let: Any = None, **kwargs: Any) -> Any:
+        """The same; what it gives was stored in whatever shape."""
         self._refuse_projection(projection)
         return self._modify('find_one_and_delete', filter, (), sort, False, session, dict(kwargs, hint=hint, let=let))
 
@@ -249,10 +252,12 @@ class Collection:
     # ---- writing
 
     def insert_one(self, document: Any, *args: Any, **kwargs: Any) -> Any:
+        """As the original's, stamped with the target's version; the program's document gets an _id, but no version."""
         new, identity = self._new(document)
         return InsertOneResult(identity, self._collection.insert_one(new, *args, **kwargs).acknowledged)
 
     def insert_many(self, documents: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+        """The same."""
         new = [self._new(document) for document in documents]
         result = self._collection.insert_many([document for document, _ in new], *args, **kwargs)
         return InsertManyResult([identity for _, identity in new], result.acknowledged)

@@ -79,6 +79,12 @@ class Quarantined(MigrateError):
     """All was done but for single documents; the collection eclose_quarantine has them, with the reason."""
 
 
+def _not_of_pymongo(what: str, given: Any) -> TypeError:
+    """For what comes from elsewhere, as of motor or mongomock, whose classes have the same names."""
+    kind = type(given)
+    return TypeError(f'{what} of pymongo (the blocking kind) is needed, not {kind.__module__}.{kind.__qualname__}')
+
+
 class _Pending(BaseException):
     """What a function looked up is on its way: it ends here and is called again. Not for `except Exception`."""
 

@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from eclose import _native
 from eclose._driver import Driver
-from eclose.errors import LeaseBusy, LeaseLost, MigrateError, Quarantined
+from eclose.errors import LeaseBusy, LeaseLost, MigrateError, Quarantined, _not_of_pymongo
 
 if TYPE_CHECKING:
     from eclose.project import Project
@@ -40,7 +40,7 @@ class Lease:
     def __init__(self, database: Database[Any], name: str = 'leader', *, wait: Wait = False, time: float = 30.0,
                  max_clock_skew: float = 10.0, release: str | None = None) -> None:
         if not isinstance(database, Database):
-            raise TypeError(f'a database of pymongo (the blocking kind) is needed, not {type(database).__name__}')
+            raise _not_of_pymongo('a database', database)
         self.name = name
         self._wait = wait
         self._token = 0
@@ -138,7 +138,7 @@ def migrate(project: Project, where: Database[Any] | MongoClient[Any], *, wait: 
     if isinstance(where, MongoClient):
         where = where.get_default_database()
     if not isinstance(where, Database):
-        raise TypeError(f'a database of pymongo (the blocking kind) is needed, not {type(where).__name__}')
+        raise _not_of_pymongo('a database', where)
     options = _options(wait=wait if isinstance(wait, bool) else _milliseconds(wait), mode=mode, only=only,
                        collections=collections, to_migration=to_migration, steps=steps, strict_order=strict_order,
                        lease_time=_milliseconds(lease_time), max_clock_skew=round(max_clock_skew * 1000),

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any, Union
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
+from pymongo.database import Database
 
 from eclose import _native
 from eclose.collection import Collection
+from eclose.errors import _not_of_pymongo
 from eclose.leading import Lease, migrate
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
     from pymongo.collection import Collection as PymongoCollection
     from pymongo.client_session import ClientSession
-    from pymongo.database import Database
 
 Document = dict[str, Any]
 Function = Callable[..., Union[Document, None]]
@@ -201,9 +202,11 @@ class Project:
         return [bson.decode(document) for document in self._native.documents()]
 
     def version_field(self, collection: str) -> str:
+        """Where documents of the collection keep their version, dotted."""
         return self._native.version_field(collection)
 
     def upgraders(self, collection: str, target: int | str | None = None) -> Upgraders:
+        """Those that collections and cursors share; a program needs upgrade(), or a Collection."""
         key = (collection, None if target is None else str(target))
         found = self._upgraders.get(key)
         if found is None:
@@ -214,6 +217,8 @@ class Project:
         """Finds what an upgrade looks up, as raw bytes."""
         if database is None:
             return _no_loader
+        if not isinstance(database, Database):
+            raise _not_of_pymongo('a database', database)
 
         def load(collection: str, filter: bytes) -> bytes:
             wanted = RawBSONDocument(filter)

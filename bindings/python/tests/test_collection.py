@@ -439,6 +439,14 @@ def test_the_asynchronous_half_of_pymongo_is_refused(project):
         project.migrate(database)
     with pytest.raises(TypeError, match='blocking'):
         project.leader(database)
+    with pytest.raises(TypeError, match='blocking'):
+        project.upgrade('users', {'_id': 1, 'name': 'Kim Lund'}, database=database)
+
+    class Collection:  # of a driver that only looks like pymongo, as mongomock's does
+        name = 'users'
+
+    with pytest.raises(TypeError, match=rf'not {__name__}\..*Collection'):
+        project.collection(Collection())
 
 
 def test_aggregate_in_all_forms(project, stored):
