@@ -220,7 +220,9 @@ install (const ecl_site_t *site, const ecl_complete_options_t *options, const ec
                        "%s has another validator already: --replace puts this one in its place", chain->collection);
       goto done;
    }
-   out->strict = same && strcmp (facts->level, "strict") == 0 && strcmp (facts->action, "error") == 0;
+   /* One that refuses is made to warn, where that is asked for: old programs still write. */
+   out->strict = options->validator == ECL_VALIDATOR_STRICT && same && strcmp (facts->level, "strict") == 0 &&
+                 strcmp (facts->action, "error") == 0;
    /* One that refuses already is set once more: the majority may not have it yet, nor an old document that was written
     * just before it, which the count would miss. */
    good = (out->strict || clear_validated (site, chain, error)) &&

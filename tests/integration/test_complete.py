@@ -115,6 +115,11 @@ def test_a_validator_keeps_old_writers_out(eclose, db):
     assert again['stays']
     # It is known for what it is without being asked for.
     assert complete(eclose)['stays']
+    # An old program still writes: it is lifted at once, though that one is now below the version.
+    lifted = complete(eclose, '--validator=warn')
+    assert (lifted['validator'], lifted['stays'], floor(db)['validated']) == ('warn', False, False)
+    db.things.insert_one({'_id': 'older', 'n': 1})
+    assert complete(eclose, '--validator', rc=5)['below'] == 1
 
 
 def test_a_document_that_breaks_the_schema_stands_in_the_way(eclose, db):
