@@ -6,6 +6,8 @@
 #include "backfill/survey.h"
 #include "backfill/trial.h"
 #include "backfill/worker_pool.h"
+#include "base/shell.h"
+#include "run/publish.h"
 
 typedef struct {
    ecl_carry_fn progress;
@@ -102,10 +104,11 @@ is_same_collection (const ecl_job_t *job, const ecl_facts_t *facts)
 /* Whether the records say that no document is below: the last job went to this very target and is done, or `complete`
  * recorded a floor that a validator keeps. */
 static bool
-is_finished (const ecl_site_t *site, const ecl_strategy_t *strategy, const char *to, bool *finished,
+is_finished (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, const char *to, bool *finished,
              bson_error_t *error)
 {
    const ecl_chain_t *chain = strategy->chain;
+   char text[512];
    bool has_job;
    ecl_job_t job;
 
@@ -115,18 +118,24 @@ is_finished (const ecl_site_t *site, const ecl_strategy_t *strategy, const char 
    }
    *finished = has_job && job.state == ECL_JOB_DONE && !job.down && strcmp (job.to, to) == 0 &&
                is_same_collection (&job, &strategy->facts);
+   if (*finished && ecl_job_differs (&job, chain)) {
+      bson_snprintf (text, sizeof text, "%s: the last job to version %s%s is done: what it carried stays as it left it",
+                     chain->collection, to, ECL_JOB_OTHERS);
+      say (told, text);
+   }
    return *finished ||
           ecl_complete_stays (site->world, &site->server, site->database, chain, strategy->target, finished, error);
 }
 
 static void
-say_gave_up (told_t *told, const ecl_job_t *job)
+say_gave_up (told_t *told, const ecl_job_t *job, const ecl_carried_t *out)
 {
+   bool same = job->down == told->what->down && strcmp (job->to, out->to) == 0;
    char text[768];
 
    bson_snprintf (text, sizeof text,
-                  "%s: a job %s to version %s, begun by process %" PRId64 " on %s, on which nobody works, is given up",
-                  job->collection, job->down ? "down" : "up", job->to, job->pid,
+                  "%s: a job %s to version %s%s begun by process %" PRId64 " on %s, on which nobody works, is given up",
+                  job->collection, job->down ? "down" : "up", job->to, same ? ECL_JOB_OTHERS : ",", job->pid,
                   *job->host ? job->host : "an unknown machine");
    say (told, text);
 }
@@ -165,7 +174,17 @@ start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl
    ecl_start_t started;
    bool good;
 
-   if (effort->by_records && !strategy->down && !is_finished (site, strategy, out->to, &options.finished, error)) {
+   if (effort->by_records && !strategy->down) {
+      if (!ecl_publish_later (site->world, site->database, strategy->chain, out->later, error)) {
+         return false;
+      }
+      if (*out->later) { /* whose documents this project cannot read, and whose job it is not to end */
+         out->nothing = true;
+         return true;
+      }
+   }
+   if (effort->by_records && !strategy->down &&
+       !is_finished (site, strategy, told, out->to, &options.finished, error)) {
       return false;
    }
    if (!ecl_quarantine_set_find (site, strategy->chain->collection, out->to, &quarantined, error)) {
@@ -177,7 +196,7 @@ start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl
    ecl_quarantine_set_exclude (&quarantined, &candidates, &others);
    started = ecl_job_start (&options, &out->job, error);
    if (*gave_up.collection) {
-      say_gave_up (told, &gave_up);
+      say_gave_up (told, &gave_up, out);
    }
    bson_destroy (&others);
    out->joined = started == ECL_START_JOINED;
@@ -234,6 +253,13 @@ take_over (ecl_carried_t *out, ecl_task_t *task, bson_error_t *error)
       return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_VERSION,
                        "%s: the job is to version %s, which is not on the chain of this project", out->job.collection,
                        out->job.to);
+   }
+   if (!ecl_job_is_of (&out->job, task->chain, task->target)) {
+      return ecl_fail (
+         error, ECL_DOMAIN_RUN, ECL_ERROR_VERSION,
+         "%s: the job to version %s was begun with other migrations or settings of the collection than this "
+         "project has: it is for those who have the same; `eclose backfill cancel %s` ends it",
+         out->job.collection, out->job.to, ecl_shell_word (out->job.collection).text);
    }
    task->down = out->job.down;
    bson_strncpy (out->to, out->job.to, sizeof out->to);

@@ -20,7 +20,8 @@ typedef struct {
    const char *throttle_command; /* says whether to wait; may be NULL */
    bool only_start;              /* makes the job, and leaves the work to others */
    bool only_join;               /* works on the live job there is, whatever its target */
-   bool by_records;              /* up: a collection that records call finished is not gone through again */
+   bool by_records;              /* up: a collection that records call finished is not gone through again, and one
+                                  * that a later release has migrations of is that one's */
 } ecl_effort_t;
 
 /* What is to be known of a collection and stops nothing: one line. */
@@ -49,12 +50,13 @@ typedef struct {
    char to[ECL_VERSION_TEXT];
    ecl_mode_t mode;
    char mode_why[256];
-   ecl_job_t job;           /* at the end; none where `nothing` */
-   bool nothing;            /* every document was at the target, or in quarantine: there is no job */
-   bool by_records;         /* then: the records say so, and a short look found nothing else; nobody looked at all */
-   ecl_job_counts_t counts; /* of the whole job, when it is done; else of what was done here */
-   ecl_job_counts_t own;    /* of what was done here */
-   int64_t total;           /* documents that there were to go through, about */
+   ecl_job_t job;   /* at the end; none where `nothing` */
+   bool nothing;    /* every document was at the target, or in quarantine: there is no job */
+   bool by_records; /* then: the records say so, and a short look found nothing else; nobody looked at all */
+   char later[ECL_VERSION_TEXT]; /* nothing was looked at: a later release has published migrations up to there */
+   ecl_job_counts_t counts;      /* of the whole job, when it is done; else of what was done here */
+   ecl_job_counts_t own;         /* of what was done here */
+   int64_t total;                /* documents that there were to go through, about */
    int32_t passes;
    uint32_t workers;
    bool wrote;

@@ -2,8 +2,8 @@
  * world.
  *
  *    ecl_job_start ──► plan, under the lease "backfill:<collection>" ──► ranges ──► workers (worker.h) ──► end
- *         └── a live job to the same target is joined, one that nobody works on and that leads elsewhere is given up
- *             (unless it is paused)
+ *         └── a live job to the same target is joined, one that nobody works on and that leads elsewhere, or by other
+ *             migrations, is given up (unless it is paused)
  *
  * Straight-line code: whoever calls it waits. All that is written may be written again, so an answer that is lost is
  * asked for again.
@@ -84,6 +84,18 @@ bool
 ecl_job_latest (ecl_world_t *world, const char *database, const char *collection, bool live, ecl_job_t *job,
                 bool *found, bson_error_t *error) ECL_MUST_CHECK;
 
+/* Said of a job to the same target that was not: */
+#define ECL_JOB_OTHERS ", of other migrations or settings than this project has,"
+
+/* Whether it was begun with the migrations and settings of the chain on the way to the place that is the job's target. */
+bool
+ecl_job_is_of (const ecl_job_t *job, const ecl_chain_t *chain, size_t target);
+
+/* Whether a job up is known to have been begun with others. Where the chain begins at a floor the files of then may be
+ * gone on purpose: that says nothing. */
+bool
+ecl_job_differs (const ecl_job_t *job, const ecl_chain_t *chain);
+
 /* A new _id, by chance. */
 void
 ecl_job_make_id (ecl_world_t *world, uint8_t id[12]);
@@ -147,6 +159,11 @@ bool
 ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
               void (*tell) (void *context, const ecl_chunk_row_t *row), void *context,
               bson_error_t *error) ECL_MUST_CHECK;
+
+/* How many ranges workers hold that live, as far as is known at `here` (place.h; may be NULL). */
+bool
+ecl_job_living (ecl_world_t *world, const char *database, const uint8_t id[12], const char *here, int64_t *n,
+                bson_error_t *error) ECL_MUST_CHECK;
 
 /* Whether a range that is not done is not understood, as far as workers look: *why says which and what is wrong with
  * it; code 0: there is none. */

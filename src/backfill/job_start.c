@@ -4,7 +4,10 @@
 #include "base/shell.h"
 #include "run/insist.h"
 #include "run/place.h"
+#include "store/catalog.h"
 #include "store/store.h"
+
+#include <inttypes.h>
 
 /* How long one waits for the lease under which a plan is made, and how often one looks meanwhile whether its holder is
  * dead. A plan takes a sample and some inserts, between which the lease is renewed: it need not last as long as they
@@ -112,15 +115,33 @@ look (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
 
 typedef struct {
    const char *here;
-   int n;
+   int64_t n;
 } living_t;
 
-static void
-count_living (void *context, const ecl_chunk_row_t *row)
+/* A record that is not understood counts: one of a later version may work on it. */
+static bool
+take_living (void *context, const bson_t *document, bson_error_t *error)
 {
    living_t *self = context;
+   ecl_chunk_row_t row;
 
-   self->n += row->left > 0 && !ecl_place_is_dead (self->here, row->place, row->pid);
+   self->n +=
+      !ecl_chunk_read (document, &row, error) || (row.left > 0 && !ecl_place_is_dead (self->here, row.place, row.pid));
+   return true;
+}
+
+bool
+ecl_job_living (ecl_world_t *world, const char *database, const uint8_t id[12], const char *here, int64_t *n,
+                bson_error_t *error)
+{
+   living_t living = {.here = here ? here : ""};
+   bson_t command;
+   bool good;
+
+   ecl_chunks_held (id, &command);
+   good = ecl_job_each (world, database, &command, take_living, &living, error);
+   *n = living.n;
+   return good;
 }
 
 /* Under the lease of the plan: ends all jobs that are still being planned, as failed. Whoever plans a job holds this
@@ -142,6 +163,26 @@ bury (ecl_world_t *world, const char *database, const char *collection, ecl_job_
       }
    }
    return false;
+}
+
+bool
+ecl_job_is_of (const ecl_job_t *job, const ecl_chain_t *chain, size_t target)
+{
+   char own[ECL_SHA256_TEXT];
+
+   ecl_catalog_checksum (chain, target, job->down, own);
+   return !*job->chain || strcmp (job->chain, own) == 0;
+}
+
+bool
+ecl_job_differs (const ecl_job_t *job, const ecl_chain_t *chain)
+{
+   ecl_version_t version;
+   bson_error_t ignored;
+   size_t target;
+
+   return !job->down && !chain->has_floor && ecl_chain_parse_version (chain, job->to, &version, &ignored) &&
+          ecl_chain_index (chain, version, &target) && !ecl_job_is_of (job, chain, target);
 }
 
 /* Cancels a job to another target, on which nobody works, in favour of the one that is made now. */
@@ -167,9 +208,9 @@ give_up (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *error)
 static bool
 meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined, bool *waits, bson_error_t *error)
 {
-   living_t living = {.here = options->who.place ? options->who.place : ""};
+   bool found, any, same;
    ecl_job_t gone;
-   bool found, any;
+   int64_t living;
 
    *joined = *waits = false;
    if (planned ? !bury (options->world, options->database, options->collection, job, &found, &gone, &any, error)
@@ -183,28 +224,30 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
       *waits = true;
       return true;
    }
-   if (job->down == options->down && strcmp (job->to, options->to) == 0) {
+   same = job->down == options->down && strcmp (job->to, options->to) == 0;
+   if (same && ecl_job_is_of (job, options->chain, options->target)) {
       *joined = true;
       return true;
    }
-   if (!ecl_job_held (options->world, options->database, job->id, count_living, &living, error)) {
+   if (!ecl_job_living (options->world, options->database, job->id, options->who.place, &living, error)) {
       return false;
    }
-   if (living.n) {
+   if (living) {
       return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
-                       "%s: %d range%s of a job %s to version %s %s being worked on; it can be ended with `eclose "
+                       "%s: %" PRId64
+                       " range%s of a job %s to version %s%s %s being worked on; it can be ended with `eclose "
                        "backfill cancel %s`",
-                       job->collection, living.n, living.n == 1 ? "" : "s", job->down ? "down" : "up", job->to,
-                       living.n == 1 ? "is" : "are", ecl_shell_word (job->collection).text);
+                       job->collection, living, living == 1 ? "" : "s", job->down ? "down" : "up", job->to,
+                       same ? ECL_JOB_OTHERS : "", living == 1 ? "is" : "are", ecl_shell_word (job->collection).text);
    }
    if (job->wanted == ECL_WANTED_PAUSED) { /* its workers hold nothing, and wait; whoever paused it had a reason */
       const ecl_shell_word_t name = ecl_shell_word (job->collection);
 
       return ecl_fail (
          error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
-         "%s: a job %s to version %s is paused; `eclose backfill resume %s` lets it go on, `eclose backfill "
+         "%s: a job %s to version %s%s is paused; `eclose backfill resume %s` lets it go on, `eclose backfill "
          "cancel %s` ends it",
-         job->collection, job->down ? "down" : "up", job->to, name.text, name.text);
+         job->collection, job->down ? "down" : "up", job->to, same ? ECL_JOB_OTHERS : "", name.text, name.text);
    }
    return !planned || give_up (options, job, error);
 }
@@ -231,6 +274,7 @@ make_job (const ecl_job_start_t *options, int64_t documents, int64_t wanted, ecl
    bson_strncpy (job->collection, options->collection, sizeof job->collection);
    bson_strncpy (job->uuid, options->uuid ? options->uuid : "", sizeof job->uuid);
    bson_strncpy (job->to, options->to, sizeof job->to);
+   ecl_catalog_checksum (options->chain, options->target, options->down, job->chain);
    bson_strncpy (job->mode, options->mode, sizeof job->mode);
    bson_strncpy (job->why, options->why, sizeof job->why);
    job->settings = options->settings;

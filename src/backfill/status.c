@@ -5,7 +5,8 @@
 #include "backfill/survey.h"
 
 static bool
-ask_job (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_status_t *out, bson_error_t *error)
+ask_job (ecl_world_t *world, const char *database, const ecl_chain_t *chain, const char *here, ecl_status_t *out,
+         bson_error_t *error)
 {
    ecl_chunks_sum_t sum;
 
@@ -19,19 +20,20 @@ ask_job (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl
       }
       out->done = ecl_job_done (&out->job, &sum);
    }
-   return true;
+   return !out->has_job || out->job.state != ECL_JOB_RUNNING ||
+          ecl_job_living (world, database, out->job.id, here, &out->held, error);
 }
 
 bool
-ecl_status_read (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_arena_t *arena,
-                 ecl_status_t *out, bson_error_t *error)
+ecl_status_read (ecl_world_t *world, const char *database, const ecl_chain_t *chain, const char *here,
+                 ecl_arena_t *arena, ecl_status_t *out, bson_error_t *error)
 {
    bool good, known;
    size_t index;
 
    memset (out, 0, sizeof *out);
    good = ecl_survey_estimate (world, database, chain->collection, &out->estimate, error) &&
-          ask_job (world, database, chain, out, error) &&
+          ask_job (world, database, chain, here, out, error) &&
           ecl_complete_floor (world, database, chain, arena, &known, &index, &out->floor, error) &&
           ecl_survey_quarantined (world, database, chain->collection, NULL, &out->quarantined, error);
    out->has_floor = out->floor.floor;

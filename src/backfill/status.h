@@ -12,13 +12,15 @@ typedef struct {
    bool has_job;
    ecl_job_t job; /* the latest */
    int64_t done;  /* of job.documents */
+   int64_t held;  /* ranges of a job that runs which somebody works on */
    bool has_floor;
    ecl_floor_t floor;   /* its texts lie in the arena */
    int64_t quarantined; /* records in eclose_quarantine */
 } ecl_status_t;
 
+/* here: place.h; may be NULL. */
 bool
-ecl_status_read (ecl_world_t *world, const char *database, const ecl_chain_t *chain, ecl_arena_t *arena,
-                 ecl_status_t *out, bson_error_t *error) ECL_MUST_CHECK;
+ecl_status_read (ecl_world_t *world, const char *database, const ecl_chain_t *chain, const char *here,
+                 ecl_arena_t *arena, ecl_status_t *out, bson_error_t *error) ECL_MUST_CHECK;
 
 #endif

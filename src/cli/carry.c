@@ -30,6 +30,9 @@ print_json (const ecl_carried_t *carried, const bson_error_t *error)
    if (carried->by_records) {
       BSON_APPEND_BOOL (&line, "by_records", true);
    }
+   if (*carried->later) {
+      BSON_APPEND_UTF8 (&line, "later", carried->later);
+   }
    if (!carried->nothing) {
       bson_oid_init_from_data (&oid, carried->job.id);
       bson_oid_to_string (&oid, id);
@@ -56,9 +59,14 @@ print_text (const ecl_carried_t *carried)
 {
    const char *collection = carried->what.chain->collection, *to = carried->to;
    const ecl_job_counts_t *counts = &carried->counts;
-   char a[32], b[32], c[32];
+   char a[32], b[32], c[32], text[ECL_VERSION_TEXT];
 
-   if (carried->by_records) {
+   if (*carried->later) {
+      printf ("%s: left as it is: eclose_catalog has migrations up to version %s, of a later release or of files that "
+              "are gone, and this project's end at version %s\n",
+              collection, carried->later,
+              ecl_version_text (carried->what.chain->format, carried->what.chain->target, text));
+   } else if (carried->by_records) {
       printf ("%s: nothing to do, eclose's records say: nobody looked at every document (`eclose backfill start %s` "
               "does)\n",
               collection, ecl_shell_word (collection).text);

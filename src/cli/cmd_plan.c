@@ -7,6 +7,7 @@
 #include "cli/progress.h"
 #include "cli/remote.h"
 #include "run/lookups.h"
+#include "run/publish.h"
 #include "run/scan.h"
 #include "upgrade/diff.h"
 #include "upgrade/loads.h"
@@ -24,8 +25,9 @@ typedef struct {
    int64_t estimate; /* documents of the collection, about */
    int64_t seconds;  /* for counting */
    ecl_survey_t survey;
-   int64_t todo; /* where that was counted */
-   bool has_job; /* a live one */
+   int64_t todo;                 /* where that was counted */
+   char later[ECL_VERSION_TEXT]; /* version to which another release has migrations, beyond the chain; or "" */
+   bool has_job;                 /* a live one */
    ecl_job_t job;
    ecl_arena_t arena;
 } told_t;
@@ -73,6 +75,12 @@ print_strategy (const told_t *told)
               ecl_cli_colour (cli, obstacle->level == ECL_OBSTACLE_BLOCKS ? ECL_CLI_RED : ECL_CLI_YELLOW),
               obstacle->what, ecl_cli_colour (cli, ECL_CLI_PLAIN), obstacle->message);
    }
+   if (*told->later) {
+      printf (
+         "  eclose_catalog has migrations up to version %s, of a later release or of files that are gone: `up` leaves "
+         "the collection as it is\n",
+         told->later);
+   }
    if (told->has_job) {
       printf ("  a job %s to version %s is there already: `eclose backfill status %s`\n",
               told->job.down ? "down" : "up", told->job.to, ecl_shell_word (chain->collection).text);
@@ -118,6 +126,9 @@ append_strategy (const told_t *told, bson_t *line)
       bson_append_document_end (&list, &one);
    }
    bson_append_array_end (line, &list);
+   if (*told->later) {
+      BSON_APPEND_UTF8 (line, "later", told->later);
+   }
    if (told->has_job) {
       BSON_APPEND_DOCUMENT_BEGIN (line, "job", &one);
       BSON_APPEND_UTF8 (&one, "kind", told->job.down ? "down" : "up");
@@ -273,7 +284,7 @@ plan_chain (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_m
 
    ecl_arena_init (&told.arena);
    good = ecl_strategy_find (&site, chain, target, false, mode, &told.arena, &told.strategy, &error) &&
-          look (&told, &error);
+          look (&told, &error) && ecl_publish_later (remote->world, remote->database, chain, told.later, &error);
    if (good && remote->cli->json) {
       append_strategy (&told, &line);
       BSON_APPEND_ARRAY_BEGIN (&line, "samples", &list);

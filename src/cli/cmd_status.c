@@ -7,6 +7,7 @@
 #include "cli/progress.h"
 #include "cli/remote.h"
 #include "cli/works.h"
+#include "run/publish.h"
 
 #include <inttypes.h>
 
@@ -29,15 +30,16 @@ typedef struct {
    const ecl_chain_t *chain;
    ecl_status_t status;
    ecl_survey_t survey;
-   bool counted, late; /* survey is true; the time was not enough for it */
-   bool asked, any;    /* whether a document is not at the target: whether that is known, and is so */
-   bool stays;         /* it is known because the server keeps others out */
+   bool counted, late;           /* survey is true; the time was not enough for it */
+   bool asked, any;              /* whether a document is not at the target: whether that is known, and is so */
+   bool stays;                   /* it is known because the server keeps others out */
+   char later[ECL_VERSION_TEXT]; /* version to which another release has migrations, beyond the target; or "" */
 } findings_t;
 
 /* ---- text ---- */
 
 static void
-print_job (const ecl_cli_t *cli, const ecl_status_t *status)
+print_job (const ecl_cli_t *cli, const ecl_chain_t *chain, const ecl_status_t *status)
 {
    const ecl_job_t *job = &status->job;
    const bool live = ecl_job_is_live (job->state), paused = live && job->wanted != ECL_WANTED_RUNNING;
@@ -51,6 +53,14 @@ print_job (const ecl_cli_t *cli, const ecl_status_t *status)
       printf ("%s of about %s documents done, %s left\n", ecl_progress_count ((uint64_t) status->done, a),
               ecl_progress_count ((uint64_t) job->documents, b),
               ecl_progress_count ((uint64_t) (job->documents - status->done), c));
+   }
+   if (job->state == ECL_JOB_RUNNING && !paused && !status->held) {
+      printf ("    %snobody works on it%s: `eclose backfill work %s` does\n", ecl_cli_colour (cli, ECL_CLI_YELLOW),
+              ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_shell_word (job->collection).text);
+   }
+   if (ecl_job_differs (job, chain)) {
+      printf ("    %sof other migrations or settings than this project has%s\n", ecl_cli_colour (cli, ECL_CLI_YELLOW),
+              ecl_cli_colour (cli, ECL_CLI_PLAIN));
    }
    if (*job->error) {
       printf ("    %s%s%s\n", ecl_cli_colour (cli, ECL_CLI_RED), job->error, ecl_cli_colour (cli, ECL_CLI_PLAIN));
@@ -90,8 +100,13 @@ print_text (const status_t *self, const findings_t *found)
    printf ("%s%s%s: %s%s document%s, target %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
            ecl_cli_colour (cli, ECL_CLI_PLAIN), found->counted ? "" : "about ", ecl_progress_count ((uint64_t) all, n),
            all == 1 ? "" : "s", ecl_version_text (chain->format, chain->target, text));
+   if (*found->later) {
+      printf ("  %slater%s: eclose_catalog has migrations up to version %s, of a later release or of files that are "
+              "gone\n",
+              ecl_cli_colour (cli, ECL_CLI_YELLOW), ecl_cli_colour (cli, ECL_CLI_PLAIN), found->later);
+   }
    if (status->has_job) {
-      print_job (cli, status);
+      print_job (cli, chain, status);
    }
    if (status->has_floor) {
       printf ("  floor %s, found %s%s\n", status->floor.floor, ecl_cli_time (status->floor.when, n),
@@ -125,7 +140,7 @@ print_text (const status_t *self, const findings_t *found)
 /* ---- JSON ---- */
 
 static void
-append_status (bson_t *line, const ecl_status_t *status)
+append_status (bson_t *line, const ecl_chain_t *chain, const ecl_status_t *status)
 {
    const ecl_job_t *job = &status->job;
    bson_t child;
@@ -140,6 +155,12 @@ append_status (bson_t *line, const ecl_status_t *status)
       BSON_APPEND_INT64 (&child, "documents", job->documents);
       BSON_APPEND_INT64 (&child, "done", status->done);
       BSON_APPEND_INT64 (&child, "left", job->documents - status->done);
+      if (job->state == ECL_JOB_RUNNING) {
+         BSON_APPEND_INT64 (&child, "held", status->held);
+      }
+      if (ecl_job_differs (job, chain)) {
+         BSON_APPEND_BOOL (&child, "differs", true);
+      }
       BSON_APPEND_DATE_TIME (&child, "started", job->started);
       if (job->ended) {
          BSON_APPEND_DATE_TIME (&child, "ended", job->ended);
@@ -196,7 +217,10 @@ print_json (const findings_t *found)
 
    BSON_APPEND_UTF8 (&line, "collection", chain->collection);
    BSON_APPEND_UTF8 (&line, "target", ecl_version_text (chain->format, chain->target, text));
-   append_status (&line, &found->status);
+   append_status (&line, chain, &found->status);
+   if (*found->later) {
+      BSON_APPEND_UTF8 (&line, "later", found->later);
+   }
    BSON_APPEND_BOOL (&line, "counted", found->counted);
    if (found->counted) {
       append_counts (&line, chain, &found->survey);
@@ -297,7 +321,8 @@ look (status_t *self, const ecl_chain_t *chain, ecl_arena_t *arena, findings_t *
 
    memset (out, 0, sizeof *out);
    out->chain = chain;
-   if (!ecl_status_read (world, database, chain, arena, &out->status, error)) {
+   if (!ecl_status_read (world, database, chain, self->remote->place, arena, &out->status, error) ||
+       !ecl_publish_later (world, database, chain, out->later, error)) {
       return false;
    }
    if (self->exact || out->status.estimate <= SMALL) {

@@ -157,3 +157,21 @@ ecl_publish (ecl_world_t *world, const char *database, const ecl_project_t *proj
    bson_free (published.documents);
    return good;
 }
+
+bool
+ecl_publish_later (ecl_world_t *world, const char *database, const ecl_chain_t *chain, char last[ECL_VERSION_TEXT],
+                   bson_error_t *error)
+{
+   published_t published = {0};
+   ecl_version_t version;
+   bool good;
+
+   *last = '\0';
+   good = read_all (world, database, &published, error);
+   if (good && ecl_catalog_later (chain, published.documents, published.n, &version)) {
+      ecl_version_text (chain->format, version, last);
+   }
+   forget_all (&published);
+   bson_free (published.documents);
+   return good;
+}

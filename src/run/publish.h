@@ -13,4 +13,10 @@ bool
 ecl_publish (ecl_world_t *world, const char *database, const ecl_project_t *project, size_t *written,
              bson_error_t *error) ECL_MUST_CHECK;
 
+/* The version to which a later release has published the collection's migrations, beyond the end of the chain; "" where
+ * none has. */
+bool
+ecl_publish_later (ecl_world_t *world, const char *database, const ecl_chain_t *chain, char last[ECL_VERSION_TEXT],
+                   bson_error_t *error) ECL_MUST_CHECK;
+
 #endif

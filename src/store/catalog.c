@@ -116,18 +116,26 @@ append_settings (bson_t *config, const ecl_chain_t *chain, bool floor)
    bson_append_document_end (config, &settings);
 }
 
-/* Whether a step that leads beyond the chain is among the documents: a later release published it. */
-static bool
-is_behind (const ecl_chain_t *chain, bson_t *const *published, size_t n)
+bool
+ecl_catalog_later (const ecl_chain_t *chain, bson_t *const *published, size_t n, ecl_version_t *last)
 {
    ecl_version_t to;
 
+   *last = chain->target;
    for (size_t i = 0; i < n; i++) {
-      if (leads_to (chain, published[i], &to) && to > chain->target) {
-         return true;
+      if (leads_to (chain, published[i], &to) && to > *last) {
+         *last = to;
       }
    }
-   return false;
+   return *last > chain->target;
+}
+
+static bool
+is_behind (const ecl_chain_t *chain, bson_t *const *published, size_t n)
+{
+   ecl_version_t ignored;
+
+   return ecl_catalog_later (chain, published, n, &ignored);
 }
 
 /* The settings of the project, and in the order of names those that are published and not its own to write. */
@@ -212,6 +220,27 @@ ecl_catalog_write (const ecl_project_t *project, size_t i, bson_t *document)
       }
    }
    return false;
+}
+
+void
+ecl_catalog_checksum (const ecl_chain_t *chain, size_t target, bool down, char text[ECL_SHA256_TEXT])
+{
+   bson_t all = BSON_INITIALIZER;
+   char version[ECL_VERSION_TEXT];
+
+   append_settings (&all, chain, chain->has_floor);
+   for (size_t i = down ? target : 0; i < (down ? chain->n_steps : target); i++) {
+      const ecl_way_t *way = down ? &chain->steps[i].down : &chain->steps[i].up;
+
+      ecl_version_text (chain->format, chain->steps[i].to, version);
+      if (way->kind == ECL_WAY_PIPELINE) {
+         ecl_append_value (&all, version, &way->stages);
+      } else {
+         BSON_APPEND_INT32 (&all, version, way->kind);
+      }
+   }
+   ecl_sha256_text (bson_get_data (&all), all.len, text);
+   bson_destroy (&all);
 }
 
 /* ---- comparing ---- */

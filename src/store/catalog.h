@@ -26,6 +26,16 @@ ecl_catalog_read (const bson_t *document, const char **path, const char **text, 
 bool
 ecl_catalog_write (const ecl_project_t *project, size_t i, bson_t *document);
 
+/* Whether a step that leads beyond the chain is among all documents of the catalog: a later release published it.
+ * *last is the furthest version that one leads to. */
+bool
+ecl_catalog_later (const ecl_chain_t *chain, bson_t *const *published, size_t n, ecl_version_t *last);
+
+/* Of all that decides how documents of the collection get to a place of its chain, up or down: the settings, and the
+ * stages of the steps on the way. */
+void
+ecl_catalog_checksum (const ecl_chain_t *chain, size_t target, bool down, char text[ECL_SHA256_TEXT]);
+
 /* What publishing a project changes in the catalog. */
 typedef struct {
    bson_t **documents; /* to be stored by their _id, over what is there */

@@ -211,6 +211,9 @@ ecl_job_put (const ecl_job_t *job, int64_t until, bson_t *command)
       ecl_store_append_text (&set, "uuid", job->uuid);
    }
    ecl_store_append_text (&set, "to", job->to);
+   if (*job->chain) {
+      ecl_store_append_text (&set, "chain", job->chain);
+   }
    ecl_store_append_text (&set, "mode", job->mode);
    ecl_store_append_text (&set, "why", job->why);
    append_state (&set, job, until);
@@ -449,6 +452,8 @@ ecl_job_read (const bson_t *document, ecl_job_t *out, bson_error_t *error)
          read_text (&iter, out->uuid, sizeof out->uuid);
       } else if (strcmp (key, "to") == 0) {
          read_text (&iter, out->to, sizeof out->to);
+      } else if (strcmp (key, "chain") == 0) {
+         read_text (&iter, out->chain, sizeof out->chain);
       } else if (strcmp (key, "mode") == 0) {
          read_text (&iter, out->mode, sizeof out->mode);
       } else if (strcmp (key, "why") == 0) {

@@ -1,10 +1,12 @@
 /* Jobs: what is known of each backfill, in eclose_jobs.
  *
- *    {_id, kind, collection, uuid, to, mode, why, state, wanted, settings, counts, chunks, documents, host, pid, user,
- *     started, swept, ended, error}
+ *    {_id, kind, collection, uuid, to, chain, mode, why, state, wanted, settings, counts, chunks, documents, host, pid,
+ *     user, started, swept, ended, error}
  *
  *   uuid       the collection's, as text: one that was dropped and made anew, or restored, has another, and what is
  *              recorded of the old one says nothing of it
+ *   chain      checksum of the migrations and settings that it was begun with (ecl_catalog_checksum): all who work on it
+ *              are to have the same. None in a record of an older version
  *   state      "planning" (its ranges are being made), "running", "done", "failed", "cancelled"
  *   wanted     "running", "paused" or "cancelled": what somebody asked for; each worker looks at it every second
  *   settings   of the throttle; whoever works takes over what is changed. A command that says wait is not among them:
@@ -19,6 +21,7 @@
 #ifndef ECL_STORE_JOBS_H
 #define ECL_STORE_JOBS_H
 
+#include "base/sha256.h"
 #include "bson/value.h"
 
 #define ECL_STORE_JOBS "eclose_jobs"
@@ -82,10 +85,11 @@ typedef struct {
    uint8_t id[12];
    bool down;
    char collection[256];
-   char uuid[40]; /* "": the server did not say, or the record is of a release that did not ask */
-   char to[64];   /* version as text */
-   char mode[16]; /* "pushdown" or "client" */
-   char why[256]; /* that mode */
+   char uuid[40];               /* "": the server did not say, or the record is of a release that did not ask */
+   char to[64];                 /* version as text */
+   char chain[ECL_SHA256_TEXT]; /* "" in a record of an older version */
+   char mode[16];               /* "pushdown" or "client" */
+   char why[256];               /* that mode */
    ecl_job_state_t state;
    ecl_job_wanted_t wanted;
    ecl_job_settings_t settings;

@@ -90,6 +90,32 @@ def test_only_what_differs_is_written(eclose, db, relay):
     assert published(db) == later
 
 
+def test_an_old_release_leaves_later_documents_alone(eclose, db):
+    """A pod of the old release that starts while the new one migrates, or after it: nothing fails, nothing is written."""
+    steps = {'0001_names.yaml': NAMES, '0002_full.yaml': FULL}
+    write(eclose.folder, steps)
+    db.users.insert_many([{'_id': i, 'name': f'user {i}'} for i in range(50)])
+    eclose('up', rc=0)
+    db.users.insert_many([{'_id': i, 'name': f'USER {i}', 'schema_version': 1} for i in range(50, 100)])
+    eclose('backfill', 'start', 'users', '--detach', rc=0)
+    before = list(db.users.find()), list(db.eclose_jobs.find())
+    os.remove(os.path.join(eclose.folder, 'migrations/users/0002_full.yaml'))
+    for command in (['up', '--wait=1'], ['up', 'users']):
+        told = eclose(*command, rc=0).out
+        assert told == ('users: left as it is: eclose_catalog has migrations up to version 2, of a later release or of '
+                        "files that are gone, and this project's end at version 1\n")
+    assert json.loads(eclose('up', '--format', 'json', rc=0).out)['later'] == '2'
+    assert '`up` leaves the collection as it is' in eclose('plan', rc=0).out
+    assert json.loads(eclose('plan', '--format', 'json', rc=0).out)['later'] == '2'
+    assert 'later: eclose_catalog has migrations up to version 2' in eclose('status', rc=0).out
+    assert json.loads(eclose('status', '--format', 'json', rc=0).out)['later'] == '2'
+    assert (list(db.users.find()), list(db.eclose_jobs.find())) == before
+    assert db.eclose_quarantine.count_documents({}) == 0
+    write(eclose.folder, steps)
+    eclose('up', rc=0)
+    assert db.users.count_documents({'schema_version': 2}) == 100
+
+
 def test_collections_of_other_projects_stay(eclose, db):
     write(eclose.folder, {'0001_names.yaml': NAMES})
     eclose('up', rc=0)

@@ -7,7 +7,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from bson import ObjectId
+from bson import Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from test_backfill import project, raw
@@ -259,6 +259,41 @@ def test_a_job_that_nobody_understands(eclose, db, field, value):
     db.eclose_jobs.update_one({}, {'$set': {'state': 'cancelled'}})
     eclose('up', rc=0)
     assert at_target(db, 50) and db.eclose_jobs.count_documents({}) == 2
+
+
+def test_a_job_of_other_migrations(eclose, db):
+    """Two machines with different files to the same version: their documents must not be mixed without a word."""
+    others = 'of other migrations or settings than this project has'
+    things(eclose, db, 300)
+    backfill(eclose, 'start', 'things', '--detach')
+    project(eclose, 'things', [STEP.replace('[$a, 1]', '[$a, 2]')])
+    assert 'begun with other migrations or settings' in backfill(eclose, 'work', 'things', rc=1).err
+    assert db.things.count_documents({'schema_version': 2}) == 0
+    # While somebody works on it, it is in the way; so it is while it is paused.
+    now = db.command('hello')['localTime']
+    db.eclose_chunks.update_one({}, {'$set': {'holder': {'id': 'w', 'host': 'there', 'pid': 7}, 'token': Int64(1),
+                                              'expires': now + timedelta(hours=1)}})
+    assert f'range of a job up to version 2, {others}, is being worked on' in eclose('up', 'things', rc=4).err
+    db.eclose_chunks.update_one({}, {'$set': {'holder': None}})
+    backfill(eclose, 'pause', 'things')
+    assert f'a job up to version 2, {others}, is paused' in backfill(eclose, 'start', 'things', rc=4).err
+    backfill(eclose, 'resume', 'things')
+    # What does not change a document does not count, nor do migrations beyond the job's target.
+    project(eclose, 'things', [f'{STEP}schema: {{required: [b]}}\nexamples: []\n', 'up:\n  - $set: {c: 1}\n'])
+    db.things.insert_one({'_id': 'third', 'schema_version': 3, 'a': 1, 'b': 2, 'c': 1})
+    backfill(eclose, 'work', 'things')
+    assert db.things.count_documents({'schema_version': 2}) == 300
+    # Where nobody works on it, it is given up for one of the files that are here.
+    backfill(eclose, 'start', 'things', '--detach')
+    project(eclose, 'things', [STEP, 'up:\n  - $set: {c: 2}\n'])
+    assert f'3, {others}, begun by' in eclose('up', 'things', rc=0).err
+    # A file that is edited after it was applied is said, and changes nothing.
+    assert others not in eclose('up', rc=0).err + eclose('status', rc=0).out
+    project(eclose, 'things', [STEP, 'up:\n  - $set: {c: 3}\n'])
+    assert f'the last job to version 3, {others}, is done' in eclose('up', rc=0).err
+    assert f'    {others}\n' in eclose('status', rc=0).out
+    assert json.loads(eclose('status', '--format', 'json', rc=0).out)['job']['differs'] is True
+    assert db.things.count_documents({'schema_version': 3, 'c': 2}) == 300
 
 
 def test_work_after_the_end(eclose, db):

@@ -79,7 +79,15 @@ def test_how_far_a_job_is(eclose, db):
     project(eclose, 'things', [STEP])
     db.things.insert_many([{'_id': i, 'schema_version': 1, 'n': i} for i in range(200)])
     eclose('backfill', 'start', 'things', '--detach', rc=0)
+    assert 'nobody works on it: `eclose backfill work things` does' in eclose('status', rc=0).out
+    held = {'holder': {'id': 'w', 'host': 'there', 'pid': 7}, 'token': 1}
+    for left, n in ((1, 1), (-1, 0)):
+        expires = db.command('hello')['localTime'] + datetime.timedelta(hours=left)
+        db.eclose_chunks.update_one({}, {'$set': {**held, 'expires': expires}})
+        assert status(eclose)['job']['held'] == n
+        assert ('nobody works on it' in eclose('status', rc=0).out) == (n == 0)
     eclose('backfill', 'pause', 'things', rc=0)
+    assert 'nobody' not in eclose('status', rc=0).out
     job = status(eclose)['job']
     assert (job['state'], job['wanted'], job['done'], job['left']) == ('running', 'paused', 0, 200)
     assert 'ended' not in job

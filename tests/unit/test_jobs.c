@@ -251,8 +251,10 @@ static ecl_start_t
 start_job (const canned_t *script, bool finished, bool cancelled, ecl_job_t *job, bson_error_t *error)
 {
    fake_world_t world = fake_world (script);
+   const ecl_chain_t chain = {.collection = "users", .version_field = "v"};
    bson_t candidates = BSON_INITIALIZER;
    ecl_job_start_t options = {.world = &world.world,
+                              .chain = &chain,
                               .database = "d",
                               .collection = "users",
                               .to = "2",
