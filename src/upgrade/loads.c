@@ -186,6 +186,53 @@ group_of (ecl_loads_t *self, const char *collection, const char *field)
    return group;
 }
 
+/* Whether {$in: [key]} is a query: not of a document whose first name has a $ in front, of undefined, or of a regular
+ * expression that is none. Of one such value the query of the whole batch would be refused. */
+static bool
+is_askable (const ecl_value_t *key)
+{
+   bson_t filter = BSON_INITIALIZER, in, list;
+   ecl_match_t *match;
+   ecl_value_t raw;
+
+   if (key->type != BSON_TYPE_DOCUMENT && key->type != BSON_TYPE_REGEX && key->type != BSON_TYPE_UNDEFINED) {
+      return true;
+   }
+   BSON_APPEND_DOCUMENT_BEGIN (&filter, "v", &in);
+   BSON_APPEND_ARRAY_BEGIN (&in, "$in", &list);
+   ecl_append_value (&list, "0", key);
+   bson_append_array_end (&in, &list);
+   bson_append_document_end (&filter, &in);
+   raw = ecl_raw_document (bson_get_data (&filter), filter.len);
+   match = ecl_match_new (&raw, NULL);
+   ecl_match_destroy (match);
+   bson_destroy (&filter);
+   return match != NULL;
+}
+
+/* One that waits for its documents. */
+static entry_t *
+want (ecl_loads_t *self, group_t *group, const ecl_value_t *key, uint64_t hash)
+{
+   entry_t *entry = ecl_arena_new (&self->arena, entry_t);
+
+   *entry = (entry_t){.next = group->buckets[hash % BUCKETS],
+                      .next_all = group->entries,
+                      .hash = hash,
+                      .key = ecl_value_copy (&self->arena, key)};
+   group->buckets[hash % BUCKETS] = entry;
+   group->entries = entry;
+   if (is_askable (key)) {
+      group->n_wanted++;
+   } else {
+      entry->ready = true;
+      entry->failed = ECL_ERROR_UNSUPPORTED;
+      entry->message = ecl_arena_printf (&self->arena, "%s.%s cannot be looked up by %s: no query takes that value",
+                                         group->collection, group->field, ecl_value_text (&self->arena, key));
+   }
+   return entry;
+}
+
 static ecl_load_t
 find (void *context, const char *collection, const char *field, const ecl_value_t *key, const ecl_value_t **documents,
       uint32_t *n, bson_error_t *error)
@@ -209,14 +256,7 @@ find (void *context, const char *collection, const char *field, const ecl_value_
    group = group_of (self, collection, field);
    entry = entry_of (group, &present, hash);
    if (!entry) {
-      entry = ecl_arena_new (&self->arena, entry_t);
-      *entry = (entry_t){.next = group->buckets[hash % BUCKETS],
-                         .next_all = group->entries,
-                         .hash = hash,
-                         .key = ecl_value_copy (&self->arena, &present)};
-      group->buckets[hash % BUCKETS] = entry;
-      group->entries = entry;
-      group->n_wanted++;
+      entry = want (self, group, &present, hash);
    }
    if (!entry->ready) {
       return ECL_LOAD_PENDING;

@@ -120,6 +120,16 @@ def test_what_is_looked_up_and_cannot_be_upgraded_fails_those_that_want_it(eclos
     assert db.eclose_quarantine.count_documents({}) == 0
 
 
+def test_a_key_that_no_query_takes_fails_its_document_alone(eclose, db):
+    """As an import leaves it that stores Extended JSON as it is written: a server refuses {$in: [{$oid: ...}]}."""
+    write(eclose, DEVICES, PRODUCTS)
+    load(db, 50)
+    db.devices.update_one({'_id': 7}, [{'$set': {'product': {'$literal': {'$oid': '5f00'}}}}])
+    done = up(eclose, rc=5)
+    assert (done['changed'], done['quarantined']) == (49, 1)
+    assert 'no query takes that value' in db.eclose_quarantine.find_one()['error']['message']
+
+
 def test_no_write_of_an_application_is_lost(eclose, db):
     """Devices change their product, and a field that the migration does not read, all the time."""
     write(eclose, DEVICES, PRODUCTS)

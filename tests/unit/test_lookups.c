@@ -417,6 +417,40 @@ test_backfill (void **state)
    assert_false (result.wrote);
 }
 
+/* What no query takes as a value fails the document that has it: the query is of a whole batch. */
+static void
+test_keys_that_are_no_keys (void **state)
+{
+   const canned_t script[] = {
+      {"\"find\" : \"devices\"",
+       DOCS ("{\"_id\": 1, \"product\": {\"$undefined\": true}}, {\"_id\": 2, \"product\": "
+             "{\"$regularExpression\": {\"pattern\": \"(\", \"options\": \"\"}}}, {\"_id\": 3, \"product\": 1}")},
+      {"\"filter\" : { \"_id\" : { \"$in\" : [ 1 ] } }", DOCS (LABEL (1, "one"))},
+      {"\"$__eclose_unchanged\", \"one\"", OK},
+      {"products._id cannot be looked up by", "{\"ok\": 1, \"n\": 2}"},
+      {"\"find\" : \"devices\"", DOCS ("{\"_id\": 1, \"product\": {\"$undefined\": true}}")},
+      {"no query takes that value", "{\"ok\": 1, \"n\": 1}"},
+      {0},
+   };
+   ecl_backfill_result_t result;
+   bench_t bench = bench_new (DEVICES, PRODUCTS);
+   bson_t *device = BCON_NEW ("_id", BCON_INT32 (1), "product", "{", "$oid", BCON_UTF8 ("x"), "}");
+   ecl_value_t item = ecl_raw_document (bson_get_data (device), device->len);
+   const uint8_t *out;
+   bson_error_t error;
+   size_t len;
+
+   (void) state;
+   ecl_lookups_batch (bench.lookups, &item, 1);
+   assert_int_equal (ecl_lookups_need (bench.lookups, 0, &error), ECL_LOOKUPS_READY);
+   assert_false (ecl_upgrader_run (bench.upgrader, item.u.raw, item.len, &out, &len, NULL, &error));
+   assert_non_null (strstr (error.message, "products._id cannot be looked up by object: no query takes that value"));
+   bson_destroy (device);
+   bench_destroy (&bench);
+   run_devices (script, true, &result);
+   assert_int_equal (result.counts.changed, 1);
+}
+
 /* A transaction that finds another key than was looked up reads that first, outside of it. */
 static void
 test_transaction (void **state)
@@ -453,6 +487,7 @@ main (void)
       cmocka_unit_test (test_too_much_at_once),
       cmocka_unit_test (test_too_much_for_one),
       cmocka_unit_test (test_backfill),
+      cmocka_unit_test (test_keys_that_are_no_keys),
       cmocka_unit_test (test_transaction),
    };
 
