@@ -97,7 +97,7 @@ def _make(message: str, domain: int, code: int, document: bytes | None) -> Eclos
         problems = list(bson.decode(document, _OPTIONS).values()) if document else []
         return ProjectError(message, reason, problems)
     if domain >= _STORE:
-        return EcloseError(message, reason)
+        return (LeaseError if reason == 'lease' else EcloseError)(message, reason)
     details = bson.decode(document, _OPTIONS) if document else None
     kind = LossyError if reason == 'lossy' else UpgradeError
     return kind(message, reason, details)

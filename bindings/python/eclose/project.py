@@ -152,6 +152,8 @@ class Project:
             self._add_folder(os.fspath(folder))
         for path, text in (files or {}).items():
             self._native.add_text(path, text.encode() if isinstance(text, str) else text)
+        if hasattr(documents, '__aiter__'):  # pymongo's cursor would pass for a sequence, an empty one
+            raise TypeError('documents of an asynchronous cursor: await cursor.to_list() gives them')
         for document in documents or ():
             self._native.add_document(bson.encode(document))
         for collection, steps in (functions or {}).items():

@@ -441,6 +441,8 @@ def test_the_asynchronous_half_of_pymongo_is_refused(project):
         project.leader(database)
     with pytest.raises(TypeError, match='blocking'):
         project.upgrade('users', {'_id': 1, 'name': 'Kim Lund'}, database=database)
+    with pytest.raises(TypeError, match='to_list'):  # it would pass for an empty one
+        eclose.Project(files=FILES, documents=database.eclose_catalog.find())
 
     class Collection:  # of a driver that only looks like pymongo, as mongomock's does
         name = 'users'

@@ -338,7 +338,7 @@ if not child:
 print(os.waitpid(child, 0)[1], lease.held, lease.token == lease.holder()['token'], lease.holder()['held'])
 '''
     done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, timeout=60)
-    assert done.stdout == 'LeaseLost\nEcloseError\nEcloseError\n0 True True True\n', done.stderr
+    assert done.stdout == 'LeaseLost\nLeaseError\nLeaseError\n0 True True True\n', done.stderr
 
 
 def test_one_router_of_several():
