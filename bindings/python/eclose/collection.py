@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 _NOTHING, _STATEMENT = 0, 1  # of eclose_save_t; else a transaction
 
+_USUAL: CodecOptions[Document] = CodecOptions()
 _TRIES = 20
 _EMPTY = bson.encode({})
 
@@ -42,8 +43,9 @@ def raw_bytes(document: RawBSONDocument) -> bytes:
 
 def _decoder(options: CodecOptions[Any]) -> _native.Decoder:
     """Decodes as bson.decode does with these options; in the extension where they ask for nothing special."""
-    plain: CodecOptions[Any] = CodecOptions(tz_aware=options.tz_aware, uuid_representation=options.uuid_representation)
-    return _native.Decoder(options, options == plain, utc if options.tz_aware else None)
+    # Not with_options(), which checks them all again: a program may make a Collection for each request.
+    usual = options._replace(tz_aware=_USUAL.tz_aware, uuid_representation=_USUAL.uuid_representation)
+    return _native.Decoder(options, usual == _USUAL, utc if options.tz_aware else None)
 
 
 class Collection:
