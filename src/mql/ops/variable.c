@@ -363,6 +363,19 @@ ecl_op_reduce_parse (ecl_parse_t *parse, const ecl_operator_t *op, const ecl_fie
    return e->args[2] ? e : NULL;
 }
 
+/* A value that grows with each round may become so deep that nothing could walk it: compare it, for one. *next: the round
+ * before which it is measured again, so that measuring costs less than the rounds do. */
+static bool
+measure (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *value, uint32_t *next)
+{
+   uint64_t size = value->rep == ECL_REP_VEC || value->rep == ECL_REP_FIELDS ? ecl_value_size (value) : 0;
+
+   *next += 64 + (uint32_t) (size / 16);
+   return size != UINT64_MAX ||
+          ecl_eval_fail (ev, self, 146, "the value of $reduce is larger than 64 MiB, or nested deeper than %d levels",
+                         ECL_BSON_MAX_DEPTH);
+}
+
 bool
 ecl_op_reduce (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 {
@@ -370,7 +383,7 @@ ecl_op_reduce (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
    const ecl_value_t *items;
    size_t rest = LOOP_REST;
    ecl_arena_mark_t mark;
-   uint32_t n;
+   uint32_t n, next = 64;
 
    if (!ecl_expr_eval (self->args[0], ev, &input)) {
       return false;
@@ -393,6 +406,9 @@ ecl_op_reduce (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
       if (ECL_UNLIKELY (ev->arena.used - mark.used > rest)) {
          rest = give_back (ev, mark, &value);
       }
+      if (i == next && !measure (self, ev, &value, &next)) {
+         return false;
+      }
       ev->vars[self->index] = ecl_present (items[i]);
       ev->vars[self->index + 1] = value;
       if (!ecl_eval_has_memory (ev, self) || !ecl_expr_eval (self->args[2], ev, &value)) {
@@ -400,5 +416,5 @@ ecl_op_reduce (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
       }
    }
    *out = value;
-   return true;
+   return measure (self, ev, &value, &next);
 }
