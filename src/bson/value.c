@@ -175,7 +175,7 @@ raw_next (ecl_iter_t *self, ecl_field_t *out)
 }
 
 bool
-ecl_iter_field (ecl_iter_t *self, ecl_field_t *out)
+ecl_iter_entry (ecl_iter_t *self, ecl_field_t *out)
 {
    for (;;) {
       if (self->next) {
@@ -192,10 +192,21 @@ ecl_iter_field (ecl_iter_t *self, ecl_field_t *out)
          /* A run has no terminator of its own: its end serves as the cursor's bound. */
          self->next = out->value.u.raw;
          self->end = out->value.u.raw + out->value.len;
-      } else if (out->value.type != ECL_MISSING) {
+      } else {
          return true;
       }
    }
+}
+
+bool
+ecl_iter_field (ecl_iter_t *self, ecl_field_t *out)
+{
+   while (ecl_iter_entry (self, out)) {
+      if (ECL_LIKELY (out->value.type != ECL_MISSING)) {
+         return true;
+      }
+   }
+   return false;
 }
 
 bool

@@ -268,6 +268,10 @@ typedef struct {
 void
 ecl_iter_init (ecl_iter_t *self, const ecl_value_t *v);
 
+/* The next field of a document; an entry of FIELDS that is missing comes as such. */
+bool
+ecl_iter_entry (ecl_iter_t *self, ecl_field_t *out);
+
 /* The next field of a document; entries that are missing are passed over. */
 bool
 ecl_iter_field (ecl_iter_t *self, ecl_field_t *out);

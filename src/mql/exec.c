@@ -120,8 +120,9 @@ run_set (const ecl_stage_t *stage, ecl_eval_t *ev, ecl_run_state_t *state)
    return true;
 }
 
-/* stored: no stage has changed the document yet. Of such a one the server makes a new one without the fields
- * (FastPathEligibleExclusionNode, exclusion_projection_executor.cpp), of others it marks them as missing. */
+/* stored: the document is as it was stored, or made of such a one by leaving fields out. Of such a one the server makes a
+ * new one without the fields (FastPathEligibleExclusionNode, exclusion_projection_executor.cpp), of others it marks them
+ * as missing. */
 static void
 run_exclude (const ecl_stage_t *stage, bool stored, ecl_eval_t *ev, ecl_run_state_t *state)
 {
@@ -141,14 +142,16 @@ run_exclude (const ecl_stage_t *stage, bool stored, ecl_eval_t *ev, ecl_run_stat
                  (value->type == BSON_TYPE_DOCUMENT || value->type == BSON_TYPE_ARRAY)) {
          ecl_value_t rest;
 
-         ecl_tree_exclude (child, &ev->arena, value, &rest);
+         ecl_tree_exclude (child, &ev->arena, value, !stored, &rest);
          store (state, child->slot, &rest);
       }
    }
 }
 
+/* stored: as above; then the server copies what is included, and what is not leaves no place. */
 static bool
-run_include (const ecl_segment_t *segment, const ecl_stage_t *stage, ecl_eval_t *ev, ecl_run_state_t *state)
+run_include (const ecl_segment_t *segment, const ecl_stage_t *stage, bool stored, ecl_eval_t *ev,
+             ecl_run_state_t *state)
 {
    const ecl_tree_t *child;
    uint32_t i = 0;
@@ -168,7 +171,7 @@ run_include (const ecl_segment_t *segment, const ecl_stage_t *stage, ecl_eval_t 
          if (child->computes && !ecl_tree_set (child, ev, &state->memo, &kept, &state->fresh[i])) {
             return false;
          }
-         if (kept.type == ECL_MISSING) {
+         if (kept.type == ECL_MISSING && (stored || value->type == ECL_MISSING)) {
             /* It has no place in the new document: if it comes, then with the computed fields. */
             state->tracks[child->slot].place = ECL_NOWHERE;
             state->tracks[child->slot].dirty = state->edited = true;
@@ -187,7 +190,8 @@ run_include (const ecl_segment_t *segment, const ecl_stage_t *stage, ecl_eval_t 
    }
    i = 0;
    for (child = stage->root->first; child; child = child->next, i++) {
-      if (child->computes || (child->action == ECL_TREE_CHILDREN && state->fresh[i].type != ECL_MISSING)) {
+      if (child->computes ||
+          (child->action == ECL_TREE_CHILDREN && state->tracks[child->slot].place != ECL_NOWHERE)) {
          store (state, child->slot, &state->fresh[i]);
       } else if (child->action == ECL_TREE_CHILDREN) {
          forget (state, child->slot);
@@ -283,7 +287,8 @@ run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *e
    for (const ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
       bool ok = true;
 
-      stored = stored && stage->kind == ECL_STAGE_EXCLUDE;
+      stored = stored && (stage->kind == ECL_STAGE_EXCLUDE ||
+                          (stage->kind == ECL_STAGE_INCLUDE && !stage->root->computes));
       if (stage->n_memo) {
          memset (state->memo.known, 0, stage->n_memo * sizeof *state->memo.known);
       }
@@ -295,7 +300,7 @@ run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *e
          run_exclude (stage, stored, ev, state);
          break;
       case ECL_STAGE_INCLUDE:
-         ok = run_include (segment, stage, ev, state);
+         ok = run_include (segment, stage, stored, ev, state);
          break;
       case ECL_STAGE_FUNCTION:
          break; /* alone in its segment, and done above */

@@ -75,9 +75,9 @@ typedef struct {
 bool
 ecl_tree_set (const ecl_tree_t *tree, ecl_eval_t *ev, ecl_memo_t *memo, const ecl_value_t *v, ecl_value_t *out);
 
-/* … without what the subtree drops */
+/* … without what the subtree drops; with places, it leaves its place for when it is set again */
 void
-ecl_tree_exclude (const ecl_tree_t *tree, ecl_arena_t *arena, const ecl_value_t *v, ecl_value_t *out);
+ecl_tree_exclude (const ecl_tree_t *tree, ecl_arena_t *arena, const ecl_value_t *v, bool places, ecl_value_t *out);
 
 /* … with only what the subtree keeps; missing where nothing of a scalar is kept */
 void

@@ -75,11 +75,11 @@ finish (builder_t *self)
    return ecl_fields (self->fields, self->n);
 }
 
-/* The next field, and its whole element where it is raw. */
+/* The next field, and its whole element where it is raw. One that is missing comes too: it has a place. */
 static bool
 next_field (ecl_iter_t *iter, ecl_field_t *field, const uint8_t **element, const uint8_t **element_end)
 {
-   if (!ecl_iter_field (iter, field)) {
+   if (!ecl_iter_entry (iter, field)) {
       return false;
    }
    *element = iter->next ? (const uint8_t *) field->key - 1 : NULL;
@@ -195,7 +195,7 @@ ecl_tree_set (const ecl_tree_t *tree, ecl_eval_t *ev, ecl_memo_t *memo, const ec
 }
 
 void
-ecl_tree_exclude (const ecl_tree_t *tree, ecl_arena_t *arena, const ecl_value_t *v, ecl_value_t *out)
+ecl_tree_exclude (const ecl_tree_t *tree, ecl_arena_t *arena, const ecl_value_t *v, bool places, ecl_value_t *out)
 {
    if (v->type == BSON_TYPE_ARRAY) {
       uint32_t n;
@@ -203,7 +203,7 @@ ecl_tree_exclude (const ecl_tree_t *tree, ecl_arena_t *arena, const ecl_value_t 
       ecl_value_t *results = ecl_arena_array (arena, ecl_value_t, n);
 
       for (uint32_t i = 0; i < n; i++) {
-         ecl_tree_exclude (tree, arena, &items[i], &results[i]);
+         ecl_tree_exclude (tree, arena, &items[i], places, &results[i]);
       }
       *out = ecl_vec (results, n);
    } else if (v->type == BSON_TYPE_DOCUMENT) {
@@ -223,8 +223,12 @@ ecl_tree_exclude (const ecl_tree_t *tree, ecl_arena_t *arena, const ecl_value_t 
          } else if (child->action == ECL_TREE_CHILDREN) {
             ecl_value_t value;
 
-            ecl_tree_exclude (child, arena, &field.value, &value);
+            ecl_tree_exclude (child, arena, &field.value, places, &value);
             push (&builder, &child->name, &value);
+         } else if (places) {
+            ecl_value_t missing = ecl_missing ();
+
+            push (&builder, &child->name, &missing);
          }
       }
       *out = finish (&builder);
@@ -260,7 +264,7 @@ ecl_tree_include (const ecl_tree_t *tree, ecl_arena_t *arena, const ecl_value_t 
       while (next_field (&iter, &field, &element, &element_end)) {
          const ecl_tree_t *child = find (tree, &field, &i);
 
-         if (!child || child->action == ECL_TREE_COMPUTED) {
+         if (!child || child->action == ECL_TREE_COMPUTED || ecl_is_missing (&field.value)) {
             continue;
          }
          if (child->action == ECL_TREE_KEEP) {
