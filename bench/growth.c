@@ -95,6 +95,7 @@ static const char *const expressions[] = {
    "{$reduce: {input: $words, initialValue: '', in: {$concat: [$$value, $$this]}}}",
    "{$reduce: {input: $words, initialValue: '', in: {$concat: [$$value, ', ', $$this]}}}",
    "{$reduce: {input: $a, initialValue: [], in: {$concatArrays: [$$value, [$$this]]}}}",
+   "{$reduce: {input: $a, initialValue: [], in: {$concatArrays: [$$value, [{$toDecimal: {$toString: $$this}}]]}}}",
    "{$reduce: {input: $a, initialValue: {n: [], s: ''}, in: {n: {$concatArrays: [$$value.n, [$$this]]},"
    " s: {$concat: [$$value.s, x]}}}}",
    "{$reduce: {input: $pairs, initialValue: {}, in: {$mergeObjects: [$$value, {same: $$this.v}]}}}",

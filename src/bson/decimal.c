@@ -296,7 +296,6 @@ is_decimal_text (const char *text, size_t len, bool *zero)
 ecl_decimal_text_t
 ecl_decimal_from_string (ecl_arena_t *arena, const char *text, size_t len, ecl_decimal_t *out)
 {
-   ecl_arena_mark_t mark = ecl_arena_mark (arena);
    unsigned flags = 0;
    bool zero = false;
 
@@ -304,7 +303,6 @@ ecl_decimal_from_string (ecl_arena_t *arena, const char *text, size_t len, ecl_d
       return ECL_DECIMAL_TEXT_INVALID;
    }
    *out = unbid (bid128_from_string (ecl_arena_strndup (arena, text, len), NEAREST_EVEN, &flags));
-   ecl_arena_release (arena, mark);
    /* A zero whose exponent is out of range is still zero. */
    if (zero) {
       return ECL_DECIMAL_TEXT_OK;
