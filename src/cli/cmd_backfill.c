@@ -218,14 +218,19 @@ ask (call_t *call, ecl_job_wanted_t wanted, const char *done)
    if (!took) {
       return ecl_cli_fail (call->cli, ENDED, job.collection);
    }
-   ecl_cli_note (call->cli, "%s: %s", job.collection, done);
+   if (wanted == ECL_WANTED_PAUSED) {
+      ecl_cli_note (call->cli, "%s: paused; `eclose backfill resume %s` lets it go on", job.collection,
+                    ecl_shell_word (job.collection).text);
+   } else {
+      ecl_cli_note (call->cli, "%s: %s", job.collection, done);
+   }
    return ECL_EXIT_OK;
 }
 
 static ecl_exit_t
 do_pause (call_t *call)
 {
-   return ask (call, ECL_WANTED_PAUSED, "paused; `eclose backfill resume` lets it go on");
+   return ask (call, ECL_WANTED_PAUSED, NULL);
 }
 
 static ecl_exit_t

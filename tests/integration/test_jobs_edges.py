@@ -192,7 +192,7 @@ def test_names_are_told_as_a_shell_takes_them(eclose, db):
     db['my things'].insert_one({'_id': 1, 'schema_version': 1})
     assert "`eclose backfill work 'my things'` works on it" in eclose('backfill', 'start', 'my things', '--detach', rc=0).out
     assert "`eclose backfill work 'my things'` does" in eclose('backfill', 'status', rc=0).out
-    eclose('backfill', 'pause', rc=0)
+    assert "`eclose backfill resume 'my things'` lets" in eclose('backfill', 'pause', rc=0).err
     assert "`eclose backfill resume 'my things'` lets" in eclose('down', 'my things', '--to', 1, rc=4).err
 
 
