@@ -304,7 +304,7 @@ ecl_load_reply (ecl_backfill_t *self, const ecl_event_t *event);
 
 /* ---- backfill_write.c ---- */
 
-/* The documents whose _ids are still in `again`. */
+/* The documents whose _ids are still in `again`, as many as one command writes: the others stay there. */
 void
 ecl_again_quarantine (ecl_backfill_t *self);
 

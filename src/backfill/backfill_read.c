@@ -404,6 +404,9 @@ give_up_again (ecl_backfill_t *self)
 {
    if (self->n_again && ecl_backfill_gives_up (self)) {
       ecl_again_quarantine (self);
+      if (self->n_again) {
+         return; /* these are written first */
+      }
    } else {
       self->pass_left += self->n_again;
    }

@@ -74,9 +74,14 @@ quarantine_item (ecl_backfill_t *self, const ecl_value_t *item, int32_t code, co
 void
 ecl_again_quarantine (ecl_backfill_t *self)
 {
-   ecl_value_t list = ecl_raw_document (bson_get_data (&self->again), self->again.len), id;
+   ecl_value_t list, id;
+   bson_t again;
    ecl_iter_t iter;
 
+   bson_steal (&again, &self->again);
+   bson_init (&self->again);
+   self->n_again = 0;
+   list = ecl_raw_document (bson_get_data (&again), again.len);
    list.type = BSON_TYPE_ARRAY;
    ecl_iter_init (&iter, &list);
    while (ecl_iter_item (&iter, &id)) {
@@ -86,8 +91,13 @@ ecl_again_quarantine (ecl_backfill_t *self)
                                    .path = "",
                                    .file = ""};
 
-      quarantine (self, &converted);
+      if (ecl_quarantine_full (self)) {
+         ecl_backfill_again (self, &id);
+      } else {
+         quarantine (self, &converted);
+      }
    }
+   bson_destroy (&again);
 }
 
 void

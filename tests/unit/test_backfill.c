@@ -248,6 +248,69 @@ test_quarantine_by_the_hundred (void **state)
    bson_string_free (users, true);
 }
 
+/* A collection of an application that writes each document between each read and write. */
+typedef struct {
+   fake_world_t fake;
+   const char *users; /* the reply that holds them */
+   size_t records, most, commands;
+} busy_world_t;
+
+static ecl_reply_t
+busy_run_command (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, bson_t *reply, bson_error_t *error)
+{
+   busy_world_t *world = (busy_world_t *) self;
+   bool find = bson_has_field (call->command, "find");
+   bson_iter_t iter, updates;
+   bson_t *parsed;
+   size_t n = 0;
+
+   (void) deadline;
+   memset (error, 0, sizeof *error);
+   if (bson_iter_init_find (&iter, call->command, "update") &&
+       strcmp (bson_iter_utf8 (&iter, NULL), "eclose_quarantine") == 0) {
+      assert_true (bson_iter_init_find (&iter, call->command, "updates") && bson_iter_recurse (&iter, &updates));
+      while (bson_iter_next (&updates)) {
+         n++;
+      }
+      world->records += n;
+      world->most = n > world->most ? n : world->most;
+      world->commands++;
+   }
+   parsed = bson_new_from_json ((const uint8_t *) (find ? world->users : "{\"ok\": 1, \"n\": 0, \"nModified\": 0}"),
+                                -1, error);
+   assert_non_null (parsed);
+   bson_copy_to (parsed, reply);
+   bson_destroy (parsed);
+   return ECL_REPLY_OK;
+}
+
+/* The same where a document changes again and again. */
+static void
+test_conflicts_by_the_hundred (void **state)
+{
+   const canned_t none[] = {{0}};
+   bson_string_t *users = bson_string_new ("");
+   busy_world_t world = {.fake = fake_world (none)};
+   ecl_backfill_options_t options = {.mode = ECL_MODE_CLIENT, .transactions = true};
+   ecl_backfill_result_t result;
+   char *reply;
+
+   (void) state;
+   for (int i = 0; i < 250; i++) {
+      bson_string_append_printf (users, "%s{\"_id\": %d, \"a\": \"x\", \"k\": 1, \"schema_version\": 1}", i ? "," : "",
+                                 i);
+   }
+   world.users = reply = bson_strdup_printf (DOCS ("%s"), users->str);
+   world.fake.world.run_command = busy_run_command;
+   run_users (options, &world.fake, NULL, true, &result, NULL);
+   assert_int_equal (result.counts.quarantined, 250);
+   assert_int_equal (world.records, 250);
+   assert_int_equal (world.most, 100);
+   assert_int_equal (world.commands, 3);
+   bson_free (reply);
+   bson_string_free (users, true);
+}
+
 /* A rate in bytes holds where the server works, too: it is asked how large the documents are. */
 static void
 test_sizes_of_documents_that_are_not_read (void **state)
@@ -557,6 +620,7 @@ main (void)
       cmocka_unit_test (test_majority_that_never_comes),
       cmocka_unit_test (test_quarantine_is_written_again),
       cmocka_unit_test (test_quarantine_by_the_hundred),
+      cmocka_unit_test (test_conflicts_by_the_hundred),
       cmocka_unit_test (test_sizes_of_documents_that_are_not_read),
       cmocka_unit_test (test_failed_range_is_done_here),
       cmocka_unit_test (test_versions_that_ids_do_not_tell),
