@@ -35,6 +35,7 @@ struct verify_t {
    ecl_progress_t progress;
    bool failed;
    bson_error_t error;
+   bool unread; /* nobody reads on what is printed, or it cannot be written */
 };
 
 static const char *const kinds[] = {"upgrade", "schema", "hybrid"};
@@ -75,6 +76,11 @@ on_problem (void *context, const ecl_verify_problem_t *problem)
       pthread_mutex_lock (&self->lock);
       ecl_progress_hide (&self->progress);
       print_problem (self, problem);
+      /* At once: the next one may be long in coming, and whoever has seen enough is not to be read for. */
+      if (fflush (stdout) != 0) {
+         self->unread = true;
+         ecl_walk_stop (&self->walk);
+      }
       pthread_mutex_unlock (&self->lock);
    }
 }
@@ -203,14 +209,14 @@ ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target
    ecl_progress_hide (&self.progress);
    if (self.failed) {
       ecl_cli_fail (remote->cli, "%s: %s", chain->collection, self.error.message);
-   } else if (!quiet) {
+   } else if (!quiet && !self.unread) { /* of that main tells */
       print_sum (&self, ecl_verifier_has_schema (self.first.verifier));
    }
    *bad += self.bad;
    ecl_walk_cleanup (&self.walk);
    pthread_mutex_destroy (&self.lock);
    ecl_verifier_destroy (self.first.verifier);
-   return !self.failed;
+   return !self.failed && !self.unread;
 }
 
 static ecl_exit_t

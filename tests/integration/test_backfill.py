@@ -428,6 +428,19 @@ def test_verify_finds_broken_rules_and_hybrids(eclose, db):
     assert lines[-1]['bad'] == 3 and lines[-1]['hybrids'] == 1
 
 
+def test_verify_for_a_reader_that_goes_away(eclose, db, relay):
+    """A problem is told when it is found; who has seen enough of them is not read for."""
+    example(eclose, 'users')
+    n = 20000
+    for at in range(0, n, 5000):
+        db.users.insert_many([dict(user, first_name=5, schema_version=2) for user in users(n)[at:at + 5000]])
+    child = eclose.start('verify', '--all', env={'ECLOSE_URI': relay.uri})
+    child.stdout.readline()
+    child.stdout.close()
+    assert (child.stderr.read(), child.wait(60)) == ('', 1)
+    assert len([c for c in relay.commands() if c.name == 'getMore']) < n // 500 // 2
+
+
 def test_a_server_that_is_not_there(eclose):
     example(eclose, 'users')
     done = eclose('up', '--uri', 'mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=500', rc=1)
