@@ -147,16 +147,18 @@ sort_out (again_t *self, const ecl_strategy_t *strategy, const bson_t *filter, b
    }
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, filter, true);
-   while ((good = ecl_dry_run_next (dry_run, &scan, &document, error)) && document) {
-      ecl_value_t id = get (document, "_id");
-      one_t *one = one_of (self, &id);
+   do {
+      while ((good = ecl_dry_run_next (dry_run, &scan, &document, error)) && document) {
+         ecl_value_t id = get (document, "_id");
+         one_t *one = one_of (self, &id);
 
-      /* Several have it where a collection is sharded by something else: one of them that goes is enough. */
-      if (one && one->verdict != GOES) {
-         one->verdict = ecl_dry_run_try (dry_run, document, false, &converted) == ECL_TRIED_FAILS ? FAILS : GOES;
-         one->code = converted.code;
+         /* Several have it where a collection is sharded by something else: one of them that goes is enough. */
+         if (one && one->verdict != GOES) {
+            one->verdict = ecl_dry_run_try (dry_run, document, false, &converted) == ECL_TRIED_FAILS ? FAILS : GOES;
+            one->code = converted.code;
+         }
       }
-   }
+   } while (!good && ecl_scan_again (&scan, self->site->world)); /* what was found out stays so */
    ecl_scan_cleanup (&scan);
    ecl_dry_run_destroy (dry_run);
    return good;
@@ -207,9 +209,8 @@ ecl_quarantine_set_retry (const ecl_quarantine_set_t *self, const ecl_site_t *si
    ecl_arena_t arena;
    ecl_scan_t scan;
    bson_t filter;
-   bool good;
+   bool good, done = false;
 
-   counts->quarantined = 0;
    ecl_arena_init (&arena);
    list (self, &arena, &again);
    among (self, "$in", candidates, &filter);
@@ -219,13 +220,17 @@ ecl_quarantine_set_retry (const ecl_quarantine_set_t *self, const ecl_site_t *si
    ecl_quarantine_filter_to (strategy->chain->collection, to, &filter);
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &filter, true);
-   while (good &&
-          (good = ecl_scan_next (&scan, site->world, site->database, ECL_STORE_QUARANTINE, BATCH, &record, error)) &&
-          record) {
-      good = take_record (&again, retry, record, counts, &why);
-      if (!good) {
-         *error = why;
+   while (good && !done) {
+      counts->quarantined = 0;
+      while (good &&
+             (done = ecl_scan_next (&scan, site->world, site->database, ECL_STORE_QUARANTINE, BATCH, &record, error)) &&
+             record) {
+         good = take_record (&again, retry, record, counts, &why);
+         if (!good) {
+            *error = why;
+         }
       }
+      good = good && (done || ecl_scan_again (&scan, site->world));
    }
    ecl_scan_cleanup (&scan);
    bson_destroy (&filter);

@@ -219,13 +219,15 @@ static bool
 tell_samples (told_t *told, bson_t *list, bson_error_t *error)
 {
    const ecl_chain_t *chain = told->strategy.chain;
+   const char *database = told->remote->database;
+   ecl_world_t *world = told->remote->world;
    ecl_upgrader_t *upgrader =
       ecl_upgrader_new (told->remote->upgrades, chain, ecl_chain_version (chain, told->strategy.target), error);
    const ecl_value_t *document = NULL;
    ecl_lookups_t *lookups = NULL;
    ecl_scan_t reader;
    uint32_t n = 0;
-   bool good;
+   bool good = true;
 
    if (!upgrader) {
       return false;
@@ -235,13 +237,15 @@ tell_samples (told_t *told, bson_t *list, bson_error_t *error)
    if (ecl_chain_looks_up (chain, told->strategy.target, false)) {
       lookups = ecl_lookups_new (told->remote->upgrades, upgrader);
    }
-   while ((good = ecl_scan_next (&reader, told->remote->world, told->remote->database, chain->collection, SAMPLES,
-                                 &document, error) &&
-                  (!document ||
-                   ecl_lookups_ahead (lookups, &reader, told->remote->world, told->remote->database, error))) &&
-          document) {
-      tell_sample (told, upgrader, document, list, n++);
-   }
+   /* One more than there are, so that no cursor stays open. */
+   do {
+      while (n < SAMPLES &&
+             (good = ecl_scan_next (&reader, world, database, chain->collection, SAMPLES + 1, &document, error) &&
+                     (!document || ecl_lookups_ahead (lookups, &reader, world, database, error))) &&
+             document) {
+         tell_sample (told, upgrader, document, list, n++);
+      }
+   } while (!good && ecl_scan_again (&reader, world));
    ecl_scan_cleanup (&reader);
    if (good && !list && !n && (told->survey.late || told->todo)) {
       printf ("    none that would change is among %d at random\n", LOOKED_AT);

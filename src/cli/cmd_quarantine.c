@@ -166,25 +166,40 @@ static ecl_exit_t
 list (choice_t *choice)
 {
    ecl_remote_t *remote = choice->remote;
+   ecl_value_t *rows = NULL;
    const ecl_value_t *row;
    bson_t command, reply;
    bson_error_t error;
+   ecl_arena_t arena;
    ecl_scan_t scan;
-   int64_t n = 0;
+   size_t n, cap = 0;
    bool good;
 
+   ecl_arena_init (&arena);
    ecl_scan_init (&scan);
    ecl_quarantine_reasons (&choice->filter, &command);
-   good = ecl_world_call (remote->world, remote->database, &command, &reply, &error) &&
-          ecl_scan_take (&scan, &reply, &error);
-   bson_destroy (&reply);
+   do {
+      n = 0;
+      good = ecl_insist_call (remote->world, remote->database, &command, &reply, &error) &&
+             ecl_scan_take (&scan, &reply, &error);
+      bson_destroy (&reply);
+      while (
+         good &&
+         (good = ecl_scan_next (&scan, remote->world, remote->database, ECL_STORE_QUARANTINE, BATCH, &row, &error)) &&
+         row) {
+         if (n == cap) {
+            cap = cap ? 2 * cap : 64;
+            rows = bson_realloc (rows, cap * sizeof *rows);
+         }
+         rows[n++] = ecl_value_copy (&arena, row);
+      }
+   } while (!good && ecl_scan_again (&scan, remote->world));
    bson_destroy (&command);
-   while (good &&
-          (good = ecl_scan_next (&scan, remote->world, remote->database, ECL_STORE_QUARANTINE, BATCH, &row, &error)) &&
-          row) {
-      print_reason (remote->cli, row);
-      n++;
+   for (size_t i = 0; good && i < n; i++) {
+      print_reason (remote->cli, &rows[i]);
    }
+   bson_free (rows);
+   ecl_arena_cleanup (&arena);
    ecl_scan_cleanup (&scan);
    if (!good) {
       return ecl_cli_fail (remote->cli, "%s", error.message);
@@ -256,29 +271,34 @@ print_record (const ecl_cli_t *cli, const ecl_value_t *record, const ecl_value_t
    }
 }
 
-/* Each record of the filter. False where reading them failed or one of them did. */
+/* Each record of the filter; *n is how many. Where the cursor is lost all that are left are told from the first on: what
+ * stays and was counted in *again (may be NULL) is counted anew. False where reading them failed or one of them did. */
 static bool
 each_record (choice_t *choice, bool (*visit) (void *context, const ecl_value_t *record, bson_error_t *error),
-             void *context, int64_t *n, bson_error_t *error)
+             void *context, int64_t *n, int64_t *again, bson_error_t *error)
 {
+   ecl_world_t *world = choice->remote->world;
    const ecl_value_t *record;
+   bool good = true, visited = true;
    ecl_scan_t scan;
-   bool good;
 
    *n = 0;
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &choice->filter, true);
-   while ((good = ecl_scan_next (&scan, choice->remote->world, choice->remote->database, ECL_STORE_QUARANTINE, BATCH,
-                                 &record, error)) &&
-          record) {
-      ++*n;
-      if (!visit (context, record, error)) {
-         good = false;
-         break;
+   do {
+      if (again) {
+         *again = 0;
       }
-   }
+      while (visited &&
+             (good = ecl_scan_next (&scan, world, choice->remote->database, ECL_STORE_QUARANTINE, BATCH, &record,
+                                    error)) &&
+             record) {
+         ++*n;
+         visited = visit (context, record, error);
+      }
+   } while (!good && ecl_scan_again (&scan, world));
    ecl_scan_cleanup (&scan);
-   return good;
+   return good && visited;
 }
 
 static bool
@@ -306,7 +326,7 @@ show (choice_t *choice)
    bson_error_t error;
    int64_t n;
 
-   if (!each_record (choice, show_record, choice, &n, &error)) {
+   if (!each_record (choice, show_record, choice, &n, NULL, &error)) {
       return ecl_cli_fail (choice->remote->cli, "%s", error.message);
    }
    if (!n && !may_be_meant (choice)) {
@@ -403,7 +423,7 @@ retry (choice_t *choice)
    bool good;
 
    self.retry = ecl_retry_new (&site);
-   good = each_record (choice, retry_record, &self, &n, &error);
+   good = each_record (choice, retry_record, &self, &n, &self.left, &error);
    ecl_retry_destroy (self.retry);
    if (good && !n && !may_be_meant (choice)) {
       return ECL_EXIT_FAILED;

@@ -1,6 +1,7 @@
 /* Histories of other tools: see adopt.h. */
 #include "migrate/adopt.h"
 
+#include "run/insist.h"
 #include "run/scan.h"
 #include "store/store.h"
 
@@ -262,27 +263,31 @@ read_history (ecl_adopt_t *self, ecl_world_t *world, const char *database, const
    const char *name = ecl_arena_strndup (&self->arena, collection, strlen (collection));
    bson_t all = BSON_INITIALIZER;
    const ecl_value_t *document;
-   const char *current = NULL;
+   const char *current;
    bool ok;
    size_t first = self->n;
    ecl_scan_t scan;
 
-   *good = true;
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &all, true);
-   while ((ok = ecl_scan_next (&scan, world, database, collection, 1000, &document, error)) && document && *good) {
-      *good = has_shape (tool, document);
-      if (*good) {
-         take_document (self, tool, name, first, document, &current);
-      } else if (!*self->refused) {
-         ecl_value_t id = ecl_document_get (document, "_id", 3);
+   do {
+      self->n = first;
+      current = NULL;
+      *good = true;
+      while ((ok = ecl_scan_next (&scan, world, database, collection, 1000, &document, error)) && document && *good) {
+         *good = has_shape (tool, document);
+         if (*good) {
+            take_document (self, tool, name, first, document, &current);
+         } else if (!*self->refused) {
+            ecl_value_t id = ecl_document_get (document, "_id", 3);
 
-         snprintf (self->refused, sizeof self->refused,
-                   "%s looks like a history of %s, but its document %s is none of such a history: nothing is taken "
-                   "from it",
-                   collection, tool->name, ecl_value_text (&self->arena, &id));
+            snprintf (self->refused, sizeof self->refused,
+                      "%s looks like a history of %s, but its document %s is none of such a history: nothing is taken "
+                      "from it",
+                      collection, tool->name, ecl_value_text (&self->arena, &id));
+         }
       }
-   }
+   } while (!ok && ecl_scan_again (&scan, world));
    ecl_scan_cleanup (&scan);
    bson_destroy (&all);
    if (!*good) {
@@ -307,7 +312,7 @@ probe (ecl_world_t *world, const char *database, const char *collection, const t
    BSON_APPEND_UTF8 (&command, "find", collection);
    BSON_APPEND_INT32 (&command, "limit", 1);
    BSON_APPEND_BOOL (&command, "singleBatch", true);
-   good = ecl_world_call (world, database, &command, &reply, error);
+   good = ecl_insist_call (world, database, &command, &reply, error);
    if (good && ecl_store_first (&reply, &first) && ecl_bson_validate (bson_get_data (&first), first.len, NULL)) {
       ecl_value_t document = ecl_raw_document (bson_get_data (&first), first.len);
 
@@ -336,31 +341,34 @@ list_collections (ecl_adopt_t *self, ecl_world_t *world, const char *database, c
    bool good;
 
    *names = NULL;
-   *n = 0;
    BSON_APPEND_INT32 (&command, "listCollections", 1);
    BSON_APPEND_BOOL (&command, "nameOnly", true);
    ecl_store_cursor (0, &command);
    ecl_scan_init (&scan);
    ecl_scan_start (&scan, &all, false);
-   good = ecl_world_call (world, database, &command, &reply, error) && ecl_scan_take (&scan, &reply, error);
-   while (good && (good = ecl_scan_next (&scan, world, database, "$cmd.listCollections", 1000, &item, error)) && item) {
-      ecl_value_t name = ecl_document_get (item, "name", 4), type = ecl_document_get (item, "type", 4);
-      bool plain = type.type != BSON_TYPE_UTF8 || (type.len == 10 && memcmp (type.u.str, "collection", 10) == 0);
+   do {
+      *n = 0;
+      good = ecl_insist_call (world, database, &command, &reply, error) && ecl_scan_take (&scan, &reply, error);
+      bson_destroy (&reply);
+      while (good && (good = ecl_scan_next (&scan, world, database, "$cmd.listCollections", 1000, &item, error)) &&
+             item) {
+         ecl_value_t name = ecl_document_get (item, "name", 4), type = ecl_document_get (item, "type", 4);
+         bool plain = type.type != BSON_TYPE_UTF8 || (type.len == 10 && memcmp (type.u.str, "collection", 10) == 0);
 
-      if (!plain || name.type != BSON_TYPE_UTF8 || ecl_project_bad_collection (name.u.str, name.len)) {
-         continue;
+         if (!plain || name.type != BSON_TYPE_UTF8 || ecl_project_bad_collection (name.u.str, name.len)) {
+            continue;
+         }
+         if (*n == cap) {
+            cap = cap ? 2 * cap : 64;
+            *names = bson_realloc (*names, cap * sizeof **names);
+         }
+         (*names)[(*n)++] = ecl_arena_strndup (&self->arena, name.u.str, name.len);
       }
-      if (*n == cap) {
-         cap = cap ? 2 * cap : 64;
-         *names = bson_realloc (*names, cap * sizeof **names);
-      }
-      (*names)[(*n)++] = ecl_arena_strndup (&self->arena, name.u.str, name.len);
-   }
+   } while (!good && ecl_scan_again (&scan, world));
    if (*n) {
       qsort (*names, *n, sizeof **names, compare_names);
    }
    ecl_scan_cleanup (&scan);
-   bson_destroy (&reply);
    bson_destroy (&all);
    bson_destroy (&command);
    return good;

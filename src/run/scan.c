@@ -277,6 +277,7 @@ ecl_scan_again (ecl_scan_t *self, ecl_world_t *world)
       return false;
    }
    self->seen = 0;
+   self->lost = false; /* the caller may open the next one itself */
    ecl_scan_restart (self);
    return true;
 }

@@ -10,6 +10,7 @@ import pytest
 
 from works import put
 
+NOW = datetime.datetime(2026, 1, 1)
 BIN = os.path.dirname(sys.executable)  # of the virtual environment: the tools' own programs
 
 
@@ -240,3 +241,20 @@ up:
     db.changelog.insert_one({'fileName': 'zz.js', 'appliedAt': time})
     eclose('adopt', '--yes', rc=0)
     assert 'only that one knows its way down' in eclose('revert', 'zz', rc=1).err
+
+
+def test_a_cursor_that_is_lost_in_its_middle(eclose, db, relay):
+    """The history is read anew: no entry twice."""
+    project(eclose, '20210101_ours')
+    db.changelog.insert_many([{'fileName': f'{i:04}.js', 'appliedAt': NOW + datetime.timedelta(seconds=i)}
+                              for i in range(1500)])
+    lost = []
+
+    def lose(command, _reply):
+        if command is not None and (command.name, command.collection) == ('getMore', 'changelog') and not lost:
+            lost.append(command)
+            raise ConnectionResetError
+
+    relay.change(lose)
+    eclose.env['ECLOSE_URI'] = relay.uri
+    assert [e['entry'] for e in entries(eclose)] == [f'{i:04}.js' for i in range(1500)] and lost

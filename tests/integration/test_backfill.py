@@ -428,6 +428,14 @@ def test_verify_finds_broken_rules_and_hybrids(eclose, db):
     assert lines[-1]['bad'] == 3 and lines[-1]['hybrids'] == 1
 
 
+def test_plan_where_a_cursor_is_lost(eclose, db, relay):
+    """Three samples are one reply, and no cursor stays open at the server."""
+    example(eclose, 'users')
+    db.users.insert_many(users(30))
+    assert len(json.loads(eclose('plan', '--format', 'json', rc=0, env={'ECLOSE_URI': relay.uri}).out)['samples']) == 3
+    assert not [c for c in relay.commands() if c.name in ('getMore', 'killCursors')]
+
+
 def test_verify_for_a_reader_that_goes_away(eclose, db, relay):
     """A problem is told when it is found; who has seen enough of them is not read for."""
     example(eclose, 'users')

@@ -1,5 +1,6 @@
 """Documents that could not be carried over: what is said of them, trying again, forgetting them."""
 
+import datetime
 import json
 import os
 
@@ -11,6 +12,7 @@ from test_reports import samples, value
 from test_steps import standalone
 from works import change, wait_for
 
+WHEN = datetime.datetime(2026, 1, 1)
 STEP = 'up:\n  - $set: {size: {$toInt: $size}}\ndown:\n  - $set: {size: {$toString: $size}}\n'
 
 
@@ -121,6 +123,37 @@ def test_retry_without_a_way(eclose, db):
     assert '4 still in quarantine' in done.out
 
 
+def lost_cursors(relay, collection, times):
+    """So many answers to a getMore on it do not arrive; each that was asked for."""
+    asked = []
+
+    def lose(command, _reply):
+        if command is not None and (command.name, command.collection) == ('getMore', collection):
+            asked.append(command)
+            if len(asked) <= times:
+                raise ConnectionResetError
+
+    relay.change(lose)
+    return asked
+
+
+def test_a_cursor_that_is_lost_in_its_middle(eclose, db, relay):
+    """What is left is read again: nothing is counted twice, and nothing printed twice."""
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'size': '7' if i % 50 else 'large'} for i in range(250)])
+    db.eclose_quarantine.insert_many([
+        {'_id': {'collection': 'things', 'id': i}, 'collection': 'things', 'to': '2', 'version': 1, 'when': WHEN,
+         'error': {'code': i, 'message': 'm'}} for i in range(1100)])
+    eclose.env['ECLOSE_URI'] = relay.uri
+    asked = lost_cursors(relay, 'eclose_quarantine', 1)
+    listed = [r['error']['code'] for r in quarantine(eclose, 'list')]
+    assert sorted(listed) == list(range(1100)) and asked
+    db.eclose_quarantine.delete_many({'_id.id': {'$gte': 250}})
+    asked = lost_cursors(relay, 'eclose_quarantine', 1)
+    assert quarantine(eclose, 'retry', 'things', rc=5) == [{'carried': 245, 'gone': 0, 'left': 5}]
+    assert asked and db.eclose_quarantine.count_documents({}) == 5
+
+
 def test_retry_that_ends_before_the_last_record(eclose, db, relay):
     """It does not say that none is left, and that it may be repeated."""
     project(eclose, 'things', [STEP])
@@ -128,11 +161,12 @@ def test_retry_that_ends_before_the_last_record(eclose, db, relay):
     eclose('up', '--max-errors', 1, rc=5)
     db.things.update_many({}, {'$set': {'size': '7'}})
 
-    def lose(command, _reply):
+    def refuse(command, _reply):
         if command is not None and (command.name, command.collection) == ('getMore', 'eclose_quarantine'):
-            raise ConnectionResetError
+            return {'ok': 0.0, 'code': 13, 'codeName': 'Unauthorized', 'errmsg': 'not authorized on db'}
+        return None
 
-    relay.change(lose)
+    relay.change(refuse)
     done = eclose('quarantine', 'retry', 'things', rc=1, env={'ECLOSE_URI': relay.uri})
     assert '200 carried over, 0 gone meanwhile, 0 still in quarantine of those that were tried\n' in done.out
     assert done.err.endswith('; the same command goes on with the rest\n')
