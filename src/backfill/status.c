@@ -13,6 +13,13 @@ ask_job (ecl_world_t *world, const char *database, const ecl_chain_t *chain, con
    if (!ecl_job_latest (world, database, chain->collection, false, &out->job, &out->has_job, error)) {
       return false;
    }
+   /* One that has ended and is not understood counts as none; one that lives does not. */
+   if (!out->has_job &&
+       !ecl_job_latest (world, database, chain->collection, true, &out->job, &out->has_job, &out->unread) &&
+       out->unread.domain != ECL_DOMAIN_STORE) {
+      *error = out->unread;
+      return false;
+   }
    out->done = out->has_job ? out->job.documents : 0;
    if (out->has_job && out->job.state != ECL_JOB_DONE) {
       if (!ecl_job_sum (world, database, out->job.id, &sum, error)) {

@@ -10,7 +10,8 @@
 typedef struct {
    int64_t estimate; /* documents of the collection, as the server keeps the number: about, and at once */
    bool has_job;
-   ecl_job_t job; /* the latest */
+   ecl_job_t job;       /* the latest */
+   bson_error_t unread; /* why the record of a live one is not understood; code 0: it is, or there is none */
    int64_t done;  /* of job.documents */
    int64_t held;  /* ranges of a job that runs which somebody works on */
    bool has_floor;

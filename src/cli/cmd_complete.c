@@ -81,11 +81,13 @@ print_json (const ecl_complete_options_t *options, const ecl_completed_t *done, 
 static void
 print_way (const ecl_remote_t *remote, const char *name, const char *version)
 {
-   bson_error_t ignored;
+   bson_error_t why;
    ecl_job_t job;
    bool found;
 
-   if (ecl_job_latest (remote->world, remote->database, name, true, &job, &found, &ignored) && found) {
+   if (!ecl_job_latest (remote->world, remote->database, name, true, &job, &found, &why)) {
+      printf ("%s: %s\n", name, why.message);
+   } else if (found) {
       printf ("%s: a job %s to version %s is not done: `eclose backfill status %s`\n", name, job.down ? "down" : "up",
               job.to, ecl_shell_word (name).text);
    } else {

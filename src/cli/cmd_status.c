@@ -107,6 +107,9 @@ print_text (const status_t *self, const findings_t *found)
    }
    if (status->has_job) {
       print_job (cli, chain, status);
+   } else if (status->unread.code) {
+      printf ("  %s%s%s\n", ecl_cli_colour (cli, ECL_CLI_RED), status->unread.message,
+              ecl_cli_colour (cli, ECL_CLI_PLAIN));
    }
    if (status->has_floor) {
       printf ("  floor %s, found %s%s\n", status->floor.floor, ecl_cli_time (status->floor.when, n),
@@ -169,6 +172,8 @@ append_status (bson_t *line, const ecl_chain_t *chain, const ecl_status_t *statu
          BSON_APPEND_UTF8 (&child, "error", job->error);
       }
       bson_append_document_end (line, &child);
+   } else if (status->unread.code) {
+      BSON_APPEND_UTF8 (line, "job_error", status->unread.message);
    }
    if (status->has_floor) {
       BSON_APPEND_DOCUMENT_BEGIN (line, "floor", &child);

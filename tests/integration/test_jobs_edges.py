@@ -256,6 +256,12 @@ def test_a_job_that_nobody_understands(eclose, db, field, value):
         assert f'"{before[0]["_id"]}", a job on things, is no job of this version of eclose' in told
         assert f'`{field}` is to be ' in told and f'(found: {value})' in told and 'set to cancelled by hand' in told
     assert list(db.eclose_jobs.find()) == before and db.things.count_documents({'schema_version': 1}) == 50
+    # They tell of it, and do what they can.
+    for command in (['status', 'things'], ['complete', 'things']):
+        told = eclose(*command, rc=5 if command[0] == 'complete' else 0).out
+        assert 'a job on things, is no job of this version' in told and f'(found: {value})' in told and 'carries' not in told
+    told = json.loads(eclose('status', 'things', '--format', 'json', rc=0).out)
+    assert f'(found: {value})' in told['job_error'] and 'job' not in told
     db.eclose_jobs.update_one({}, {'$set': {'state': 'cancelled'}})
     eclose('up', rc=0)
     assert at_target(db, 50) and db.eclose_jobs.count_documents({}) == 2
