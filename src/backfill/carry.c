@@ -70,6 +70,19 @@ say_planned (void *context, const ecl_lease_t *lease)
    say_waiting (((const beginning_t *) context)->told, lease);
 }
 
+static void
+say_ending (void *context, const ecl_job_t *job)
+{
+   char text[512];
+
+   bson_snprintf (
+      text, sizeof text,
+      "%s: waits until the workers of the job up to version %s, which %s, have seen that, or their claims are "
+      "over",
+      job->collection, job->to, job->state == ECL_JOB_CANCELLED ? "was cancelled" : "failed");
+   say (((const beginning_t *) context)->told, text);
+}
+
 static const ecl_effort_t no_effort = {0};
 
 static const ecl_effort_t *
@@ -79,9 +92,10 @@ effort_of (const ecl_carry_t *what)
 }
 
 static bool
-join (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_carried_t *out, bson_error_t *error)
+join (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, int64_t until, ecl_carried_t *out,
+      bson_error_t *error)
 {
-   const ecl_job_lease_t lease = {site->who, site->lease_time, site->lease_skew, say_waiting, told};
+   const ecl_job_lease_t lease = {site->who, site->lease_time, site->lease_skew, say_waiting, told, until};
    const char *collection = strategy->chain->collection;
    bool found;
 
@@ -142,7 +156,8 @@ say_gave_up (told_t *told, const ecl_job_t *job, const ecl_carried_t *out)
 
 /* The job: made, or joined. */
 static bool
-start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_carried_t *out, bson_error_t *error)
+start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, int64_t until, ecl_carried_t *out,
+       bson_error_t *error)
 {
    const ecl_effort_t *effort = effort_of (told->what);
    beginning_t beginning = {{site, strategy, effort->max_errors, told->what->note, told->context}, told, out};
@@ -169,7 +184,9 @@ start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl
                               .before = try_first,
                               .clear = lower_floor,
                               .waiting = say_planned,
+                              .ending = say_ending,
                               .context = &beginning,
+                              .until = until,
                               .gave_up = &gave_up};
    ecl_start_t started;
    bool good;
@@ -356,7 +373,7 @@ go (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_ca
                       .lease_time = site->lease_time,
                       .lease_skew = site->lease_skew,
                       .connector = effort->connector};
-   int64_t began = site->world->now (site->world);
+   int64_t began = site->world->now (site->world), until = effort->lasts ? began + effort->lasts : 0;
    ecl_worker_pool_listener_t listener = {.context = told, .progress = tell, .note = say};
    ecl_worker_state_t state = {0};
    bool good;
@@ -365,10 +382,16 @@ go (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_ca
    bson_strncpy (out->mode_why, strategy->mode_why, sizeof out->mode_why);
    out->workers = effort->workers ? effort->workers : 1;
    if (!ecl_server_guard_form (site->world, &site->server, site->database, strategy->chain->collection, &task.form,
-                               error) ||
-       !(effort->only_join ? join (site, strategy, told, out, error) : start (site, strategy, told, out, error)) ||
-       (out->joined && !effort->only_start && !take_over (out, &task, error)) ||
-       (out->joined && !settle (site, told, out, error))) {
+                               error)) {
+      return false;
+   }
+   if (!(effort->only_join ? join (site, strategy, told, until, out, error)
+                           : start (site, strategy, told, until, out, error))) {
+      out->time_up = out->stopped = until && error->domain == ECL_DOMAIN_RUN && error->code == ECL_ERROR_CANCELLED &&
+                                    !site->world->cancelled (site->world);
+      return false;
+   }
+   if (out->joined && ((!effort->only_start && !take_over (out, &task, error)) || !settle (site, told, out, error))) {
       return false;
    }
    out->began = true;
@@ -381,7 +404,7 @@ go (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_ca
       return true;
    }
    memcpy (task.job, out->job.id, sizeof task.job);
-   task.until = effort->lasts ? began + effort->lasts : 0;
+   task.until = until;
    say_idle (told, out);
    good =
       ecl_worker_pool_run (site, &task, effort->throttle_command, out->workers, &out->job, &listener, &state, error);

@@ -29,6 +29,7 @@ typedef struct {
    /* Told once, where somebody else has it, and is not known to be dead; may be NULL. */
    void (*waiting) (void *context, const ecl_lease_t *lease);
    void *context;
+   int64_t until; /* by the world's clock: it waits no longer than that, and fails as one that is cancelled; 0: never */
 } ecl_job_lease_t;
 
 typedef struct {
@@ -57,7 +58,11 @@ typedef struct {
     * NULL. */
    bool (*clear) (void *context, bson_error_t *error);
    void (*waiting) (void *context, const ecl_lease_t *lease); /* as above */
+   /* Told once, before a way down, where workers of a job up that was cancelled, or failed, have yet to see that: what
+    * they write is waited for. May be NULL. */
+   void (*ending) (void *context, const ecl_job_t *job);
    void *context;
+   int64_t until;      /* as above */
    ecl_job_t *gave_up; /* filled with the job that was given up for this one, if any; may be NULL */
 } ecl_job_start_t;
 

@@ -15,6 +15,9 @@
 #define PLAN_WAIT_MS 180000
 #define PLAN_LOOK_MS 1000
 
+/* How often it is looked whether the workers of the job before have ended. */
+#define LAST_LOOK_MS 300
+
 #define PLANNER_GONE "whoever made the plan went away"
 
 /* How long it is looked whether there is anything to do. Longer, and each range is gone through. */
@@ -252,6 +255,51 @@ meet (const ecl_job_start_t *options, bool planned, ecl_job_t *job, bool *joined
    return !planned || give_up (options, job, error);
 }
 
+static bool
+ended (const char *collection, bson_error_t *error)
+{
+   return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CANCELLED,
+                    "%s: ended as asked for; the same command goes on where this one stopped", collection);
+}
+
+/* Before a way down. Those who work on a job up see a moment later that it was cancelled, or failed: what they write
+ * until then would come behind the back of the way down, which no program of the older release could read. */
+static bool
+await_last (const ecl_job_start_t *options, bson_error_t *error)
+{
+   ecl_world_t *world = options->world;
+   int64_t end = world->now (world) + PLAN_WAIT_MS;
+   bool found, told = false;
+   int64_t living;
+   ecl_job_t last;
+
+   if (!ecl_job_latest (world, options->database, options->collection, false, &last, &found, error)) {
+      return false;
+   }
+   while (found && !last.down && (last.state == ECL_JOB_CANCELLED || last.state == ECL_JOB_FAILED)) {
+      if (!ecl_job_living (world, options->database, last.id, options->who.place, &living, error)) {
+         return false;
+      }
+      if (!living) {
+         return true;
+      }
+      if (world->now (world) >= end) {
+         return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE,
+                          "%s: %" PRId64
+                          " range%s of a job up to version %s, which has ended, %s still being worked on",
+                          last.collection, living, living == 1 ? "" : "s", last.to, living == 1 ? "is" : "are");
+      }
+      if (!told && options->ending) {
+         options->ending (options->context, &last);
+         told = true;
+      }
+      if (!world->wait (world, LAST_LOOK_MS) || (options->until && world->now (world) >= options->until)) {
+         return ended (last.collection, error);
+      }
+   }
+   return true;
+}
+
 /* Makes it a new job of `who`. As long as it is planned, `chunks` is the number of ranges that are wanted, so that others
  * can make the plan anew. */
 static void
@@ -377,17 +425,18 @@ acquire (ecl_world_t *world, const char *database, const char *collection, const
 {
    ecl_holder_options_t options = {.database = database, .time = lease->time, .skew = lease->skew, .who = lease->who};
    const char *here = lease->who.place ? lease->who.place : "";
-   int64_t end = world->now (world) + PLAN_WAIT_MS, wait = 0;
+   int64_t now = world->now (world), end = now + PLAN_WAIT_MS, wait = 0;
    ecl_acquire_t answer;
    ecl_lease_t was;
    char name[300];
    bool broken, told = false;
 
+   end = lease->until && lease->until < end ? lease->until : end;
    bson_snprintf (name, sizeof name, "backfill:%s", collection);
    options.name = name;
    ecl_holder_init (holder, &options);
    while ((answer = ecl_holder_acquire (holder, world, wait, NULL, NULL, error)) == ECL_ACQUIRE_BUSY &&
-          world->now (world) < end) {
+          (now = world->now (world)) < end) {
       bool dead = ecl_place_is_dead (here, holder->seen.place, holder->seen.pid);
 
       if (dead && !ecl_holder_break (holder, world, holder->seen.token, &broken, &was, error)) {
@@ -397,7 +446,10 @@ acquire (ecl_world_t *world, const char *database, const char *collection, const
          lease->waiting (lease->context, &holder->seen);
          told = true;
       }
-      wait = PLAN_LOOK_MS;
+      wait = BSON_MIN (PLAN_LOOK_MS, end - now);
+   }
+   if (answer == ECL_ACQUIRE_BUSY && lease->until && now >= lease->until) {
+      (void) ended (collection, error);
    }
    if (answer != ECL_ACQUIRED) {
       ecl_holder_cleanup (holder);
@@ -476,8 +528,8 @@ static ecl_start_t
 plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, ecl_partition_sample_t *sample,
             ecl_job_t *job, bson_error_t *error)
 {
-   const ecl_job_lease_t lease = {options->who, options->lease_time, options->lease_skew, options->waiting,
-                                  options->context};
+   const ecl_job_lease_t lease = {options->who,     options->lease_time, options->lease_skew,
+                                  options->waiting, options->context,    options->until};
    ecl_start_t start = ECL_START_FAILED;
    bool joined, waits;
    ecl_holder_t holder;
@@ -545,7 +597,8 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
    if (joined) {
       return ECL_START_JOINED;
    }
-   if (!server_time (options, &time, error) || !estimate (options, &documents, error)) {
+   if ((options->down && !await_last (options, error)) || !server_time (options, &time, error) ||
+       !estimate (options, &documents, error)) {
       return ECL_START_FAILED;
    }
    wanted = ecl_partition_count (documents, range_docs, options->workers);

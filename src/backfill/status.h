@@ -12,8 +12,8 @@ typedef struct {
    bool has_job;
    ecl_job_t job;       /* the latest */
    bson_error_t unread; /* why the record of a live one is not understood; code 0: it is, or there is none */
-   int64_t done;  /* of job.documents */
-   int64_t held;  /* ranges of a job that runs which somebody works on */
+   int64_t done;        /* of job.documents */
+   int64_t held;        /* ranges of a job that runs which somebody works on */
    bool has_floor;
    ecl_floor_t floor;   /* its texts lie in the arena */
    int64_t quarantined; /* records in eclose_quarantine */

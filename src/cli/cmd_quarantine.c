@@ -289,10 +289,10 @@ each_record (choice_t *choice, bool (*visit) (void *context, const ecl_value_t *
       if (again) {
          *again = 0;
       }
-      while (visited &&
-             (good = ecl_scan_next (&scan, world, choice->remote->database, ECL_STORE_QUARANTINE, BATCH, &record,
-                                    error)) &&
-             record) {
+      while (
+         visited &&
+         (good = ecl_scan_next (&scan, world, choice->remote->database, ECL_STORE_QUARANTINE, BATCH, &record, error)) &&
+         record) {
          ++*n;
          visited = visit (context, record, error);
       }

@@ -196,6 +196,23 @@ def test_names_are_told_as_a_shell_takes_them(eclose, db):
     assert "`eclose backfill resume 'my things'` lets" in eclose('down', 'my things', '--to', 1, rc=4).err
 
 
+def test_down_behind_a_batch_of_a_job_that_was_cancelled(eclose, db, relay):
+    """What a worker sends before it sees that its job is over does not come behind the way down."""
+    project(eclose, 'things', ['up:\n  - $set: {b: $a}\ndown:\n  - $unset: b\n'])
+    db.things.insert_many([{'_id': i, 'schema_version': 1, 'a': i} for i in range(50)])
+    relay.catch(lambda c: (c.name, c.collection) == ('update', 'things'))
+    worker = eclose.start('backfill', 'start', 'things', '--mode', 'client', env={'ECLOSE_URI': relay.uri})
+    wait_for(relay.caught)
+    backfill(eclose, 'cancel', 'things')
+    down = eclose.start('down', 'things', '--to', 1)
+    told = down.stderr.readline()
+    assert 'things: waits until the workers of the job up to version 2, which was cancelled, have seen that' in told
+    relay.go()
+    eclose.wait(worker, rc=1)
+    eclose.wait(down)
+    assert db.things.count_documents({'schema_version': 1, 'b': {'$exists': False}}) == 50
+
+
 def test_more_workers_than_ranges(eclose, db):
     """A small collection is one range, and who asked for more workers than that is told."""
     things(eclose, db, 20)

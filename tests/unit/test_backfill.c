@@ -276,8 +276,8 @@ busy_run_command (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, b
       world->most = n > world->most ? n : world->most;
       world->commands++;
    }
-   parsed = bson_new_from_json ((const uint8_t *) (find ? world->users : "{\"ok\": 1, \"n\": 0, \"nModified\": 0}"),
-                                -1, error);
+   parsed = bson_new_from_json ((const uint8_t *) (find ? world->users : "{\"ok\": 1, \"n\": 0, \"nModified\": 0}"), -1,
+                                error);
    assert_non_null (parsed);
    bson_copy_to (parsed, reply);
    bson_destroy (parsed);

@@ -247,31 +247,87 @@ is_cancelled (ecl_world_t *self)
    return true;
 }
 
+static void
+count_told (void *context, const ecl_job_t *job)
+{
+   assert_string_equal (job->to, "3");
+   ++*(int *) context;
+}
+
+static ecl_start_t
+start_in (fake_world_t *world, ecl_job_start_t options, ecl_job_t *job, bson_error_t *error)
+{
+   const ecl_chain_t chain = {.collection = "users", .version_field = "v"};
+   bson_t candidates = BSON_INITIALIZER;
+   ecl_start_t start;
+
+   options.world = &world->world;
+   options.chain = &chain;
+   options.database = "d";
+   options.collection = "users";
+   options.to = "2";
+   options.mode = "client";
+   options.why = "";
+   options.candidates = &candidates;
+   options.quarantined = 1;
+   memset (error, 0, sizeof *error);
+   start = ecl_job_start (&options, job, error);
+   fake_done (world);
+   return start;
+}
+
 static ecl_start_t
 start_job (const canned_t *script, bool finished, bool cancelled, ecl_job_t *job, bson_error_t *error)
 {
    fake_world_t world = fake_world (script);
-   const ecl_chain_t chain = {.collection = "users", .version_field = "v"};
-   bson_t candidates = BSON_INITIALIZER;
-   ecl_job_start_t options = {.world = &world.world,
-                              .chain = &chain,
-                              .database = "d",
-                              .collection = "users",
-                              .to = "2",
-                              .mode = "client",
-                              .why = "",
-                              .candidates = &candidates,
-                              .quarantined = 1,
-                              .finished = finished};
-   ecl_start_t start;
 
-   memset (error, 0, sizeof *error);
    if (cancelled) {
       world.world.cancelled = is_cancelled;
    }
-   start = ecl_job_start (&options, job, error);
-   fake_done (&world);
+   return start_in (&world, (ecl_job_start_t){.finished = finished}, job, error);
+}
+
+/* The way down; waited: for so long. */
+static ecl_start_t
+start_down (const canned_t *script, int64_t waited, bson_error_t *error)
+{
+   fake_world_t world = fake_world (script);
+   ecl_start_t start;
+   int told = 0;
+   ecl_job_t job;
+
+   start = start_in (&world, (ecl_job_start_t){.down = true, .ending = count_told, .context = &told}, &job, error);
+   assert_int_equal (world.waited, waited);
+   assert_int_equal (told, waited > 0);
    return start;
+}
+
+/* Before a way down what workers of a job up may still write is waited for: until they have let go, or their claims are
+ * over. */
+static void
+test_down_behind_a_job_that_was_cancelled (void **state)
+{
+/* clang-format off */
+#define LAST(kind, state)                                                                                              \
+   {"\"find\" : \"eclose_jobs\"", DOCS ()},                                                                            \
+   {"\"find\" : \"eclose_jobs\"", DOCS ("{\"_id\": {\"$oid\": \"" HEX "\"}, \"kind\": \"" kind "\", \"collection\": "     \
+                                        "\"users\", \"to\": \"3\", \"state\": \"" state "\", \"wanted\": \"running\"}")}
+#define HELD(row) {"\"aggregate\" : \"eclose_chunks\"", DOCS (row)}
+#define ROW(left) "{\"_id\": \"" HEX "/0000001\", \"state\": \"open\", \"range\": {\"types\": 8}, \"left\": " #left ", " \
+                  "\"holder\": {\"id\": {\"$oid\": \"" HEX "\"}}}"
+#define NOTHING HELLO, {"{ \"count\" : \"users\"", "{\"ok\": 1, \"n\": 5}"}, {A_LOOK, N (0)}, {NULL, NULL}
+   /* clang-format on */
+   const canned_t lets_go[] = {LAST ("up", "cancelled"), HELD (ROW (20000)), HELD (ROW (20000)), HELD (""), NOTHING};
+   const canned_t expires[] = {LAST ("up", "failed"), HELD (ROW (100)), HELD (ROW (-1)), NOTHING};
+   const canned_t done[] = {LAST ("up", "done"), NOTHING};
+   const canned_t down[] = {LAST ("down", "cancelled"), NOTHING};
+   bson_error_t error;
+
+   (void) state;
+   assert_int_equal (start_down (lets_go, 600, &error), ECL_START_NOTHING);
+   assert_int_equal (start_down (expires, 300, &error), ECL_START_NOTHING);
+   assert_int_equal (start_down (done, 0, &error), ECL_START_NOTHING);
+   assert_int_equal (start_down (down, 0, &error), ECL_START_NOTHING);
 }
 
 static ecl_start_t
@@ -376,6 +432,49 @@ test_plan (void **state)
    assert_false (ecl_job_is_given_up (&job));
 }
 
+/* A plan that another one makes, without end. */
+static ecl_reply_t
+plan_of_another (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, bson_t *reply, bson_error_t *error)
+{
+   const char *text =
+      bson_has_field (call->command, "find")
+         ? A_JOB ("planning", "")
+         : "{\"ok\": 1, \"value\": {\"_id\": \"backfill:users\", \"token\": 3, \"beat\": 1, \"holder\": "
+           "{\"id\": {\"$oid\": \"" HEX "\"}, \"host\": \"h\", \"pid\": 1}, \"expires\": {\"$date\": "
+           "{\"$numberLong\": \"99000\"}}}}";
+   bson_t *parsed = bson_new_from_json ((const uint8_t *) text, -1, error);
+
+   (void) self;
+   (void) deadline;
+   assert_non_null (parsed);
+   bson_copy_to (parsed, reply);
+   bson_destroy (parsed);
+   return ECL_REPLY_OK;
+}
+
+/* For as long as it was told, and then it has ended as it was asked to. */
+static void
+test_the_wait_for_a_plan (void **state)
+{
+   const canned_t none[] = {{NULL, NULL}};
+   fake_world_t world = fake_world (none);
+   ecl_job_lease_t lease = {.until = world.now + 4500};
+   bson_error_t error;
+   ecl_job_t job;
+   bool found;
+
+   (void) state;
+   world.world.run_command = plan_of_another;
+   assert_false (ecl_job_await (&world.world, "d", "users", &lease, &job, &found, &error));
+   assert_int_equal (world.now, lease.until);
+   assert_int_equal (error.domain, ECL_DOMAIN_RUN);
+   assert_int_equal (error.code, ECL_ERROR_CANCELLED);
+   lease.until = 0;
+   assert_false (ecl_job_await (&world.world, "d", "users", &lease, &job, &found, &error));
+   assert_true (world.now >= 4500 + 180000);
+   assert_int_equal (error.code, ECL_ERROR_LEASE);
+}
+
 int
 main (void)
 {
@@ -388,6 +487,8 @@ main (void)
       cmocka_unit_test (test_the_end),
       cmocka_unit_test (test_finished_by_records),
       cmocka_unit_test (test_plan),
+      cmocka_unit_test (test_down_behind_a_job_that_was_cancelled),
+      cmocka_unit_test (test_the_wait_for_a_plan),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

@@ -112,6 +112,27 @@ test_what_a_validator_refuses (void **state)
    bson_destroy (rule);
 }
 
+/* Where a cursor is lost all is read again: nothing is counted twice. */
+static void
+test_cursors_that_are_lost (void **state)
+{
+#define MORE(...) "{\"ok\": 1, \"cursor\": {\"id\": 7, \"firstBatch\": [" __VA_ARGS__ "]}}"
+   const canned_t script[] = {{FIND ("eclose_quarantine"), DOCS (RECORD (1) ", " RECORD (2))},
+                              {FIND ("users"), MORE ("{\"_id\": 1, \"size\": \"large\"}")},
+                              {"\"getMore\" : 7", "LOST"},
+                              {FIND ("users"), DOCS ("{\"_id\": 1, \"size\": \"large\"}")},
+                              {FIND ("eclose_quarantine"), MORE (RECORD (1))},
+                              {"\"getMore\" : 7", "REFUSED 43"},
+                              {FIND ("eclose_quarantine"), DOCS (RECORD (1) ", " RECORD (2))},
+                              {"\"id\" : 2", "{\"ok\": 1, \"n\": 1}"},
+                              {0}};
+   ecl_job_counts_t counts = {0};
+
+   (void) state;
+   try_again ((ecl_strategy_t){0}, script, 2, &counts);
+   assert_int_equal (counts.quarantined, 1);
+}
+
 /* No cursor stays open at the server where there are too many: there is none. */
 static void
 test_too_many (void **state)
@@ -137,11 +158,9 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_a_record_that_came_meanwhile),
-      cmocka_unit_test (test_an_id_that_several_have),
-      cmocka_unit_test (test_without_transactions),
-      cmocka_unit_test (test_what_a_validator_refuses),
-      cmocka_unit_test (test_too_many),
+      cmocka_unit_test (test_a_record_that_came_meanwhile), cmocka_unit_test (test_an_id_that_several_have),
+      cmocka_unit_test (test_without_transactions),         cmocka_unit_test (test_what_a_validator_refuses),
+      cmocka_unit_test (test_cursors_that_are_lost),        cmocka_unit_test (test_too_many),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
