@@ -130,7 +130,7 @@ ecl_decimal_atan2 (ecl_decimal_t y, ecl_decimal_t x);
 /* ecl_decimal_sqrt (d), … */
 /* clang-format off */
 #define ECL_DECIMAL_UNARY(X)                                                                                           \
-   X (sqrt) X (exp) X (log) X (log10) X (log2)                                                                         \
+   X (sqrt) X (exp) X (log) X (log10)                                                                                  \
    X (sin) X (cos) X (tan) X (asin) X (acos) X (atan)                                                                  \
    X (sinh) X (cosh) X (tanh) X (asinh) X (acosh) X (atanh)
 /* clang-format on */

@@ -229,6 +229,14 @@ test_bits (const ecl_match_node_t *self, const ecl_value_t *v)
    return !any;
 }
 
+/* One value against one predicate, without a path; nodes below AND, NOT and ELEM_VALUE are tested the same way. */
+static int
+test_value (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *v);
+
+/* A document, or an array in its place, against a node with its path. */
+static int
+match_document (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *document);
+
 /* The elements of an array against the nodes of $elemMatch. */
 static int
 test_elements (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *array)
@@ -244,10 +252,10 @@ test_elements (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *
          if (item.type != BSON_TYPE_DOCUMENT && item.type != BSON_TYPE_ARRAY) {
             continue;
          }
-         r = ecl_match_document (self->nodes[0], ev, &item);
+         r = match_document (self->nodes[0], ev, &item);
       } else {
          for (uint32_t i = 0; i < self->n && r == ECL_MATCH_YES; i++) {
-            r = ecl_match_test (self->nodes[i], ev, &item);
+            r = test_value (self->nodes[i], ev, &item);
          }
       }
       if (r != ECL_MATCH_NO) {
@@ -257,8 +265,8 @@ test_elements (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *
    return ECL_MATCH_NO;
 }
 
-int
-ecl_match_test (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *v)
+static int
+test_value (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *v)
 {
    switch (self->kind) {
    case ECL_MATCH_EQ:
@@ -293,7 +301,7 @@ ecl_match_test (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t 
       int r = ECL_MATCH_YES;
 
       for (uint32_t i = 0; i < self->n && r == ECL_MATCH_YES; i++) {
-         r = ecl_match_test (self->nodes[i], ev, v);
+         r = test_value (self->nodes[i], ev, v);
       }
       return r < 0 || self->kind == ECL_MATCH_AND ? r : !r;
    }
@@ -334,14 +342,14 @@ walk_leaf (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *v)
 
       ecl_iter_init (&iter, v);
       while (ecl_iter_item (&iter, &item)) {
-         int r = ecl_match_test (self, ev, &item);
+         int r = test_value (self, ev, &item);
 
          if (r != ECL_MATCH_NO) {
             return r;
          }
       }
    }
-   return ecl_match_test (self, ev, v);
+   return test_value (self, ev, v);
 }
 
 /* An array on the path, whose parts from i on are left. */
@@ -362,12 +370,12 @@ walk_array (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *arr
          ecl_cursor_value (&cursor, &item);
          r = walk_document (self, ev, &item, i);
          if (r == ECL_MATCH_NO && index) {
-            r = last ? ecl_match_test (self, ev, &item) : walk_document (self, ev, &item, i + 1);
+            r = last ? test_value (self, ev, &item) : walk_document (self, ev, &item, i + 1);
          }
       } else if (index) {
          ecl_cursor_value (&cursor, &item);
          if (last) {
-            r = ecl_match_test (self, ev, &item);
+            r = test_value (self, ev, &item);
          } else if (item.type == BSON_TYPE_ARRAY) {
             r = walk_array (self, ev, &item, i + 1);
          }
@@ -399,7 +407,7 @@ walk_value (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *v, 
       i++;
       if (current.type != BSON_TYPE_DOCUMENT || !find_part (&current, &self->path.parts[i], &current)) {
          current = ecl_missing ();
-         return ecl_match_test (self, ev, &current);
+         return test_value (self, ev, &current);
       }
    }
 }
@@ -410,7 +418,7 @@ walk_document (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *
    ecl_value_t v = ecl_missing ();
 
    if (!find_part (document, &self->path.parts[i], &v)) {
-      return ecl_match_test (self, ev, &v);
+      return test_value (self, ev, &v);
    }
    return walk_value (self, ev, &v, i);
 }
@@ -424,7 +432,7 @@ match_found (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *v)
 
       return r < 0 ? r : !r;
    }
-   return v->type == ECL_MISSING ? ecl_match_test (self, ev, v) : walk_value (self, ev, v, 0);
+   return v->type == ECL_MISSING ? test_value (self, ev, v) : walk_value (self, ev, v, 0);
 }
 
 /* All nodes of an AND, whose paths' first fields are found in one scan. */
@@ -452,7 +460,7 @@ match_heads (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *do
    }
    for (uint32_t i = 0; i < self->n; i++) {
       const ecl_match_node_t *node = self->nodes[i];
-      int r = node->head ? match_found (node, ev, &values[node->head - 1]) : ecl_match_document (node, ev, document);
+      int r = node->head ? match_found (node, ev, &values[node->head - 1]) : match_document (node, ev, document);
 
       if (r != ECL_MATCH_YES) {
          return r;
@@ -461,8 +469,8 @@ match_heads (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *do
    return ECL_MATCH_YES;
 }
 
-int
-ecl_match_document (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *document)
+static int
+match_document (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *document)
 {
    int r;
 
@@ -474,14 +482,14 @@ ecl_match_document (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_valu
       }
       r = ECL_MATCH_YES;
       for (uint32_t i = 0; i < self->n && r == ECL_MATCH_YES; i++) {
-         r = ecl_match_document (self->nodes[i], ev, document);
+         r = match_document (self->nodes[i], ev, document);
       }
       return r < 0 || self->kind == ECL_MATCH_AND ? r : !r;
    case ECL_MATCH_OR:
    case ECL_MATCH_NOR:
       r = ECL_MATCH_NO;
       for (uint32_t i = 0; i < self->n && r == ECL_MATCH_NO; i++) {
-         r = ecl_match_document (self->nodes[i], ev, document);
+         r = match_document (self->nodes[i], ev, document);
       }
       return r < 0 || self->kind == ECL_MATCH_OR ? r : !r;
    case ECL_MATCH_TRUE:
@@ -515,7 +523,7 @@ ecl_match_run (const ecl_match_t *self, ecl_eval_t *ev, const ecl_value_t *docum
    BSON_ASSERT (document->rep == ECL_REP_RAW && document->type == BSON_TYPE_DOCUMENT);
    ecl_eval_reserve_vars (ev, self->parse.max_vars);
    ev->n_rows = 0;
-   r = ecl_match_document (self->root, ev, document);
+   r = match_document (self->root, ev, document);
    ev->root = root;
    ev->n_rows = 0;
    ecl_arena_release (&ev->arena, mark);

@@ -158,12 +158,4 @@ ecl_match_class_bit (uint8_t type)
    return 1u << (class < 0 ? 0 : class / 5 + 1);
 }
 
-/* One value against one predicate, without a path; nodes below AND, NOT and ELEM_VALUE are tested the same way. */
-int
-ecl_match_test (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *v);
-
-/* A document, or an array in its place, against a node with its path. */
-int
-ecl_match_document (const ecl_match_node_t *self, ecl_eval_t *ev, const ecl_value_t *document);
-
 #endif

@@ -59,9 +59,6 @@ ecl_upgrader_new (ecl_upgrades_t *shared, const ecl_chain_t *chain, ecl_version_
 void
 ecl_upgrader_destroy (ecl_upgrader_t *self);
 
-const ecl_chain_t *
-ecl_upgrader_chain (const ecl_upgrader_t *self);
-
 ecl_version_t
 ecl_upgrader_target (const ecl_upgrader_t *self);
 

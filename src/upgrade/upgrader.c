@@ -61,12 +61,6 @@ ecl_upgrader_destroy (ecl_upgrader_t *self)
    }
 }
 
-const ecl_chain_t *
-ecl_upgrader_chain (const ecl_upgrader_t *self)
-{
-   return self->chain;
-}
-
 ecl_version_t
 ecl_upgrader_target (const ecl_upgrader_t *self)
 {

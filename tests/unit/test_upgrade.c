@@ -331,9 +331,8 @@ matches (const bson_t *filter, const ecl_text_t *text)
 
 /* For one document: the filter of a version matches exactly where the reader says that version. */
 static size_t
-check_filters (ecl_upgrader_t *upgrader, const char *json)
+check_filters (ecl_upgrader_t *upgrader, const ecl_chain_t *chain, const char *json)
 {
-   const ecl_chain_t *chain = ecl_upgrader_chain (upgrader);
    ecl_text_t text = document (json);
    ecl_version_t version;
    bson_error_t error;
@@ -402,12 +401,12 @@ test_filters (void **state)
             const char *hole = strstr (shapes[s], "%s");
             char *json = bson_strdup_printf ("%.*s%s%s", (int) (hole - shapes[s]), shapes[s], values[k], hole + 2);
 
-            check_filters (upgrader, json) ? on_chain++ : off_chain++;
+            check_filters (upgrader, &chains[i], json) ? on_chain++ : off_chain++;
             bson_free (json);
          }
       }
       for (size_t k = 0; k < sizeof others / sizeof others[0]; k++) {
-         check_filters (upgrader, others[k]) ? on_chain++ : off_chain++;
+         check_filters (upgrader, &chains[i], others[k]) ? on_chain++ : off_chain++;
       }
       ecl_upgrader_destroy (upgrader);
    }
