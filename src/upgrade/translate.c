@@ -319,6 +319,8 @@ ecl_translate (ecl_arena_t *arena, const ecl_chain_t *chain, size_t from, size_t
    if (follow.lost) {
       return ECL_TRANSLATED_ALL;
    }
+   /* An update leaves the _id as it is, whatever the stages do with it. */
+   put (&follow, "_id", 3, (source_t){.kind = STORED, .value = ecl_string ("_id", 3)});
    put (&follow, field, top,
         field[top] ? (source_t){.kind = COMPUTED}
                    : (source_t){.kind = CONSTANT, .value = *ecl_chain_stamp (chain, to)});

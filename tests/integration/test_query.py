@@ -64,6 +64,14 @@ def test_filters_on_the_new_shape(eclose, users, filter_text, ids):
     assert [row['_id'] for row in rows] == ids
 
 
+def test_an_update_cannot_take_the_id_away(eclose, users):
+    put(eclose.folder, 'migrations/users/0002_rename.yaml', RENAME.replace('{$unset: name}]', '{$unset: [_id, name]}]'))
+    mixed(users)
+    for filter_text, ids in (('{_id: 1}', [1]), ('{_id: {$gte: 2}}', [2, 3])):
+        rows = found(eclose('query', 'users', filter_text, '--sort', '{_id: 1}', '--relaxed', rc=0))
+        assert [row['_id'] for row in rows] == ids
+
+
 def test_sort_skip_limit_project(eclose, users):
     mixed(users)
     result = eclose('query', 'users', '{}', '--sort', '{age: -1}', '--skip', 1, '--limit', 1, '--project', '{upper: 1}',
