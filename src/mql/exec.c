@@ -190,8 +190,7 @@ run_include (const ecl_segment_t *segment, const ecl_stage_t *stage, bool stored
    }
    i = 0;
    for (child = stage->root->first; child; child = child->next, i++) {
-      if (child->computes ||
-          (child->action == ECL_TREE_CHILDREN && state->tracks[child->slot].place != ECL_NOWHERE)) {
+      if (child->computes || (child->action == ECL_TREE_CHILDREN && state->tracks[child->slot].place != ECL_NOWHERE)) {
          store (state, child->slot, &state->fresh[i]);
       } else if (child->action == ECL_TREE_CHILDREN) {
          forget (state, child->slot);
@@ -287,8 +286,8 @@ run_segment (const ecl_plan_t *plan, const ecl_segment_t *segment, ecl_eval_t *e
    for (const ecl_stage_t *stage = segment->first; stage; stage = stage->next) {
       bool ok = true;
 
-      stored = stored && (stage->kind == ECL_STAGE_EXCLUDE ||
-                          (stage->kind == ECL_STAGE_INCLUDE && !stage->root->computes));
+      stored =
+         stored && (stage->kind == ECL_STAGE_EXCLUDE || (stage->kind == ECL_STAGE_INCLUDE && !stage->root->computes));
       if (stage->n_memo) {
          memset (state->memo.known, 0, stage->n_memo * sizeof *state->memo.known);
       }

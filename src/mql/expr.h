@@ -111,7 +111,7 @@ struct ecl_eval_t {
    const struct ecl_loader_t *loader; /* documents of other collections (lookup.h); NULL: there are none to be had */
    bool pending;                      /* the run asked for documents that are not here yet */
    ecl_eval_t *inner;                 /* runs the pipelines of $lookup; made when first needed */
-   ecl_picked_t rows[ECL_EVAL_ROWS];     /* the latest used first */
+   ecl_picked_t rows[ECL_EVAL_ROWS];  /* the latest used first */
    uint32_t n_rows;                   /* 0 wherever the bytes that they stand for, or the arena, may change */
 };
 
