@@ -252,6 +252,9 @@ bad_option (const ecl_cli_t *self, const parser_t *parser, int c, char **argv)
    for (size_t i = 0; i < parser->n; i++) {
       names[i] = parser->known[i]->name;
    }
+   if (strcmp (word, "--dry-run") == 0) {
+      return ecl_cli_usage (self, "unknown option %s; `eclose plan` says what `eclose up` would do", word);
+   }
    meant = ecl_suggest (word + 2, strcspn (word + 2, "="), names);
    if (meant) {
       return ecl_cli_usage (self, "unknown option %s; did you mean --%s?", word, meant);
@@ -344,6 +347,22 @@ common_options (ecl_cli_t *self, ecl_exit_t *status)
    return true;
 }
 
+/* What other tools call it; NULL where none does. */
+static const char *
+called_elsewhere (const char *name)
+{
+   static const char *const names[][2] = {{"migrate", "up"},    {"apply", "up"},   {"deploy", "up"},
+                                          {"rollback", "down"}, {"undo", "down"},  {"info", "status"},
+                                          {"validate", "lint"}, {"create", "new"}, {"dry-run", "plan"}};
+
+   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+      if (strcmp (name, names[i][0]) == 0) {
+         return names[i][1];
+      }
+   }
+   return NULL;
+}
+
 static const ecl_command_t *
 find_command (ecl_cli_t *self, const char *name, const ecl_command_t *const *commands, ecl_exit_t *status)
 {
@@ -359,7 +378,8 @@ find_command (ecl_cli_t *self, const char *name, const ecl_command_t *const *com
    for (size_t i = 0; i < n; i++) {
       names[i] = commands[i]->name;
    }
-   meant = ecl_suggest (name, strlen (name), names);
+   meant = called_elsewhere (name);
+   meant = meant ? meant : ecl_suggest (name, strlen (name), names);
    bson_free (names);
    *status = meant ? ecl_cli_usage (self, "unknown command \"%s\"; did you mean \"%s\"?", name, meant)
                    : ecl_cli_usage (self, "unknown command \"%s\"", name);

@@ -2,6 +2,9 @@
 status 2 eclose
 status 2 eclose tset
 status 2 eclose xyzzy
+status 2 eclose info
+status 2 eclose rollback
+status 2 eclose up --dry-run
 status 2 eclose --nope
 status 2 eclose lint --formt json
 status 2 eclose lint --format yaml
