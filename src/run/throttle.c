@@ -325,14 +325,16 @@ judge (ecl_throttle_t *self, int64_t now)
    return worst > 1 ? 1 / (worst * worst) : 1;
 }
 
-/* The input with the highest level above 1; among those that stopped it, where that is asked. */
+/* The input with the highest level above 1; among those that stopped it, where that is asked: of these latency comes
+ * last, for it alone lets a batch through now and then. */
 static ecl_slow_t
 worst_of (const ecl_throttle_t *self, bool stopped)
 {
    ecl_slow_t worst = ECL_SLOW_NONE;
 
    for (ecl_slow_t i = ECL_SLOW_LATENCY; i < ECL_SLOW_RATE; i++) {
-      if ((!stopped || self->stopped[i]) && self->levels[i] > 1 && self->levels[i] > self->levels[worst]) {
+      if ((!stopped || self->stopped[i]) && self->levels[i] > 1 &&
+          (self->levels[i] > self->levels[worst] || (stopped && worst == ECL_SLOW_LATENCY))) {
          worst = i;
       }
    }

@@ -36,6 +36,50 @@ test_lag (void **state)
    assert_int_equal (world.throttle.by, ECL_SLOW_NONE);
 }
 
+/* Lag that is of its own making: what is written beyond a third of the full pace falls behind. It settles: no swinging
+ * between all and nothing, and hardly less is written than the secondaries take. */
+static void
+test_own_lag (void **state)
+{
+   static const int64_t limits[] = {10000, 2000};
+
+   (void) state;
+   for (size_t k = 0; k < 2; k++) {
+      double calm, lag = 0, low = INFINITY, high = 0, last, turned = 0;
+      world_t world;
+      int64_t begin = 0;
+      int turns = 0;
+      bool rising = true;
+
+      init (&world, &(ecl_throttle_settings_t){.max_lag = limits[k]});
+      world.noise = 0.15;
+      world.has_pressure = true;
+      world.pressure = (ecl_pressure_t){0, 0, -1, -1};
+      calm = run (&world, 60);
+      for (int i = 0; i < 2400; i++) {
+         last = lag;
+         lag += run (&world, 0.25) / (calm / 3) * 250 - 250;
+         lag = lag < 0 ? 0 : lag;
+         world.pressure.lag = (int64_t) (lag / 1000) * 1000; /* as servers tell it: in seconds */
+         if (i == 1200) {
+            begin = world.documents;
+         }
+         if (i >= 1200) {
+            low = lag < low ? lag : low;
+            high = lag > high ? lag : high;
+            turns += rising != (lag > last);
+            turned += 0.25;
+         }
+         rising = lag > last;
+      }
+      print_message ("limit %d ms: lag between %.0f and %.0f ms, turns every %.1f s; %.2f of what the secondaries take\n",
+                     (int) limits[k], low, high, turns ? turned / turns : 0,
+                     (double) (world.documents - begin) / turned / (calm / 3));
+      assert_true (high < 2.5 * (double) limits[k] && high - low < 0.75 * (double) limits[k] + 1500);
+      assert_true ((double) (world.documents - begin) / turned > 0.9 * calm / 3);
+   }
+}
+
 /* Two in flight: the second one is begun when the first one is back, and both are waited for. */
 static void
 test_two_in_flight (void **state)
@@ -245,6 +289,36 @@ test_worst (void **state)
    assert_int_equal (ecl_throttle_next (&world.throttle, now_of (&world)).by, ECL_SLOW_NONE);
 }
 
+/* What finds out whether writes are calm again is not sent while something else says that nothing is to be written. */
+static void
+test_no_probe (void **state)
+{
+   world_t world;
+
+   (void) state;
+   init (&world, &(ecl_throttle_settings_t){0});
+   run (&world, 60);
+   world.load = 50;
+   run (&world, 10);
+   assert_int_equal (world.throttle.by, ECL_SLOW_LATENCY);
+   for (int i = 0; i < 40; i++) {
+      ecl_throttle_command (&world.throttle, true, "backup", now_of (&world));
+      assert_true (run (&world, 1) == 0);
+   }
+   assert_int_equal (world.throttle.by, ECL_SLOW_COMMAND);
+   ecl_throttle_command (&world.throttle, false, "", now_of (&world));
+   assert_true (run (&world, 40) > 0);
+   world.has_pressure = true;
+   world.pressure = (ecl_pressure_t){60000, 0, -1, -1};
+   run (&world, 1.2);
+   assert_true (run (&world, 60) == 0);
+   assert_int_equal (world.throttle.by, ECL_SLOW_LAG);
+   world.load = 1;
+   world.pressure.lag = 0;
+   run (&world, 40);
+   assert_int_equal (world.throttle.by, ECL_SLOW_NONE);
+}
+
 int
 main (void)
 {
@@ -252,6 +326,7 @@ main (void)
       cmocka_unit_test (test_lag),   cmocka_unit_test (test_two_in_flight),  cmocka_unit_test (test_way_back),
       cmocka_unit_test (test_stale), cmocka_unit_test (test_kept),           cmocka_unit_test (test_flow),
       cmocka_unit_test (test_oplog), cmocka_unit_test (test_oplog_readings), cmocka_unit_test (test_worst),
+      cmocka_unit_test (test_no_probe), cmocka_unit_test (test_own_lag),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
