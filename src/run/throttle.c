@@ -53,7 +53,8 @@ ecl_throttle_init (ecl_throttle_t *self, const ecl_throttle_settings_t *settings
    memset (self, 0, sizeof *self);
    take_settings (self, settings);
    self->size = self->settings.first < self->settings.most ? self->settings.first : self->settings.most;
-   self->fixed = self->calm = self->lowest = -1;
+   self->fixed = -1;
+   self->usual = self->small = (ecl_throttle_calm_t){.calm = -1, .lowest = -1};
    self->duty = 1;
    self->batch_end = -1;
    self->rate_at = (double) now;
@@ -164,30 +165,21 @@ median (const double *values, uint32_t n)
    return (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
 }
 
-/* Learns from a calm batch what its work costs when all is calm; throttle.h says why that cannot creep upwards. */
+/* Of a batch that was calm: see throttle.h for why it cannot creep. */
 static void
-learn (ecl_throttle_t *self, double work, double cost, int64_t now)
+take_calm (ecl_throttle_calm_t *self, double value, int64_t now)
 {
    double middle;
 
-   if (work < self->calm_work / 4) {
-      /* Too small to say what work costs: mostly fixed cost. Before anything was learned the measure shrinks a little
-       * each time: the first batches may have been larger than any that will come. */
-      self->calm_work += self->calm < 0 ? (work - self->calm_work) / 8 : 0;
+   self->window[self->n++] = value;
+   if (self->calm < 0 && self->n == FIRST_WINDOW) {
+      self->calm = median (self->window, self->n);
+   }
+   if (self->n < ECL_THROTTLE_WINDOW) {
       return;
    }
-   self->calm_fixed = self->calm_work > 0 ? self->calm_fixed : self->fixed;
-   self->calm_work = self->calm_work > 0 ? self->calm_work + (work - self->calm_work) / 8 : work;
-   self->calm_most = work > self->calm_most ? work : self->calm_most;
-   self->window[self->n_window++] = cost;
-   if (self->calm < 0 && self->n_window == FIRST_WINDOW) {
-      self->calm = median (self->window, self->n_window);
-   }
-   if (self->n_window < ECL_THROTTLE_WINDOW) {
-      return;
-   }
-   middle = median (self->window, self->n_window);
-   self->n_window = 0;
+   middle = median (self->window, self->n);
+   self->n = 0;
    if (self->lowest >= 0) {
       self->lowest += self->lowest * RISE_PER_DAY * (double) (now - self->lowest_at) / DAY_MS;
    }
@@ -197,6 +189,28 @@ learn (ecl_throttle_t *self, double work, double cost, int64_t now)
    self->calm = self->calm > HEADROOM * self->lowest ? HEADROOM * self->lowest : self->calm;
 }
 
+/* Mostly fixed cost. */
+static bool
+is_small (const ecl_throttle_t *self, double work)
+{
+   return work < self->calm_work / 4;
+}
+
+static void
+learn (ecl_throttle_t *self, double work, double cost, int64_t now)
+{
+   if (is_small (self, work)) {
+      /* Too small to say what work costs. Before anything was learned the measure shrinks a little each time: the first
+       * batches may have been larger than any that will come. */
+      self->calm_work += self->usual.calm < 0 ? (work - self->calm_work) / 8 : 0;
+      return;
+   }
+   self->calm_fixed = self->calm_work > 0 ? self->calm_fixed : self->fixed;
+   self->calm_work = self->calm_work > 0 ? self->calm_work + (work - self->calm_work) / 8 : work;
+   self->calm_most = work > self->calm_most ? work : self->calm_most;
+   take_calm (&self->usual, cost, now);
+}
+
 /* Whether the fixed cost turned out to be far less than was thought: then part of what documents cost was taken for it,
  * and what was learned as calm is too low. */
 static bool
@@ -204,16 +218,16 @@ fell_far (const ecl_throttle_t *self)
 {
    double fell = self->calm_fixed - self->fixed;
 
-   return fell > (self->calm < 0 ? self->calm_fixed / 4 : self->calm * self->calm_work / 2);
+   return fell > (self->usual.calm < 0 ? self->calm_fixed / 4 : self->usual.calm * self->calm_work / 2);
 }
 
 /* What is calm is learned anew. */
 static void
 forget (ecl_throttle_t *self)
 {
-   self->calm = self->lowest = -1;
+   self->usual = self->small = (ecl_throttle_calm_t){.calm = -1, .lowest = -1};
    self->calm_work = self->calm_most = self->calm_fixed = 0;
-   self->n_window = self->n_slow = 0;
+   self->n_slow = 0;
 }
 
 /* Nothing but the rate slows, so what a batch took says how it is when all is calm. */
@@ -232,8 +246,11 @@ is_calm (const ecl_throttle_t *self)
 static double
 against_calm (const ecl_throttle_t *self, double ms, double work)
 {
-   double expected = self->fixed + self->calm * work, least = (double) self->settings.batch_time / 10;
+   double expected = self->fixed + self->usual.calm * work, least = (double) self->settings.batch_time / 10;
 
+   if (is_small (self, work) && self->small.calm > expected) {
+      expected = self->small.calm;
+   }
    /* Below a tenth of what a batch aims at, nobody is hurt by a multiple of it, and ms are a coarse measure. */
    return ms / (expected > least ? expected : least);
 }
@@ -396,7 +413,10 @@ ecl_throttle_batch (ecl_throttle_t *self, uint32_t documents, uint64_t bytes, in
    if (calm && self->calm_work > 0 && work > FAR * self->calm_most) {
       forget (self); /* much larger than all that is known */
    }
-   if (self->calm >= 0) {
+   if (calm && is_small (self, work)) {
+      take_calm (&self->small, took, now);
+   }
+   if (self->usual.calm >= 0) {
       factor = against_calm (self, took, work);
       self->slow[1] = self->slow[0];
       self->slow[0] = factor;

@@ -102,6 +102,15 @@ typedef struct {
 /* Batches that one median is taken over. */
 #define ECL_THROTTLE_WINDOW 32
 
+/* What is calm: the median over many. */
+typedef struct {
+   double window[ECL_THROTTLE_WINDOW];
+   uint32_t n;
+   double calm;   /* negative: not known yet */
+   double lowest; /* that it ever was; likewise */
+   int64_t lowest_at;
+} ecl_throttle_calm_t;
+
 /* Open for the stack; nothing in it is anyone else's. */
 typedef struct {
    ecl_throttle_settings_t settings; /* with defaults put in */
@@ -114,14 +123,11 @@ typedef struct {
    double bytes;             /* per document, smoothed */
 
    /* latency */
-   double window[ECL_THROTTLE_WINDOW]; /* cost per unit of work of calm batches */
-   uint32_t n_window;
-   double calm_work;  /* work of a batch that was learned from */
-   double calm_most;  /* likewise, of the largest one */
-   double calm_fixed; /* what the fixed cost seemed to be when the first one was learned from */
-   double calm;       /* cost when all is calm; negative: not known yet */
-   double lowest;     /* the lowest it ever was; negative: not known yet */
-   int64_t lowest_at;
+   ecl_throttle_calm_t usual; /* cost per unit of work of calm batches */
+   ecl_throttle_calm_t small; /* ms of calm ones that are mostly fixed cost: the fastest there ever was was lucky */
+   double calm_work;          /* work of a batch that was learned from */
+   double calm_most;          /* likewise, of the largest one */
+   double calm_fixed;         /* what the fixed cost seemed to be when the first one was learned from */
    uint64_t n_batches;
    double slow[2]; /* the last batches against what is calm; the newer one first */
    uint32_t n_slow;

@@ -22,6 +22,7 @@ typedef struct {
    double noise;       /* sigma of its logarithm */
    uint64_t seed;
    uint64_t bytes; /* per document */
+   uint32_t most;  /* that there are for one batch; 0: as many as it takes */
    double clock;
    ecl_pressure_t pressure;
    bool has_pressure;
@@ -84,6 +85,7 @@ batch (world_t *world, double end)
       }
    }
    assert_in_range (advice.documents, 1, world->throttle.settings.most);
+   advice.documents = world->most && advice.documents > world->most ? world->most : advice.documents;
    assert_true ((double) advice.documents * (double) world->bytes <= ECL_THROTTLE_BYTES || advice.documents == 1 ||
                 world->batches == 0);
    world->last_ms = (world->fixed + world->each * advice.documents) * world->load * noise (world);
