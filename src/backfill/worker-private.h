@@ -75,6 +75,10 @@ ecl_worker_say_unseen (worker_t *self);
 void
 ecl_worker_check_stop (worker_t *self);
 
+/* Several workers share what the user allows: how many there are now, with this one. */
+void
+ecl_worker_count (worker_t *self);
+
 /* Tells who watches. */
 void
 ecl_worker_tell (worker_t *self);

@@ -41,22 +41,28 @@ ecl_worker_say_unseen (worker_t *self)
    self->n_unsaid = 0;
 }
 
+typedef struct {
+   const char *own; /* _id of the range that this one has, or had */
+   uint32_t others;
+} living_t;
+
 static void
 count_living (void *context, const ecl_chunk_row_t *row)
 {
-   *(uint32_t *) context += row->left > 0;
+   living_t *self = context;
+
+   self->others += row->left > 0 && strcmp (row->id, self->own) != 0;
 }
 
-/* Several workers share what the user allows. */
-static void
-count_workers (worker_t *self)
+void
+ecl_worker_count (worker_t *self)
 {
-   uint32_t living = 0;
+   living_t living = {.own = self->row.id};
    bson_error_t ignored;
 
    if ((self->job.settings.max_documents > 0 || self->job.settings.max_bytes > 0) &&
        ecl_job_held (self->world, self->site->database, self->task->job, count_living, &living, &ignored)) {
-      ecl_throttle_workers (&self->throttle, living ? living : 1);
+      ecl_throttle_workers (&self->throttle, living.others + 1);
    }
 }
 
@@ -113,7 +119,7 @@ look (worker_t *self)
    } else if (self->stop == STOP_PAUSED) {
       self->stop = STOP_NOT;
    }
-   count_workers (self);
+   ecl_worker_count (self);
 }
 
 void

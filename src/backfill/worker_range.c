@@ -160,6 +160,16 @@ size_of (const worker_t *self, const ecl_throttle_advice_t *advice)
    return fit < 1 ? 1 : fit < advice->documents ? (uint32_t) fit : advice->documents;
 }
 
+/* A rate in bytes was set, and how large documents are this range does not ask: it is let go, and gone on with by one
+ * that does. */
+static bool
+is_unsized (const worker_t *self, const ecl_backfill_t *machine)
+{
+   const ecl_backfill_batch_t *last = ecl_backfill_last (machine);
+
+   return self->job.settings.max_bytes > 0 && last->number && !last->whole;
+}
+
 static bool
 between (void *context, ecl_backfill_t *machine, bson_error_t *error)
 {
@@ -181,7 +191,7 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
       }
       read_inputs (self);
       ecl_worker_check_stop (self); /* an answer may have been long in coming */
-      if (self->stop) {
+      if (self->stop || is_unsized (self, machine)) {
          ecl_backfill_cancel (machine);
          return true;
       }
@@ -376,6 +386,7 @@ ecl_worker_work_on (worker_t *self, const char *id, ecl_chunk_state_t phase, bso
       return good;
    }
    self->phase = phase;
+   ecl_worker_count (self); /* which it was not among when it began */
    if (self->sender) {
       ecl_sender_hold (self->sender, &self->holder);
    }

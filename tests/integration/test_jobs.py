@@ -141,6 +141,20 @@ def test_pause_resume_set_and_cancel_from_elsewhere(eclose, db, server, relay):
     assert at_target(db, n)
 
 
+def test_a_rate_in_bytes_is_set_within_a_range(eclose, db, server):
+    """How large documents are the server is asked from then on, where it carries them over itself."""
+    n = size(server, 4000)
+    things(eclose, db, n)
+    child = eclose.start('backfill', 'start', 'things', '--mode', 'pushdown', '--range-docs', n, '--max-rate', n // 20)
+    wait_for(lambda: db.things.count_documents({'schema_version': 2}))
+    backfill(eclose, 'set', 'things', '--max-rate', '500B')
+    wait_for(lambda: 'rate, limit 500 bytes/s' in backfill(eclose, 'status').out)
+    assert 0 < db.things.count_documents({'schema_version': 2}) < n
+    backfill(eclose, 'set', 'things', '--max-rate', 'none')
+    eclose.wait(child)
+    assert at_target(db, n) and db.eclose_chunks.count_documents({}) == 1
+
+
 @pytest.mark.parametrize('how', ['for', signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_goes_on_where_it_stopped(eclose, db, server, how):
     n = size(server, 8000)

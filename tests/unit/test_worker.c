@@ -317,7 +317,8 @@ test_short_claim_is_kept (void **state)
    assert_in_range (server.renewals, 10000 / 600, 10000 / 300);
 }
 
-#define AT_WORK(left) "{\"_id\": \"" RANGE "\", \"state\": \"open\", \"range\": {\"types\": 8}, \"left\": " #left "}"
+#define AT_WORK(more, left) \
+   "{\"_id\": \"" RANGE more "\", \"state\": \"open\", \"range\": {\"types\": 8}, \"left\": " #left "}"
 #define LIMITED "\"running\", \"settings\": {\"max_documents\": 6}"
 
 /* A batch has no more than a second's part of the rate, which those share whose claims have not expired. */
@@ -329,9 +330,10 @@ test_rate_is_shared (void **state)
       int64_t batch;
    } cases[] = {
       {DOCS (), 6},
-      {DOCS (AT_WORK (900)), 6},
-      {DOCS (AT_WORK (900) "," AT_WORK (-5) "," AT_WORK (20000)), 3},
-      {DOCS (AT_WORK (900) "," AT_WORK (1) "," AT_WORK (20000)), 2},
+      {DOCS (AT_WORK ("", 900)), 6},
+      {DOCS (AT_WORK ("", 900) "," AT_WORK ("1", -5) "," AT_WORK ("2", 20000)), 3},
+      {DOCS (AT_WORK ("", 900) "," AT_WORK ("1", 1) "," AT_WORK ("2", 20000)), 2},
+      {DOCS (AT_WORK ("1", 900)), 3}, /* its own claim is not seen yet */
    };
 
    (void) state;
