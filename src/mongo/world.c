@@ -33,6 +33,9 @@ typedef struct {
    bool looked;     /* whether there are routers */
    bool routers;    /* there are */
    uint32_t router; /* the one that is asked; 0: none was chosen */
+   struct {
+      uint32_t seconds, increment; /* the server's operationTime; 0: it says none */
+   } wrote;                        /* what the majority was last heard to have of this world's */
 } mongo_world_t;
 
 static int64_t
@@ -116,7 +119,7 @@ session_of (mongo_world_t *self, ecl_txn_t txn, bson_error_t *error)
       /* Where there is no server yet, or one without sessions, this fails and is tried again. */
       mongoc_session_opt_t *options = mongoc_session_opts_new ();
 
-      /* All reads are of the primary; the driver would add a read concern of its own. */
+      /* The driver would add a read concern of its own: see behind_writes. */
       mongoc_session_opts_set_causal_consistency (options, false);
       *session = mongoc_client_start_session (self->client, options, error);
       mongoc_session_opts_destroy (options);
@@ -150,6 +153,47 @@ append_router (mongo_world_t *self, bson_t *options, bson_error_t *error)
       BSON_APPEND_INT32 (options, "serverId", (int32_t) self->router);
    }
    return true;
+}
+
+/* A new primary may not know yet what the majority has: a read with majority waits until it knows what this world wrote
+ * before. (The driver's causal consistency would add a read concern of its own, and wait for more.) */
+static const bson_t *
+behind_writes (const mongo_world_t *self, const bson_t *command, bson_t *copy)
+{
+   bson_iter_t iter, inner;
+   bson_t concern;
+
+   if (!self->wrote.seconds || !bson_iter_init_find (&iter, command, "readConcern") ||
+       !bson_iter_init (&iter, command)) {
+      return command;
+   }
+   while (bson_iter_next (&iter)) {
+      if (!BSON_ITER_IS_KEY (&iter, "readConcern") || !bson_iter_recurse (&iter, &inner)) {
+         bson_append_iter (copy, NULL, 0, &iter);
+         continue;
+      }
+      BSON_APPEND_DOCUMENT_BEGIN (copy, "readConcern", &concern);
+      while (bson_iter_next (&inner)) {
+         bson_append_iter (&concern, NULL, 0, &inner);
+      }
+      BSON_APPEND_TIMESTAMP (&concern, "afterClusterTime", self->wrote.seconds, self->wrote.increment);
+      bson_append_document_end (copy, &concern);
+   }
+   return copy;
+}
+
+/* Of an answer to what waited for the majority. */
+static void
+note_write (mongo_world_t *self, const ecl_call_t *command, const bson_t *reply)
+{
+   bool waited = command->txn == ECL_TXN_COMMIT ||
+                 (command->txn == ECL_TXN_NONE && bson_has_field (command->command, "writeConcern"));
+   bson_iter_t iter;
+
+   if (waited && !bson_has_field (reply, "writeConcernError") && bson_iter_init_find (&iter, reply, "operationTime") &&
+       BSON_ITER_HOLDS_TIMESTAMP (&iter)) {
+      bson_iter_timestamp (&iter, &self->wrote.seconds, &self->wrote.increment);
+   }
 }
 
 static ecl_reply_t
@@ -204,7 +248,8 @@ world_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadlin
    mongoc_client_session_t *session;
    int64_t left = deadline - world_now (self);
    ecl_reply_t result = ECL_REPLY_LOST;
-   bson_t options = BSON_INITIALIZER;
+   bson_t options = BSON_INITIALIZER, copy = BSON_INITIALIZER;
+   const bson_t *sent;
    bson_error_t ignored;
 
    error = error ? error : &ignored;
@@ -234,14 +279,19 @@ world_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadlin
    if (takes_max_time (command->command)) {
       BSON_APPEND_INT64 (&options, "maxTimeMS", left > 1 ? left : 1);
    }
-   result = judge (mongoc_client_command_with_opts (world->client, command->database, command->command, world->primary,
-                                                    &options, reply, error),
-                   reply);
+   sent = command->txn == ECL_TXN_NONE ? behind_writes (world, command->command, &copy) : command->command;
+   result = judge (
+      mongoc_client_command_with_opts (world->client, command->database, sent, world->primary, &options, reply, error),
+      reply);
    if (result == ECL_REPLY_LOST || (result == ECL_REPLY_REFUSED && is_going (error->code))) {
       world->router = 0; /* another one may be there */
    }
 
 done:
+   if (result == ECL_REPLY_OK) {
+      note_write (world, command, reply);
+   }
+   bson_destroy (&copy);
    bson_destroy (&options);
    return result;
 }

@@ -45,7 +45,8 @@ struct ecl_world_t {
 
    /* Sends one command to the primary, whatever read preference and write concern the URI names: concerns stand in the
     * command. The server gives up at the deadline (in terms of now). *reply is always initialised here; the caller
-    * destroys it. */
+    * destroys it. What this world wrote with majority, and was told of, its later reads with majority see, also after
+    * another primary. */
    ecl_reply_t (*run_command) (ecl_world_t *self, const ecl_call_t *command, int64_t deadline, bson_t *reply,
                                bson_error_t *error);
 

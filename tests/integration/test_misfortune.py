@@ -33,6 +33,30 @@ def records_touched(commands):
     return [c for c in commands if c.name in WRITES and str(c.collection).startswith('eclose_')]
 
 
+def test_reads_wait_for_what_was_written(eclose, db, server, relay):
+    """A new primary may not know yet what the majority has: a read says what it must know by then."""
+    n = size(server, 1200)
+    db.src.insert_many([{'_id': i, 'v': i} for i in range(n)])
+    write(eclose.folder, copy=COPY)
+
+    def note(command, answer):
+        if command:
+            command.time = answer.get('operationTime')
+
+    relay.change(note)
+    eclose('up', rc=0, env={'ECLOSE_URI': relay.uri})
+    copied(db, n)
+    wrote, reads = {}, 0
+    for command in relay.commands():
+        asked, connection = command.document, command.connection
+        if asked.get('readConcern', {}).get('level') == 'majority' and wrote.get(connection):
+            assert asked['readConcern']['afterClusterTime'] == wrote[connection], asked
+            reads += 1
+        if 'writeConcern' in asked:
+            wrote[connection] = command.time
+    assert reads > 1
+
+
 def holder_loses(eclose, db, server, relay, stop, go_on):
     """One that can do nothing for longer than its lease, while another one takes over and ends the work."""
     n = size(server, 6000)

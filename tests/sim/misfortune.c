@@ -107,6 +107,8 @@ lose_memory (sim_t *sim, fault_t lost)
       server_settle (&sim->server, INT64_MAX);
    }
    sim->server.last_safe = sim->now;
+   server_hide (&sim->server, sim->now - sim_between (sim, 0, HIDDEN_MS),
+                sim->server.down_until + sim_between (sim, 0, sim_chance (sim, 2) ? 2500 : 500));
 }
 
 static void

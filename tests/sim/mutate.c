@@ -314,6 +314,9 @@ mutate_reply (const process_t *process, const bson_t *command, bson_t *reply)
       rewrite = without_wanted;
    } else if (mutation == MUTATE_AFTER && strcmp (collection, ECL_STORE_CHUNKS) == 0 && strcmp (name, "find") == 0) {
       rewrite = without_checkpoint;
+   } else if (mutation == MUTATE_SHARE && strcmp (name, "aggregate") == 0 &&
+              has (command, "pipeline.0.$match.holder")) {
+      rewrite = without_rows;
    } else if (mutation == MUTATE_COUNT && strcmp (name, "aggregate") == 0 && has (command, "hint")) {
       rewrite = without_rows; /* of a count; what cuts ranges has none */
    } else if (mutation == MUTATE_LAG && strcmp (name, "replSetGetStatus") == 0) {

@@ -179,6 +179,7 @@ network_send (task_t *task, const ecl_call_t *call, const bson_t *command, int64
                                 .left = left,
                                 .heart = task->heart,
                                 .txn = call->txn,
+                                .knows = sim->mutation == MUTATE_STALE ? 0 : task->knows,
                                 .txn_number = process->txn_number};
    message->sender.effect =
       writes && !process->app && (process->token || sim->story->program) &&
@@ -211,6 +212,18 @@ set_error (bson_error_t *error, uint32_t domain, uint32_t code)
    }
 }
 
+/* What the majority had when it answered, a later read in the same world sees, whichever server is asked. */
+static void
+learn (task_t *task, const message_t *message, const bson_t *reply)
+{
+   bool waited = message->sender.txn == ECL_TXN_COMMIT || bson_has_field (&message->command, "writeConcern");
+
+   if (waited && message->safe > task->knows && !bson_has_field (reply, "code") &&
+       !bson_has_field (reply, "writeConcernError")) {
+      task->knows = message->safe;
+   }
+}
+
 ecl_reply_t
 network_receive (task_t *task, bson_t *reply, bson_error_t *error)
 {
@@ -228,6 +241,7 @@ network_receive (task_t *task, bson_t *reply, bson_error_t *error)
    }
    bson_steal (reply, &message->reply);
    message->has_reply = false;
+   learn (task, message, reply);
    message_free (message);
    if (bson_iter_init_find (&iter, reply, "code")) {
       set_error (error, DRIVER_SERVER, (uint32_t) bson_iter_int32 (&iter));

@@ -53,8 +53,9 @@ server_cleanup (server_t *self)
    for (size_t i = 0; i < MAX_CURSORS; i++) {
       cursor_close (&self->cursors[i]);
    }
-   for (size_t i = self->first; i < self->n_pending; i++) {
+   for (size_t i = 0; i < self->n_pending; i++) {
       drop (&self->pending[i].value);
+      drop (&self->pending[i].before);
    }
    bson_free (self->pending);
    for (size_t i = 0; i < self->n; i++) {
@@ -63,6 +64,7 @@ server_cleanup (server_t *self)
 
          drop (&slot->current);
          drop (&slot->majority);
+         drop (&slot->shown);
          drop (&slot->key);
          bson_free (slot);
       }
@@ -72,17 +74,62 @@ server_cleanup (server_t *self)
 
 /* ---- the oplog ---- */
 
+/* What the majority has had for longer than any primary does not know of is not kept. */
+static void
+forget_old (server_t *self, int64_t now)
+{
+   size_t n = 0;
+
+   while (n < self->first && self->pending[n].safe < now - HIDDEN_MS) {
+      drop (&self->pending[n].value);
+      drop (&self->pending[n++].before);
+   }
+   memmove (self->pending, self->pending + n, (self->n_pending - n) * sizeof *self->pending);
+   self->first -= n;
+   self->n_pending -= n;
+}
+
+static void
+show_all (server_t *self)
+{
+   for (size_t i = 0; i < self->n; i++) {
+      for (size_t j = 0; j < self->collections[i].n; j++) {
+         drop (&self->collections[i].slots[j]->shown);
+         self->collections[i].slots[j]->hidden = false;
+      }
+   }
+   self->hides_until = 0;
+}
+
+void
+server_hide (server_t *self, int64_t from, int64_t until)
+{
+   show_all (self);
+   for (size_t i = self->first; i-- > 0 && self->pending[i].safe > from;) {
+      slot_t *slot = self->pending[i].slot;
+
+      drop (&slot->shown);
+      slot->shown = blob_ref (self->pending[i].before);
+      slot->hidden = true;
+   }
+   self->hides_from = from;
+   self->hides_until = self->last_safe = until;
+}
+
 void
 server_settle (server_t *self, int64_t now)
 {
    while (self->first < self->n_pending && self->pending[self->first].safe <= now) {
       pending_t *one = &self->pending[self->first++];
 
-      drop (&one->slot->majority);
-      one->slot->majority = one->value;
+      one->before = one->slot->majority;
+      one->slot->majority = blob_ref (one->value);
    }
-   if (self->first == self->n_pending) {
-      self->first = self->n_pending = 0;
+   if (self->hides_until && now >= self->hides_until) {
+      show_all (self);
+   }
+   if (self->first && now != INT64_MAX && self->pending[0].safe < now - 2 * HIDDEN_MS) {
+      forget_old (self, now);
    }
    for (size_t i = 0; i < self->n && now == INT64_MAX; i++) {
       for (size_t j = 0; j < self->collections[i].n_unique; j++) {
@@ -135,7 +182,7 @@ server_roll_back (server_t *self, int64_t now)
       slot->current = blob_ref (slot->majority);
       slot->version = ++self->version;
    }
-   self->first = self->n_pending = 0;
+   self->n_pending = self->first;
    for (size_t i = 0; i < MAX_PROCESSES; i++) {
       self->txns[i].committed = self->txns[i].safe > now ? 0 : self->txns[i].committed;
    }
@@ -167,6 +214,10 @@ server_seen (const execution_t *self, const slot_t *slot, bool majority)
 {
    if (self->txn && slot->lock == self->txn) {
       return slot->buffered;
+   }
+   if (majority && slot->hidden && self->sender->knows <= self->server->hides_from) {
+      sim_reached (self->sim, FAULT_HIDDEN);
+      return slot->shown;
    }
    return majority ? slot->majority : slot->current;
 }

@@ -8,6 +8,9 @@
 
 #define MAX_COLLECTIONS 12
 #define MAX_CURSORS 32
+
+/* Since when, at most, a new primary does not know what the majority has. */
+#define HIDDEN_MS 1000
 #define MAX_PROCESSES 16
 
 /* The collection that stands for what the server knows of collections: {_id: name, validator, …}. */
@@ -23,6 +26,8 @@ typedef struct {
    ecl_value_t id;   /* in key */
    blob_t *current;  /* what the primary has; NULL: no such document */
    blob_t *majority; /* what is safe */
+   bool hidden;      /* the primary does not know that yet: it shows… */
+   blob_t *shown;
    int64_t version;  /* of the server when it changed last */
    txn_t *lock;      /* an open transaction that wrote it */
    blob_t *buffered; /* what that wrote */
@@ -57,7 +62,7 @@ typedef struct {
    int64_t epoch;
    int owner; /* process */
    char collection[32];
-   bool majority, lazy;
+   bool majority, lazy, sizes;
    blob_t *filter, *after; /* lazy: a find in the order of _id; {_id} of the last one that it gave */
    int64_t left;           /* of its limit */
    rows_t rows;            /* else */
@@ -66,16 +71,18 @@ typedef struct {
 
 typedef struct {
    slot_t *slot;
-   blob_t *value; /* NULL: removed */
-   int64_t safe;  /* when the majority has it */
+   blob_t *value;  /* NULL: removed */
+   blob_t *before; /* what the majority had until it had that */
+   int64_t safe;   /* when the majority has it */
 } pending_t;
 
 typedef struct {
    collection_t collections[MAX_COLLECTIONS];
    size_t n;
-   pending_t *pending; /* in the order of the oplog */
+   pending_t *pending; /* in the order of the oplog; those before the first are the majority's, not for long yet */
    size_t first, n_pending, cap_pending;
-   txn_t txns[MAX_PROCESSES]; /* of each process's session */
+   int64_t hides_from, hides_until; /* what the majority has had since then it does not know; 0: it does */
+   txn_t txns[MAX_PROCESSES];       /* of each process's session */
    cursor_t cursors[MAX_CURSORS];
    int64_t last_cursor, last_id;
    int64_t version;
@@ -96,7 +103,8 @@ typedef struct {
    int64_t left; /* maxTimeMS */
    bool effect;  /* work of a migration: a statement on what is not eclose's own */
    bool heart;
-   bool heard; /* its sender still waits when it is executed */
+   bool heard;    /* its sender still waits when it is executed */
+   int64_t knows; /* a read waits until the primary knows what the majority had by then */
    ecl_txn_t txn;
    int64_t txn_number;
    int64_t note; /* of the story: story_t.sent */
@@ -141,6 +149,11 @@ server_step_down (server_t *self);
 /* The primary loses what the majority does not have; how many writes that were. */
 size_t
 server_roll_back (server_t *self, int64_t now);
+
+/* A new primary has all that the majority has had since then, and does not know until then that it has: reads with
+ * majority do not see it, and what is written has to wait for that. */
+void
+server_hide (server_t *self, int64_t from, int64_t until);
 
 /* NULL where there is none. */
 const blob_t *

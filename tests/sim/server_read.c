@@ -2,6 +2,8 @@
  * them. */
 #include "sim.h"
 
+#include "run/scan.h"
+
 enum { CURSOR_NOT_FOUND = 43 };
 
 static int64_t
@@ -38,12 +40,14 @@ reads_majority (const execution_t *self)
 typedef struct {
    bson_t cursor, batch;
    uint32_t n;
+   bool sizes; /* each document says how large it is */
 } batch_t;
 
 static void
-batch_begin (batch_t *self, bson_t *reply, bool first)
+batch_begin (batch_t *self, bson_t *reply, bool first, bool sizes)
 {
    self->n = 0;
+   self->sizes = sizes;
    BSON_APPEND_DOCUMENT_BEGIN (reply, "cursor", &self->cursor);
    BSON_APPEND_ARRAY_BEGIN (&self->cursor, first ? "firstBatch" : "nextBatch", &self->batch);
 }
@@ -57,7 +61,16 @@ batch_add (batch_t *self, const blob_t *document)
 
    bson_uint32_to_string (self->n++, &key, buffer, sizeof buffer);
    BSON_ASSERT (bson_init_static (&view, document->bytes, document->len));
-   BSON_APPEND_DOCUMENT (&self->batch, key, &view);
+   if (self->sizes) {
+      bson_t whole;
+
+      bson_copy_to (&view, &whole);
+      BSON_APPEND_INT32 (&whole, ECL_SCAN_SIZE, (int32_t) document->len);
+      BSON_APPEND_DOCUMENT (&self->batch, key, &whole);
+      bson_destroy (&whole);
+   } else {
+      BSON_APPEND_DOCUMENT (&self->batch, key, &view);
+   }
 }
 
 static void
@@ -171,7 +184,7 @@ give (execution_t *self, cursor_t *cursor, bool first, int64_t size, bool single
       most = sim_between (self->sim, 1, 6);
       most = most < size ? most : size;
    }
-   batch_begin (&batch, self->reply, first);
+   batch_begin (&batch, self->reply, first, cursor->sizes);
    more = fill (self, cursor, most, &batch) && !single;
    batch_end (&batch, self->reply, more ? cursor->id : 0);
    if (!more) {
@@ -221,13 +234,18 @@ all_of (void *context, const char *name, rows_t *out)
 static int32_t
 run_find (execution_t *self)
 {
-   ecl_value_t filter = command_get (self, "filter"), sort = command_get (self, "sort");
+   ecl_value_t filter = command_get (self, "filter"), sort = command_get (self, "sort"), size;
+   ecl_value_t projection = command_get (self, "projection");
    int64_t limit = number_or (self, "limit", 0), skip = number_or (self, "skip", 0);
    cursor_t *cursor = cursor_new (self);
 
    cursor->lazy = is_by_id (&sort) && !skip;
    cursor->filter = copy_of (&filter);
    cursor->left = limit > 0 ? limit : INT64_MAX;
+   if (ecl_is_document (&projection)) {
+      size = ecl_document_get (&projection, ECL_SCAN_SIZE, sizeof ECL_SCAN_SIZE - 1);
+      cursor->sizes = !ecl_is_missing (&size);
+   }
    if (!cursor->lazy) {
       all_of (self, self->collection->name, &cursor->rows);
       engine_find (&filter, &sort, &cursor->rows, self->clock);

@@ -65,6 +65,7 @@ enum { RUNS = 1, WORKS = 2, PACES = 4, LOOKS = 8, ENDS = 16 };
    X (FAULT_JUMP, RUNS, "server's clock jumped further than max_clock_skew")                                  \
    X (FAULT_REMOVED, RUNS, "lease removed by hand: two holders")                                              \
    X (FAULT_BROKEN, RUNS, "lease broken by force")                                                            \
+   X (FAULT_HIDDEN, RUNS | WORKS | ENDS, "read of a primary that did not know yet what the majority had")     \
    X (FAULT_WTIMEOUT, RUNS | WORKS | ENDS, "majority too slow: write concern not kept in time")               \
    X (FAULT_ENDED, RUNS, "dead holder's statement ended by its taker")                                        \
    X (FAULT_LANDED, RUNS, "statement of an old holder that landed after the grant of the next")               \
@@ -128,10 +129,12 @@ typedef enum {
    X (MUTATE_GUARD, "guard", WORKS, "a write that does not look whether the document changed")               \
    X (MUTATE_SWEEP, "sweep", WORKS, "ranges that are not swept at the end")                                  \
    X (MUTATE_WANTED, "wanted", WORKS, "workers that do not read what is wanted of the job")                  \
+   X (MUTATE_SHARE, "share", WORKS, "workers that do not see who shares a rate with them")                   \
    X (MUTATE_PLAN, "plan", WORKS, "a plan that is made without the lease")                                   \
    X (MUTATE_LAG, "lag", PACES, "a throttle that does not see how far the secondaries are behind")           \
    X (MUTATE_OPLOG, "oplog", PACES, "a throttle that does not see how far the oplog reaches back")           \
    X (MUTATE_COUNT, "count", ENDS, "a floor recorded whatever was counted")                                  \
+   X (MUTATE_STALE, "stale", RUNS, "reads after another primary that miss what was written before")          \
    X (MUTATE_LOCAL, "local", ENDS, "documents counted that the majority does not have")                      \
    X (MUTATE_WARN, "warn", ENDS, "a validator that refuses at once")
 
@@ -192,6 +195,7 @@ typedef struct task_t {
    bool answered;
    bool heart;
    bool again;            /* it sends as the driver does, by itself, what it sent before */
+   int64_t knows;         /* when the majority had what it wrote last and heard of */
    struct task_t *waiter; /* one that waits for the answer in its place */
 } task_t;
 

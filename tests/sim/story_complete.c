@@ -338,10 +338,15 @@ program (process_t *process)
 static int64_t
 sent (process_t *process, const ecl_call_t *call)
 {
-   data_t *data = process->sim->data;
+   sim_t *sim = process->sim;
+   data_t *data = sim->data;
 
    if (strcmp (command_name (call->command), "count") == 0) {
-      data->counting[process->index] = process->sim->now;
+      /* Of a primary that does not know yet what the majority has, or of the next one, it sees at least what was there
+       * when this process wrote last. */
+      int64_t sure = sim->server.hides_until ? sim->server.hides_from : sim->now - HIDDEN_MS;
+
+      data->counting[process->index] = sure > process->worker.knows ? sure : process->worker.knows;
    }
    return data->counting[process->index];
 }

@@ -14,6 +14,7 @@
 /* Documents a second that somebody sets; and for how long it is looked how many there are once that is taken back. */
 #define SET_RATE 4
 #define FREE_MS 1500
+#define LEAST_BYTES 30
 
 #define POISON 34 /* and 98, and 162: the chain fails on them */
 
@@ -186,10 +187,12 @@ ask (process_t *self, const ecl_job_t *job, ecl_job_wanted_t wanted)
    return !self->dead;
 }
 
+/* In documents or in bytes, of which none has fewer than LEAST_BYTES. */
 static bool
 set_rate (process_t *self, const ecl_job_t *job, double rate)
 {
-   ecl_job_settings_t settings = {.max_documents = rate};
+   bool bytes = sim_chance (self->sim, 2);
+   ecl_job_settings_t settings = {.max_documents = bytes ? 0 : rate, .max_bytes = bytes ? rate * LEAST_BYTES : 0};
    bson_error_t ignored;
    bool took;
 

@@ -15,6 +15,9 @@
  * ended. */
 #define OBEYS_MS 2000
 
+/* Seconds of a rate that workers may have read too early, all of them together. */
+#define SHARE_SLACK 1.5
+
 /* How long a worker may go without a checkpoint where nothing goes wrong: ECL_WORKER_EVERY, and what the questions in
  * between take at worst. */
 #define CHECKPOINT_MS 3500

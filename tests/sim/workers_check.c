@@ -2,7 +2,7 @@
  *
  * No two believe that they have the same range. Who lost one sends what was on its way and nothing more; who takes one
  * over goes on behind its checkpoint. Where nothing goes wrong a checkpoint is never old. What somebody asks of the job
- * reaches its workers within OBEYS_MS, or the batch at hand.
+ * reaches its workers within OBEYS_MS, or the batch at hand; a rate they keep to all together.
  */
 #include "workers.h"
 
@@ -150,6 +150,25 @@ workers_sent (process_t *process, const ecl_call_t *call)
 
 /* ---- what it hears ---- */
 
+/* All of them together, where nothing goes wrong: a little more where one begins that the others do not know of yet, and
+ * what is read and not written is not counted. */
+static void
+check_share (sim_t *sim, int64_t ms)
+{
+   const data_t *data = sim->data;
+   double most = data->wish.rate * (double) ms / SLOWEST + SHARE_SLACK * data->wish.rate + THINGS / 64;
+   int64_t all = 0;
+
+   for (size_t i = 0; i < sim->n_processes; i++) {
+      all += data->mates[i].measured;
+   }
+   if (sim->calm && !sim->kill_at && (double) all > most) {
+      sim_wrong (sim,
+                 "workers read %" PRId64 " documents in %" PRId64 " ms, at a rate of %.0f a second for all of them",
+                 all, ms, data->wish.rate);
+   }
+}
+
 /* Of a rate that was set only batches count that were asked for when it must have been known. */
 static void
 take_batch (const process_t *process, mate_t *mate, const bson_t *command, int64_t sent, const bson_t *reply)
@@ -172,6 +191,7 @@ take_batch (const process_t *process, mate_t *mate, const bson_t *command, int64
       return;
    }
    mate->measured += n;
+   check_share (sim, ms);
    if ((double) mate->measured > wish->rate * (double) ms / 1000 + 2 * wish->rate + THINGS / 64) {
       sim_wrong (sim, "a worker read %" PRId64 " documents in %" PRId64 " ms, at a rate of %.0f a second",
                  mate->measured, ms, wish->rate);

@@ -72,9 +72,10 @@ test_own_lag (void **state)
          }
          rising = lag > last;
       }
-      print_message ("limit %d ms: lag between %.0f and %.0f ms, turns every %.1f s; %.2f of what the secondaries take\n",
-                     (int) limits[k], low, high, turns ? turned / turns : 0,
-                     (double) (world.documents - begin) / turned / (calm / 3));
+      print_message (
+         "limit %d ms: lag between %.0f and %.0f ms, turns every %.1f s; %.2f of what the secondaries take\n",
+         (int) limits[k], low, high, turns ? turned / turns : 0,
+         (double) (world.documents - begin) / turned / (calm / 3));
       assert_true (high < 2.5 * (double) limits[k] && high - low < 0.75 * (double) limits[k] + 1500);
       assert_true ((double) (world.documents - begin) / turned > 0.9 * calm / 3);
    }
@@ -323,9 +324,9 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_lag),   cmocka_unit_test (test_two_in_flight),  cmocka_unit_test (test_way_back),
-      cmocka_unit_test (test_stale), cmocka_unit_test (test_kept),           cmocka_unit_test (test_flow),
-      cmocka_unit_test (test_oplog), cmocka_unit_test (test_oplog_readings), cmocka_unit_test (test_worst),
+      cmocka_unit_test (test_lag),      cmocka_unit_test (test_two_in_flight),  cmocka_unit_test (test_way_back),
+      cmocka_unit_test (test_stale),    cmocka_unit_test (test_kept),           cmocka_unit_test (test_flow),
+      cmocka_unit_test (test_oplog),    cmocka_unit_test (test_oplog_readings), cmocka_unit_test (test_worst),
       cmocka_unit_test (test_no_probe), cmocka_unit_test (test_own_lag),
    };
 
