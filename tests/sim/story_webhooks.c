@@ -26,9 +26,9 @@ load (void)
 
 /* "https://x/3" */
 static void
-url_text (int url, char text[16])
+url_text (int url, char text[24])
 {
-   snprintf (text, 16, "https://x/%d", url);
+   snprintf (text, 24, "https://x/%d", url);
 }
 
 static int
@@ -70,7 +70,7 @@ setup (sim_t *sim)
          BSON_APPEND_ARRAY_BEGIN (&creator, "webhookUrls", &list);
          for (int j = 0; j < i; j++) {
             int url = (int) (sim_random (sim) % 4); /* some twice */
-            char text[16], buffer[16];
+            char text[24], buffer[16];
             const char *key;
 
             url_text (url, text);
@@ -154,7 +154,7 @@ read_all (process_t *self, int creator)
 static void
 add_old (process_t *self, int creator, int url)
 {
-   char text[16];
+   char text[24];
 
    url_text (url, text);
    app_set (self, "creators", BCON_NEW ("_id", BCON_INT32 (creator)),
@@ -167,7 +167,7 @@ static void
 add_new (process_t *self, int creator, int url)
 {
    bson_t *key, *rest = BCON_NEW ("name", BCON_UTF8 ("Webhook"), "secret", BCON_NULL);
-   char text[16], id[32];
+   char text[24], id[32];
 
    url_text (url, text);
    key = BCON_NEW ("creatorId", BCON_INT32 (creator), "event", BCON_UTF8 ("post-created"), "url", BCON_UTF8 (text));
@@ -270,7 +270,7 @@ end (sim_t *sim)
       list = blob_get (creator, "webhookUrls");
       for (int url = 0; url < URLS; url++) {
          ecl_iter_t iter;
-         char text[16];
+         char text[24];
          bool found;
 
          url_text (url, text);
