@@ -330,7 +330,8 @@ check_trouble (sim_t *sim, const data_t *data, double before)
    case BEHIND:
    case HELD_BACK:
    case TOO_SHORT:
-      if (share > 1.2 / (level * level) + 0.08 || rate (data, slowed, data->until) > 0.6 * before) {
+      /* Where it writes a few documents a second, one batch more or less is a good part of it. */
+      if (share > 1.2 / (level * level) + 0.12 || rate (data, slowed, data->until) > 0.6 * before) {
          sim_wrong (sim,
                     "%s: from two batches on it writes for %.2f of the time at level %.1f, %.0f documents a second",
                     trouble_names[data->trouble], share, level, rate (data, slowed, data->until));
