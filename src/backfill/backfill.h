@@ -111,6 +111,9 @@ typedef struct {
    bool wrote;      /* any write was sent */
    bool progress;   /* a batch or a window was done */
    uint32_t window; /* as in the options; what turned out to be right */
+   /* What the server said of the last write, where it could not take it for now; "" where it could. It is tried again
+    * for as long as that takes. */
+   char refused[160];
 } ecl_backfill_result_t;
 
 typedef struct ecl_backfill_t ecl_backfill_t;

@@ -98,6 +98,9 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
    if (ecl_read_too_long (self, event)) {
       return;
    }
+   if (lost && handler->writes && event->kind == ECL_EVENT_REFUSED) {
+      bson_strncpy (self->result.refused, event->error->message, sizeof self->result.refused);
+   }
    if (self->late && lost) {
       send_again (self, event->error);
       return;
@@ -166,6 +169,9 @@ take_reply (ecl_backfill_t *self, const ecl_event_t *event)
    }
    self->attempts = 0;
    self->late = false;
+   if (handler->writes) {
+      *self->result.refused = 0;
+   }
    if (was_late && handler->takes_all) {
       ecl_fail (&why, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "the majority did not have a write in time");
       handler->reply (self, &(ecl_event_t){ECL_EVENT_LOST, event->reply, &why});

@@ -312,6 +312,7 @@ statement_failed (ecl_backfill_t *self, uint32_t i, int32_t code, const char *me
 
    self->answered->failed[i] = true;
    if (ecl_insist_passing ((uint32_t) code)) {
+      bson_strncpy (self->result.refused, message, sizeof self->result.refused);
       ecl_backfill_again (self, &id);
    } else {
       quarantine_refused (self, &id, &self->answered->versions[i], code, message);

@@ -170,6 +170,18 @@ is_unsized (const worker_t *self, const ecl_backfill_t *machine)
    return self->job.settings.max_bytes > 0 && last->number && !last->whole;
 }
 
+/* A server that takes no writes comes before anything that the throttle sees. */
+static void
+tell_slowed (worker_t *self, const ecl_backfill_result_t *result)
+{
+   if (*result->refused) {
+      bson_snprintf (self->state->slowed, sizeof self->state->slowed, "the server takes no writes for now: %s",
+                     result->refused);
+   } else {
+      (void) ecl_throttle_describe (&self->throttle, self->state->slowed, sizeof self->state->slowed);
+   }
+}
+
 static bool
 between (void *context, ecl_backfill_t *machine, bson_error_t *error)
 {
@@ -203,7 +215,7 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
       self->state->lag = self->throttle.pressure.lag;
       self->state->batches = (int64_t) self->throttle.n_batches;
       memcpy (self->state->waited, self->throttle.waited, sizeof self->state->waited);
-      (void) ecl_throttle_describe (&self->throttle, self->state->slowed, sizeof self->state->slowed);
+      tell_slowed (self, ecl_backfill_result (machine));
       add_up (self, ecl_backfill_result (machine));
       ecl_worker_tell (self);
       if (advice.wait <= 0) {
@@ -224,6 +236,9 @@ on_step (void *context, const ecl_backfill_result_t *result)
    worker_t *self = context;
 
    add_up (self, result);
+   if (*result->refused) {
+      tell_slowed (self, result); /* it may be long until the next batch */
+   }
    ecl_worker_tell (self);
 }
 

@@ -562,6 +562,14 @@ test_given_up_transactions (void **state)
    assert_int_equal (result.counts.quarantined, 0);
 }
 
+static void
+note_refused (void *context, const ecl_backfill_result_t *result)
+{
+   if (*result->refused) {
+      bson_strncpy (context, result->refused, sizeof result->refused);
+   }
+}
+
 /* A server that is short of something, or a router that finds no primary: the documents are not at fault. */
 static void
 test_passing_refusals (void **state)
@@ -571,7 +579,9 @@ test_passing_refusals (void **state)
 
    (void) state;
    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
-      char refused[32], failed[96];
+      char refused[32], failed[160], said[sizeof result.refused] = "";
+      ecl_backfill_hooks_t hooks = {.context = said, .progress = note_refused};
+      fake_world_t world;
       const canned_t script[] = {
          {"\"find\" : \"users\"", DOCS (USER (1, 1))},
          {"\"update\" : \"users\"", refused},
@@ -585,10 +595,17 @@ test_passing_refusals (void **state)
 
       snprintf (refused, sizeof refused, "REFUSED %d", codes[i]);
       snprintf (failed, sizeof failed,
-                "{\"ok\": 1, \"n\": 0, \"nModified\": 0, \"writeErrors\": [{\"index\": 0, \"code\": %d}]}", codes[i]);
-      run_script (ECL_MODE_CLIENT, true, script, true, &result);
+                "{\"ok\": 1, \"n\": 0, \"nModified\": 0, \"writeErrors\": [{\"index\": 0, \"code\": %d, "
+                "\"errmsg\": \"no space left\"}]}",
+                codes[i]);
+      world = fake_world (script);
+      run_users ((ecl_backfill_options_t){.mode = ECL_MODE_CLIENT, .transactions = true}, &world, &hooks, true, &result,
+                 NULL);
       assert_int_equal (result.counts.changed, 1);
       assert_int_equal (result.counts.quarantined, 0);
+      /* Whoever waits is told what for, as long as it is so. */
+      assert_string_equal (said, "no space left");
+      assert_string_equal (result.refused, "");
    }
 }
 
