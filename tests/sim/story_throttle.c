@@ -325,13 +325,16 @@ check_trouble (sim_t *sim, const data_t *data, double before)
    }
    slowed = behind_two (data, since);
    share = busy (data, slowed, data->until);
+   if (data->trouble == SLOW && rate (data, slowed, data->until) < 50) {
+      /* Batches of a few documents are held against the median of such, and one of them more or less is much. */
+      level *= 0.7;
+   }
    switch (data->trouble) {
    case SLOW:
    case BEHIND:
    case HELD_BACK:
    case TOO_SHORT:
-      /* Where it writes a few documents a second, one batch more or less is a good part of it. */
-      if (share > 1.2 / (level * level) + 0.12 || rate (data, slowed, data->until) > 0.6 * before) {
+      if (share > 1.2 / (level * level) + 0.08 || rate (data, slowed, data->until) > 0.6 * before) {
          sim_wrong (sim,
                     "%s: from two batches on it writes for %.2f of the time at level %.1f, %.0f documents a second",
                     trouble_names[data->trouble], share, level, rate (data, slowed, data->until));
