@@ -199,10 +199,9 @@ start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, int
          out->nothing = true;
          return true;
       }
-   }
-   if (effort->by_records && !strategy->down &&
-       !is_finished (site, strategy, told, out->to, &options.finished, error)) {
-      return false;
+      if (!is_finished (site, strategy, told, out->to, &options.finished, error)) {
+         return false;
+      }
    }
    if (!ecl_quarantine_set_find (site, strategy->chain->collection, out->to, &quarantined, error)) {
       ecl_quarantine_set_cleanup (&quarantined);
