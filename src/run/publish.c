@@ -26,16 +26,25 @@ forget_all (published_t *self)
    self->n = 0;
 }
 
+/* What is published: all of it, or, of one collection's steps, where they lead to. */
 static bool
-read_all (ecl_world_t *world, const char *database, published_t *out, bson_error_t *error)
+read_published (ecl_world_t *world, const char *database, const char *collection, published_t *out,
+                bson_error_t *error)
 {
-   bson_t all = BSON_INITIALIZER;
+   bson_t filter = BSON_INITIALIZER;
    const ecl_value_t *item;
    ecl_scan_t scan;
    bool good;
 
+   if (collection) {
+      BSON_APPEND_UTF8 (&filter, "collection", collection);
+   }
    ecl_scan_init (&scan);
-   ecl_scan_start (&scan, &all, true);
+   ecl_scan_start (&scan, &filter, true);
+   if (collection) {
+      scan.fields[0] = "collection";
+      scan.fields[1] = "to";
+   }
    do {
       forget_all (out);
       while ((good = ecl_scan_next (&scan, world, database, ECL_STORE_CATALOG, PAGE, &item, error)) && item) {
@@ -47,7 +56,7 @@ read_all (ecl_world_t *world, const char *database, published_t *out, bson_error
       }
    } while (!good && ecl_scan_again (&scan, world));
    ecl_scan_cleanup (&scan);
-   bson_destroy (&all);
+   bson_destroy (&filter);
    return good;
 }
 
@@ -141,7 +150,7 @@ ecl_publish (ecl_world_t *world, const char *database, const ecl_project_t *proj
    published_t published = {0};
    bool good;
 
-   good = read_all (world, database, &published, error);
+   good = read_published (world, database, NULL, &published, error);
    if (good) {
       ecl_catalog_compare (project, published.documents, published.n, &changes);
       good = remove_stale (world, database, &changes, error) && store (world, database, &changes, error);
@@ -167,7 +176,7 @@ ecl_publish_later (ecl_world_t *world, const char *database, const ecl_chain_t *
    bool good;
 
    *last = '\0';
-   good = read_all (world, database, &published, error);
+   good = read_published (world, database, chain->collection, &published, error);
    if (good && ecl_catalog_later (chain, published.documents, published.n, &version)) {
       ecl_version_text (chain->format, version, last);
    }

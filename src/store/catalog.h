@@ -26,8 +26,8 @@ ecl_catalog_read (const bson_t *document, const char **path, const char **text, 
 bool
 ecl_catalog_write (const ecl_project_t *project, size_t i, bson_t *document);
 
-/* Whether a step that leads beyond the chain is among all documents of the catalog: a later release published it.
- * *last is the furthest version that one leads to. */
+/* Whether a step that leads beyond the chain is among documents of the catalog, of which `collection` and `to` will do: a
+ * later release published it. *last is the furthest version that one leads to. */
 bool
 ecl_catalog_later (const ecl_chain_t *chain, bson_t *const *published, size_t n, ecl_version_t *last);
 
