@@ -288,6 +288,16 @@ ecl_document_get (const ecl_value_t *document, const char *key, size_t key_len)
    return ecl_missing ();
 }
 
+bool
+ecl_document_is_empty (const ecl_value_t *document)
+{
+   ecl_iter_t iter;
+   ecl_field_t first;
+
+   ecl_iter_init (&iter, document);
+   return !ecl_iter_field (&iter, &first);
+}
+
 const ecl_field_t *
 ecl_document_fields (ecl_arena_t *arena, const ecl_value_t *document, uint32_t *n)
 {

@@ -300,6 +300,9 @@ ecl_present (ecl_value_t v)
 ecl_value_t
 ecl_document_get (const ecl_value_t *document, const char *key, size_t key_len);
 
+bool
+ecl_document_is_empty (const ecl_value_t *document);
+
 /* The document's fields in a row (runs taken apart), in the arena. */
 const ecl_field_t *
 ecl_document_fields (ecl_arena_t *arena, const ecl_value_t *document, uint32_t *n);

@@ -74,14 +74,7 @@ ecl_preview_ask (ecl_previewer_t *self, const bson_t *command, bson_t *reply, co
 static bool
 is_empty (const ecl_value_t *document)
 {
-   ecl_field_t field;
-   ecl_iter_t iter;
-
-   if (!ecl_is_document (document)) {
-      return false;
-   }
-   ecl_iter_init (&iter, document);
-   return !ecl_iter_field (&iter, &field);
+   return ecl_is_document (document) && ecl_document_is_empty (document);
 }
 
 ecl_counted_t

@@ -115,16 +115,6 @@ add_path (ecl_parse_t *parse, const rules_t *rules, ecl_tree_t *tree, const char
 static const rules_t set_rules = {.name = "$addFields", .not_object = 40272, .collision = 40176};
 
 static bool
-is_empty (const ecl_value_t *document)
-{
-   ecl_iter_t iter;
-   ecl_field_t first;
-
-   ecl_iter_init (&iter, document);
-   return !ecl_iter_field (&iter, &first);
-}
-
-static bool
 is_operator (const ecl_value_t *document)
 {
    ecl_iter_t iter;
@@ -150,7 +140,8 @@ parse_set_fields (ecl_parse_t *parse, ecl_tree_t *tree, const ecl_field_t *spec,
    depth = parse->depth;
    ecl_iter_init (&iter, &spec->value);
    while (ecl_iter_field (&iter, &field)) {
-      bool nested = field.value.type == BSON_TYPE_DOCUMENT && !is_empty (&field.value) && !is_operator (&field.value);
+      bool nested =
+         field.value.type == BSON_TYPE_DOCUMENT && !ecl_document_is_empty (&field.value) && !is_operator (&field.value);
       ecl_tree_t *leaf;
 
       if (field.key_len && field.key[0] == '$') {

@@ -29,16 +29,6 @@ add_stage (stages_t *self, const char *name, ecl_value_t spec)
    self->items[self->n++] = ecl_make_object (self->arena, name, spec);
 }
 
-static bool
-is_empty (const ecl_value_t *document)
-{
-   ecl_iter_t iter;
-   ecl_field_t field;
-
-   ecl_iter_init (&iter, document);
-   return !ecl_iter_field (&iter, &field);
-}
-
 /* ---- what a filter must not hold ---- */
 
 static bool
@@ -284,7 +274,8 @@ add_branch (stages_t *stages, const ecl_chain_t *chain, size_t from, size_t targ
    stages_t branch = {.arena = arena};
    ecl_value_t version = at_version (arena, chain, from), translated = ecl_missing ();
 
-   switch (is_empty (filter) ? ECL_TRANSLATED_ALL : ecl_translate (arena, chain, from, target, filter, &translated)) {
+   switch (ecl_document_is_empty (filter) ? ECL_TRANSLATED_ALL
+                                          : ecl_translate (arena, chain, from, target, filter, &translated)) {
    case ECL_TRANSLATED_NONE:
       return true;
    case ECL_TRANSLATED_ALL:
@@ -297,7 +288,7 @@ add_branch (stages_t *stages, const ecl_chain_t *chain, size_t from, size_t targ
    if (!add_way (&branch, chain, from, target, error)) {
       return false;
    }
-   if (!is_empty (filter)) {
+   if (!ecl_document_is_empty (filter)) {
       add_stage (&branch, "$match", *filter);
    }
    add_stage (stages, "$unionWith",
@@ -371,7 +362,9 @@ ecl_query_pipeline (const ecl_chain_t *chain, size_t target, const ecl_query_t *
    stages.arena = &arena;
    version = at_version (&arena, chain, target);
    add_stage (&stages, "$match",
-              is_empty (&filter) ? version : ecl_make_object (&arena, "$and", ecl_make_pair (&arena, filter, version)));
+              ecl_document_is_empty (&filter)
+                 ? version
+                 : ecl_make_object (&arena, "$and", ecl_make_pair (&arena, filter, version)));
    ok = check_filter (&filter, error);
    for (size_t i = 0; ok && i <= chain->n_steps; i++) {
       ok = i == target || add_branch (&stages, chain, i, target, &filter, error);
