@@ -5,7 +5,8 @@
  *    backfill_read.c   the states that read, begin and end
  *    backfill_push.c   a batch pushed down
  *    backfill_load.c   what a batch looks up in other collections
- *    backfill_write.c  a batch computed here: write, quarantine, transactions
+ *    backfill_write.c  a batch computed here: write, quarantine
+ *    backfill_txn.c    the same in transactions
  *
  * A state has two functions: enter says what to do (or goes on to another state at once), reply takes the answer.
  */
@@ -320,6 +321,14 @@ ecl_write_reply (ecl_backfill_t *self, const ecl_event_t *event);
 void
 ecl_await_enter (ecl_backfill_t *self);
 
+/* The document could not be carried: its record waits for others to be written with. */
+void
+ecl_backfill_quarantine (ecl_backfill_t *self, const ecl_converted_t *converted);
+
+/* The same of a stored document that the server refused to change. */
+void
+ecl_backfill_quarantine_item (ecl_backfill_t *self, const ecl_value_t *item, int32_t code, const char *message);
+
 /* Whether as many records wait as one command writes. */
 bool
 ecl_quarantine_full (const ecl_backfill_t *self);
@@ -332,6 +341,8 @@ ecl_quarantine_passing (const bson_t *reply, bson_error_t *why);
 
 void
 ecl_quarantine_reply (ecl_backfill_t *self, const ecl_event_t *event);
+
+/* ---- backfill_txn.c ---- */
 
 void
 ecl_txn_enter (ecl_backfill_t *self);

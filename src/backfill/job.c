@@ -2,6 +2,8 @@
 #include "backfill/job.h"
 
 #include "run/insist.h"
+#include "run/place.h"
+#include "store/catalog.h"
 #include "store/quarantine.h"
 #include "store/store.h"
 
@@ -35,6 +37,26 @@ ecl_job_make_id (ecl_world_t *world, uint8_t id[12])
 
       memcpy (id + i, &bits, sizeof bits);
    }
+}
+
+bool
+ecl_job_is_of (const ecl_job_t *job, const ecl_chain_t *chain, size_t target)
+{
+   char own[ECL_SHA256_TEXT];
+
+   ecl_catalog_checksum (chain, target, job->down, own);
+   return !*job->chain || strcmp (job->chain, own) == 0;
+}
+
+bool
+ecl_job_differs (const ecl_job_t *job, const ecl_chain_t *chain)
+{
+   ecl_version_t version;
+   bson_error_t ignored;
+   size_t target;
+
+   return !job->down && !chain->has_floor && ecl_chain_parse_version (chain, job->to, &version, &ignored) &&
+          ecl_chain_index (chain, version, &target) && !ecl_job_is_of (job, chain, target);
 }
 
 /* ---- reading ---- */
@@ -186,6 +208,37 @@ ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
 
    ecl_chunks_held (id, &command);
    return ecl_job_each (world, database, &command, take_row, &take, error);
+}
+
+typedef struct {
+   const char *here;
+   int64_t n;
+} living_t;
+
+/* A record that is not understood counts: one of a later version may work on it. */
+static bool
+take_living (void *context, const bson_t *document, bson_error_t *error)
+{
+   living_t *self = context;
+   ecl_chunk_row_t row;
+
+   self->n +=
+      !ecl_chunk_read (document, &row, error) || (row.left > 0 && !ecl_place_is_dead (self->here, row.place, row.pid));
+   return true;
+}
+
+bool
+ecl_job_living (ecl_world_t *world, const char *database, const uint8_t id[12], const char *here, int64_t *n,
+                bson_error_t *error)
+{
+   living_t living = {.here = here ? here : ""};
+   bson_t command;
+   bool good;
+
+   ecl_chunks_held (id, &command);
+   good = ecl_job_each (world, database, &command, take_living, &living, error);
+   *n = living.n;
+   return good;
 }
 
 static bool
