@@ -151,6 +151,7 @@ static const char *const expressions[] = {
    "{$mergeObjects: [$o, $o]}",
    "{$mergeObjects: $objects}",
    "{$getField: {field: none, input: $o}}",
+   "{$map: {input: {$objectToArray: $o}, in: {$getField: {field: $$this.k, input: $o}}}}",
    "{$setField: {field: new, input: $o, value: 1}}",
    "{$unsetField: {field: f10, input: $o}}",
    "{$bsonSize: $$ROOT}",

@@ -1,5 +1,6 @@
 /* Evaluation of the nodes that are not operators, and the evaluator itself. */
 #include "mql/expr.h"
+#include "mql/names.h"
 #include "mql/nodes.h"
 #include "mql/regex.h"
 #include "mql/run.h"
@@ -45,6 +46,12 @@ ecl_eval_reserve_vars (ecl_eval_t *self, uint32_t n)
 #define ROW_BYTES 256u
 #define ROW_ENTRIES 16u
 
+static bool
+is_large (const ecl_value_t *v)
+{
+   return v->len >= (v->rep == ECL_REP_RAW ? ROW_BYTES : ROW_ENTRIES);
+}
+
 /* The row of a value and a path; it is the first one then. One that is new has no items. */
 static ecl_picked_t *
 row_of (ecl_eval_t *self, const ecl_value_t *of, const ecl_name_t *path)
@@ -83,6 +90,46 @@ ecl_eval_row (ecl_eval_t *self, ecl_value_t *array)
    if (row->items) {
       *array = ecl_vec (row->items, row->n);
    }
+}
+
+/* The document's fields in the arena; of two with one name the first. */
+static void
+gather_fields (ecl_arena_t *arena, const ecl_value_t *document, ecl_picked_t *row)
+{
+   ecl_names_t *names = ecl_arena_new (arena, ecl_names_t);
+   ecl_value_t *values;
+   const ecl_field_t *fields;
+   uint32_t n;
+
+   fields = ecl_document_fields (arena, document, &n);
+   values = ecl_arena_array (arena, ecl_value_t, n);
+   ecl_names_init (names, arena);
+   for (uint32_t i = 0; i < n; i++) {
+      if (ecl_names_find (names, fields[i].key, fields[i].key_len) == ECL_NAMES_NONE) {
+         values[ecl_names_add (names, (ecl_name_t){fields[i].key, fields[i].key_len})] = fields[i].value;
+      }
+   }
+   row->names = names;
+   row->items = values;
+}
+
+ecl_value_t
+ecl_eval_get (ecl_eval_t *self, const ecl_value_t *document, const char *key, uint32_t len)
+{
+   ecl_picked_t *row = NULL;
+   uint32_t at;
+
+   if (is_large (document)) {
+      row = row_of (self, document, NULL);
+      if (!row->names && ++row->times >= ROW_TIMES) {
+         gather_fields (&self->arena, document, row);
+      }
+   }
+   if (!row || !row->names) {
+      return ecl_document_get (document, key, len);
+   }
+   at = ecl_names_find (row->names, key, len);
+   return at == ECL_NAMES_NONE ? ecl_missing () : row->items[at];
 }
 
 bool

@@ -85,12 +85,13 @@ struct ecl_operator_t {
 #define ECL_MAX_ITEMS 6553600u
 
 /* An array that was made of another value's bytes or entries and may be asked for again: the elements of a raw array
- * (see ecl_eval_row), or what a path finds in the documents of an array. */
+ * (see ecl_eval_row), what a path finds in the documents of an array, or the fields of a document (see ecl_eval_get). */
 typedef struct {
    const void *of; /* where the value is; its length tells it from one that has grown in its place */
    uint32_t of_len;
-   const ecl_name_t *path;   /* NULL: the elements themselves */
-   const ecl_value_t *items; /* NULL as long as it is walked */
+   const ecl_name_t *path;          /* NULL: the elements or fields themselves */
+   const ecl_value_t *items;        /* NULL as long as it is walked */
+   const struct ecl_names_t *names; /* of a document: items are their values */
    uint32_t n, times;
 } ecl_picked_t;
 
@@ -146,6 +147,11 @@ ecl_expr_eval (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
  * array, searches it, or asks for its size each time, walks its bytes a few times and not once for each round. */
 void
 ecl_eval_row (ecl_eval_t *self, ecl_value_t *array);
+
+/* As ecl_document_get, for a name that was computed: a loop that picks by name from one document gathers its fields
+ * once. */
+ecl_value_t
+ecl_eval_get (ecl_eval_t *self, const ecl_value_t *document, const char *key, uint32_t len);
 
 /* The argument's value; missing where the named argument is absent. */
 static inline bool

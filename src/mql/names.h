@@ -1,11 +1,12 @@
 /* An index of names: each gets a number, in the order in which they come. For what a plan's text names, while the plan
- * is made: a stage may have any number of fields, and looking through all of them for each takes the square of it. */
+ * is made (a stage may have any number of fields, and looking through all of them for each takes the square of it), and for
+ * a document that an expression picks from again and again. */
 #ifndef ECL_MQL_NAMES_H
 #define ECL_MQL_NAMES_H
 
 #include "mql/expr.h"
 
-typedef struct {
+typedef struct ecl_names_t {
    ecl_arena_t *arena;
    ecl_name_t *names; /* by number; moves when one is added */
    uint32_t n, cap;

@@ -90,7 +90,8 @@ ecl_op_getField (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
       return false;
    }
    if (input.type == BSON_TYPE_DOCUMENT) {
-      *out = ecl_document_get (&input, name.u.str, name.len);
+      *out = ecl_is_constant (self->args[0]) ? ecl_document_get (&input, name.u.str, name.len)
+                                             : ecl_eval_get (ev, &input, name.u.str, name.len);
    } else if (input.type == BSON_TYPE_NULL || input.type == BSON_TYPE_UNDEFINED) {
       *out = ecl_null ();
    } else {
