@@ -243,16 +243,20 @@ parse_variable (ecl_parse_t *self, const uint8_t *at, const char *text, size_t l
          }
          return new_expr (self, ECL_EXPR_ROOT, ecl_node_root, at);
       }
-      if (NAME_IS ("REMOVE")) {
+      if (NAME_IS ("REMOVE") || NAME_IS ("NOW")) {
+         bool now = NAME_IS ("NOW");
          ecl_value_t missing = ecl_missing ();
-         return ecl_parse_constant (self, &missing, at);
-      }
-      if (NAME_IS ("NOW")) {
-         if (!self->allow_now) {
+         uint32_t n;
+
+         if (now && !self->allow_now) {
             return ecl_parse_fail (self, at, 17276,
                                    "$$NOW is refused here: a document migration must give the same result on any day");
          }
-         return new_expr (self, ECL_EXPR_NOW, ecl_node_now, at);
+         if (dot && !ecl_parse_path (self, at, dot + 1, len - name_len - 1, &n)) {
+            return NULL;
+         }
+         /* neither has fields */
+         return now && !dot ? new_expr (self, ECL_EXPR_NOW, ecl_node_now, at) : ecl_parse_constant (self, &missing, at);
       }
       if (NAME_IS ("CLUSTER_TIME") || NAME_IS ("USER_ROLES") || NAME_IS ("SEARCH_META") || NAME_IS ("JS_SCOPE") ||
           NAME_IS ("IS_MR")) {
