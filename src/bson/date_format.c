@@ -60,24 +60,20 @@ zone_minutes (ecl_date_text_t *date, const char **p, const char *end)
    return true;
 }
 
-/* Day of year is counted from 0 here, as the server's library does: "2017 001" with "%Y %j" is the second of January.
- */
+/* Day of year is counted from 0 here, as the server's library does ("2017 001" with "%Y %j" is the second of January), and
+ * only after a year. */
 static bool
 day_of_year (ecl_date_text_t *date, int64_t day)
 {
    ecl_civil_t civil;
 
-   if (day == ECL_UNSET) {
+   if (day == ECL_UNSET || date->year == ECL_UNSET) {
       return false;
    }
-   date->month = 1;
-   date->day = day + 1;
-   if (date->year != ECL_UNSET) {
-      ecl_date_from_days (ecl_date_days (date->year, 1, date->day), &civil);
-      date->year = civil.year;
-      date->month = civil.month;
-      date->day = civil.day;
-   }
+   ecl_date_from_days (ecl_date_days (date->year, 1, day + 1), &civil);
+   date->year = civil.year;
+   date->month = civil.month;
+   date->day = civil.day;
    return true;
 }
 
