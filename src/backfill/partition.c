@@ -110,24 +110,6 @@ ecl_partition_split (const ecl_chunk_range_t *range, const ecl_value_t *id,
    return others ? 3 : 2;
 }
 
-static void
-sample_pipeline (int64_t size, bson_t *pipeline)
-{
-   bson_t stage, child;
-
-   bson_init (pipeline);
-   BSON_APPEND_DOCUMENT_BEGIN (pipeline, "0", &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$sample", &child);
-   BSON_APPEND_INT64 (&child, "size", size);
-   bson_append_document_end (&stage, &child);
-   bson_append_document_end (pipeline, &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (pipeline, "1", &stage);
-   BSON_APPEND_DOCUMENT_BEGIN (&stage, "$project", &child);
-   BSON_APPEND_INT32 (&child, "_id", 1);
-   bson_append_document_end (&stage, &child);
-   bson_append_document_end (pipeline, &stage);
-}
-
 void
 ecl_partition_add (ecl_partition_sample_t *sample, const ecl_value_t *document)
 {
@@ -146,14 +128,14 @@ take_sample (ecl_world_t *world, const char *database, const char *collection, i
              ecl_partition_sample_t *sample, bson_error_t *error)
 {
    const ecl_value_t *item;
-   bson_t pipeline;
+   bson_t all = BSON_INITIALIZER;
    ecl_scan_t scan;
    bool good;
 
    ecl_scan_init (&scan);
-   sample_pipeline (size, &pipeline);
-   ecl_scan_start_pipeline (&scan, &pipeline);
-   bson_destroy (&pipeline);
+   ecl_scan_start (&scan, &all, false);
+   scan.sample = size;
+   scan.fields[0] = "_id";
    do {
       sample->n = 0;
       while ((good = ecl_scan_next (&scan, world, database, collection, 1000, &item, error)) && item) {
@@ -161,6 +143,7 @@ take_sample (ecl_world_t *world, const char *database, const char *collection, i
       }
    } while (!good && ecl_scan_again (&scan, world));
    ecl_scan_cleanup (&scan);
+   bson_destroy (&all);
    return good;
 }
 

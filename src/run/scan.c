@@ -81,11 +81,21 @@ ecl_scan_restart (ecl_scan_t *self)
    forget_batch (self);
 }
 
+/* {a: 1, b: 1} of the fields that are wanted. */
+static void
+append_fields (const ecl_scan_t *self, bson_t *to)
+{
+   for (size_t i = 0; i < 2 && self->fields[i]; i++) {
+      BSON_APPEND_INT32 (to, self->fields[i], 1);
+   }
+}
+
 static void
 pipeline_command (const ecl_scan_t *self, const char *collection, uint32_t batch, bson_t *command)
 {
    BSON_APPEND_UTF8 (command, "aggregate", collection);
    BSON_APPEND_ARRAY (command, "pipeline", self->pipeline);
+   BSON_APPEND_BOOL (command, "allowDiskUse", true);
    ecl_store_cursor ((int32_t) batch, command);
    if (self->majority) {
       ecl_store_read_concern (command);
@@ -111,7 +121,16 @@ sample_command (const ecl_scan_t *self, const char *collection, uint32_t batch, 
    BSON_APPEND_INT64 (&child, "size", self->sample);
    bson_append_document_end (&stage, &child);
    bson_append_document_end (&pipeline, &stage);
+   if (self->fields[0]) {
+      BSON_APPEND_DOCUMENT_BEGIN (&pipeline, all ? "1" : "2", &stage);
+      BSON_APPEND_DOCUMENT_BEGIN (&stage, "$project", &child);
+      append_fields (self, &child);
+      bson_append_document_end (&stage, &child);
+      bson_append_document_end (&pipeline, &stage);
+   }
    bson_append_array_end (command, &pipeline);
+   /* Of more than a twentieth of the documents it is a sort, and whole documents soon take more memory than one has. */
+   BSON_APPEND_BOOL (command, "allowDiskUse", true);
    ecl_store_cursor ((int32_t) batch, command);
 }
 
@@ -142,9 +161,7 @@ ecl_scan_command (ecl_scan_t *self, const char *collection, uint32_t batch, bson
    BSON_APPEND_DOCUMENT (command, "filter", &self->filter);
    if (self->fields[0]) {
       BSON_APPEND_DOCUMENT_BEGIN (command, "projection", &child);
-      for (size_t i = 0; i < 2 && self->fields[i]; i++) {
-         BSON_APPEND_INT32 (&child, self->fields[i], 1);
-      }
+      append_fields (self, &child);
       if (self->sizes) {
          bson_t size;
 
@@ -240,6 +257,7 @@ ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const
          self->lost = ecl_scan_lost (answer, why.code);
       } else {
          answer = ecl_insist (world, database, &command, deadline, NULL, &reply, &why);
+         self->lost = answer == ECL_REPLY_REFUSED && ecl_scan_gone (why.code);
       }
       good = answer == ECL_REPLY_OK && ecl_scan_take (self, &reply, &why);
       bson_destroy (&reply);
@@ -260,7 +278,8 @@ ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const
 bool
 ecl_scan_gone (uint32_t code)
 {
-   return code == 43 /* CursorNotFound */ || code == 175 /* QueryPlanKilled */ || code == 237 /* CursorKilled */;
+   return code == 43 /* CursorNotFound */ || code == 175 /* QueryPlanKilled */ || code == 237 /* CursorKilled */ ||
+          code == 28799 /* of $sample: by chance it met the same documents again and again */;
 }
 
 bool

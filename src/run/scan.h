@@ -71,7 +71,7 @@ ecl_scan_next (ecl_scan_t *self, ecl_world_t *world, const char *database, const
 bool
 ecl_scan_again (ecl_scan_t *self, ecl_world_t *world) ECL_MUST_CHECK;
 
-/* Whether a refusal with that code says that the cursor is gone. */
+/* Whether a refusal with that code says that the cursor is gone, or could not be had by chance. */
 bool
 ecl_scan_gone (uint32_t code);
 

@@ -231,7 +231,8 @@ try_on (ecl_mode_t mode, bool transactions, const char *options, int n, int good
    const ecl_chain_t *chain = ecl_project_chain (project, "users");
    /* Its cursor is lost, and the sample taken anew: what it had brought does not count. */
    canned_t script[] = {
-      {"\"$sample\"", "{\"ok\": 1, \"cursor\": {\"id\": 5, \"firstBatch\": [{\"_id\": 7, \"years\": 10}]}}"},
+      {"{ \"$sample\" : { \"size\" : 1000 } } ], \"allowDiskUse\" : true",
+       "{\"ok\": 1, \"cursor\": {\"id\": 5, \"firstBatch\": [{\"_id\": 7, \"years\": 10}]}}"},
       {"\"getMore\" : 5", "REFUSED 43"},
       {"\"$sample\"", NULL},
       {0},

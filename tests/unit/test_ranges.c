@@ -251,12 +251,14 @@ test_even (void **state)
    ecl_arena_cleanup (&arena);
 }
 
-/* A sample comes in no order; where its cursor is lost another one is taken. */
+/* A sample comes in no order; where its cursor is lost, or the server's chance had no luck, another one is taken. */
 static void
 test_cut_sorts (void **state)
 {
    const canned_t script[] = {
       {"\"$sample\" : { \"size\" : 30 }", "LOST"},
+      {"{ \"$sample\" : { \"size\" : 30 } }, { \"$project\" : { \"_id\" : 1 } } ], \"allowDiskUse\" : true",
+       "REFUSED 28799"},
       {"\"$sample\" : { \"size\" : 30 }", "{\"ok\": 1, \"cursor\": {\"id\": 5, \"firstBatch\": [{\"_id\": 99}]}}"},
       {"\"getMore\" : 5", "LOST"},
       {"\"$sample\" : { \"size\" : 30 }",
