@@ -125,6 +125,7 @@ struct ecl_backfill_t {
    bool windowed;           /* `end` has been asked for */
    int64_t longest;         /* ms that one of the window's looks took */
    bool brought;            /* the present cursor found something */
+   bool unsized;            /* the server cannot be asked for sizes */
 
    bson_t command; /* that is under way */
    bool has_command;
@@ -254,6 +255,10 @@ ecl_window_enter (ecl_backfill_t *self);
 
 void
 ecl_window_reply (ecl_backfill_t *self, const ecl_event_t *event);
+
+/* Whether what failed asked for sizes: then it is done without. */
+bool
+ecl_read_unsized (ecl_backfill_t *self, const ecl_event_t *event);
 
 /* Whether what failed is a look over too many _ids: then it is done with fewer. */
 bool

@@ -50,7 +50,7 @@ start_reading (ecl_backfill_t *self)
    reader->seen = seen;
    reader->hinted = !self->options.unhinted || (self->options.range.types & ECL_IDS_BINARY);
    self->brought = false;
-   if (self->pushing) {
+   if (self->pushing && !self->unsized) {
       reader->fields[0] = "_id";
       reader->fields[1] = self->options.chain->version_field;
       reader->sizes = self->options.sizes;
@@ -228,6 +228,20 @@ ecl_read_too_long (ecl_backfill_t *self, const ecl_event_t *event)
    return true;
 }
 
+/* Before MongoDB 4.4, and at hosts that speak of such versions, a find computes no sizes: then the documents are read. */
+bool
+ecl_read_unsized (ecl_backfill_t *self, const ecl_event_t *event)
+{
+   if (self->state != ST_READ || self->level != READ_PASS || !self->readers[READ_PASS].sizes ||
+       event->kind != ECL_EVENT_REFUSED || ecl_insist_passing (event->error->code) ||
+       ecl_scan_gone (event->error->code)) {
+      return false;
+   }
+   self->unsized = true;
+   start_reading (self);
+   return true;
+}
+
 /* Makes the window larger where none of its looks took much of its time: it may be small only because the server was away
  * for some seconds, and each window costs one more look. */
 static void
@@ -290,7 +304,7 @@ size_of (const ecl_backfill_t *self, const ecl_value_t *item)
 {
    ecl_value_t size;
 
-   if (!self->pushing || !self->options.sizes) {
+   if (!self->pushing || !self->options.sizes || self->unsized) {
       return item->len;
    }
    size = ecl_document_get (item, ECL_SCAN_SIZE, sizeof ECL_SCAN_SIZE - 1);

@@ -95,7 +95,7 @@ take_failure (ecl_backfill_t *self, const ecl_event_t *event)
       }
       return;
    }
-   if (ecl_read_too_long (self, event)) {
+   if (ecl_read_too_long (self, event) || ecl_read_unsized (self, event)) {
       return;
    }
    if (lost && handler->writes && event->kind == ECL_EVENT_REFUSED) {

@@ -335,6 +335,28 @@ test_sizes_of_documents_that_are_not_read (void **state)
    assert_int_equal (last.documents, 2);
 }
 
+/* A find of MongoDB 4.2 computes nothing: then the documents are read. */
+static void
+test_sizes_that_no_find_computes (void **state)
+{
+   const canned_t script[] = {
+      {"\"$bsonSize\" : \"$$ROOT\"", "REFUSED 2"},
+      {"] } ] }, \"sort\"", DOCS (USER (1, 1))},
+      {"\"multi\" : true", "{\"ok\": 1, \"n\": 1, \"nModified\": 1}"},
+      {0},
+   };
+   ecl_backfill_options_t options = {.mode = ECL_MODE_PUSHDOWN, .transactions = true, .once = true, .sizes = true};
+   ecl_backfill_result_t result;
+   ecl_backfill_batch_t last;
+   fake_world_t world;
+
+   (void) state;
+   world = fake_world (script);
+   run_users (options, &world, NULL, true, &result, &last);
+   assert_true (last.whole);
+   assert_in_range (last.bytes, 40, 80);
+}
+
 static void
 test_failed_range_is_done_here (void **state)
 {
@@ -639,6 +661,7 @@ main (void)
       cmocka_unit_test (test_quarantine_by_the_hundred),
       cmocka_unit_test (test_conflicts_by_the_hundred),
       cmocka_unit_test (test_sizes_of_documents_that_are_not_read),
+      cmocka_unit_test (test_sizes_that_no_find_computes),
       cmocka_unit_test (test_failed_range_is_done_here),
       cmocka_unit_test (test_versions_that_ids_do_not_tell),
       cmocka_unit_test (test_losses_between_successes),
