@@ -159,7 +159,8 @@ typedef struct {
 int64_t
 ecl_job_done (const ecl_job_t *job, const ecl_chunks_sum_t *sum);
 
-/* Tells each range that somebody holds, or held when they died; row->left says for how long yet. */
+/* Tells each range that somebody holds, or held when they died; row->left says for how long yet. Of one that is not
+ * understood, on which a later version may work, nothing else is known. */
 bool
 ecl_job_held (ecl_world_t *world, const char *database, const uint8_t id[12],
               void (*tell) (void *context, const ecl_chunk_row_t *row), void *context,

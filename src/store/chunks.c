@@ -531,6 +531,10 @@ ecl_chunk_read (const bson_t *document, ecl_chunk_row_t *out, bson_error_t *erro
       return no_range ("?", "_id", "a string", &id, error);
    }
    bson_strncpy (out->id, id.u.str, sizeof out->id);
+   out->n = (int32_t) read_number (document, "n");
+   out->documents = read_number (document, "documents");
+   out->left = read_number (document, "left");
+   read_holder (document, out);
    if (bson_iter_init_find (&iter, document, "state") && BSON_ITER_HOLDS_UTF8 (&iter)) {
       state = read_state (bson_iter_utf8 (&iter, NULL));
    }
@@ -544,9 +548,6 @@ ecl_chunk_read (const bson_t *document, ecl_chunk_row_t *out, bson_error_t *erro
       return no_range (out->id, "range.types", "an int with the types of _id", &types, error);
    }
    out->state = (ecl_chunk_state_t) state;
-   out->n = (int32_t) read_number (document, "n");
-   out->documents = read_number (document, "documents");
-   out->left = read_number (document, "left");
    out->range.types = (unsigned) types.u.i64;
    out->range.above = get (&range, "above");
    out->range.upto = get (&range, "upto");
@@ -561,7 +562,6 @@ ecl_chunk_read (const bson_t *document, ecl_chunk_row_t *out, bson_error_t *erro
    if (bson_iter_init_find (&iter, document, "slowed") && BSON_ITER_HOLDS_UTF8 (&iter)) {
       bson_strncpy (out->slowed, bson_iter_utf8 (&iter, NULL), sizeof out->slowed);
    }
-   read_holder (document, out);
    return true;
 }
 

@@ -140,7 +140,8 @@ ecl_chunk_fields (const ecl_chunk_progress_t *progress, bson_t *fields);
 
 /* ---- answers ---- */
 
-/* One record. False where it is none. Borrows from the document. */
+/* One record. Borrows from the document. False where it is none, or one of another version: who holds it is there even
+ * so, for the lease is the same in all. */
 bool
 ecl_chunk_read (const bson_t *document, ecl_chunk_row_t *out, bson_error_t *error) ECL_MUST_CHECK;
 

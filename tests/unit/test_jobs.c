@@ -315,10 +315,13 @@ test_down_behind_a_job_that_was_cancelled (void **state)
 #define HELD(row) {"\"aggregate\" : \"eclose_chunks\"", DOCS (row)}
 #define ROW(left) "{\"_id\": \"" HEX "/0000001\", \"state\": \"open\", \"range\": {\"types\": 8}, \"left\": " #left ", " \
                   "\"holder\": {\"id\": {\"$oid\": \"" HEX "\"}}}"
+#define STRANGE(left) "{\"_id\": \"" HEX "/0000001\", \"state\": \"resting\", \"left\": " #left ", \"holder\": {\"pid\": 7}}"
 #define NOTHING HELLO, {"{ \"count\" : \"users\"", "{\"ok\": 1, \"n\": 5}"}, {A_LOOK, N (0)}, {NULL, NULL}
    /* clang-format on */
    const canned_t lets_go[] = {LAST ("up", "cancelled"), HELD (ROW (20000)), HELD (ROW (20000)), HELD (""), NOTHING};
    const canned_t expires[] = {LAST ("up", "failed"), HELD (ROW (100)), HELD (ROW (-1)), NOTHING};
+   /* A record of a later version: the lease is the same. */
+   const canned_t strange[] = {LAST ("up", "cancelled"), HELD (STRANGE (900)), HELD (STRANGE (-1)), NOTHING};
    const canned_t done[] = {LAST ("up", "done"), NOTHING};
    const canned_t down[] = {LAST ("down", "cancelled"), NOTHING};
    bson_error_t error;
@@ -326,6 +329,7 @@ test_down_behind_a_job_that_was_cancelled (void **state)
    (void) state;
    assert_int_equal (start_down (lets_go, 600, &error), ECL_START_NOTHING);
    assert_int_equal (start_down (expires, 300, &error), ECL_START_NOTHING);
+   assert_int_equal (start_down (strange, 300, &error), ECL_START_NOTHING);
    assert_int_equal (start_down (done, 0, &error), ECL_START_NOTHING);
    assert_int_equal (start_down (down, 0, &error), ECL_START_NOTHING);
 }
