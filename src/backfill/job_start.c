@@ -1,6 +1,7 @@
 /* How a job begins: is there anything to do, does one live already, and the plan of its ranges: see job.h. */
 #include "backfill/job.h"
 
+#include "backfill/survey.h"
 #include "base/shell.h"
 #include "run/insist.h"
 #include "run/place.h"
@@ -45,20 +46,6 @@ server_time (const ecl_job_start_t *options, int64_t *time, bson_error_t *error)
    BSON_APPEND_INT32 (&command, "hello", 1);
    good = ecl_job_send (options->world, options->database, &command, &reply, error);
    *time = good ? ecl_reply_number (&reply, "localTime") : 0;
-   bson_destroy (&reply);
-   return good;
-}
-
-/* How many documents there are, about: the number that the server keeps, which it gives at once. */
-static bool
-estimate (const ecl_job_start_t *options, int64_t *n, bson_error_t *error)
-{
-   bson_t command = BSON_INITIALIZER, reply;
-   bool good;
-
-   BSON_APPEND_UTF8 (&command, "count", options->collection);
-   good = ecl_job_send (options->world, options->database, &command, &reply, error);
-   *n = good ? ecl_reply_number (&reply, "n") : 0;
    bson_destroy (&reply);
    return good;
 }
@@ -547,7 +534,7 @@ ecl_job_start (const ecl_job_start_t *options, ecl_job_t *job, bson_error_t *err
       return ECL_START_JOINED;
    }
    if ((options->down && !await_last (options, error)) || !server_time (options, &time, error) ||
-       !estimate (options, &documents, error)) {
+       !ecl_survey_estimate (options->world, options->database, options->collection, &documents, error)) {
       return ECL_START_FAILED;
    }
    wanted = ecl_partition_count (documents, range_docs, options->workers);

@@ -144,44 +144,62 @@ print_settings (const ecl_job_settings_t *settings)
 }
 
 static void
-print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *sum)
+print_done (const ecl_job_t *job, const ecl_chunks_sum_t *sum)
 {
-   int64_t done = done_of (job, sum), left = job->documents - done, n = sum->n[0] + sum->n[1] + sum->n[2];
+   char a[32], b[32];
+
+   printf ("  %s of about %s documents done", ecl_progress_count ((uint64_t) done_of (job, sum), a),
+           ecl_progress_count ((uint64_t) job->documents, b));
+}
+
+static void
+print_ended (const ecl_job_t *job, const ecl_chunks_sum_t *sum)
+{
+   const ecl_job_counts_t *counts = counts_of (job, sum);
+   char a[32], b[32], c[32];
+
+   if (job->state != ECL_JOB_DONE) {
+      print_done (job, sum);
+      printf ("\n");
+   }
+   printf ("  %s changed, %s conflicts, %s in quarantine\n", ecl_progress_count ((uint64_t) counts->changed, a),
+           ecl_progress_count ((uint64_t) counts->conflicts, b),
+           ecl_progress_count ((uint64_t) counts->quarantined, c));
+}
+
+static void
+print_workers (const status_t *self, const ecl_job_t *job)
+{
    const ecl_cli_t *cli = self->remote->cli;
-   bool live = ecl_job_is_live (job->state);
-   char a[32], b[32], c[32], id[25];
    bson_iter_t iter;
 
-   printf ("%s%s%s: %s to version %s, %s%s%s (%s: %s)\n", ecl_cli_colour (cli, ECL_CLI_BOLD), job->collection,
-           ecl_cli_colour (cli, ECL_CLI_PLAIN), job->down ? "down" : "up", job->to, ecl_job_state_name (job->state),
-           live && job->wanted != ECL_WANTED_RUNNING ? ", " : "",
-           live && job->wanted != ECL_WANTED_RUNNING ? ecl_job_wanted_name (job->wanted) : "", job->mode, job->why);
-   printf ("  job %s by %s, process %" PRId64 "%s%s\n", id_text (job, id), *job->host ? job->host : "unknown", job->pid,
-           *job->user ? ", user " : "", job->user);
-   if (live) {
-      print_settings (&job->settings);
+   if (!self->n_workers && job->wanted == ECL_WANTED_PAUSED) {
+      printf ("  `eclose backfill resume %s` lets its workers go on\n", ecl_shell_word (job->collection).text);
+   } else if (!self->n_workers) {
+      printf ("  %snobody works on it%s: `eclose backfill work %s` does\n", ecl_cli_colour (cli, ECL_CLI_YELLOW),
+              ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_shell_word (job->collection).text);
    }
-   if (*job->error) {
-      printf ("  %s%s%s\n", ecl_cli_colour (cli, ECL_CLI_RED), job->error, ecl_cli_colour (cli, ECL_CLI_PLAIN));
-   }
-   if (!live) {
-      const ecl_job_counts_t *counts = counts_of (job, sum);
+   bson_iter_init (&iter, &self->workers);
+   while (bson_iter_next (&iter)) {
+      const uint8_t *data;
+      uint32_t len;
+      bson_t one;
 
-      if (job->state != ECL_JOB_DONE) {
-         printf ("  %s of about %s documents done\n", ecl_progress_count ((uint64_t) done, a),
-                 ecl_progress_count ((uint64_t) job->documents, b));
+      bson_iter_document (&iter, &len, &data);
+      if (bson_init_static (&one, data, len)) {
+         print_worker (&one);
       }
-      printf ("  %s changed, %s conflicts, %s in quarantine\n", ecl_progress_count ((uint64_t) counts->changed, a),
-              ecl_progress_count ((uint64_t) counts->conflicts, b),
-              ecl_progress_count ((uint64_t) counts->quarantined, c));
-      return;
    }
-   if (job->state == ECL_JOB_PLANNING) {
-      printf ("  its ranges are being made\n");
-      return;
-   }
-   printf ("  %s of about %s documents done", ecl_progress_count ((uint64_t) done, a),
-           ecl_progress_count ((uint64_t) job->documents, b));
+}
+
+static void
+print_running (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *sum)
+{
+   int64_t left = job->documents - done_of (job, sum), n = sum->n[0] + sum->n[1] + sum->n[2];
+   const ecl_cli_t *cli = self->remote->cli;
+   char a[32], b[32], c[32];
+
+   print_done (job, sum);
    if (self->rate >= 1) {
       printf (", %s/s", ecl_progress_count ((uint64_t) self->rate, c));
       if (left > 0) {
@@ -199,22 +217,34 @@ print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *
               ecl_cli_colour (cli, ECL_CLI_RED), self->unread.message, ecl_cli_colour (cli, ECL_CLI_PLAIN),
               ecl_shell_word (job->collection).text);
    }
-   if (!self->n_workers && job->wanted == ECL_WANTED_PAUSED) {
-      printf ("  `eclose backfill resume %s` lets its workers go on\n", ecl_shell_word (job->collection).text);
-   } else if (!self->n_workers) {
-      printf ("  %snobody works on it%s: `eclose backfill work %s` does\n", ecl_cli_colour (cli, ECL_CLI_YELLOW),
-              ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_shell_word (job->collection).text);
-   }
-   bson_iter_init (&iter, &self->workers);
-   while (bson_iter_next (&iter)) {
-      const uint8_t *data;
-      uint32_t len;
-      bson_t one;
+   print_workers (self, job);
+}
 
-      bson_iter_document (&iter, &len, &data);
-      if (bson_init_static (&one, data, len)) {
-         print_worker (&one);
-      }
+static void
+print_text (const status_t *self, const ecl_job_t *job, const ecl_chunks_sum_t *sum)
+{
+   const ecl_cli_t *cli = self->remote->cli;
+   bool live = ecl_job_is_live (job->state);
+   char id[25];
+
+   printf ("%s%s%s: %s to version %s, %s%s%s (%s: %s)\n", ecl_cli_colour (cli, ECL_CLI_BOLD), job->collection,
+           ecl_cli_colour (cli, ECL_CLI_PLAIN), job->down ? "down" : "up", job->to, ecl_job_state_name (job->state),
+           live && job->wanted != ECL_WANTED_RUNNING ? ", " : "",
+           live && job->wanted != ECL_WANTED_RUNNING ? ecl_job_wanted_name (job->wanted) : "", job->mode, job->why);
+   printf ("  job %s by %s, process %" PRId64 "%s%s\n", id_text (job, id), *job->host ? job->host : "unknown", job->pid,
+           *job->user ? ", user " : "", job->user);
+   if (live) {
+      print_settings (&job->settings);
+   }
+   if (*job->error) {
+      printf ("  %s%s%s\n", ecl_cli_colour (cli, ECL_CLI_RED), job->error, ecl_cli_colour (cli, ECL_CLI_PLAIN));
+   }
+   if (!live) {
+      print_ended (job, sum);
+   } else if (job->state == ECL_JOB_PLANNING) {
+      printf ("  its ranges are being made\n");
+   } else {
+      print_running (self, job, sum);
    }
 }
 
