@@ -315,24 +315,45 @@ ecl_job_throttle (const ecl_job_settings_t *settings, ecl_throttle_settings_t *o
                                     .max_bytes = settings->max_bytes};
 }
 
+/* Whether there is such a record. Where the server does not find one in time, among millions that stay, there counts as
+ * none: the job ends even so. */
+static bool
+has_stale (ecl_world_t *world, const char *database, bson_t *command, bool *stale, bson_error_t *error)
+{
+   bson_t reply, first;
+   bson_error_t why;
+   bool good = ecl_job_send (world, database, command, &reply, &why);
+
+   *stale = good && ecl_store_first (&reply, &first);
+   bson_destroy (&reply);
+   return good || ecl_insist_late (why.code) || ecl_fail (error, why.domain, why.code, "%s", why.message);
+}
+
 bool
 ecl_job_forget (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, bool down,
                 int64_t before, const uint8_t *job, bson_error_t *error)
 {
-   bson_iter_t iter, first;
-   bson_t command, reply;
-   bool good, stale;
+   bson_error_t why;
+   bson_t command;
+   bool stale;
 
-   ecl_quarantine_stale (chain, target, down, before, job, &command);
-   good = ecl_job_send (world, database, &command, &reply, error);
-   stale =
-      good && bson_iter_init (&iter, &reply) && bson_iter_find_descendant (&iter, "cursor.firstBatch.0._id", &first);
-   bson_destroy (&reply);
-   if (stale) {
+   for (;;) {
+      ecl_quarantine_stale (chain, target, down, before, job, &command);
+      if (!has_stale (world, database, &command, &stale, error)) {
+         return false;
+      }
+      if (!stale) {
+         return true;
+      }
       ecl_quarantine_forget (chain, target, down, before, job, &command);
-      good = ecl_job_send (world, database, &command, NULL, error);
+      if (ecl_job_send (world, database, &command, NULL, &why)) {
+         return true;
+      }
+      /* What it removed until its time was over is gone: on with the rest. */
+      if (!ecl_insist_late (why.code) || world->cancelled (world)) {
+         return ecl_fail (error, why.domain, why.code, "%s", why.message);
+      }
    }
-   return good;
 }
 
 static bool

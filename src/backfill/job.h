@@ -190,7 +190,8 @@ ecl_job_close (ecl_world_t *world, const char *database, ecl_job_t *job, ecl_job
                bson_error_t *error) ECL_MUST_CHECK;
 
 /* Removes quarantine records of documents that were carried over since they were written, before that time of the
- * server's; what this job's own sweep wrote (may be NULL) stays. */
+ * server's; what this job's own sweep wrote (may be NULL) stays. So does, where there are millions that stay, what the
+ * server does not find among them in time: `quarantine retry` removes that. */
 bool
 ecl_job_forget (ecl_world_t *world, const char *database, const ecl_chain_t *chain, size_t target, bool down,
                 int64_t before, const uint8_t *job, bson_error_t *error) ECL_MUST_CHECK;
