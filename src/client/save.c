@@ -130,11 +130,12 @@ replace_in_transaction (eclose_collection_t *self, mongoc_client_session_t *sess
    return ok;
 }
 
-/* The write concern of the options, or else of the collection. */
+/* The write concern of the options, or else of the collection; and the primary, whatever the client reads from. */
 static mongoc_transaction_opt_t *
 transaction_options (const eclose_collection_t *self, const bson_t *opts)
 {
    mongoc_write_concern_t *concern = mongoc_write_concern_copy (mongoc_collection_get_write_concern (self->collection));
+   mongoc_read_prefs_t *primary = mongoc_read_prefs_new (MONGOC_READ_PRIMARY);
    mongoc_transaction_opt_t *options = mongoc_transaction_opts_new ();
    bson_iter_t iter, part;
 
@@ -156,6 +157,8 @@ transaction_options (const eclose_collection_t *self, const bson_t *opts)
       }
    }
    mongoc_transaction_opts_set_write_concern (options, concern);
+   mongoc_transaction_opts_set_read_prefs (options, primary);
+   mongoc_read_prefs_destroy (primary);
    mongoc_write_concern_destroy (concern);
    return options;
 }
@@ -254,13 +257,13 @@ ecl_client_save (eclose_collection_t *self, const bson_t *stored, const bson_t *
    return ok;
 }
 
-/* Puts what is stored now into the caller's document. */
+/* Puts what is stored now, as the session sees it, into the caller's document. */
 static bool
 take_current (eclose_collection_t *self, eclose_document_t *document, bson_error_t *error)
 {
    eclose_document_t *now = NULL;
    bson_t by_id;
-   bool ok = ecl_client_by_id (document->stored, &by_id) && ecl_client_read (self, &by_id, NULL, &now, error);
+   bool ok = ecl_client_by_id (document->stored, &by_id) && ecl_client_read (self, &by_id, self->session, &now, error);
 
    bson_destroy (&by_id);
    if (ok) {

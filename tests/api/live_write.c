@@ -85,6 +85,65 @@ test_save_in_a_transaction (void **state)
    bson_destroy (by_id);
 }
 
+/* A program that reads from secondaries: what a save compares is of the primary. */
+static void
+test_save_of_a_reader_of_secondaries (void **state)
+{
+   live_t *live = *state;
+   bson_t *changed = json ("{\"_id\": 1, \"full\": \"B\"}");
+   mongoc_read_prefs_t *secondaries = mongoc_read_prefs_new (MONGOC_READ_SECONDARY_PREFERRED);
+   eclose_collection_t *users;
+   eclose_document_t *document;
+   bson_error_t error;
+
+   /* Saved in a transaction, for the number in the array. */
+   put (live->raw, "{\"_id\": 1, \"lines\": [{\"n\": 1}], \"full\": \"A\", \"plan\": 0, \"schema_version\": 2}");
+   mongoc_client_set_read_prefs (live->client, secondaries);
+   users = eclose_collection_new (live->project, live->client, live->name, "users", NULL, &error);
+   document = find_one (users, "{\"_id\": 1}");
+   if (!eclose_collection_save (users, document, changed, NULL, &error)) {
+      check (error.code == ECLOSE_CODE_UNSUPPORTED, &error); /* a server without transactions */
+   } else {
+      stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"full\" : \"B\", \"schema_version\" : 2 }");
+   }
+   eclose_document_destroy (document);
+   eclose_collection_destroy (users);
+   mongoc_read_prefs_destroy (secondaries);
+   bson_destroy (changed);
+}
+
+/* What is stored now, after a conflict in a transaction, is what the transaction sees. */
+static void
+test_conflict_in_a_transaction (void **state)
+{
+   live_t *live = *state;
+   bson_t *by_id = json ("{\"_id\": 1}"), *other = json ("{\"$set\": {\"n\": 1}}"),
+          *changed = json ("{\"_id\": 1, \"full\": \"B\"}"), opts = BSON_INITIALIZER;
+   mongoc_client_session_t *session;
+   eclose_document_t *document;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"full\": \"A\", \"schema_version\": 2}");
+   session = mongoc_client_start_session (live->client, NULL, &error);
+   assert_non_null (session);
+   check (mongoc_client_session_append (session, &opts, &error), &error);
+   check (mongoc_client_session_start_transaction (session, NULL, &error), &error);
+   check (eclose_collection_find_one (live->users, by_id, &opts, &document, &error), &error);
+   check (mongoc_collection_update_one (live->raw, by_id, other, &opts, NULL, &error), &error);
+   assert_false (eclose_collection_save (live->users, document, changed, &opts, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_CONFLICT);
+   same_json (eclose_document_get (document), "{ \"_id\" : 1, \"full\" : \"A\", \"schema_version\" : 2, \"n\" : 1 }");
+   check (eclose_collection_save (live->users, document, changed, &opts, &error), &error);
+   check (mongoc_client_session_commit_transaction (session, NULL, &error), &error);
+   stored_is (live->raw, "{\"_id\": 1}", "{ \"_id\" : 1, \"full\" : \"B\", \"schema_version\" : 2 }");
+   mongoc_client_session_destroy (session);
+   eclose_document_destroy (document);
+   bson_destroy (&opts);
+   bson_destroy (by_id);
+   bson_destroy (other);
+   bson_destroy (changed);
+}
+
 static void
 test_save_from_below (void **state)
 {
@@ -304,6 +363,8 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_insert_stamps, setup, teardown),
       cmocka_unit_test_setup_teardown (test_save_and_conflict, setup, teardown),
       cmocka_unit_test_setup_teardown (test_save_in_a_transaction, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_save_of_a_reader_of_secondaries, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_conflict_in_a_transaction, setup, teardown),
       cmocka_unit_test_setup_teardown (test_save_from_below, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_beside_a_change, setup, teardown),
