@@ -13,7 +13,7 @@ from bson.codec_options import CodecOptions
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from bson.tz_util import utc
-from pymongo import InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
+from pymongo import InsertOne, ReadPreference, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.collection import Collection as PymongoCollection
 from pymongo.errors import DuplicateKeyError, InvalidOperation, WriteError
 from pymongo.results import InsertManyResult, InsertOneResult
@@ -198,7 +198,7 @@ class Collection:
         """The command meets only documents at the target: its filter says so. Where it meets none, the filter is asked
         of all versions; what it finds is saved in the target's shape, and then modified by its _id. Whoever comes
         between makes it start again."""
-        raw = self._raw()
+        raw = self._primary()
         options = {name: value for name, value in options.items() if value is not None}
         asking: Document = {name: options[name] for name in ('collation', 'let', 'comment') if name in options}
         with self._upgraders.borrow() as upgrader:
@@ -245,10 +245,11 @@ class Collection:
     def _look(self, filter: Mapping[str, Any], sort: Any, session: Any, options: Document) -> Document | None:
         """{_id} of what the filter finds first, in whatever version."""
         if list(filter) == ['_id']:
-            raw = self._raw().find_one(filter, sort=sort, session=session, **options)
+            raw = self._primary().find_one(filter, sort=sort, session=session, **options)
             found = None if raw is None else RawBSONDocument(raw_bytes(raw))
         else:
-            found = next(self.query(filter, sort=sort, limit=1, session=session, **options), None)
+            primary = self.with_options(read_preference=ReadPreference.PRIMARY)
+            found = next(primary.query(filter, sort=sort, limit=1, session=session, **options), None)
         return None if found is None else {'_id': found['_id']}
 
     # ---- writing
@@ -302,7 +303,7 @@ class Collection:
     def _save(self, stored: bytes, document: bytes, session: Any = None) -> bool:
         """Saves over the stored bytes; ConflictError where they are not stored any more. False if nothing is new."""
         owner = self._with_session(session)
-        collection = self._raw()
+        collection = self._primary()
         with self._upgraders.borrow() as upgrader:
             how, filter, update, replacement = upgrader.save(stored, document, owner._load)
         if how == _NOTHING:
@@ -317,7 +318,7 @@ class Collection:
         elif self._save_in_transaction(collection, stored, replacement, session):
             return True
         identity = RawBSONDocument(stored)['_id']
-        current = self._raw().find_one({'_id': identity}, session=session)
+        current = collection.find_one({'_id': identity}, session=session)
         raise ConflictError(f'the document {identity!r} of {self._collection.name} changed since it was read',
                             None if current is None else self._decode(current, session))
 
@@ -343,7 +344,8 @@ class Collection:
         if session is not None and session.in_transaction:
             return replace(session)
         with collection.database.client.start_session() as own:
-            return bool(own.with_transaction(replace, write_concern=collection.write_concern))
+            return bool(own.with_transaction(replace, write_concern=collection.write_concern,
+                                             read_preference=ReadPreference.PRIMARY))
 
     # ---- parts
 
@@ -351,6 +353,10 @@ class Collection:
         """Its documents as raw bytes; filters and updates are encoded as the program wants them."""
         options = self._collection.codec_options.with_options(document_class=RawBSONDocument)
         return self._collection.with_options(codec_options=options)
+
+    def _primary(self) -> PymongoCollection[RawBSONDocument]:
+        """The same of the primary, wherever the program reads: for what a write depends on."""
+        return self._raw().with_options(read_preference=ReadPreference.PRIMARY)
 
     def _with_session(self, session: Any) -> Collection:
         """What upgrades look up is read in the session, too."""

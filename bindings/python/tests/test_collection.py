@@ -11,7 +11,18 @@ from bson.codec_options import CodecOptions, TypeCodec, TypeRegistry
 from bson.decimal128 import Decimal128
 from bson.raw_bson import RawBSONDocument
 from bson.son import SON
-from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
+from pymongo import (
+    AsyncMongoClient,
+    DeleteOne,
+    InsertOne,
+    MongoClient,
+    ReadPreference,
+    ReplaceOne,
+    ReturnDocument,
+    UpdateMany,
+    UpdateOne,
+    monitoring,
+)
 from pymongo.collection import Collection
 from pymongo.errors import InvalidOperation, OperationFailure
 from pymongo.write_concern import WriteConcern
@@ -287,6 +298,51 @@ def test_what_no_statement_can_compare_is_saved_in_a_transaction(project, db):
             with scores.edit(1, session=session) as score:
                 score['x'] = 3
         assert db.scores.find_one() == {'_id': 1, 'rounds': [{'points': 5}], 'best': 5, 'x': 3, 'schema_version': 2}
+
+
+class Reads(monitoring.CommandListener):
+    """The read preferences of commands."""
+
+    def __init__(self):
+        self.asked = []
+
+    def started(self, event):
+        preference = event.command.get('$readPreference', {})
+        self.asked.append((event.command_name, preference.get('mode', 'primary')))
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+
+def test_what_a_write_depends_on_is_read_from_the_primary(project, db, uri):
+    db.users.insert_many([{'_id': 1, 'name': 'Ariel L1'}, {'_id': 2, 'name': 'Kim L2'},
+                          {'_id': 3, 'name': 'Bo L3', 'lines': [{'n': 1}]}])
+    reads = Reads()
+    # Not a direct connection: through one, everything counts as a secondary.
+    with MongoClient(uri, directConnection=False, read_preference=ReadPreference.SECONDARY_PREFERRED,
+                     event_listeners=[reads]) as client:
+        users = project.collection(client[db.name].users)
+        assert users.find_one(1)['first'] == 'Ariel'
+        assert ('find', 'secondaryPreferred') in reads.asked  # what the program reads is where it wants it
+        reads.asked.clear()
+        users.find_one_and_update({'last': 'L1'}, {'$set': {'n': 1}}, upsert=True)
+        users.find_one_and_update({'_id': 2}, {'$set': {'n': 1}})
+        assert {name for name, _ in reads.asked} >= {'find', 'aggregate', 'update', 'findAndModify'}
+        assert {preference for _, preference in reads.asked} == {'primary'}
+        with users.edit(3) as user:  # in a transaction, for the number in the array
+            reads.asked.clear()
+            user['n'] = 1
+        assert {preference for _, preference in reads.asked} == {'primary'}
+        with pytest.raises(eclose.ConflictError) as conflict, users.edit(2) as user:
+            user['n'] = 2
+            db.users.update_one({'_id': 2}, {'$set': {'n': 3}})
+            reads.asked.clear()
+        assert conflict.value.current['n'] == 3
+        assert ('find', 'primary') in reads.asked
+    assert [user['n'] for user in db.users.find().sort('_id', 1)] == [1, 3, 1]
 
 
 def test_a_collation_hides_no_change_of_somebody_else(project, db):
