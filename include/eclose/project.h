@@ -48,8 +48,10 @@ eclose_project_add_text (eclose_project_t *self, const char *path, const char *t
 
 /* Adds a document of the collection eclose_catalog, in which eclose_project_publish (eclose/mongoc.h) keeps migrations:
  * so a program reads documents that are newer than itself, through the ways down that were published. It is copied.
- * Where the program has the migration itself, its own is taken, and so is its own project file if it has one.
- * False where it is no such document. */
+ * Where the program has a way to that version itself, its own is taken, and so is its own project file if it has one.
+ * A migration that is of no use here (it leads from a version that is not there, as behind a function, or a later
+ * library can read it) is left out with all that is published behind it: a warning of eclose_project_problems() says
+ * so, and documents of those versions are refused when they are read. False where it is no such document. */
 ECLOSE_EXPORT (bool)
 eclose_project_add_document (eclose_project_t *self, const bson_t *document, bson_error_t *error) ECLOSE_MUST_CHECK;
 

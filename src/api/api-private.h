@@ -15,6 +15,7 @@ struct ecl_api_source_t {
    char *text;
    size_t len;
    bool published; /* in eclose_catalog */
+   char *from;     /* published: what ecl_catalog_from says */
 };
 
 /* A function that was added; the context of the engine's function. */

@@ -44,6 +44,7 @@ eclose_project_destroy (eclose_project_t *self)
       bson_free (self->sources->path);
       bson_free (self->sources->name);
       bson_free (self->sources->text);
+      bson_free (self->sources->from);
       bson_free (self->sources);
       self->sources = next;
    }
@@ -75,7 +76,7 @@ is_config (const char *path)
    return strcmp (path, "eclose.yaml") == 0 || strcmp (path, "eclose.json") == 0;
 }
 
-static void
+static ecl_api_source_t *
 add_source (eclose_project_t *self, const char *path, const char *text, size_t len, bool published)
 {
    ecl_api_source_t *source = bson_malloc0 (sizeof *source);
@@ -89,6 +90,7 @@ add_source (eclose_project_t *self, const char *path, const char *text, size_t l
    source->published = published;
    *self->last_source = source;
    self->last_source = &source->next;
+   return source;
 }
 
 bool
@@ -132,7 +134,7 @@ eclose_project_add_document (eclose_project_t *self, const bson_t *document, bso
    if (!may_add (self, error) || !ecl_catalog_read (document, &path, &text, &len, error)) {
       return false;
    }
-   add_source (self, path, text, len, true);
+   add_source (self, path, text, len, true)->from = bson_strdup (ecl_catalog_from (document));
    return true;
 }
 
@@ -169,14 +171,6 @@ environment (void *ctx, const char *name)
    (void) ctx;
    /* Only for ${NAME} in the project file: where things are is the program's matter. */
    return strncmp (name, "ECLOSE_", 7) == 0 ? NULL : getenv (name);
-}
-
-static bool
-add_migration (ecl_project_t *project, const ecl_api_source_t *source, ecl_diags_t *diags)
-{
-   ecl_text_source_t text = {.name = source->name, .bytes = source->text, .len = source->len};
-
-   return ecl_project_add (project, source->path, &text, diags);
 }
 
 /* The project file: the folder's, the program's own, or what is published. */
@@ -219,13 +213,15 @@ read_all (eclose_project_t *self, ecl_diags_t *diags)
       return false;
    }
    for (const ecl_api_source_t *source = self->sources; source; source = source->next) {
-      if (!source->published && !is_config (source->path)) {
-         ok &= add_migration (self->project, source, diags);
+      ecl_text_source_t text = {.name = source->name, .bytes = source->text, .len = source->len};
+
+      if (is_config (source->path)) {
+         continue;
       }
-   }
-   for (const ecl_api_source_t *source = self->sources; source; source = source->next) {
-      if (source->published && !is_config (source->path) && !ecl_project_has_migration (self->project, source->path)) {
-         ok &= add_migration (self->project, source, diags);
+      if (source->published) {
+         ecl_project_add_published (self->project, source->path, source->from, &text, diags);
+      } else {
+         ok &= ecl_project_add (self->project, source->path, &text, diags);
       }
    }
    for (ecl_api_function_t *added = self->functions; added; added = added->next) {

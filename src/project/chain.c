@@ -17,6 +17,9 @@ compare_drafts (const void *a, const void *b)
    if (x->step.to != y->step.to) {
       return x->step.to < y->step.to ? -1 : 1;
    }
+   if (x->published != y->published) {
+      return x->published ? 1 : -1;
+   }
    return strcmp (x->step.file, y->step.file);
 }
 
@@ -44,7 +47,7 @@ static bool
 check_place (const ecl_project_t *project, const ecl_chain_t *chain, const ecl_draft_t *draft,
              const ecl_draft_t *previous, ecl_diags_t *diags)
 {
-   ecl_version_t before = previous ? previous->step.to : chain->floor;
+   ecl_version_t before = previous ? previous->step.to : chain->floor, from;
    const ecl_step_t *step = &draft->step;
    char to[ECL_VERSION_TEXT], expected[ECL_VERSION_TEXT];
 
@@ -74,7 +77,28 @@ check_place (const ecl_project_t *project, const ecl_chain_t *chain, const ecl_d
                                    ? " (it begins at its `floor`)"
                                    : " (documents without a version are at the first one: see `unversioned`)");
    }
+   if (draft->from &&
+       (!ecl_version_parse (chain->format, draft->from, strlen (draft->from), &from) || from != before)) {
+      return ecl_project_error (step->text, diags, ECL_ERROR_CHAIN, draft->to_at,
+                                "a gap in the chain of %s: this leads from version %s, the one before it is %s",
+                                chain->collection, draft->from, ecl_version_text (chain->format, before, expected));
+   }
    return true;
+}
+
+/* Whether a published one has its place here; else it is left out. */
+static bool
+has_place (const ecl_project_t *project, const ecl_chain_t *chain, const ecl_draft_t *draft,
+           const ecl_draft_t *previous, ecl_diags_t *diags)
+{
+   ecl_diags_t why;
+   bool has;
+
+   ecl_diags_init (&why);
+   has = check_place (project, chain, draft, previous, &why);
+   ecl_project_leave_out (diags, &why);
+   ecl_diags_cleanup (&why);
+   return has;
 }
 
 /* Below a floor that was set: such documents are refused by readers, and nothing has to lead from there. */
@@ -132,6 +156,23 @@ merge_function (ecl_draft_t *file, const ecl_draft_t *functions, ecl_diags_t *di
    }
    file->step.down = functions->step.down;
    return true;
+}
+
+/* Published ones are not used where the program has a way of its own to that version, which comes before them. */
+static size_t
+drop_known (ecl_draft_t **drafts, size_t n)
+{
+   size_t kept = 0;
+
+   for (size_t i = 0; i < n; i++) {
+      const ecl_draft_t *last = kept ? drafts[kept - 1] : NULL;
+
+      if (!drafts[i]->published || !last || last->published || last->step.to != drafts[i]->step.to ||
+          last->step.up.kind == ECL_WAY_NONE) {
+         drafts[kept++] = drafts[i];
+      }
+   }
+   return kept;
 }
 
 /* Drafts in order, those of functions merged into files of the same version. */
@@ -202,17 +243,25 @@ link_chain (ecl_project_t *self, ecl_chain_t *chain, ecl_diags_t *diags)
       }
    }
    qsort (drafts, n, sizeof (ecl_draft_t *), compare_drafts);
+   n = drop_known (drafts, n);
    n = merge_drafts (drafts, n, &ok, diags);
    n = drop_below (chain, drafts, n, diags);
    steps = ecl_arena_array (&self->arena, ecl_step_t, n);
+   k = 0;
    for (size_t i = 0; i < n; i++) {
-      ok &= check_place (self, chain, drafts[i], i ? drafts[i - 1] : NULL, diags);
-      steps[i] = drafts[i]->step;
-      steps[i].from = i ? steps[i - 1].to : chain->floor;
+      const ecl_draft_t *previous = k ? drafts[k - 1] : NULL;
+
+      if (drafts[i]->published && !has_place (self, chain, drafts[i], previous, diags)) {
+         continue;
+      }
+      ok &= drafts[i]->published || check_place (self, chain, drafts[i], previous, diags);
+      steps[k] = drafts[i]->step;
+      steps[k].from = previous ? previous->step.to : chain->floor;
+      drafts[k++] = drafts[i];
    }
    chain->steps = steps;
-   chain->n_steps = n;
-   chain->target = n ? steps[n - 1].to : chain->floor;
+   chain->n_steps = k;
+   chain->target = k ? steps[k - 1].to : chain->floor;
    bson_free (drafts);
    return ok && check_versions (self, chain, diags);
 }

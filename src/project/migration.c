@@ -325,23 +325,46 @@ ecl_project_add (ecl_project_t *self, const char *path, const ecl_text_source_t 
    return reader.ok;
 }
 
-/* ---- functions ---- */
+/* ---- what others published ---- */
 
-bool
-ecl_project_has_migration (const ecl_project_t *self, const char *path)
+void
+ecl_project_leave_out (ecl_diags_t *diags, const ecl_diags_t *why)
 {
-   const char *slash = strchr (path, '/'), *ending = strrchr (path, '.');
-   size_t len = slash && ending > slash ? (size_t) (ending - slash - 1) : 0;
+   for (size_t i = 0; i < why->n; i++) {
+      const ecl_diag_t *diag = &why->items[i];
 
-   for (const ecl_draft_t *draft = self->drafts; len && draft; draft = draft->next) {
-      if (!draft->of_functions && strlen (draft->collection) == (size_t) (slash - path) &&
-          memcmp (draft->collection, path, (size_t) (slash - path)) == 0 && strlen (draft->step.name) == len &&
-          memcmp (draft->step.name, slash + 1, len) == 0) {
-         return true;
+      if (diag->level == ECL_DIAG_ERROR) {
+         ecl_diags_add (diags, ECL_DIAG_WARNING, diag->domain, diag->code, diag->file, diag->line, diag->column,
+                        diag->path, "left out, and what is published behind it: %s", diag->message);
       }
    }
-   return false;
 }
+
+void
+ecl_project_add_published (ecl_project_t *self, const char *path, const char *from, const ecl_text_source_t *source,
+                           ecl_diags_t *diags)
+{
+   ecl_draft_t *before = self->drafts;
+   ecl_diags_t why;
+   bool good;
+
+   ecl_diags_init (&why);
+   /* Database migrations are not published: nobody else says what this program runs. */
+   good = strchr (path, '/') ? ecl_project_add (self, path, source, &why)
+                             : fail_name (&why, source->name, "not a document migration");
+   if (good) {
+      self->drafts->published = true;
+      self->drafts->from = from ? ecl_arena_strndup (&self->arena, from, strlen (from)) : NULL;
+      self->drafts->step.n_examples = 0; /* nobody runs them here, and their versions may be left out */
+      ecl_diags_merge (diags, &why);
+   } else {
+      self->drafts = before;
+      ecl_project_leave_out (diags, &why);
+   }
+   ecl_diags_cleanup (&why);
+}
+
+/* ---- functions ---- */
 
 bool
 ecl_project_add_function (ecl_project_t *self, const char *collection, const char *to, bool up,

@@ -12,6 +12,8 @@ struct ecl_draft_t {
    const char *collection;
    const uint8_t *to_at;
    bool of_functions; /* no file, but functions of the program */
+   bool published;    /* see ecl_project_add_published */
+   const char *from;  /* published: the version that it leads from, as text; NULL where that is not said */
    ecl_step_t step;   /* `from` comes with the order */
 };
 
@@ -50,6 +52,10 @@ struct ecl_project_t {
 /* An empty text that the project owns. */
 ecl_text_t *
 ecl_project_text (ecl_project_t *self);
+
+/* The errors in why as warnings, after what they lead to. */
+void
+ecl_project_leave_out (ecl_diags_t *diags, const ecl_diags_t *why);
 
 /* Reports a key that is none of the NULL-terminated list, with the one that was most likely meant. */
 bool

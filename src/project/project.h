@@ -115,9 +115,13 @@ bool
 ecl_project_add_function (ecl_project_t *self, const char *collection, const char *to, bool up,
                           const ecl_function_t *function, ecl_diags_t *diags);
 
-/* Whether a migration of that path below the migrations folder, whatever it ends with, was added. */
-bool
-ecl_project_has_migration (const ecl_project_t *self, const char *path);
+/* Adds a document migration that some release published, for what this program does not know itself. What leads to a
+ * version to which the program has a way of its own is not used. What is wrong, or leads from a version that is not
+ * there, is left out, with a warning and with all that is published behind it: the program goes on with what it knows.
+ * from is the version that it leads from, as text; NULL where that is not said. */
+void
+ecl_project_add_published (ecl_project_t *self, const char *path, const char *from, const ecl_text_source_t *source,
+                           ecl_diags_t *diags);
 
 /* Adds an executable of the migrations folder: a database migration. source->name is where it is; its bytes are only
  * summed. */

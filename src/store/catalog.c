@@ -24,6 +24,15 @@ ecl_catalog_read (const bson_t *document, const char **path, const char **text, 
                                         "not a document of eclose_catalog: expected {_id: a path, text: a string}");
 }
 
+const char *
+ecl_catalog_from (const bson_t *document)
+{
+   bson_iter_t iter;
+
+   return bson_iter_init_find (&iter, document, "from") && BSON_ITER_HOLDS_UTF8 (&iter) ? bson_iter_utf8 (&iter, NULL)
+                                                                                        : NULL;
+}
+
 /* The file `bytes` as canonical Extended JSON. */
 static void
 append_text (bson_t *document, const uint8_t *bytes, size_t len)
@@ -193,6 +202,7 @@ write_step (const ecl_chain_t *chain, const ecl_step_t *step, bson_t *document)
    BSON_APPEND_UTF8 (document, "_id", id);
    BSON_APPEND_UTF8 (document, "kind", "migration");
    BSON_APPEND_UTF8 (document, "collection", chain->collection);
+   BSON_APPEND_UTF8 (document, "from", ecl_version_text (chain->format, step->from, version));
    BSON_APPEND_UTF8 (document, "to", ecl_version_text (chain->format, step->to, version));
    BSON_APPEND_UTF8 (document, "description", step->description);
    append_text (document, step->text->doc, step->text->len);

@@ -1,9 +1,9 @@
 /* Catalog: the migrations themselves as documents of eclose_catalog, so that an older program can read newer documents.
  *
- *    {_id: "users/0002_split_name.json", kind: "migration", collection: "users", to: "2", description, text}
+ *    {_id: "users/0002_split_name.json", kind: "migration", collection: "users", from: "1", to: "2", description, text}
  *    {_id: "eclose.json", kind: "project", text}
  *
- * text is the file as canonical Extended JSON: stages have names that a stored document must not have. The project file
+ * Steps that are functions of a program are not there: by `from` a reader sees that one is missing. text is the file as canonical Extended JSON: stages have names that a stored document must not have. The project file
  * is made of the settings of the collections alone; where the database is, and its password, stay out.
  *
  * Several releases publish to one catalog. What a release does not know, it leaves: collections that are not its own,
@@ -21,6 +21,10 @@
 bool
 ecl_catalog_read (const bson_t *document, const char **path, const char **text, size_t *len,
                   bson_error_t *error) ECL_MUST_CHECK;
+
+/* The version that the document's step leads from, borrowed from it; NULL where that is not said. */
+const char *
+ecl_catalog_from (const bson_t *document);
 
 /* The i-th document of a linked project into an initialised one; false past the last one. */
 bool

@@ -423,6 +423,107 @@ test_catalog_above_the_floor (void **state)
    eclose_project_destroy (none);
 }
 
+#define OWN "collections: {users: {version_format: dotted, unversioned: '1.0'}}\n"
+
+static bool
+copies (const bson_t *in, bson_t *out, eclose_context_t *context, bson_error_t *error)
+{
+   (void) context;
+   (void) error;
+   return bson_concat (out, in);
+}
+
+/* A function is not published: what comes behind it is of no use to who does not have it. With versions that are not
+ * counted one by one the way down would lead to a shape that is none. */
+static void
+test_catalog_behind_a_function (void **state)
+{
+   static const char step[] = "to: '1.3'\nup: [{$set: {x: 1}}]\ndown: [{$unset: x}]\n";
+   eclose_project_t *newer = eclose_project_new (), *older = eclose_project_new (), *has_it = eclose_project_new ();
+   bson_t document, *later = json ("{\"_id\": 1, \"schema_version\": \"1.3\", \"x\": 1}");
+   const bson_t *out;
+   eclose_upgrader_t *reader;
+   bson_error_t error;
+
+   (void) state;
+   add_text (newer, "eclose.yaml", OWN);
+   add_text (newer, "users/a.yaml", "to: '1.1'\nup: [{$set: {a: 1}}]\ndown: [{$unset: a}]\n");
+   check (eclose_project_add_function (newer, "users", "1.2", ECLOSE_UP, copies, NULL, &error), &error);
+   add_text (newer, "users/c.yaml", step);
+   load (newer);
+   add_text (older, "eclose.yaml", OWN);
+   add_text (has_it, "eclose.yaml", OWN);
+   check (eclose_project_add_function (has_it, "users", "1.2", ECLOSE_UP, copies, NULL, &error), &error);
+   for (size_t i = 0; eclose_project_document (newer, i, &document); i++) {
+      check (eclose_project_add_document (older, &document, &error), &error);
+      check (eclose_project_add_document (has_it, &document, &error), &error);
+      bson_destroy (&document);
+   }
+   bson_destroy (&document);
+   load (older);
+   load (has_it);
+   assert_int_equal (bson_count_keys (eclose_project_problems (older)), 1);
+   reader = upgrader (older, "users", "1.0");
+   assert_false (eclose_upgrader_run (reader, later, &out, &error));
+   runs_to (reader, "{\"_id\": 1, \"schema_version\": \"1.1\", \"a\": 1}",
+            "{ \"_id\" : 1, \"schema_version\" : \"1.0\" }");
+   eclose_upgrader_destroy (reader);
+   assert_true (bson_empty (eclose_project_problems (has_it)));
+   reader = upgrader (has_it, "users", NULL);
+   runs_to (reader, "{\"_id\": 1, \"schema_version\": \"1.3\", \"x\": 1}",
+            "{ \"_id\" : 1, \"schema_version\" : \"1.2\" }");
+   eclose_upgrader_destroy (reader);
+   bson_destroy (later);
+   eclose_project_destroy (newer);
+   eclose_project_destroy (older);
+   eclose_project_destroy (has_it);
+}
+
+static void
+add_published (eclose_project_t *project, const char *document_text)
+{
+   bson_t *document = json (document_text);
+   bson_error_t error;
+
+   check (eclose_project_add_document (project, document, &error), &error);
+   bson_destroy (document);
+}
+
+/* Whatever others have published: the program goes on with what it has itself. */
+static void
+test_catalog_that_is_of_no_use (void **state)
+{
+   eclose_project_t *project = users_project ();
+   eclose_upgrader_t *reader;
+   bson_iter_t iter, problem;
+
+   (void) state;
+   /* The program's own under another name. */
+   add_published (project, "{\"_id\": \"users/0002_otherwise.json\", \"from\": \"1\", \"to\": \"2\","
+                           " \"text\": \"{\\\"to\\\": 2, \\\"up\\\": [{\\\"$set\\\": {\\\"y\\\": 1}}]}\"}");
+   /* What a later library can read, and what is behind it. */
+   add_published (project, "{\"_id\": \"users/0003_x.json\", \"from\": \"2\", \"to\": \"3\","
+                           " \"text\": \"{\\\"to\\\": 3, \\\"up\\\": [{\\\"$new\\\": 1}]}\"}");
+   add_published (project, "{\"_id\": \"users/0004_x.json\", \"from\": \"3\", \"to\": \"4\","
+                           " \"text\": \"{\\\"to\\\": 4, \\\"up\\\": [{\\\"$set\\\": {\\\"x\\\": 1}}]}\"}");
+   /* A database migration is no matter of others. */
+   add_published (project, "{\"_id\": \"20261121T0900_x.json\", \"text\":"
+                           " \"{\\\"up\\\": [{\\\"dropCollection\\\": {\\\"collection\\\": \\\"a\\\"}}]}\"}");
+   load (project);
+   assert_int_equal (bson_count_keys (eclose_project_problems (project)), 3);
+   assert_true (bson_iter_init (&iter, eclose_project_problems (project)));
+   while (bson_iter_next (&iter)) {
+      assert_true (bson_iter_recurse (&iter, &problem) && bson_iter_find (&problem, "level"));
+      assert_string_equal (bson_iter_utf8 (&problem, NULL), "warning");
+   }
+   reader = upgrader (project, "users", NULL);
+   assert_string_equal (eclose_upgrader_target (reader), "2");
+   runs_to (reader, "{\"_id\": 1, \"name\": \"A B\"}",
+            "{ \"_id\" : 1, \"first\" : \"A\", \"last\" : \"B\", \"schema_version\" : 2 }");
+   eclose_upgrader_destroy (reader);
+   eclose_project_destroy (project);
+}
+
 /* ---- versions ---- */
 
 static void
@@ -488,6 +589,8 @@ main (void)
       cmocka_unit_test (test_catalog),
       cmocka_unit_test (test_changes_of_the_catalog),
       cmocka_unit_test (test_catalog_above_the_floor),
+      cmocka_unit_test (test_catalog_behind_a_function),
+      cmocka_unit_test (test_catalog_that_is_of_no_use),
       cmocka_unit_test (test_forms_of_versions),
       cmocka_unit_test (test_version_of_the_library),
    };

@@ -133,7 +133,8 @@ class Project:
 
     folder      where eclose.yaml is, with its migrations beside it; or a folder of migrations only
     files       path → text: the same from memory ('eclose.yaml', 'users/0002_split_name.yaml')
-    documents   of the collection eclose_catalog: newer programs' ways down, so that this one reads their documents
+    documents   of the collection eclose_catalog: newer programs' ways down, so that this one reads their documents; what
+                of them is of no use here is left out, and `problems` says so
     functions   collection → version → function, or (up, down): steps written in Python
 
     A function gets the document, as a dict, and a Context if it takes a second argument. It changes the document, or
