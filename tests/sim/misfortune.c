@@ -104,7 +104,7 @@ lose_memory (sim_t *sim, fault_t lost)
          sim_reached (sim, lost);
       }
    } else {
-      server_settle (&sim->server, INT64_MAX);
+      server_settle_all (&sim->server, sim->now);
    }
    sim->server.last_safe = sim->now;
    server_hide (&sim->server, sim->now - sim_between (sim, 0, HIDDEN_MS),

@@ -143,6 +143,15 @@ server_settle (server_t *self, int64_t now)
    }
 }
 
+void
+server_settle_all (server_t *self, int64_t now)
+{
+   for (size_t i = self->first; i < self->n_pending; i++) {
+      self->pending[i].safe = BSON_MIN (self->pending[i].safe, now);
+   }
+   server_settle (self, INT64_MAX);
+}
+
 /* Takes the reference. */
 static void
 store (server_t *self, slot_t *slot, blob_t *value, int64_t safe)

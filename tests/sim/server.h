@@ -142,6 +142,10 @@ server_execute (server_t *self, sim_t *sim, const sender_t *sender, const bson_t
 void
 server_settle (server_t *self, int64_t now);
 
+/* Whatever is on its way is so, since now. */
+void
+server_settle_all (server_t *self, int64_t now);
+
 /* Another primary: transactions and cursors are gone. */
 void
 server_step_down (server_t *self);
