@@ -4,6 +4,7 @@
 #include "backfill/complete_count.h"
 #include "backfill/survey.h"
 #include "bson/append.h"
+#include "run/heartbeat.h"
 #include "run/insist.h"
 #include "upgrade/pushdown.h"
 
@@ -93,7 +94,8 @@ record (const ecl_site_t *site, const ecl_complete_options_t *options, ecl_compl
       return false;
    }
    out->higher = found && index > options->target;
-   if (!out->higher) {
+   /* One that stays without our doing is there already. */
+   if (!out->higher && !(out->strict && options->validator == ECL_VALIDATOR_NONE)) {
       bool good;
 
       ecl_floor_write (&floor, &command);
@@ -141,8 +143,9 @@ ecl_complete_validator (const ecl_chain_t *chain, size_t target, bson_t *validat
    return true;
 }
 
-/* Before a validator that only warns takes the place of one that refuses: the recorded floor is no longer marked as one
- * that a validator keeps. */
+/* Before the validator is touched, or looked at once more: the recorded floor is no longer marked as one that a validator
+ * keeps, until the documents have been counted under it. A collMod that is late, or somebody's by hand, may have lifted
+ * it for a while that nobody saw. */
 static bool
 clear_validated (const ecl_site_t *site, const ecl_chain_t *chain, bson_error_t *error)
 {
@@ -161,6 +164,20 @@ is_same (const ecl_value_t *a, const bson_t *b)
    ecl_value_t other = ecl_raw_document (bson_get_data (b), b->len);
 
    return a->type == BSON_TYPE_DOCUMENT && ecl_compare (a, &other) == 0;
+}
+
+/* Whether the validator in force refuses what is below: the very one that --validator makes. */
+static bool
+is_strict (const ecl_chain_t *chain, size_t target, const ecl_facts_t *facts)
+{
+   bson_error_t ignored;
+   bson_t validator;
+   bool strict = ecl_complete_validator (chain, target, &validator, &ignored) &&
+                 is_same (&facts->validator, &validator) && strcmp (facts->level, "strict") == 0 &&
+                 strcmp (facts->action, "error") == 0;
+
+   bson_destroy (&validator);
+   return strict;
 }
 
 static bool
@@ -209,23 +226,21 @@ install (const ecl_site_t *site, const ecl_complete_options_t *options, const ec
    ecl_complete_count_options_t how = counting (options);
    bson_t validator, filter = BSON_INITIALIZER, list;
    ecl_complete_count_t refused;
-   bool good = ecl_complete_validator (chain, options->target, &validator, error), same;
+   bool good = ecl_complete_validator (chain, options->target, &validator, error);
 
    if (!good) {
       goto done;
    }
-   same = is_same (&facts->validator, &validator);
    if (facts->validator.type == BSON_TYPE_DOCUMENT && !options->replace && !is_ours (chain, &facts->validator)) {
       good = ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
                        "%s has another validator already: --replace puts this one in its place", chain->collection);
       goto done;
    }
    /* One that refuses is made to warn, where that is asked for: old programs still write. */
-   out->strict = options->validator == ECL_VALIDATOR_STRICT && same && strcmp (facts->level, "strict") == 0 &&
-                 strcmp (facts->action, "error") == 0;
+   out->strict = options->validator == ECL_VALIDATOR_STRICT && is_strict (chain, options->target, facts);
    /* One that refuses already is set once more: the majority may not have it yet, nor an old document that was written
     * just before it, which the count would miss. */
-   good = (out->strict || clear_validated (site, chain, error)) &&
+   good = clear_validated (site, chain, error) &&
           set_validator (site, chain, &validator, out->strict ? "error" : "warn", error);
    if (good) {
       BSON_APPEND_ARRAY_BEGIN (&filter, "$nor", &list);
@@ -247,26 +262,37 @@ done:
 
 /* ---- all of it ---- */
 
-/* Whether the validator that is in force without our doing refuses what is below: the very one that --validator makes.
- */
+/* Counting may take hours. Whoever may do so can have lifted the validator meanwhile, and a late collMod too. Where
+ * another run put it in force it is not believed by the look of it alone: see install. */
 static bool
-is_strict_already (const ecl_chain_t *chain, size_t target, const ecl_facts_t *facts)
+look_again (const ecl_site_t *site, const ecl_complete_options_t *options, const ecl_facts_t *before,
+            ecl_arena_t *arena, ecl_completed_t *out, bson_error_t *error)
 {
-   bson_error_t ignored;
-   bson_t validator;
-   bool strict = ecl_complete_validator (chain, target, &validator, &ignored) &&
-                 is_same (&facts->validator, &validator) && strcmp (facts->level, "strict") == 0 &&
-                 strcmp (facts->action, "error") == 0;
+   const ecl_chain_t *chain = options->chain;
+   ecl_facts_t facts;
 
-   bson_destroy (&validator);
-   return strict;
+   if (options->validator == ECL_VALIDATOR_NONE) {
+      return !is_strict (chain, options->target, before) ||
+             ecl_complete_stays (site->world, &site->server, site->database, chain, options->target, &out->strict,
+                                 error);
+   }
+   if (!out->strict) {
+      return true;
+   }
+   if (!ecl_facts_ask (site->world, &site->server, site->database, chain->collection, arena, &facts, error)) {
+      return false;
+   }
+   out->strict = is_strict (chain, options->target, &facts);
+   return out->strict ||
+          ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_CONFLICT,
+                    "%s: somebody lifted or changed the validator meanwhile; nothing is recorded", chain->collection);
 }
 
 bool
 ecl_complete_refuses (const ecl_chain_t *chain, size_t target, const ecl_facts_t *facts)
 {
    for (size_t i = target + 1; i <= chain->n_steps; i++) {
-      if (is_strict_already (chain, i, facts)) {
+      if (is_strict (chain, i, facts)) {
          return true;
       }
    }
@@ -288,14 +314,14 @@ ecl_complete_stays (ecl_world_t *world, const ecl_server_t *server, const char *
    good = ecl_complete_floor (world, database, chain, &arena, &found, &index, &floor, error);
    if (good && found && index >= target && floor.validated) {
       good = ecl_facts_ask (world, server, database, chain->collection, &arena, &facts, error);
-      *stays = good && is_strict_already (chain, index, &facts);
+      *stays = good && is_strict (chain, index, &facts);
    }
    ecl_arena_cleanup (&arena);
    return good;
 }
 
-bool
-ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl_completed_t *out, bson_error_t *error)
+static bool
+complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl_completed_t *out, bson_error_t *error)
 {
    const ecl_chain_t *chain = options->chain;
    ecl_complete_count_options_t how = counting (options);
@@ -304,8 +330,6 @@ ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl
    ecl_arena_t arena;
    bool good;
 
-   memset (out, 0, sizeof *out);
-   out->refused = -1;
    ecl_arena_init (&arena);
    good = ecl_facts_ask (site->world, &site->server, site->database, chain->collection, &arena, &facts, error);
    if (good && facts.kind != ECL_COLLECTION_PLAIN) {
@@ -314,10 +338,6 @@ ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl
    }
    if (good && options->validator != ECL_VALIDATOR_NONE) {
       good = install (site, options, &facts, out, error);
-   } else if (good && is_strict_already (chain, options->target, &facts)) {
-      /* Not by the look of it alone: see install. */
-      good =
-         ecl_complete_stays (site->world, &site->server, site->database, chain, options->target, &out->strict, error);
    }
    good = good && ecl_complete_count_below (site, &facts, chain, options->target, &how, &below, error);
    if (good) {
@@ -333,8 +353,47 @@ ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl
              ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_INVALID, "%s could not be verified", chain->collection);
    }
    if (good && !out->below && !out->bad && out->refused <= 0) {
-      good = record (site, options, out, error);
+      good = look_again (site, options, &facts, &arena, out, error) && record (site, options, out, error);
    }
    ecl_arena_cleanup (&arena);
    return good;
+}
+
+/* Two that each set a validator would take it from one another. */
+static bool
+complete_alone (const ecl_site_t *site, const ecl_complete_options_t *options, ecl_completed_t *out,
+                bson_error_t *error)
+{
+   char *name = bson_strdup_printf ("complete:%s", options->chain->collection);
+   const ecl_holder_options_t lease = {
+      .database = site->database, .name = name, .time = site->lease_time, .skew = site->lease_skew, .who = site->who};
+   ecl_heartbeat_t *heartbeat = NULL;
+   ecl_site_t under = *site;
+   ecl_held_world_t held;
+   ecl_holder_t holder;
+   bool good = false;
+
+   ecl_holder_init (&holder, &lease);
+   if (ecl_holder_acquire (&holder, site->world, 0, NULL, NULL, error) == ECL_ACQUIRED) {
+      under.world = ecl_held_world_init (&held, site->world, &holder);
+      heartbeat = ecl_heartbeat_start (options->look.connector, &holder, error);
+      good = heartbeat && complete (&under, options, out, error);
+      if (heartbeat && !good) {
+         ecl_holder_blame (&holder, site->world, error);
+      }
+      ecl_heartbeat_stop (heartbeat);
+      ecl_holder_release (&holder, site->world);
+   }
+   ecl_holder_cleanup (&holder);
+   bson_free (name);
+   return good;
+}
+
+bool
+ecl_complete (const ecl_site_t *site, const ecl_complete_options_t *options, ecl_completed_t *out, bson_error_t *error)
+{
+   memset (out, 0, sizeof *out);
+   out->refused = -1;
+   return options->validator == ECL_VALIDATOR_NONE ? complete (site, options, out, error)
+                                                   : complete_alone (site, options, out, error);
 }

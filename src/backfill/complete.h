@@ -9,7 +9,11 @@
  * Without a validator that refuses, the count is true as of when it began: an old writer may come back. With one it
  * stays true: it is in force, on the majority, before the counting begins.
  *
- * No lease keeps two runs with a validator apart: one may have it warn again that the other relies on.
+ * The lease "complete:<collection>" keeps two runs with a validator apart: one would have it warn again that the other
+ * relies on. No lease binds a collMod of somebody's, or one that comes late from a run that is over. So the mark that a
+ * validator keeps the recorded floor goes before anything is done about validators, comes back only with what was
+ * counted after that, and only where the validator is still in force then; and it counts only while it is (see
+ * ecl_complete_stays).
  *
  * It may be run again at any time. A validator that refuses already is asked for once more, for it may not be the
  * majority's yet.

@@ -206,6 +206,7 @@ run (ecl_cli_t *cli)
    began = time (NULL);
    if (!ecl_complete (&site, &options, &done, &error)) {
       ecl_progress_hide (&remote.progress);
+      status = ecl_is_lease_error (&error) ? ECL_EXIT_LEASE : ECL_EXIT_FAILED;
       ecl_cli_fail (cli, "%s%s", error.message,
                     error.domain == ECL_DOMAIN_RUN && error.code == ECL_ERROR_CANCELLED
                        ? "; nothing is recorded, and the same command begins anew"

@@ -372,6 +372,53 @@ def test_a_validator_that_refuses_is_asked_for_again(mixed, db, relay):
     assert floor(db)['validated'] is False
 
 
+def counting_strictly(mixed, relay):
+    """One that is counting below its validator, which refuses already; and the relay holds it."""
+    relay.delay(5)
+    child = mixed.start('complete', 'things', '--validator', '--range-docs', 20, '--format', 'json')
+    strict = wait_for(lambda: [i for i, c in enumerate(relay.commands()) if c.name == 'collMod' and
+                               c.document['validationAction'] == 'error'])
+    wait_for(lambda: len(counts(relay, strict[0])) >= 3)
+    relay.hold()
+    return child
+
+
+def test_two_at_once(mixed, db, relay, server):
+    """The second one leaves the validator of the first alone, and says who is at it. Who sets none is in nobody's way."""
+    beside = {'ECLOSE_URI': server.uri}
+    child = counting_strictly(mixed, relay)
+    for one in ('--validator', '--validator=warn'):
+        told = mixed('complete', 'things', one, env=beside, rc=4)
+        assert '"complete:things"' in told.err and f'process {child.pid}' in told.err
+    assert 'an old writer may come back' in mixed('complete', 'things', env=beside, rc=0).out
+    with pytest.raises(pymongo.errors.WriteError):
+        db.things.insert_one({'_id': 'old', 'n': 1})
+    relay.go()
+    assert json.loads(mixed.wait(child).out.splitlines()[-1])['stays']
+    assert floor(db)['validated'] is True
+    # It has let go.
+    assert json.loads(mixed('complete', 'things', '--validator=warn', '--format', 'json', env=beside, rc=0).out)['complete']
+
+
+def test_the_validator_is_lifted_while_it_counts(mixed, db, relay):
+    child = counting_strictly(mixed, relay)
+    db.command('collMod', 'things', validationAction='warn')
+    relay.go()
+    assert 'lifted or changed' in mixed.wait(child, rc=1).err
+    assert floor(db) is None
+
+
+def test_the_mark_of_a_floor_goes_before_it_is_looked_at_again(mixed, db, relay):
+    """A document that came while the validator was lifted, which nobody saw: the record does not say any more that none
+    can have come, whatever becomes of the command."""
+    assert complete(mixed, '--validator')['stays']
+    db.command('collMod', 'things', validationAction='warn')
+    db.things.insert_one({'_id': 'old', 'n': 1})
+    db.command('collMod', 'things', validationAction='error')
+    assert complete(mixed, '--validator', rc=5)['below'] == 1
+    assert (floor(db)['floor'], floor(db)['validated']) == ('2', False)
+
+
 def test_a_floor_whose_validator_is_lifted_no_longer_stays(mixed, db):
     assert complete(mixed, '--validator')['stays']
     db.command('collMod', 'things', validationAction='warn')

@@ -173,6 +173,7 @@ check_refused (process_t *process, const bson_error_t *error)
 void
 check_holders (sim_t *sim)
 {
+   const ecl_holder_t *other = NULL;
    int first = -1;
 
    if (!sim->trusting) {
@@ -180,20 +181,20 @@ check_holders (sim_t *sim)
    }
    for (size_t i = 0; i < sim->n_processes; i++) {
       const process_t *process = &sim->processes[i];
+      const ecl_holder_t *holder = process->renewed ? process->renewed : &process->runner.holder;
 
-      if (process->dead || process->app || !ecl_holder_held (&process->runner.holder, sim->now)) {
+      if (process->dead || process->app || !ecl_holder_held (holder, sim->now)) {
          continue;
       }
       if (first >= 0) {
          sim_wrong (sim,
                     "processes %d and %d both believe that they hold the lease (tokens %" PRId64 " and %" PRId64
                     ", until %" PRId64 " and %" PRId64 ")",
-                    first, process->index, ecl_holder_token (&sim->processes[first].runner.holder),
-                    ecl_holder_token (&process->runner.holder),
-                    atomic_load (&sim->processes[first].runner.holder.until),
-                    atomic_load (&process->runner.holder.until));
+                    first, process->index, ecl_holder_token (other), ecl_holder_token (holder),
+                    atomic_load (&other->until), atomic_load (&holder->until));
       }
       first = process->index;
+      other = holder;
    }
 }
 

@@ -2,6 +2,8 @@
  * the answers that it gets. */
 #include "sim.h"
 
+#include "store/floors.h"
+
 /* {query: {_id, token}} or {updates: [{q: {_id, token}, …}]} without its token. */
 static void
 strip_token (const bson_t *command, bson_t *out)
@@ -144,10 +146,10 @@ with_own_lease (const process_t *process, const char *parent, const bson_iter_t 
    char name[40];
 
    if ((strcmp (parent, "query") != 0 && strcmp (parent, "filter") != 0) ||
-       !is_text (element, "_id", "backfill:things")) {
+       (!is_text (element, "_id", "backfill:things") && !is_text (element, "_id", "complete:things"))) {
       return false;
    }
-   snprintf (name, sizeof name, "backfill:things:%d", process->index);
+   snprintf (name, sizeof name, "%s:%d", bson_iter_utf8 (element, NULL), process->index);
    return BSON_APPEND_UTF8 (out, "_id", name);
 }
 
@@ -355,6 +357,9 @@ mutate_answer (task_t *task, const ecl_call_t *call, bson_t *reply)
       answer = bson_new ();
    } else if (sim->mutation == MUTATE_TOUCH && call->txn == ECL_TXN_CONTINUE &&
               strcmp (collection, ECL_STORE_LEASE) == 0) {
+      answer = BCON_NEW ("n", BCON_INT32 (1));
+   } else if (sim->mutation == MUTATE_MARK && strcmp (collection, ECL_STORE_FLOORS) == 0 &&
+              has (call->command, "updates.0.u.$set.validated")) {
       answer = BCON_NEW ("n", BCON_INT32 (1));
    } else if (sim->mutation == MUTATE_UNLESS && strcmp (name, "find") == 0 && strcmp (collection, "posts") == 0 &&
               !process->app) {

@@ -10,7 +10,7 @@ ecl_heartbeat_start (const ecl_connector_t *connector, ecl_holder_t *holder, bso
    process_t *process = connector->context;
 
    (void) error;
-   BSON_ASSERT (holder == &process->runner.holder);
+   process->renewed = holder;
    process_start_heart (process);
    return connector->context;
 }
@@ -18,8 +18,11 @@ ecl_heartbeat_start (const ecl_connector_t *connector, ecl_holder_t *holder, bso
 void
 ecl_heartbeat_stop (ecl_heartbeat_t *self)
 {
-   if (self) {
-      process_stop_heart ((process_t *) self);
+   process_t *process = (process_t *) self;
+
+   if (process) {
+      process_stop_heart (process);
+      process->renewed = NULL;
    }
 }
 
@@ -27,7 +30,7 @@ void
 program_heartbeat (process_t *process)
 {
    ecl_world_t *world = &process->heart.world;
-   ecl_holder_t *holder = &process->runner.holder;
+   ecl_holder_t *holder = process->renewed;
    bson_error_t error;
 
    for (;;) {

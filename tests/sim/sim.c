@@ -117,8 +117,12 @@ process_stop_heart (process_t *process)
    if (alive (&process->heart) && process->heart.wake != INT64_MAX && !process->heart.message) {
       process->heart.wake = process->sim->now;
    }
-   while (!process->dead && alive (&process->heart)) {
-      task_block (&process->worker, process->sim->now + 5);
+   while (alive (&process->heart)) {
+      if (process->dead) {
+         resume (&process->heart); /* the lease that it renews goes */
+      } else {
+         task_block (&process->worker, process->sim->now + 5);
+      }
    }
 }
 

@@ -130,13 +130,14 @@ typedef enum {
    X (MUTATE_SWEEP, "sweep", WORKS, "ranges that are not swept at the end")                                  \
    X (MUTATE_WANTED, "wanted", WORKS, "workers that do not read what is wanted of the job")                  \
    X (MUTATE_SHARE, "share", WORKS, "workers that do not see who shares a rate with them")                   \
-   X (MUTATE_PLAN, "plan", WORKS, "a plan that is made without the lease")                                   \
+   X (MUTATE_PLAN, "plan", WORKS | ENDS, "a plan made, or a validator set, without the lease")               \
    X (MUTATE_LAG, "lag", PACES, "a throttle that does not see how far the secondaries are behind")           \
    X (MUTATE_OPLOG, "oplog", PACES, "a throttle that does not see how far the oplog reaches back")           \
    X (MUTATE_COUNT, "count", ENDS, "a floor recorded whatever was counted")                                  \
    X (MUTATE_STALE, "stale", RUNS, "reads after another primary that miss what was written before")          \
    X (MUTATE_LOCAL, "local", ENDS, "documents counted that the majority does not have")                      \
-   X (MUTATE_WARN, "warn", ENDS, "a validator that refuses at once")
+   X (MUTATE_WARN, "warn", ENDS, "a validator that refuses at once")                                         \
+   X (MUTATE_MARK, "mark", ENDS, "a floor that stays marked while its validator is lifted")
 
 typedef enum {
 #define X(name, key, where, text) name,
@@ -206,7 +207,8 @@ struct process_t {
    int64_t speed, shift; /* of its machine's clock: ms of it in a second of true time, and what it shows at time 0 */
    int number;           /* of it among them */
    task_t worker, heart;
-   task_t sender; /* without a fiber: see sender.c */
+   ecl_holder_t *renewed; /* by the heart; NULL: it does not beat */
+   task_t sender;         /* without a fiber: see sender.c */
    ecl_holder_t *sender_holder;
    bool sending, kept_back;
    int64_t sent_at;

@@ -37,7 +37,22 @@
 #define QUARANTINE "\"aggregate\" : \"eclose_quarantine\""
 #define FLOORS "\"find\" : \"eclose_floors\""
 #define RECORD "\"update\" : \"eclose_floors\""
-/* Before a validator that only warns: no other one keeps a floor any more. */
+/* The lease, as the fake world's chance names its holder. */
+#define LEASE(id)                                                                                                     \
+   "{\"ok\": 1, \"value\": {\"_id\": \"complete:users\", \"token\": 3, \"beat\": 1, \"holder\": {\"id\": {\"$oid\": " \
+   "\"" id "\"}, \"host\": \"h\", \"pid\": 7}, \"expires\": {\"$date\": {\"$numberLong\": \"50000\"}}}}"
+#define ASK "{ \"findAndModify\" : \"eclose_lease\", \"query\" : { \"_id\" : \"complete:users\" }"
+#define ALONE                                 \
+   {                                          \
+      ASK, LEASE ("040000000000000004000000") \
+   }
+#define RELEASE                                                                                              \
+   {                                                                                                         \
+      "{ \"findAndModify\" : \"eclose_lease\", \"query\" : { \"_id\" : \"complete:users\", \"token\" : 3 }", \
+         LEASE ("040000000000000004000000")                                                                  \
+   }
+#define IN_FORCE "\"validator\": " VALIDATOR ", \"validationLevel\": \"strict\", \"validationAction\": \"error\""
+/* Before a validator is touched: no other one keeps a floor any more. */
 #define CLEAR_VALIDATED                                                                                     \
    {                                                                                                        \
       RECORD ", \"updates\" : [ { \"q\" : { \"_id\" : \"users\" }, \"u\" : { \"$set\" : { \"validated\" : " \
@@ -48,15 +63,34 @@
 /* The server's explain is believed. */
 static bool vouched;
 
+/* The heartbeat's: it is not due as long as a test takes. */
+static ecl_world_t *
+connect (void *context, int32_t timeout, bson_error_t *error)
+{
+   (void) timeout;
+   (void) error;
+   return context;
+}
+
+static void
+disconnect (void *context, ecl_world_t *world)
+{
+   assert_ptr_equal (context, world);
+}
+
 static bool
 run (const canned_t *script, ecl_validator_t validator, ecl_completed_t *done, bson_error_t *error)
 {
    const file_t files[] = {{"users/0002_step.yaml", STEP}, {0}};
    ecl_project_t *project = load_good (CONFIG, files);
    fake_world_t world = fake_world (script);
+   fake_world_t heart = fake_world (NULL);
+   const ecl_connector_t connector = {&heart.world, connect, disconnect};
    ecl_site_t site = {.world = &world.world, .project = project, .database = "shop"};
-   ecl_complete_options_t options = {
-      .chain = ecl_project_chain (project, "users"), .target = 1, .validator = validator};
+   ecl_complete_options_t options = {.chain = ecl_project_chain (project, "users"),
+                                     .target = 1,
+                                     .validator = validator,
+                                     .look = {.connector = &connector}};
    bool good;
 
    site.server.vouched = vouched;
@@ -128,11 +162,12 @@ test_documents_are_below (void **state)
    }
 }
 
-/* Warn, look, refuse, and only then count. */
+/* Warn, look, refuse, and only then count; and look again before it is recorded. */
 static void
 test_validator (void **state)
 {
-   const canned_t script[] = {COLLECTION (""),
+   const canned_t script[] = {ALONE,
+                              COLLECTION (""),
                               CLEAR_VALIDATED,
                               {"\"validationAction\" : \"warn\"", OK},
                               ESTIMATE,
@@ -140,8 +175,10 @@ test_validator (void **state)
                               {"\"validationAction\" : \"error\", \"writeConcern\" : { \"w\" : \"majority\"", OK},
                               ESTIMATE,
                               NONE (BELOW),
+                              COLLECTION (IN_FORCE),
                               NONE (FLOORS),
                               {"\"validated\" : true", OK},
+                              RELEASE,
                               {0}};
    ecl_completed_t done;
    bson_error_t error;
@@ -151,18 +188,62 @@ test_validator (void **state)
    assert_true (done.recorded && done.strict && done.refused == 0);
 }
 
+/* It refuses already: the mark of before goes all the same, for it may have been lifted since anybody looked; and where
+ * somebody lifts it while the documents are counted, nothing is recorded. */
+static void
+test_validator_again (void **state)
+{
+   const canned_t script[] = {
+      ALONE,
+      COLLECTION (IN_FORCE),
+      CLEAR_VALIDATED,
+      {"\"validationAction\" : \"error\"", OK},
+      ESTIMATE,
+      NONE (REFUSED),
+      ESTIMATE,
+      NONE (BELOW),
+      COLLECTION ("\"validator\": " VALIDATOR ", \"validationLevel\": \"strict\", \"validationAction\": \"warn\""),
+      RELEASE,
+      {0}};
+   ecl_completed_t done;
+   bson_error_t error;
+
+   (void) state;
+   assert_false (run (script, ECL_VALIDATOR_STRICT, &done, &error));
+   assert_true (!done.recorded && !done.strict && strstr (error.message, "lifted or changed"));
+}
+
+/* Somebody else is at it; and nobody has to be alone who sets none. */
+static void
+test_alone (void **state)
+{
+   const canned_t script[] = {{ASK, LEASE ("0a0000000000000004000000")}, {0}};
+   const canned_t kept[] = {COLLECTION (IN_FORCE),
+                            ESTIMATE,
+                            NONE (BELOW),
+                            {FLOORS, ROWS ("{\"_id\": \"users\", \"floor\": \"2\", \"validated\": true}")},
+                            COLLECTION (IN_FORCE),
+                            {FLOORS, ROWS ("{\"_id\": \"users\", \"floor\": \"2\", \"validated\": true}")},
+                            {0}};
+   ecl_completed_t done;
+   bson_error_t error;
+
+   (void) state;
+   assert_false (run (script, ECL_VALIDATOR_STRICT, &done, &error));
+   assert_true (ecl_is_lease_error (&error) && strstr (error.message, "\"complete:users\": h, process 7"));
+   assert_true (run (kept, ECL_VALIDATOR_NONE, &done, &error));
+   assert_true (done.recorded && done.strict && !done.higher);
+}
+
 /* One document does not keep it: it goes on warning, and nothing is recorded. */
 static void
 test_validator_warns (void **state)
 {
-   const canned_t script[] = {COLLECTION (""),
-                              CLEAR_VALIDATED,
-                              {"\"validationAction\" : \"warn\"", OK},
-                              ESTIMATE,
-                              COUNT (REFUSED, 1),
-                              ESTIMATE,
-                              NONE (BELOW),
-                              {0}};
+   const canned_t script[] = {ALONE,           COLLECTION (""),
+                              CLEAR_VALIDATED, {"\"validationAction\" : \"warn\"", OK},
+                              ESTIMATE,        COUNT (REFUSED, 1),
+                              ESTIMATE,        NONE (BELOW),
+                              RELEASE,         {0}};
    ecl_completed_t done;
    bson_error_t error;
 
@@ -174,7 +255,7 @@ test_validator_warns (void **state)
 static void
 test_another_validator (void **state)
 {
-   const canned_t script[] = {COLLECTION ("\"validator\": {\"x\": 1}"), {0}};
+   const canned_t script[] = {ALONE, COLLECTION ("\"validator\": {\"x\": 1}"), RELEASE, {0}};
    const canned_t view[] = {{"listCollections", ROWS ("{\"name\": \"users\", \"type\": \"view\", \"options\": {}}")},
                             {0}};
    ecl_completed_t done;
@@ -339,6 +420,7 @@ main (void)
    const struct CMUnitTest tests[] = {
       cmocka_unit_test (test_as_of_now),         cmocka_unit_test (test_documents_are_below),
       cmocka_unit_test (test_validator),         cmocka_unit_test (test_validator_warns),
+      cmocka_unit_test (test_validator_again),   cmocka_unit_test (test_alone),
       cmocka_unit_test (test_another_validator), cmocka_unit_test (test_higher),
       cmocka_unit_test (test_by_an_index),       cmocka_unit_test (test_survey_in_time),
    };
