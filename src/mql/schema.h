@@ -1,8 +1,8 @@
 /* $jsonSchema: whether a document keeps the rules of a schema, and why not.
  *
  * The keywords are those that MongoDB has (draft 4 with bsonType); what it refuses is refused here with its codes. A
- * rule applies to values of its type only: {minimum: 3} says nothing about a string. Names of properties are keys as
- * they stand; a dot in them is no path. Equality (enum, uniqueItems) takes no notice of the order of fields.
+ * rule applies to values of its type only: {minimum: 3} says nothing about a string. A name with a dot
+ * is refused: MongoDB takes it for a path. Equality (enum, uniqueItems) takes no notice of the order of fields.
  *
  * A schema is immutable and may be used by many threads, each with an evaluator. The BSON that it was parsed from must
  * outlive it.

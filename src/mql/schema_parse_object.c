@@ -31,8 +31,14 @@ typedef struct {
 } names_t;
 
 static void
-add_name (names_t *self, const char *text, uint32_t len)
+add_name (names_t *self, const uint8_t *at, const char *text, uint32_t len)
 {
+   if (memchr (text, '.', len)) {
+      ecl_parse_fail (self->parse, at, 9,
+                      "'%.*s' in $jsonSchema is not supported: MongoDB takes a name with a dot for a path", (int) len,
+                      text);
+      self->ok = false;
+   }
    if (self->n == self->cap) {
       size_t size = self->cap * sizeof *self->all;
 
@@ -61,7 +67,7 @@ collect_properties (names_t *self, const ecl_field_t *properties)
                          (int) field.key_len, field.key, ecl_type_name (field.value.type));
          self->ok = false;
       }
-      add_name (self, field.key, field.key_len);
+      add_name (self, ecl_at (&field), field.key, field.key_len);
    }
 }
 
@@ -82,7 +88,7 @@ collect_required (names_t *self, const ecl_field_t *required)
          self->ok = ecl_schema_fail_type (self->parse, required, "an array of strings");
          break;
       }
-      add_name (self, field.value.u.str, field.value.len);
+      add_name (self, ecl_at (&field), field.value.u.str, field.value.len);
    }
    if (self->ok && self->n == before) {
       ecl_parse_fail (self->parse, ecl_at (required), 9, "$jsonSchema keyword 'required' cannot be an empty array");
@@ -118,7 +124,7 @@ collect_dependency (names_t *self, const ecl_field_t *field)
          self->ok = false;
          break;
       }
-      add_name (self, name.u.str, name.len);
+      add_name (self, ecl_at (field), name.u.str, name.len);
    }
    if (self->ok && self->n == before) {
       ecl_parse_fail (self->parse, ecl_at (field), 9,
@@ -140,7 +146,7 @@ collect_dependencies (names_t *self, const ecl_field_t *dependencies)
    }
    ecl_iter_init (&iter, &dependencies->value);
    while (ecl_iter_field (&iter, &field)) {
-      add_name (self, field.key, field.key_len);
+      add_name (self, ecl_at (&field), field.key, field.key_len);
       collect_dependency (self, &field);
    }
 }
