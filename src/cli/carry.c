@@ -195,6 +195,7 @@ ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_job_
    if (!self->counting) {
       ecl_progress_begin (&self->progress, stderr, self->cli->progress, what->chain->collection,
                           (uint64_t) progress->total, now);
+      self->progress.before = (uint64_t) progress->done;
       self->counting = true;
    }
    report_progress (self, what, progress);
@@ -214,7 +215,7 @@ ecl_remote_progress (ecl_remote_t *self, const ecl_carry_t *what, const ecl_job_
       snprintf (self->progress.note, sizeof self->progress.note, "%s%s", *progress->slowed ? "slowed: " : "",
                 progress->slowed);
    }
-   self->progress.rate = progress->rate;
+   self->progress.rate = progress->paused ? -1 : progress->rate;
    ecl_progress_update (&self->progress, (uint64_t) progress->done, now);
 }
 
@@ -236,11 +237,13 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
    }
    if (self->counting && !error && !self->cli->log_json) {
       *self->progress.note = '\0';
-      if (carried->ms > 0 && carried->own.changed < carried->counts.changed) {
+      if (carried->ms > 0) {
          /* Of this process, as its time is; not 0, which would be the mean of all. */
          self->progress.rate = BSON_MAX (1000.0 * (double) carried->own.changed / (double) carried->ms, 0.1);
       }
-      ecl_progress_end (&self->progress, (uint64_t) carried->counts.changed, self->world->now (self->world));
+      /* All is done: what was carried, what is in quarantine, and what was at the target before. */
+      ecl_progress_end (&self->progress, (uint64_t) BSON_MAX (carried->total, carried->counts.changed),
+                        self->world->now (self->world));
    } else if (self->counting) {
       ecl_progress_hide (&self->progress);
    }

@@ -70,14 +70,25 @@ fitting (const ecl_progress_t *self, const char *line, size_t len)
    return len;
 }
 
-static void
-show (ecl_progress_t *self, uint64_t done, int64_t now)
+/* Documents a second. */
+static uint64_t
+rate_of (const ecl_progress_t *self, uint64_t done, int64_t now)
 {
    int64_t elapsed = now > self->began ? now - self->began : 1;
-   uint64_t rate = self->rate > 0 ? (uint64_t) self->rate : done * 1000 / (uint64_t) elapsed;
+
+   if (self->rate != 0) {
+      return self->rate > 0 ? (uint64_t) self->rate : 0;
+   }
+   return done > self->before ? (done - self->before) * 1000 / (uint64_t) elapsed : 0;
+}
+
+static void
+show (ecl_progress_t *self, uint64_t done, bool over, int64_t now)
+{
+   uint64_t rate = rate_of (self, done, now);
    bool terminal = self->way == ECL_PROGRESS_TERMINAL;
    char a[32], b[32], c[32], d[32], line[640];
-   char share[64] = "", left[48] = "";
+   char share[64] = "", pace[48] = "", left[48] = "";
    int len;
 
    if (self->way == ECL_PROGRESS_NONE) {
@@ -89,12 +100,15 @@ show (ecl_progress_t *self, uint64_t done, int64_t now)
 
       snprintf (share, sizeof share, " of %s (%d%%)", ecl_progress_count (self->total, b), (int) percent);
    }
-   if (rate && self->total > done) {
+   if (self->rate >= 0) {
+      snprintf (pace, sizeof pace, ", %s/s", ecl_progress_count (rate, c));
+   }
+   if (rate && self->total > done && !over) {
       snprintf (left, sizeof left, ", %s left", ecl_progress_time ((int64_t) ((self->total - done) * 1000 / rate), d));
    }
    /* All of it has room. */
-   len = snprintf (line, sizeof line, "%s: %s%s, %s/s%s%s%s", self->label, ecl_progress_count (done, a), share,
-                   ecl_progress_count (rate, c), left, *self->note ? "; " : "", self->note);
+   len = snprintf (line, sizeof line, "%s: %s%s%s%s%s%s", self->label, ecl_progress_count (done, a), share, pace, left,
+                   *self->note ? "; " : "", self->note);
    fprintf (self->out, "%s%.*s%s", terminal ? "\r\033[K" : "", (int) fitting (self, line, (size_t) len), line,
             terminal ? "" : "\n");
    fflush (self->out);
@@ -108,14 +122,14 @@ ecl_progress_update (ecl_progress_t *self, uint64_t done, int64_t now)
    int64_t since = self->shown ? self->shown : self->began;
 
    if (now - since >= (self->way == ECL_PROGRESS_TERMINAL ? TERMINAL_MS : PLAIN_MS)) {
-      show (self, done, now);
+      show (self, done, false, now);
    }
 }
 
 void
 ecl_progress_end (ecl_progress_t *self, uint64_t done, int64_t now)
 {
-   show (self, done, now);
+   show (self, done, true, now);
    if (self->way == ECL_PROGRESS_TERMINAL) {
       fputc ('\n', self->out);
    }

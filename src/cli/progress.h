@@ -17,10 +17,11 @@ typedef struct {
    ecl_progress_way_t way;
    char label[128];
    uint64_t total;       /* 0: unknown */
+   uint64_t before;      /* was done before it began: no part of the mean */
    int64_t began, shown; /* monotonic ms; shown 0: never */
    bool dirty;           /* the terminal's line is not ended */
-   double rate;          /* a second, where somebody measures it; 0: the mean since it began */
-   char note[256];       /* said behind it; "" where there is nothing to say */
+   double rate;    /* a second, where somebody measures it; 0: the mean since it began; negative: nothing is said */
+   char note[256]; /* said behind it; "" where there is nothing to say */
 } ecl_progress_t;
 
 /* Begins to count; nothing is printed yet. now is monotonic, in ms. */
@@ -32,7 +33,7 @@ ecl_progress_begin (ecl_progress_t *self, FILE *out, ecl_progress_way_t way, con
 void
 ecl_progress_update (ecl_progress_t *self, uint64_t done, int64_t now);
 
-/* Prints the last state and ends the line. */
+/* Prints the last state, at which no time is left, and ends the line. */
 void
 ecl_progress_end (ecl_progress_t *self, uint64_t done, int64_t now);
 

@@ -54,6 +54,14 @@ def test_list_of_more_reasons_than_one_reply_holds(eclose, db):
     assert {r['error']['code'] for r in quarantine(eclose, 'list')} == set(range(1100))
 
 
+def test_nothing_is_left_at_the_end(eclose, db):
+    """Progress ends at 100%, whatever went to quarantine."""
+    project(eclose, 'things', [STEP])
+    db.things.insert_many([{'_id': i, 'size': 'large' if i < 5 else str(i)} for i in range(100)])
+    last = eclose('up', 'things', rc=5).err.splitlines()[-1]
+    assert last.startswith('things: 100 of 100 (100%), ') and 'left' not in last, last
+
+
 def test_show_one(eclose, db):
     bad_things(eclose, db)
     shown, = quarantine(eclose, 'show', 'things', '--id', 'bad1')
