@@ -298,6 +298,21 @@ ecl_remote_note (ecl_remote_t *self, const char *message)
    ecl_cli_note (self->cli, "%s", message);
 }
 
+void
+ecl_remote_note_missing (const ecl_remote_t *self, const char *collection)
+{
+   ecl_facts_t facts;
+   ecl_arena_t arena;
+   bson_error_t error;
+
+   ecl_arena_init (&arena);
+   if (ecl_facts_ask (self->world, &self->server, self->database, collection, &arena, &facts, &error) &&
+       facts.kind == ECL_COLLECTION_MISSING) {
+      ecl_cli_note (self->cli, "%s: there is no such collection in %s yet", collection, self->database);
+   }
+   ecl_arena_cleanup (&arena);
+}
+
 static void
 on_progress (void *context, const ecl_carry_t *what, const ecl_job_progress_t *progress)
 {

@@ -289,6 +289,9 @@ plan_chain (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target, ecl_m
    ecl_arena_init (&told.arena);
    good = ecl_strategy_find (&site, chain, target, false, mode, &told.arena, &told.strategy, &error) &&
           look (&told, &error) && ecl_publish_later (remote->world, remote->database, chain, told.later, &error);
+   if (good && !told.estimate) {
+      ecl_remote_note_missing (remote, chain->collection);
+   }
    if (good && remote->cli->json) {
       append_strategy (&told, &line);
       BSON_APPEND_ARRAY_BEGIN (&line, "samples", &list);

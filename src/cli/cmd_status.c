@@ -409,6 +409,9 @@ run (ecl_cli_t *cli)
          goto done;
       }
       any = any || found->any;
+      if (!found->status.estimate) {
+         ecl_remote_note_missing (&remote, chains[i].collection);
+      }
       if (cli->json) {
          print_json (found);
       } else {

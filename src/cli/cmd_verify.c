@@ -210,6 +210,9 @@ ecl_remote_verify (ecl_remote_t *remote, const ecl_chain_t *chain, size_t target
    if (self.failed) {
       ecl_cli_fail (remote->cli, "%s: %s", chain->collection, self.error.message);
    } else if (!quiet && !self.unread) { /* of that main tells */
+      if (!self.documents) {
+         ecl_remote_note_missing (remote, chain->collection);
+      }
       print_sum (&self, ecl_verifier_has_schema (self.first.verifier));
    }
    *bad += self.bad;

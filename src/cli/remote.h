@@ -101,6 +101,11 @@ ecl_remote_fail (const ecl_remote_t *self, const bson_error_t *error);
 void
 ecl_remote_note (ecl_remote_t *self, const char *message);
 
+/* Of a collection in which nothing was found: that it does not exist, if so. What is finished looks alike, and a wrong
+ * --database. */
+void
+ecl_remote_note_missing (const ecl_remote_t *self, const char *collection);
+
 ecl_exit_t
 ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error);
 

@@ -40,6 +40,17 @@ def test_a_small_collection_is_counted(eclose, db):
     assert 'up to version 2: done' in text and 'floor 2' in text and 'pending' not in text
 
 
+def test_a_collection_that_does_not_exist(eclose, db):
+    """It is not like one in which all is done: the database may be a wrong one."""
+    project(eclose, 'things', [STEP])
+    said = f'things: there is no such collection in {db.name} yet'
+    for command in (('status', '--check'), ('plan',), ('verify',), ('up',)):
+        assert said in eclose(*command, rc=0).err, command
+    db.create_collection('things')
+    for command in (('status', '--check'), ('plan',), ('verify',), ('up',)):
+        assert 'no such collection' not in eclose(*command, rc=0).err, command
+
+
 def test_a_large_one_is_not(eclose, db, large):
     told = status(eclose)
     assert told['counted'] is False and told['estimated'] == LARGE
