@@ -14,7 +14,7 @@ typedef struct {
    ecl_job_t *jobs;
    size_t n;
    bson_t workers; /* of one job: array */
-   uint32_t n_workers;
+   uint32_t n_workers, n_alive;
    double rate;
    bson_error_t unread; /* of a live job: why a range of it is not understood; code 0: none */
 } status_t;
@@ -50,6 +50,7 @@ take_worker (void *context, const ecl_chunk_row_t *row)
    BSON_APPEND_UTF8 (&one, "slowed", row->slowed);
    BSON_APPEND_BOOL (&one, "alive", alive);
    bson_append_document_end (&self->workers, &one);
+   self->n_alive += alive;
    self->rate += alive ? row->rate : 0;
 }
 
@@ -162,7 +163,8 @@ print_ended (const ecl_job_t *job, const ecl_chunks_sum_t *sum)
       print_done (job, sum);
       printf ("\n");
    }
-   printf ("  %s changed, %s conflicts, %s in quarantine\n", ecl_progress_count ((uint64_t) counts->changed, a),
+   /* Then: `status` says how many are there now. */
+   printf ("  %s changed, %s conflicts, %s went to quarantine\n", ecl_progress_count ((uint64_t) counts->changed, a),
            ecl_progress_count ((uint64_t) counts->conflicts, b),
            ecl_progress_count ((uint64_t) counts->quarantined, c));
 }
@@ -173,9 +175,9 @@ print_workers (const status_t *self, const ecl_job_t *job)
    const ecl_cli_t *cli = self->remote->cli;
    bson_iter_t iter;
 
-   if (!self->n_workers && job->wanted == ECL_WANTED_PAUSED) {
+   if (!self->n_alive && job->wanted == ECL_WANTED_PAUSED) {
       printf ("  `eclose backfill resume %s` lets its workers go on\n", ecl_shell_word (job->collection).text);
-   } else if (!self->n_workers) {
+   } else if (!self->n_alive) {
       printf ("  %snobody works on it%s: `eclose backfill work %s` does\n", ecl_cli_colour (cli, ECL_CLI_YELLOW),
               ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_shell_word (job->collection).text);
    }
@@ -304,7 +306,7 @@ show_job (status_t *self, const ecl_job_t *job, bson_error_t *error)
    bool good;
 
    bson_init (&self->workers);
-   self->n_workers = 0;
+   self->n_workers = self->n_alive = 0;
    self->rate = 0;
    self->unread.code = 0;
    good = ecl_job_sum (remote->world, remote->database, job->id, &sum, error) &&

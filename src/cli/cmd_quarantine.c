@@ -158,7 +158,8 @@ print_reason (const ecl_cli_t *cli, const ecl_value_t *row)
    } else if (*path) {
       printf ("  %s\n", path);
    }
-   printf ("  %s\n  for example _id %s\n", text_of (row, "message", &arena), text_of (row, "id", &arena));
+   /* Others of the same code and place may say other values in theirs. */
+   printf ("  for example _id %s: %s\n", text_of (row, "id", &arena), text_of (row, "message", &arena));
    ecl_arena_cleanup (&arena);
 }
 

@@ -155,7 +155,10 @@ def test_how_fast_and_how_long_yet(eclose, db):
     text = eclose('backfill', 'status', 'things', rc=0).out
     assert f'{done} of about 400 documents done, 10/s, {(400 - done) // 10}s left' in text
     assert f'host11, process 11: carries range 1, 30 changed in it, 4/s; slowed: {slowed}' in text
-    assert 'host13, process 13: was lost in range 3' in text
+    assert 'host13, process 13: was lost in range 3' in text and 'nobody works on it' not in text
+    db.eclose_chunks.update_many({'holder.pid': {'$ne': 13}}, {'$set': {'holder': None}})
+    text = eclose('backfill', 'status', 'things', rc=0).out
+    assert 'host13, process 13: was lost in range 3' in text and 'nobody works on it' in text
     # Where nobody is at work there is no such time.
     db.eclose_chunks.update_many({}, {'$set': {'holder': None}})
     told = json.loads(eclose('backfill', 'status', 'things', '--format', 'json', rc=0).out)
