@@ -42,7 +42,8 @@ ecl_version_field_scan_slow (ecl_version_field_t *self, const uint8_t *in, size_
             mine &= self->len < 8;
          } else {
             /* end is a NUL, so neither can pass it. */
-            if (mine && (size_t) (end - key) > self->len && memcmp (key + 8, self->name + 8, self->len - 7) == 0) {
+            if (mine && (size_t) (end - key) > self->len && memcmp (key + 8, self->name + 8, self->len - 8) == 0 &&
+                key[self->len] == '\0') {
                after = key + self->len + 1;
             } else {
                mine = false;

@@ -487,6 +487,40 @@ test_forms (void **state)
    ecl_project_destroy (project);
 }
 
+/* Names are compared by their first eight bytes, and then the rest: of each length, as a field and as what a path begins
+ * with. */
+static void
+test_lengths (void **state)
+{
+   static const char name[] = "abcdefghijklmnopqrst";
+
+   (void) state;
+   for (int i = 2; i < 2 * (int) sizeof name; i++) {
+      const char *version = i % 2 ? "{\"v\": 1}" : "1";
+      char *config = bson_strdup_printf ("collections: {c: {version_field: %.*s%s}}\n", i / 2, name, i % 2 ? ".v" : "");
+      char *stamped = bson_strdup_printf ("{\"and\": \"more\", \"%.*s\": %s, \"x\": 2}", i / 2, name, version);
+      char *other = bson_strdup_printf ("{\"%.*s_\": %s, \"y\": 2, \"z\": 3}", i / 2, name, version);
+      char *after = bson_strdup_printf ("{\"%.*s_\": %s, \"y\": 2, \"z\": 3, \"x\": 1, \"%.*s\": %s}", i / 2, name,
+                                        version, i / 2, name, version);
+      ecl_project_t *project = load_good (config, FILES ({"c/0001_a.yaml", "to: 1\nup: [{$set: {x: 1}}]\n"}));
+      ecl_upgrades_t *shared = ecl_upgrades_new (project);
+      const ecl_chain_t *chain = ecl_project_chain (project, "c");
+      bson_error_t error;
+      ecl_upgrader_t *up = ecl_upgrader_new (shared, chain, chain->target, &error);
+
+      check_run (up, stamped, ECL_UPGRADE_CURRENT, stamped);
+      check_run (up, stamped, ECL_UPGRADE_CURRENT, stamped); /* guessed from the one before */
+      check_run (up, other, ECL_UPGRADE_UP, after);
+      ecl_upgrader_destroy (up);
+      ecl_upgrades_destroy (shared);
+      ecl_project_destroy (project);
+      bson_free (after);
+      bson_free (other);
+      bson_free (stamped);
+      bson_free (config);
+   }
+}
+
 int
 main (void)
 {
@@ -495,6 +529,7 @@ main (void)
       cmocka_unit_test (test_runs),
       cmocka_unit_test (test_failure),
       cmocka_unit_test (test_forms),
+      cmocka_unit_test (test_lengths),
       cmocka_unit_test (test_filters),
       cmocka_unit_test (test_pipelines),
    };
