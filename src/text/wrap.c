@@ -330,7 +330,7 @@ read_uuid (wrap_t *wrap)
 static bool
 read_regex (wrap_t *wrap)
 {
-   static const char expected[] = "{pattern: \"…\", options: \"…\"}, both without U+0000";
+   static const char expected[] = "{pattern: \"…\", options: \"…\"}, both without U+0000, and options that are ASCII";
    ecl_cursor_t pattern, options;
    const char *text, *flags;
    size_t n, n_flags;
@@ -342,7 +342,10 @@ read_regex (wrap_t *wrap)
       return wrong (wrap, expected);
    }
    memcpy (sorted, flags, n_flags);
-   for (size_t i = 1; i < n_flags; i++) {
+   for (size_t i = 0; i < n_flags; i++) {
+      if (sorted[i] & 0x80) {
+         return wrong (wrap, expected);
+      }
       for (size_t j = i; j && (uint8_t) sorted[j - 1] > (uint8_t) sorted[j]; j--) {
          char c = sorted[j];
 

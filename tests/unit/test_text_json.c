@@ -287,6 +287,7 @@ test_wrong_wrappers (void **state)
       "{\"$regularExpression\": {\"pattern\": \"a\"}}",
       "{\"$regularExpression\": {\"pattern\": 1, \"options\": \"\"}}",
       "{\"$regularExpression\": {\"pattern\": \"a\\u0000\", \"options\": \"\"}}",
+      "{\"$regularExpression\": {\"pattern\": \"a\", \"options\": \"\\u00e9\"}}",
       "{\"$regularExpression\": \"a\"}",
       "{\"$timestamp\": {\"t\": -1, \"i\": 1}}",
       "{\"$timestamp\": {\"t\": 4294967296, \"i\": 1}}",
