@@ -169,6 +169,30 @@ wants_null (const ecl_value_t *condition)
    return is_null (condition) || asks (condition, "$eq", is_null);
 }
 
+/* A type, or several, of none that has fields or elements. */
+static bool
+is_plain_type (const ecl_value_t *type)
+{
+   ecl_value_t one;
+   ecl_iter_t iter;
+
+   if (ecl_is_array (type)) {
+      ecl_iter_init (&iter, type);
+      while (ecl_iter_item (&iter, &one)) {
+         if (ecl_is_array (&one) || !is_plain_type (&one)) {
+            return false;
+         }
+      }
+      return true;
+   }
+   if (ecl_is_number (type)) {
+      double n = ecl_number_to_double (type);
+
+      return n != BSON_TYPE_DOCUMENT && n != BSON_TYPE_ARRAY;
+   }
+   return ecl_is_string (type) && !ecl_text_is (type, "object") && !ecl_text_is (type, "array");
+}
+
 /* Conditions that an element more can only make false: what fails on a list of one fails on any list with it. */
 static bool
 is_negative (const ecl_value_t *condition)
@@ -251,6 +275,10 @@ judge (const ecl_effect_t *self, const ecl_field_t *condition, const ecl_write_t
    }
    if (gives == ECL_GIVES_VALUE && self->collation && has_text (&write->value)) {
       gives = ECL_GIVES_SOME;
+   }
+   if (!at && self->pipeline && write->kind == ECL_WRITE_SET && asks (&condition->value, "$type", is_plain_type)) {
+      /* {a: {$type: string}} and a stage set "a.b": a is an object now, or a list of such. */
+      return ECL_GUARD_HOLDS;
    }
    if (!at) {
       /* {a: {$exists: false}} and "a.b" was set */

@@ -182,12 +182,20 @@ static const case_t pipelines[] = {
    {MANY ("{'a.b': {$exists: true}}", "[{$set: {c: $a.b}}, {$unset: a.b}]"), NULL},
    {MANY ("{name: {$type: string}}", "[{$project: {first: $name}}]"), NULL},
    {MANY ("{profile: {$exists: true}}", "[{$replaceWith: {name: $profile.name}}]"), NULL},
+   {MANY ("{tag: {$type: string}}", "[{$set: {tag: {name: $tag}}}]"), NULL},
+   {MANY ("{tag: {$type: [string, int, 1]}}", "[{$set: {tag.name: $tag}}]"), NULL},
+   {MANY ("{a.tag: {$type: string}}", "[{$set: {a.tag.name: $a.tag, n: {$add: [$n, 1]}}}]"), NULL},
    /* guards that do not */
    {MANY ("{m: {$exists: false}}", "[{$set: {m: $n, c: {$add: [$c, 1]}}}]"), HOLDS_NOT},
    {MANY ("{n: {$exists: true}}", "[{$set: {n: {$add: [$n, 1]}}}]"), HOLDS_NOT},
    {MANY ("{m: {$exists: true}}", "[{$set: {m: $n}}, {$unset: n}]"), HOLDS_NOT},
    {MANY ("{state: old}", "[{$set: {state: $next, c: {$add: [$c, 1]}}}]"), HOLDS_NOT},
    {MANY ("{'f.done': {$ne: true}}", "[{$set: {f.done: true, c: {$add: [$c, 1]}}}]"), "a list"},
+   {MANY ("{tag: {$type: [string, object]}}", "[{$set: {tag: {name: $tag}}}]"), HOLDS_NOT},
+   {MANY ("{tag: {$type: 4}}", "[{$set: {tag: {name: $tag}}}]"), HOLDS_NOT},
+   {MANY ("{tag: {$not: {$type: object}}}", "[{$set: {tag: {name: $tag}}}]"), HOLDS_NOT},
+   {MANY ("{tag: {$type: string}}", "[{$set: {tag: {name: $tag}}}, {$set: {tag: $tag.name}}]"), HOLDS_NOT},
+   {MANY ("{tag: {$type: string}}", "[{$unset: tag.name}, {$set: {c: {$add: [$c, 1]}}}]"), HOLDS_NOT},
    {MANY ("{done: {$exists: false}}", "[{$set: {done: 1, c: {$add: [$c, 1]}}}, {$unset: done}]"), HOLDS_NOT},
 };
 

@@ -160,8 +160,8 @@ make_document (chance_t *self)
 {
    static const char *const values[] = {NULL,     NULL,    "null", "0",  "1",          "5",        "\"x\"",
                                         "\"Y \"", "\"y\"", "true", "[]", "[1, \"x\"]", "[[null]]", "{\"x\": 1}"};
-   static const char *const objects[] = {NULL,          "null", "5", "{}", "{\"x\": 1}", "{\"x\": \"Y\", \"y\": null}",
-                                         "{\"y\": [1]}"};
+   static const char *const objects[] = {
+      NULL, "null", "5", "\"x\"", "{}", "{\"x\": 1}", "{\"x\": \"Y\", \"y\": null}", "{\"y\": [1]}"};
    static const char *const names[] = {"a", "b", "c", "d"};
    chance_t out = {.len = 0};
    const char *value;
