@@ -282,10 +282,15 @@ show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
          ecl_cli_json (&line);
          bson_destroy (&line);
       } else if (placed->kind != ECL_PLACE_APPLIED && placed->kind != ECL_PLACE_ADOPTED) {
-         printf ("%s%s%s %s%s%s\n", ecl_cli_colour (cli, ecl_placed_pending (placed) ? ECL_CLI_YELLOW : ECL_CLI_RED),
-                 place_name (placed), ecl_cli_colour (cli, ECL_CLI_PLAIN), placed->name,
-                 placed->record && placed->record->error ? ": " : "",
-                 placed->record && placed->record->error ? placed->record->error : "");
+         const ecl_changelog_t *record = placed->record;
+
+         printf ("%s%s%s %s", ecl_cli_colour (cli, ecl_placed_pending (placed) ? ECL_CLI_YELLOW : ECL_CLI_RED),
+                 place_name (placed), ecl_cli_colour (cli, ECL_CLI_PLAIN), placed->name);
+         if (placed->kind == ECL_PLACE_GONE) {
+            printf (": the changelog has it as %s, and the project has no file of it",
+                    ecl_changelog_state_name (record->state));
+         }
+         printf ("%s%s\n", record && record->error ? ": " : "", record && record->error ? record->error : "");
       }
    }
    if (good && works.runner.n && !cli->json) {

@@ -143,7 +143,7 @@ static bool
 check_way (const ecl_migrate_t *self, const ecl_work_way_t *way, const ecl_changelog_t *before, bson_error_t *error)
 {
    if (way->kind == ECL_WORK_NONE || way->kind == ECL_WORK_IRREVERSIBLE) {
-      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_NO_WAY, "%s has no way down%s", self->work->name,
+      return ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_NO_WAY, "it has no way down%s",
                        way->kind == ECL_WORK_IRREVERSIBLE ? ": it says that it is irreversible" : "");
    }
    for (size_t i = 0; i < way->n_acts; i++) {

@@ -52,8 +52,8 @@ def test_so_many_the_last_one_first(eclose, db, relay):
 
 
 @pytest.mark.parametrize('down, why', [
-    ('down: irreversible\n', '20260101_b has no way down: it says that it is irreversible'),
-    ('', '20260101_b has no way down\n'),
+    ('down: irreversible\n', 'revert: 20260101_b: it has no way down: it says that it is irreversible'),
+    ('', 'revert: 20260101_b: it has no way down\n'),
 ])
 def test_what_has_no_way_down_is_refused(eclose, db, down, why):
     up = LOG.format('b').split('down:')[0]

@@ -248,6 +248,14 @@ def test_a_transaction_left_open_with_the_lease_in_it_is_ended(eclose, db):
     assert record(db, '20260101_one')['token'] == 4
 
 
+def test_a_file_that_is_gone(eclose, db):
+    write(eclose.folder, one='up: [{insert: {collection: a, document: {_id: 1}}}]\n')
+    eclose('up', rc=0)
+    os.remove(os.path.join(eclose.folder, 'migrations', '20260101_one.yaml'))
+    told = 'gone 20260101_one: the changelog has it as applied, and the project has no file of it\n'
+    assert told in eclose('status', '--check', rc=0).out
+
+
 def test_order_and_choice(eclose, db):
     for name in ('a', 'b', 'd'):
         write(eclose.folder, **{name: f'up: [{{insert: {{collection: log, document: {{_id: {name}}}}}}}]\n'
