@@ -472,32 +472,20 @@ read_state (const char *text)
    return -1;
 }
 
-static int64_t
-read_number (const bson_t *document, const char *key)
-{
-   bson_iter_t iter;
-
-   return bson_iter_init_find (&iter, document, key) && BSON_ITER_HOLDS_NUMBER (&iter) ? bson_iter_as_int64 (&iter) : 0;
-}
-
 static void
 read_holder (const bson_t *document, ecl_chunk_row_t *out)
 {
-   bson_iter_t iter, host;
+   bson_iter_t iter;
    bson_t holder;
 
    if (!bson_iter_init_find (&iter, document, "holder") || !ecl_store_view (&iter, &holder)) {
       return;
    }
    out->held = true;
-   out->token = read_number (document, "token");
-   out->pid = read_number (&holder, "pid");
-   if (bson_iter_init_find (&host, &holder, "place") && BSON_ITER_HOLDS_UTF8 (&host)) {
-      bson_strncpy (out->place, bson_iter_utf8 (&host, NULL), sizeof out->place);
-   }
-   if (bson_iter_init_find (&host, &holder, "host") && BSON_ITER_HOLDS_UTF8 (&host)) {
-      bson_strncpy (out->host, bson_iter_utf8 (&host, NULL), sizeof out->host);
-   }
+   out->token = ecl_store_number (document, "token");
+   out->pid = ecl_store_number (&holder, "pid");
+   ecl_store_read_text (&holder, "place", out->place, sizeof out->place);
+   ecl_store_read_text (&holder, "host", out->host, sizeof out->host);
 }
 
 /* Of a later version, or changed by hand. */
@@ -531,9 +519,9 @@ ecl_chunk_read (const bson_t *document, ecl_chunk_row_t *out, bson_error_t *erro
       return no_range ("?", "_id", "a string", &id, error);
    }
    bson_strncpy (out->id, id.u.str, sizeof out->id);
-   out->n = (int32_t) read_number (document, "n");
-   out->documents = read_number (document, "documents");
-   out->left = read_number (document, "left");
+   out->n = (int32_t) ecl_store_number (document, "n");
+   out->documents = ecl_store_number (document, "documents");
+   out->left = ecl_store_number (document, "left");
    read_holder (document, out);
    if (bson_iter_init_find (&iter, document, "state") && BSON_ITER_HOLDS_UTF8 (&iter)) {
       state = read_state (bson_iter_utf8 (&iter, NULL));
@@ -559,9 +547,7 @@ ecl_chunk_read (const bson_t *document, ecl_chunk_row_t *out, bson_error_t *erro
    if (bson_iter_init_find (&iter, document, "rate") && BSON_ITER_HOLDS_NUMBER (&iter)) {
       out->rate = bson_iter_as_double (&iter);
    }
-   if (bson_iter_init_find (&iter, document, "slowed") && BSON_ITER_HOLDS_UTF8 (&iter)) {
-      bson_strncpy (out->slowed, bson_iter_utf8 (&iter, NULL), sizeof out->slowed);
-   }
+   ecl_store_read_text (document, "slowed", out->slowed, sizeof out->slowed);
    return true;
 }
 
@@ -584,8 +570,8 @@ ecl_chunks_read_sum (const bson_t *reply, ecl_chunks_sum_t *out, bson_error_t *e
          continue;
       }
       ecl_job_read_counts (&row, &counts);
-      out->n[state] = read_number (&row, "n");
-      out->documents[state] = read_number (&row, "documents");
+      out->n[state] = ecl_store_number (&row, "n");
+      out->documents[state] = ecl_store_number (&row, "documents");
       out->changed[state] = counts.changed;
       ecl_job_add_counts (&out->counts, &counts);
    }

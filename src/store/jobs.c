@@ -348,61 +348,50 @@ ecl_job_find (const char *collection, bool live, int32_t limit, bson_t *command)
 
 /* ---- answers ---- */
 
-static void
-read_text (const bson_iter_t *iter, char *out, size_t size)
-{
-   if (BSON_ITER_HOLDS_UTF8 (iter)) {
-      bson_strncpy (out, bson_iter_utf8 (iter, NULL), size);
-   }
-}
-
-static int64_t
-read_number (const bson_iter_t *iter)
-{
-   return BSON_ITER_HOLDS_DATE_TIME (iter) ? bson_iter_date_time (iter)
-          : BSON_ITER_HOLDS_NUMBER (iter)  ? bson_iter_as_int64 (iter)
-                                           : 0;
-}
-
-/* -1 where it is none of them; *found is what it is then. */
+/* -1 where it is none of them, `otherwise` where there is nothing; *found is what it is. */
 static int
-read_name (const bson_iter_t *iter, const char *const *names, size_t n, const char **found)
+read_name (const bson_t *document, const char *key, const char *const *names, size_t n, int otherwise,
+           const char **found)
 {
-   *found = BSON_ITER_HOLDS_UTF8 (iter) ? bson_iter_utf8 (iter, NULL) : "no string";
-   for (size_t i = 0; i < n && BSON_ITER_HOLDS_UTF8 (iter); i++) {
-      if (strcmp (bson_iter_utf8 (iter, NULL), names[i]) == 0) {
+   bson_iter_t iter;
+
+   *found = "nothing";
+   if (!bson_iter_init_find (&iter, document, key)) {
+      return otherwise;
+   }
+   *found = BSON_ITER_HOLDS_UTF8 (&iter) ? bson_iter_utf8 (&iter, NULL) : "no string";
+   for (size_t i = 0; i < n && BSON_ITER_HOLDS_UTF8 (&iter); i++) {
+      if (strcmp (*found, names[i]) == 0) {
          return (int) i;
       }
    }
    return -1;
 }
 
-static void
-read_settings (bson_iter_t *iter, ecl_job_settings_t *out)
+static double
+read_double (const bson_t *document, const char *key)
 {
-   bson_iter_t at;
+   bson_iter_t iter;
 
-   if (!BSON_ITER_HOLDS_DOCUMENT (iter) || !bson_iter_recurse (iter, &at)) {
+   return bson_iter_init_find (&iter, document, key) && BSON_ITER_HOLDS_NUMBER (&iter) ? bson_iter_as_double (&iter)
+                                                                                       : 0;
+}
+
+static void
+read_settings (const bson_t *document, ecl_job_settings_t *out)
+{
+   bson_iter_t iter;
+   bson_t settings;
+
+   if (!bson_iter_init_find (&iter, document, "settings") || !ecl_store_view (&iter, &settings)) {
       return;
    }
-   while (bson_iter_next (&at)) {
-      const char *key = bson_iter_key (&at);
-      double number = BSON_ITER_HOLDS_NUMBER (&at) ? bson_iter_as_double (&at) : 0;
-
-      if (strcmp (key, "batch_time") == 0) {
-         out->batch_time = read_number (&at);
-      } else if (strcmp (key, "max_lag") == 0) {
-         out->max_lag = read_number (&at);
-      } else if (strcmp (key, "min_window") == 0) {
-         out->min_window = read_number (&at);
-      } else if (strcmp (key, "max_latency") == 0) {
-         out->max_latency = number;
-      } else if (strcmp (key, "max_documents") == 0) {
-         out->max_documents = number;
-      } else if (strcmp (key, "max_bytes") == 0) {
-         out->max_bytes = number;
-      }
-   }
+   out->batch_time = ecl_store_number (&settings, "batch_time");
+   out->max_lag = ecl_store_number (&settings, "max_lag");
+   out->min_window = ecl_store_number (&settings, "min_window");
+   out->max_latency = read_double (&settings, "max_latency");
+   out->max_documents = read_double (&settings, "max_documents");
+   out->max_bytes = read_double (&settings, "max_bytes");
 }
 
 /* Of a later version, or changed by hand. */
@@ -424,80 +413,62 @@ no_job (const ecl_job_t *job, bool has_id, const char *field, const char *expect
                     expected, found);
 }
 
+static void
+read_texts (const bson_t *document, ecl_job_t *out)
+{
+   ecl_store_read_text (document, "collection", out->collection, sizeof out->collection);
+   ecl_store_read_text (document, "uuid", out->uuid, sizeof out->uuid);
+   ecl_store_read_text (document, "to", out->to, sizeof out->to);
+   ecl_store_read_text (document, "chain", out->chain, sizeof out->chain);
+   ecl_store_read_text (document, "mode", out->mode, sizeof out->mode);
+   ecl_store_read_text (document, "why", out->why, sizeof out->why);
+   ecl_store_read_text (document, "host", out->host, sizeof out->host);
+   ecl_store_read_text (document, "user", out->user, sizeof out->user);
+   ecl_store_read_text (document, "error", out->error, sizeof out->error);
+}
+
 bool
 ecl_job_read (const bson_t *document, ecl_job_t *out, bson_error_t *error)
 {
-   const char *state_found = "nothing", *wanted_found = "nothing";
-   int state = -1, wanted = 0;
-   bool has_id = false;
-   bson_iter_t iter;
+   const char *state_found, *wanted_found;
    char kind[16] = "";
+   int state, wanted;
+   bson_iter_t iter;
    bson_t counts;
+   bool has_id;
 
    memset (out, 0, sizeof *out);
-   if (!bson_iter_init (&iter, document)) {
-      return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_INVALID, "what is stored is no job");
+   has_id = bson_iter_init_find (&iter, document, "_id") && BSON_ITER_HOLDS_OID (&iter);
+   if (has_id) {
+      memcpy (out->id, bson_iter_oid (&iter)->bytes, sizeof out->id);
    }
-   while (bson_iter_next (&iter)) {
-      const char *key = bson_iter_key (&iter);
-
-      if (strcmp (key, "_id") == 0 && BSON_ITER_HOLDS_OID (&iter)) {
-         memcpy (out->id, bson_iter_oid (&iter)->bytes, sizeof out->id);
-         has_id = true;
-      } else if (strcmp (key, "kind") == 0) {
-         read_text (&iter, kind, sizeof kind);
-      } else if (strcmp (key, "collection") == 0) {
-         read_text (&iter, out->collection, sizeof out->collection);
-      } else if (strcmp (key, "uuid") == 0) {
-         read_text (&iter, out->uuid, sizeof out->uuid);
-      } else if (strcmp (key, "to") == 0) {
-         read_text (&iter, out->to, sizeof out->to);
-      } else if (strcmp (key, "chain") == 0) {
-         read_text (&iter, out->chain, sizeof out->chain);
-      } else if (strcmp (key, "mode") == 0) {
-         read_text (&iter, out->mode, sizeof out->mode);
-      } else if (strcmp (key, "why") == 0) {
-         read_text (&iter, out->why, sizeof out->why);
-      } else if (strcmp (key, "state") == 0) {
-         state = read_name (&iter, state_names, sizeof state_names / sizeof state_names[0], &state_found);
-      } else if (strcmp (key, "wanted") == 0) {
-         wanted = read_name (&iter, wanted_names, sizeof wanted_names / sizeof wanted_names[0], &wanted_found);
-      } else if (strcmp (key, "settings") == 0) {
-         read_settings (&iter, &out->settings);
-      } else if (strcmp (key, "counts") == 0 && ecl_store_view (&iter, &counts)) {
-         ecl_job_read_counts (&counts, &out->counts);
-      } else if (strcmp (key, "chunks") == 0) {
-         out->chunks = (int32_t) read_number (&iter);
-      } else if (strcmp (key, "documents") == 0) {
-         out->documents = read_number (&iter);
-      } else if (strcmp (key, "host") == 0) {
-         read_text (&iter, out->host, sizeof out->host);
-      } else if (strcmp (key, "user") == 0) {
-         read_text (&iter, out->user, sizeof out->user);
-      } else if (strcmp (key, "pid") == 0) {
-         out->pid = read_number (&iter);
-      } else if (strcmp (key, "started") == 0) {
-         out->started = read_number (&iter);
-      } else if (strcmp (key, "swept") == 0) {
-         out->swept = read_number (&iter);
-      } else if (strcmp (key, "ended") == 0) {
-         out->ended = read_number (&iter);
-      } else if (strcmp (key, "error") == 0) {
-         read_text (&iter, out->error, sizeof out->error);
-      }
-   }
+   read_texts (document, out);
    if (!has_id || !*out->collection) {
       return no_job (out, has_id, has_id ? "collection" : "_id", has_id ? "a name" : "an ObjectId", "another value",
                      error);
    }
+   state = read_name (document, "state", state_names, sizeof state_names / sizeof state_names[0], -1, &state_found);
    if (state < 0) {
       return no_job (out, true, "state", "planning, running, done, failed or cancelled", state_found, error);
    }
+   wanted = read_name (document, "wanted", wanted_names, sizeof wanted_names / sizeof wanted_names[0],
+                       ECL_WANTED_RUNNING, &wanted_found);
    if (wanted < 0) {
       return no_job (out, true, "wanted", "running, paused or cancelled", wanted_found, error);
    }
+   ecl_store_read_text (document, "kind", kind, sizeof kind);
    out->down = strcmp (kind, "down") == 0;
    out->state = (ecl_job_state_t) state;
    out->wanted = (ecl_job_wanted_t) wanted;
+   read_settings (document, &out->settings);
+   if (bson_iter_init_find (&iter, document, "counts") && ecl_store_view (&iter, &counts)) {
+      ecl_job_read_counts (&counts, &out->counts);
+   }
+   out->chunks = (int32_t) ecl_store_number (document, "chunks");
+   out->documents = ecl_store_number (document, "documents");
+   out->pid = ecl_store_number (document, "pid");
+   out->started = ecl_store_number (document, "started");
+   out->swept = ecl_store_number (document, "swept");
+   out->ended = ecl_store_number (document, "ended");
    return true;
 }

@@ -282,30 +282,6 @@ ecl_lease_kill (const ecl_lease_t *lease, bson_t *command)
 
 /* ---- answers ---- */
 
-static int64_t
-read_number (const bson_t *from, const char *field)
-{
-   bson_iter_t iter;
-
-   if (!bson_iter_init_find (&iter, from, field)) {
-      return 0;
-   }
-   return BSON_ITER_HOLDS_DATE_TIME (&iter) ? bson_iter_date_time (&iter)
-          : BSON_ITER_HOLDS_NUMBER (&iter)  ? bson_iter_as_int64 (&iter)
-                                            : 0;
-}
-
-static void
-read_text (const bson_t *from, const char *field, char *out, size_t size)
-{
-   bson_iter_t iter;
-
-   out[0] = '\0';
-   if (bson_iter_init_find (&iter, from, field) && BSON_ITER_HOLDS_UTF8 (&iter)) {
-      bson_strncpy (out, bson_iter_utf8 (&iter, NULL), size);
-   }
-}
-
 static void
 read_holder (const bson_iter_t *at, ecl_lease_t *out)
 {
@@ -319,11 +295,11 @@ read_holder (const bson_iter_t *at, ecl_lease_t *out)
    if (bson_iter_init_find (&iter, &holder, "id") && BSON_ITER_HOLDS_OID (&iter)) {
       memcpy (out->id, bson_iter_oid (&iter)->bytes, sizeof out->id);
    }
-   read_text (&holder, "host", out->host, sizeof out->host);
-   read_text (&holder, "user", out->user, sizeof out->user);
-   read_text (&holder, "release", out->release, sizeof out->release);
-   read_text (&holder, "place", out->place, sizeof out->place);
-   out->pid = read_number (&holder, "pid");
+   ecl_store_read_text (&holder, "host", out->host, sizeof out->host);
+   ecl_store_read_text (&holder, "user", out->user, sizeof out->user);
+   ecl_store_read_text (&holder, "release", out->release, sizeof out->release);
+   ecl_store_read_text (&holder, "place", out->place, sizeof out->place);
+   out->pid = ecl_store_number (&holder, "pid");
 }
 
 static void
@@ -374,10 +350,10 @@ ecl_lease_read (const bson_t *reply, bool *found, ecl_lease_t *out, bson_error_t
    if (bson_iter_init_find (&iter, &document, "holder")) {
       read_holder (&iter, out);
    }
-   out->granted = read_number (&document, "granted");
-   out->renewed = read_number (&document, "renewed");
-   out->expires = read_number (&document, "expires");
-   out->beat = read_number (&document, "beat");
+   out->granted = ecl_store_number (&document, "granted");
+   out->renewed = ecl_store_number (&document, "renewed");
+   out->expires = ecl_store_number (&document, "expires");
+   out->beat = ecl_store_number (&document, "beat");
    if (bson_iter_init_find (&iter, &document, "doomed") && BSON_ITER_HOLDS_ARRAY (&iter)) {
       read_doomed (&iter, out);
    }

@@ -67,6 +67,29 @@ ecl_store_view (const bson_iter_t *at, bson_t *document)
    return bson_init_static (document, data, len);
 }
 
+int64_t
+ecl_store_number (const bson_t *document, const char *key)
+{
+   bson_iter_t iter;
+
+   if (!bson_iter_init_find (&iter, document, key)) {
+      return 0;
+   }
+   return BSON_ITER_HOLDS_DATE_TIME (&iter) ? bson_iter_date_time (&iter)
+          : BSON_ITER_HOLDS_NUMBER (&iter)  ? bson_iter_as_int64 (&iter)
+                                            : 0;
+}
+
+void
+ecl_store_read_text (const bson_t *document, const char *key, char *out, size_t size)
+{
+   bson_iter_t iter;
+
+   if (bson_iter_init_find (&iter, document, key) && BSON_ITER_HOLDS_UTF8 (&iter)) {
+      bson_strncpy (out, bson_iter_utf8 (&iter, NULL), size);
+   }
+}
+
 bool
 ecl_store_first (const bson_t *reply, bson_t *document)
 {

@@ -44,7 +44,15 @@ ecl_store_append_text (bson_t *to, const char *key, const char *text);
 bool
 ecl_store_view (const bson_iter_t *at, bson_t *document) ECL_MUST_CHECK;
 
-/* Likewise the first document of a cursor's first reply; false where there is none. */
+/* A whole number of a document, or a time in milliseconds; 0 where there is none. */
+int64_t
+ecl_store_number (const bson_t *document, const char *key);
+
+/* A text of a document, cut to what fits; what is there already stays where there is none. */
+void
+ecl_store_read_text (const bson_t *document, const char *key, char *out, size_t size);
+
+/* The first document of a cursor's first reply, as a view; false where there is none. */
 bool
 ecl_store_first (const bson_t *reply, bson_t *document);
 
