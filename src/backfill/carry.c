@@ -154,6 +154,40 @@ say_gave_up (told_t *told, const ecl_job_t *job, const ecl_carried_t *out)
    say (told, text);
 }
 
+/* Where they are asked: *finished, or out->nothing, for a later release was here. */
+static bool
+ask_records (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, ecl_carried_t *out, bool *finished,
+             bson_error_t *error)
+{
+   *finished = false;
+   if (!effort_of (told->what)->by_records || strategy->down) {
+      return true;
+   }
+   if (!ecl_publish_later (site->world, site->database, strategy->chain, out->later, error)) {
+      return false;
+   }
+   out->nothing = *out->later; /* whose documents this project cannot read, and whose job it is not to end */
+   return out->nothing || is_finished (site, strategy, told, out->to, finished, error);
+}
+
+/* Those in quarantine, where there is no job that meets them. */
+static bool
+see_to_quarantined (const ecl_site_t *site, const ecl_strategy_t *strategy, const ecl_quarantine_set_t *quarantined,
+                    const bson_t *candidates, ecl_carried_t *out, bson_error_t *error)
+{
+   bool good = true;
+
+   if (out->by_records && quarantined->more) {
+      good = ecl_survey_quarantined (site->world, site->database, strategy->chain->collection, out->to,
+                                     &out->counts.quarantined, error);
+   } else if (out->nothing && quarantined->n) {
+      good = ecl_quarantine_set_retry (quarantined, site, strategy, out->to, candidates, &out->counts, error);
+      out->own = out->counts;
+      out->wrote = out->counts.changed > 0;
+   }
+   return good;
+}
+
 /* The job: made, or joined. */
 static bool
 start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, int64_t until, ecl_carried_t *out,
@@ -191,17 +225,11 @@ start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, int
    ecl_start_t started;
    bool good;
 
-   if (effort->by_records && !strategy->down) {
-      if (!ecl_publish_later (site->world, site->database, strategy->chain, out->later, error)) {
-         return false;
-      }
-      if (*out->later) { /* whose documents this project cannot read, and whose job it is not to end */
-         out->nothing = true;
-         return true;
-      }
-      if (!is_finished (site, strategy, told, out->to, &options.finished, error)) {
-         return false;
-      }
+   if (!ask_records (site, strategy, told, out, &options.finished, error)) {
+      return false;
+   }
+   if (out->nothing) {
+      return true;
    }
    if (!ecl_quarantine_set_find (site, strategy->chain->collection, out->to, &quarantined, error)) {
       ecl_quarantine_set_cleanup (&quarantined);
@@ -219,14 +247,7 @@ start (const ecl_site_t *site, const ecl_strategy_t *strategy, told_t *told, int
    out->by_records = started == ECL_START_FINISHED;
    out->nothing = started == ECL_START_NOTHING || out->by_records;
    good = started == ECL_START_NEW || (started != ECL_START_FAILED && lower_floor (&beginning, error));
-   if (good && out->by_records && quarantined.more) {
-      good = ecl_survey_quarantined (site->world, site->database, strategy->chain->collection, out->to,
-                                     &out->counts.quarantined, error);
-   } else if (good && out->nothing && quarantined.n) {
-      good = ecl_quarantine_set_retry (&quarantined, site, strategy, out->to, &candidates, &out->counts, error);
-      out->own = out->counts;
-      out->wrote = out->counts.changed > 0;
-   }
+   good = good && see_to_quarantined (site, strategy, &quarantined, &candidates, out, error);
    bson_destroy (&candidates);
    ecl_quarantine_set_cleanup (&quarantined);
    return good;

@@ -339,7 +339,6 @@ cut (mongoc_uri_t *uri, const char *option, int32_t most)
    }
 }
 
-/* socket: its timeout, where the URI does not say; timeout: of all, whatever it says, where not 0. */
 /* An @ that stands in a password as it is begins what the driver takes for a host, and shows in its messages. */
 static bool
 is_host (const mongoc_uri_t *uri)
@@ -352,6 +351,7 @@ is_host (const mongoc_uri_t *uri)
    return true;
 }
 
+/* socket: its timeout, where the URI does not say; timeout: of all, whatever it says, where not 0. */
 static ecl_world_t *
 make_world (const char *uri, int32_t socket, int32_t timeout, bool (*cancelled) (void), const char **database,
             bson_error_t *error)
