@@ -113,7 +113,7 @@ server_hide (server_t *self, int64_t from, int64_t until)
       slot->hidden = true;
    }
    self->hides_from = from;
-   self->hides_until = self->last_safe = until;
+   self->hides_until = self->hid_until = self->last_safe = until;
 }
 
 void

@@ -82,6 +82,7 @@ typedef struct {
    pending_t *pending; /* in the order of the oplog; those before the first are the majority's, not for long yet */
    size_t first, n_pending, cap_pending;
    int64_t hides_from, hides_until; /* what the majority has had since then it does not know; 0: it does */
+   int64_t hid_until;               /* the last such time */
    txn_t txns[MAX_PROCESSES];       /* of each process's session */
    cursor_t cursors[MAX_CURSORS];
    int64_t last_cursor, last_id;

@@ -84,8 +84,11 @@ check_begins (process_t *process, mate_t *mate)
    sim_t *sim = process->sim;
    data_t *data = sim->data;
    const wish_t *wish = &data->wish;
-   int64_t since = wish->at > process->paused_until ? wish->at : process->paused_until;
+   int64_t since = BSON_MAX (wish->at, process->paused_until);
    const claim_t *claim = &mate->claim;
+
+   /* A new primary may not know yet what was wished. */
+   since = BSON_MAX (since, sim->server.hid_until);
 
    if ((wish->paused || wish->cancelled) && memcmp (wish->job, mate->job, sizeof wish->job) == 0 &&
        sim->now > since + process_lasts (process, OBEYS_MS)) {
