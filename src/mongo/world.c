@@ -30,9 +30,7 @@ typedef struct {
    mongoc_client_session_t *transaction; /* made when first needed */
    mongoc_read_prefs_t *primary;
    bool (*cancelled) (void);
-   bool looked;     /* whether there are routers */
-   bool routers;    /* there are */
-   uint32_t router; /* the one that is asked; 0: none was chosen */
+   uint32_t router; /* the one that is asked; 0: there is none, or none was chosen */
    struct {
       uint32_t seconds, increment; /* the server's operationTime; 0: it says none */
    } wrote;                        /* what the majority was last heard to have of this world's */
@@ -133,23 +131,24 @@ is_going (uint32_t code)
    return code == 91 /* ShutdownInProgress */ || code == 11600 /* InterruptedAtShutdown */;
 }
 
-/* A cursor is known to the router alone that opened it, and the driver would choose one by chance for each command.
+/* Finds the server, which may take long where its connection was lost: what is left of the command's time is known only
+ * then. A cursor is known to the router alone that opened it, and the driver would choose one by chance for each command.
  * False where there is no server. What belongs to a transaction the driver keeps together by itself. */
 static bool
-append_router (mongo_world_t *self, bson_t *options, bson_error_t *error)
+find_server (mongo_world_t *self, ecl_txn_t txn, bson_t *options, bson_error_t *error)
 {
-   if (!self->looked || (self->routers && !self->router)) {
+   if (!self->router) {
       mongoc_server_description_t *server = mongoc_client_select_server (self->client, true, NULL, error);
 
       if (!server) {
          return false;
       }
-      self->looked = true;
-      self->routers = strcmp (mongoc_server_description_type (server), "Mongos") == 0;
-      self->router = self->routers ? mongoc_server_description_id (server) : 0;
+      if (strcmp (mongoc_server_description_type (server), "Mongos") == 0) {
+         self->router = mongoc_server_description_id (server);
+      }
       mongoc_server_description_destroy (server);
    }
-   if (self->router) {
+   if (self->router && txn == ECL_TXN_NONE) {
       BSON_APPEND_INT32 (options, "serverId", (int32_t) self->router);
    }
    return true;
@@ -246,7 +245,7 @@ world_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadlin
 {
    mongo_world_t *world = (mongo_world_t *) self;
    mongoc_client_session_t *session;
-   int64_t left = deadline - world_now (self);
+   int64_t left;
    ecl_reply_t result = ECL_REPLY_LOST;
    bson_t options = BSON_INITIALIZER, copy = BSON_INITIALIZER;
    const bson_t *sent;
@@ -272,12 +271,18 @@ world_run_command (ecl_world_t *self, const ecl_call_t *command, int64_t deadlin
       bson_init (reply);
       goto done;
    }
-   if (command->txn == ECL_TXN_NONE && !append_router (world, &options, error)) {
+   if (!find_server (world, command->txn, &options, error)) {
       bson_init (reply);
       goto done;
    }
+   left = deadline - world_now (self);
+   if (left <= 0) {
+      bson_init (reply);
+      ecl_fail (error, ECL_DOMAIN_RUN, ECL_ERROR_SERVER, "its time was over before there was a connection");
+      goto done;
+   }
    if (takes_max_time (command->command)) {
-      BSON_APPEND_INT64 (&options, "maxTimeMS", left > 1 ? left : 1);
+      BSON_APPEND_INT64 (&options, "maxTimeMS", left);
    }
    sent = command->txn == ECL_TXN_NONE ? behind_writes (world, command->command, &copy) : command->command;
    result = judge (

@@ -58,7 +58,8 @@ def test_reads_wait_for_what_was_written(eclose, db, server, relay):
 
 
 def holder_loses(eclose, db, server, relay, stop, go_on):
-    """One that can do nothing for longer than its lease, while another one takes over and ends the work."""
+    """One that can do nothing for longer than its lease, while another one takes over and ends the work. Gives what it wrote
+    of documents even so."""
     n = size(server, 6000)
     db.src.insert_many([{'_id': i, 'v': i} for i in range(n)])
     write(eclose.folder, copy=COPY)
@@ -87,6 +88,7 @@ def holder_loses(eclose, db, server, relay, stop, go_on):
     assert {c.name for c in late} <= harmless, late
     assert not [c for c in late if c.name == 'aggregate' and any('$out' in s or '$merge' in s for s in c.document['pipeline'])]
     copied(db, n)
+    return data_writes(late)
 
 
 def test_a_holder_that_was_stopped_past_its_lease(eclose, db, server, relay):
@@ -96,6 +98,15 @@ def test_a_holder_that_was_stopped_past_its_lease(eclose, db, server, relay):
 
 def test_a_holder_whose_network_hung_past_its_lease(eclose, db, server, relay):
     holder_loses(eclose, db, server, relay, lambda _: relay.hold(), lambda _: relay.go())
+
+
+def test_a_holder_that_comes_back_to_the_server_past_its_lease(eclose, db, server, relay):
+    """What it was about to send when it had lost its connection is not sent once that is there again."""
+    def stop(_):
+        relay.hold()
+        relay.cut()
+
+    assert not holder_loses(eclose, db, server, relay, stop, lambda _: relay.go())
 
 
 def test_a_holder_that_cannot_reach_the_server(eclose, db, server, relay):
