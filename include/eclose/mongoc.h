@@ -166,7 +166,8 @@ eclose_collection_find_and_modify (eclose_collection_t *self, const bson_t *filt
 
 /* ---- change streams ---- */
 
-/* As mongoc_collection_watch. The pipeline sees documents as they are stored. */
+/* As mongoc_collection_watch. The pipeline sees documents as they are stored; one that leaves parts of fullDocument or
+ * fullDocumentBeforeChange, or computes them, is refused (ECLOSE_CODE_UNSUPPORTED). */
 ECLOSE_EXPORT (eclose_change_stream_t *)
 eclose_collection_watch (eclose_collection_t *self, const bson_t *pipeline, const bson_t *opts);
 
@@ -179,7 +180,7 @@ eclose_change_stream_next (eclose_change_stream_t *self, const bson_t **event);
 ECLOSE_EXPORT (bool)
 eclose_change_stream_error_document (eclose_change_stream_t *self, bson_error_t *error, const bson_t **document);
 
-/* The stream below, for resume tokens; it belongs to this one. */
+/* The stream below, for resume tokens; it belongs to this one. NULL where it could not be made. */
 ECLOSE_EXPORT (mongoc_change_stream_t *)
 eclose_change_stream_get (eclose_change_stream_t *self);
 

@@ -36,6 +36,10 @@ ecl_client_fail (bson_error_t *error, uint32_t domain, uint32_t code, const char
 bool
 ecl_client_find_whole (const bson_t *opts, bson_error_t *error);
 
+/* Before the first stage of {pipeline: […]} or of an array; false where it is neither. */
+bool
+ecl_client_stages (const bson_t *pipeline, bson_iter_t *stages);
+
 /* What is looked up from here on is read in the session of these options (which may be NULL), if they name one. */
 void
 ecl_client_look_up_in (eclose_collection_t *self, const bson_t *opts);

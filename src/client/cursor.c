@@ -90,9 +90,8 @@ eclose_collection_query (eclose_collection_t *self, const bson_t *filter, const 
    return cursor;
 }
 
-/* The stages of {pipeline: […]} or of an array. */
-static bool
-stages_of (const bson_t *pipeline, bson_iter_t *stages)
+bool
+ecl_client_stages (const bson_t *pipeline, bson_iter_t *stages)
 {
    bson_iter_t iter;
 
@@ -111,7 +110,7 @@ aggregate_pipeline (eclose_collection_t *self, const bson_t *pipeline, bson_t *o
    uint32_t len = 0, n;
    bson_t filter;
 
-   if (!stages_of (pipeline, &stages) || !bson_iter_next (&stages) || !BSON_ITER_HOLDS_DOCUMENT (&stages) ||
+   if (!ecl_client_stages (pipeline, &stages) || !bson_iter_next (&stages) || !BSON_ITER_HOLDS_DOCUMENT (&stages) ||
        !bson_iter_recurse (&stages, &first) || !bson_iter_next (&first) ||
        strcmp (bson_iter_key (&first), "$match") != 0 || !BSON_ITER_HOLDS_DOCUMENT (&first)) {
       bson_init (out);

@@ -39,7 +39,7 @@ copy_options (eclose_collection_t *self, const mongoc_find_and_modify_opts_t *op
    mongoc_find_and_modify_opts_get_fields (opts, &fields);
    mongoc_find_and_modify_opts_get_extra (opts, &extra);
    *sorted = !bson_empty (&sort);
-   if (!bson_empty (&fields)) {
+   if (!bson_empty (&fields) || bson_has_field (&extra, "fields")) {
       ok = ecl_client_fail (error, ECLOSE_ERROR_USAGE, ECLOSE_CODE_UNSUPPORTED,
                             "fields: a document that lacks fields cannot be upgraded");
    } else if (!(mongoc_find_and_modify_opts_get_flags (opts) & MONGOC_FIND_AND_MODIFY_REMOVE) &&

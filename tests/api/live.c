@@ -447,6 +447,34 @@ test_lookups_of_large_documents (void **state)
 
 /* ---- change streams, catalog ---- */
 
+/* A part would be upgraded as if it were all: without a version, from the first one on. */
+static void
+test_change_stream_of_parts (void **state)
+{
+   static const char *const pipelines[] = {
+      "[{\"$project\": {\"fullDocument.full\": 1}}]",
+      "[{\"$match\": {}}, {\"$project\": {\"fullDocument\": {\"full\": 1}}}]",
+      "[{\"$unset\": \"fullDocument.schema_version\"}]",
+      "[{\"$unset\": [\"ns\", \"fullDocumentBeforeChange.full\"]}]",
+      "[{\"$set\": {\"fullDocument\": \"$fullDocument.full\"}}]",
+      "[{\"$match\": {\"fullDocument.full\": 1}}, {\"$unset\": \"ns\"}, {\"$project\": {\"fullDocument\": 1}}]",
+   };
+   live_t *live = *state;
+   const bson_t *document;
+   bson_error_t error;
+
+   for (size_t i = 0; i < sizeof pipelines / sizeof *pipelines; i++) {
+      bson_t *pipeline = json (pipelines[i]);
+      eclose_change_stream_t *stream = eclose_collection_watch (live->users, pipeline, NULL);
+      bool failed = eclose_change_stream_error_document (stream, &error, &document);
+
+      assert_int_equal (i < 5, failed && error.domain == ECLOSE_ERROR_USAGE);
+      assert_true (i >= 5 || !eclose_change_stream_next (stream, &document));
+      eclose_change_stream_destroy (stream);
+      bson_destroy (pipeline);
+   }
+}
+
 static void
 test_change_stream (void **state)
 {
@@ -562,6 +590,7 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_lookups_in_a_transaction, setup, teardown),
       cmocka_unit_test_setup_teardown (test_lookups_that_fail, setup, teardown),
       cmocka_unit_test_setup_teardown (test_lookups_of_large_documents, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_change_stream_of_parts, setup, teardown),
       cmocka_unit_test_setup_teardown (test_change_stream, setup, teardown),
       cmocka_unit_test_setup_teardown (test_catalog, setup, teardown),
       cmocka_unit_test_setup_teardown (test_catalog_of_a_later_release, setup, teardown),

@@ -257,7 +257,8 @@ test_find_and_modify_removes (void **state)
 {
    live_t *live = *state;
    mongoc_find_and_modify_opts_t *opts = mongoc_find_and_modify_opts_new ();
-   bson_t *filter = json ("{\"full\": \"A\"}"), *fields = json ("{\"full\": 1}"), document, all = BSON_INITIALIZER;
+   bson_t *filter = json ("{\"full\": \"A\"}"), *fields = json ("{\"full\": 1}"),
+          *extra = json ("{\"fields\": {\"full\": 1}}"), document, all = BSON_INITIALIZER;
    bson_error_t error;
 
    put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
@@ -272,6 +273,15 @@ test_find_and_modify_removes (void **state)
    assert_false (eclose_collection_find_and_modify (live->users, filter, opts, &document, &error));
    assert_int_equal (error.code, ECLOSE_CODE_UNSUPPORTED);
    bson_destroy (&document);
+   mongoc_find_and_modify_opts_destroy (opts);
+   /* Nor in another way. */
+   opts = mongoc_find_and_modify_opts_new ();
+   mongoc_find_and_modify_opts_set_flags (opts, MONGOC_FIND_AND_MODIFY_REMOVE);
+   mongoc_find_and_modify_opts_append (opts, extra);
+   assert_false (eclose_collection_find_and_modify (live->users, filter, opts, &document, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_UNSUPPORTED);
+   bson_destroy (&document);
+   bson_destroy (extra);
    bson_destroy (filter);
    bson_destroy (fields);
    mongoc_find_and_modify_opts_destroy (opts);

@@ -22,7 +22,7 @@ from eclose import _native
 from eclose._batches import lightened
 from eclose.cursor import Answer, Cursor
 from eclose.errors import ConflictError, UpgradeError, _not_of_pymongo
-from eclose.stream import ChangeStream
+from eclose.stream import ChangeStream, refuse_parts
 
 if TYPE_CHECKING:
     from eclose.project import Project, Upgraders
@@ -144,9 +144,11 @@ class Collection:
         answer._ask()  # now, as the original: it may be one that writes, whose answer nobody reads
         return answer
 
-    def watch(self, *args: Any, **kwargs: Any) -> ChangeStream:
-        """As the original's; the documents in its events are upgraded."""
-        return ChangeStream(self, self._raw().watch(*args, **kwargs))
+    def watch(self, pipeline: Any = None, *args: Any, **kwargs: Any) -> ChangeStream:
+        """As the original's; the documents in its events are upgraded. A pipeline that leaves parts of them is refused:
+        an upgrade must see the whole document."""
+        refuse_parts(pipeline)
+        return ChangeStream(self, self._raw().watch(pipeline, *args, **kwargs))
 
     def _pipeline(self, filter: Mapping[str, Any] | None, projection: Any = None, sort: Any = None, skip: int = 0,
                   limit: int = 0) -> list[Any]:

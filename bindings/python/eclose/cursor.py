@@ -87,7 +87,8 @@ class Cursor(_native.Documents):
         other._skip, other._limit, other._empty = self._skip, self._limit, self._empty
         return other
 
-    __copy__ = clone
+    def __copy__(self) -> Cursor:
+        return self.clone()
 
     def __deepcopy__(self, memo: Any) -> Cursor:
         return self.clone()

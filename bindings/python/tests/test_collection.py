@@ -1,5 +1,6 @@
 """A collection of pymongo, read and written through a project."""
 
+import copy
 import decimal
 import threading
 import uuid
@@ -78,7 +79,7 @@ def test_cursor_has_the_habits_of_pymongo(project, stored):
         assert cursor.alive and next(cursor) == shape(0) and cursor.next() == shape(1)
         assert cursor.to_list(2) == [shape(2), shape(3)]
         again = cursor.clone()
-        assert next(again) == shape(0)
+        assert next(again) == shape(0) and next(copy.copy(cursor)) == shape(0)
         assert [d['_id'] for d in cursor] == list(range(4, 10))
         assert not cursor.alive
         cursor.rewind()
@@ -245,6 +246,21 @@ def test_watch(project, stored):
         assert next(stream)['documentKey'] == {'_id': 2}
 
 
+def test_watch_refuses_parts_of_documents(project, stored):
+    """A part would be upgraded as if it were all: without a version, from the first one on."""
+    users = project.collection(stored)
+    for pipeline in ([{'$project': {'fullDocument.first': 1}}], [{'$project': {'fullDocument': {'first': 1}}}],
+                     [{'$match': {}}, {'$unset': ['updateDescription', 'fullDocumentBeforeChange.last']}],
+                     [{'$unset': 'fullDocument.schema_version'}], [{'$set': {'fullDocument': '$fullDocument.first'}}]):
+        with pytest.raises(InvalidOperation, match='whole documents'):
+            users.watch(pipeline)
+    for pipeline in ([{'$match': {'fullDocument.first': 'Kim'}}, {'$unset': 'updateDescription'}],
+                     [{'$project': {'fullDocument': 1}}]):
+        with users.watch(pipeline) as stream:
+            stored.insert_one({'first': 'Kim', 'last': 'Lund', 'schema_version': 2})
+            assert next(stream)['fullDocument']['last'] == 'Lund'
+
+
 def test_large_documents(project, stored):
     users = project.collection(stored)
     stored.insert_one({'_id': 20, 'name': 'Kim Lund', 'data': 'x' * 3_000_000})
@@ -373,7 +389,7 @@ def test_query(project, stored):
     assert list(users.query({'_id': 3})) == [shape(3)]
     assert users.query({'last': 'L3'}).to_list() == [shape(3)]
     answer = users.query({'first': 'Ariel'}, sort=[('_id', 1)])
-    assert answer[4] == shape(4) and answer.alive and next(answer) == shape(0)
+    assert answer[4] == shape(4) and answer.alive and next(answer) == next(copy.copy(answer)) == shape(0)
     assert [d['_id'] for d in answer.clone()[2:5]] == [2, 3, 4]
     answer.rewind()
     assert answer.to_list() == [shape(i) for i in range(10)] and not answer.alive
