@@ -149,7 +149,8 @@ eclose_collection_insert_many (eclose_collection_t *self, const bson_t **documen
  * with another error: after one of the network whether it was written is unknown.
  *
  * Few documents cannot be compared in one statement (numbers deep inside arrays, a collection with a collation): they
- * are saved in a transaction, and where the server has none they are refused (ECLOSE_CODE_UNSUPPORTED). */
+ * are saved in a transaction of their own; where the server has none, or opts name a session, they are refused
+ * (ECLOSE_CODE_UNSUPPORTED). */
 ECLOSE_EXPORT (bool)
 eclose_collection_save (eclose_collection_t *self, eclose_document_t *document, const bson_t *changed,
                         const bson_t *opts, bson_error_t *error) ECLOSE_MUST_CHECK;
