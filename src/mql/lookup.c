@@ -5,6 +5,7 @@
 #include "mql/match.h"
 #include "mql/plan.h"
 #include "mql/set.h"
+#include "text/number.h"
 
 /* One part of the pipeline: a $match, or all stages up to the next one. */
 typedef struct {
@@ -14,7 +15,8 @@ typedef struct {
 
 typedef struct {
    const char *from, *field;
-   bool by_field;      /* localField: an array stands for each of its elements, and what is missing for null */
+   const ecl_name_t *local; /* localField; args[0] is what its first name stands for. NULL: args[0] is the key */
+   uint32_t n_local;
    uint32_t first_let; /* place of the first variable; args[1 …] are their values */
    uint32_t n_let;
    part_t *parts;
@@ -232,7 +234,7 @@ ecl_lookup_parse (ecl_parse_t *parse, const ecl_field_t *spec)
 {
    static const ecl_operator_t op = {.name = "$lookup", .eval = eval_lookup};
    lookup_t *lookup = ecl_arena_new (parse->arena, lookup_t);
-   ecl_field_t key = {0}, field, path_field;
+   ecl_field_t key = {0}, field;
    ecl_value_t path = ecl_missing ();
    ecl_iter_t iter;
    ecl_expr_t *e;
@@ -258,13 +260,16 @@ ecl_lookup_parse (ecl_parse_t *parse, const ecl_field_t *spec)
       return NULL;
    }
    if (s.local.key) {
-      /* The path of localField, as the expression that reads it. */
-      lookup->by_field = true;
+      lookup->local =
+         ecl_parse_path (parse, ecl_at (&s.local), s.local.value.u.str, s.local.value.len, &lookup->n_local);
+      if (!lookup->local) {
+         ecl_scope_pop (parse, n);
+         return NULL;
+      }
       path = s.foreign.value;
-      path_field = s.local;
-      path_field.value = ecl_string (
-         ecl_arena_printf (parse->arena, "$%.*s", (int) s.local.value.len, s.local.value.u.str), s.local.value.len + 1);
-      key = path_field;
+      key = s.local;
+      key.value = ecl_string (ecl_arena_printf (parse->arena, "$%.*s", (int) lookup->local->len, lookup->local->str),
+                              lookup->local->len + 1);
    } else if (!first_match_key (&s.pipeline.value, &path, &key)) {
       ecl_parse_fail (
          parse, ecl_at (&s.pipeline), 9,
@@ -338,6 +343,50 @@ load (const ecl_expr_t *self, ecl_eval_t *ev, const ecl_value_t *key, list_t *li
    case ECL_LOAD_FAILED:
    default:
       return ecl_eval_fail (ev, self, error.code, "$lookup: %s", error.message);
+   }
+}
+
+/* The element that a number in a path picks from an array; false where the name is no number. */
+static bool
+pick (ecl_arena_t *arena, const ecl_name_t *name, ecl_value_t *v)
+{
+   const ecl_value_t *items;
+   int64_t index;
+   uint32_t n;
+
+   if (!ecl_text_parse_digits (name->str, name->len, 10, &index)) {
+      return false;
+   }
+   items = ecl_array_items (arena, v, &n);
+   *v = index < n ? ecl_present (items[index]) : ecl_missing ();
+   return true;
+}
+
+/* The values that localField stands for, as the server's visitAllValuesAtPath has them: an array at its end stands for its
+ * elements, one before that for what the rest of the path finds in each of them, or in the one that a number picks. */
+static void
+visit (ecl_arena_t *arena, ecl_value_t v, const ecl_name_t *path, uint32_t n, list_t *keys)
+{
+   ecl_iter_t iter;
+   ecl_value_t item;
+
+   while (n && v.type == BSON_TYPE_ARRAY && pick (arena, path, &v)) {
+      path++;
+      n--;
+   }
+   if (n && v.type == BSON_TYPE_DOCUMENT) {
+      visit (arena, ecl_document_get (&v, path->str, path->len), path + 1, n - 1, keys);
+   } else if (v.type == BSON_TYPE_ARRAY) {
+      ecl_iter_init (&iter, &v);
+      while (ecl_iter_item (&iter, &item)) {
+         if (n == 0) {
+            push (arena, keys, &item);
+         } else if (item.type == BSON_TYPE_DOCUMENT) {
+            visit (arena, ecl_document_get (&item, path->str, path->len), path + 1, n - 1, keys);
+         }
+      }
+   } else if (n == 0 && v.type != ECL_MISSING) {
+      push (arena, keys, &v);
    }
 }
 
@@ -415,27 +464,27 @@ static bool
 eval_lookup (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
 {
    const lookup_t *lookup = self->data;
-   list_t found = {0}, results = {0};
+   list_t keys = {0}, found = {0}, results = {0};
    ecl_value_t key;
 
    if (!enter (self, ev) || !ecl_expr_eval (self->args[0], ev, &key)) {
       return false;
    }
+   if (lookup->local) {
+      visit (&ev->arena, key, lookup->local + 1, lookup->n_local - 1, &keys);
+      key = keys.n ? keys.items[0] : ecl_missing ();
+   }
    key = ecl_present (key);
-   if (lookup->by_field && key.type == BSON_TYPE_ARRAY) {
-      uint32_t n;
-      const ecl_value_t *keys = ecl_array_items (&ev->arena, &key, &n);
+   if (keys.n > 1) {
       list_t all = {0};
       ecl_set_t seen;
 
-      for (uint32_t i = 0; i < n; i++) {
-         ecl_value_t one = ecl_present (keys[i]);
-
-         if (!load (self, ev, &one, &all)) {
+      for (uint32_t i = 0; i < keys.n; i++) {
+         if (!load (self, ev, &keys.items[i], &all)) {
             return false;
          }
       }
-      /* A document that several elements lead to comes once. */
+      /* A document that several values lead to comes once. */
       ecl_set_init (&seen, &ev->arena, all.n);
       for (uint32_t i = 0; i < all.n; i++) {
          if (ecl_set_add (&seen, &all.items[i])) {

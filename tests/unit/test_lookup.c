@@ -129,6 +129,24 @@ test_by_field (void **state)
            "{_id: 1, r: {s: [{_id: p3, price: 9}]}}", "products.tags=null");
    expect ("[{$lookup: {from: products, localField: product, foreignField: _id, as: found}}]", "{product: zz}",
            "{product: zz, found: []}", "products._id=\"zz\"");
+   /* So is an array without elements (jstests/aggregation/sources/lookup/lookup_array_semantics.js), */
+   expect ("[{$lookup: {from: products, localField: ps, foreignField: tags, as: r}}]", "{ps: []}",
+           "{ps: [], r: [{_id: p3, price: 9}]}", "products.tags=null");
+   expect ("[{$lookup: {from: products, localField: ps.x, foreignField: tags, as: r}}]",
+           "{ps: [1, {x: []}, [{x: p1}]]}", "{ps: [1, {x: []}, [{x: p1}]], r: [{_id: p3, price: 9}]}",
+           "products.tags=null");
+   /* and arrays at the end of a path are gone through wherever they are; what is in them stands for itself. */
+   expect ("[{$lookup: {from: products, localField: a.x, foreignField: _id, as: r}}]",
+           "{a: [{x: [p3]}, {y: 1}, {x: p2}, {x: [p3, p3]}]}",
+           "{a: [{x: [p3]}, {y: 1}, {x: p2}, {x: [p3, p3]}], r: [{_id: p3, price: 9}, {_id: p2, tags: [c], price: 7}]}",
+           "products._id=\"p3\"");
+   expect ("[{$lookup: {from: products, localField: a.x, foreignField: tags, as: r}}]", "{a: {x: [[c]]}}",
+           "{a: {x: [[c]]}, r: [{_id: p2, tags: [c], price: 7}]}", "products.tags=[\"c\"]");
+   /* A number in it is a place in an array, and a name elsewhere. */
+   expect ("[{$lookup: {from: products, localField: a.1.x, foreignField: _id, as: r}}]", "{a: [{x: p1}, {x: p2}]}",
+           "{a: [{x: p1}, {x: p2}], r: [{_id: p2, tags: [c], price: 7}]}", "products._id=\"p2\"");
+   expect ("[{$lookup: {from: products, localField: a.0.1, foreignField: _id, as: r}}]", "{a: [{'1': p2}]}",
+           "{a: [{'1': p2}], r: [{_id: p2, tags: [c], price: 7}]}", "products._id=\"p2\"");
 }
 
 static void
