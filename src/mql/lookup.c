@@ -88,6 +88,14 @@ read_spec (ecl_parse_t *parse, const ecl_field_t *spec, spec_t *out)
    return true;
 }
 
+/* "$$variable…" of a `let`: the server's own begin with a capital, and $$ROOT is the document that is looked up. */
+static bool
+is_variable (const ecl_value_t *v)
+{
+   return v->type == BSON_TYPE_UTF8 && v->len > 2 && memcmp (v->u.str, "$$", 2) == 0 &&
+          !(v->u.str[2] >= 'A' && v->u.str[2] <= 'Z');
+}
+
 /* {$eq: ["$field", "$$variable…"]}, either way round: the field's path, and the variable's element. */
 static bool
 is_key (const ecl_field_t *eq, ecl_value_t *path, ecl_field_t *variable)
@@ -106,7 +114,7 @@ is_key (const ecl_field_t *eq, ecl_value_t *path, ecl_field_t *variable)
       const ecl_value_t *field = &sides[i].value, *other = &sides[1 - i].value;
 
       if (field->type == BSON_TYPE_UTF8 && field->len > 1 && field->u.str[0] == '$' && field->u.str[1] != '$' &&
-          other->type == BSON_TYPE_UTF8 && other->len > 2 && memcmp (other->u.str, "$$", 2) == 0) {
+          is_variable (other)) {
          *path = ecl_string (field->u.str + 1, field->len - 1);
          *variable = sides[1 - i];
          return true;

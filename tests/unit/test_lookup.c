@@ -187,6 +187,10 @@ test_refused (void **state)
        "the pipeline of a $lookup without localField must begin with a $match that compares a field with a variable "
        "for "
        "equality ({$expr: {$eq: [\"$field\", \"$$variable\"]}}): documents are fetched by key"},
+      {"[{$lookup: {from: a, pipeline: [{$match: {$expr: {$eq: [$y, $$ROOT.z]}}}], as: b}}]",
+       "the pipeline of a $lookup without localField must begin with a $match that compares a field with a variable "
+       "for "
+       "equality ({$expr: {$eq: [\"$field\", \"$$variable\"]}}): documents are fetched by key"},
       {"[{$lookup: {from: a, localField: x, foreignField: y, as: b, pipeline: [{$group: {_id: 1}}]}}]",
        "Unrecognized pipeline stage name: '$group'; known are $set, $addFields, $unset, $project, $replaceWith, "
        "$replaceRoot and $lookup"},
