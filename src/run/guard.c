@@ -7,11 +7,13 @@
 
 /* More comparisons of types than this in one statement say that a transaction is cheaper. */
 #define MAX_TYPE_CHECKS 500u
+#define MAX_ELEMENT_PATHS 32u
 
 /* Where the pipeline form keeps its verdict while it runs; removed by its last stage. */
 #define VERDICT "__eclose_unchanged"
 
 #define VERDICT_TAKEN "a field that is called " VERDICT
+#define DOTTED "a number under a name with a dot or a leading $"
 #define TWICE "a name that comes twice in one document"
 
 /* One comparison, {$eq: [[{name: "$name", …}, …], {$literal: [{name: "Ada", …}, …]}]}: a server that sees no field
@@ -140,25 +142,104 @@ comes_again (ecl_names_t *seen, const ecl_field_t *field)
    return false;
 }
 
-/* The types of an array's elements, where it has numbers:
- * {$cond: [{$isArray: [path]}, {$map: {input: path, in: {$type: "$$this"}}}, 0]}, for $map takes nothing but arrays. */
+/* Paths of an array's elements, "" the element itself; each once. */
+typedef struct {
+   const char *list[MAX_ELEMENT_PATHS];
+   uint32_t n;
+} element_paths_t;
+
+/* Where the element, or what is below the path in it, has what $eq compares only by value. */
+static void
+add_element_paths (guard_t *self, element_paths_t *paths, const char *path, const ecl_value_t *v)
+{
+   ecl_names_t seen;
+   ecl_iter_t iter;
+   ecl_field_t field;
+
+   if (!has_typed (v)) {
+      return;
+   }
+   if (v->type == BSON_TYPE_ARRAY) {
+      self->why = "numbers in an array inside of an array";
+      return;
+   }
+   if (v->type != BSON_TYPE_DOCUMENT) {
+      for (uint32_t i = 0; i < paths->n; i++) {
+         if (strcmp (paths->list[i], path) == 0) {
+            return;
+         }
+      }
+      if (paths->n == MAX_ELEMENT_PATHS) {
+         self->why = "more numbers than one statement can compare by type";
+         return;
+      }
+      paths->list[paths->n++] = path;
+      return;
+   }
+   ecl_names_init (&seen, self->arena);
+   ecl_iter_init (&iter, v);
+   while (!self->why && ecl_iter_field (&iter, &field)) {
+      bool again = comes_again (&seen, &field);
+
+      if (!has_typed (&field.value)) {
+         continue;
+      }
+      if (!plain_name (field.key, field.key_len) || again) {
+         self->why = again ? TWICE : DOTTED;
+         return;
+      }
+      add_element_paths (self, paths, ecl_arena_printf (self->arena, "%s.%.*s", path, (int) field.key_len, field.key),
+                         &field.value);
+   }
+}
+
+/* What {$type: "$$this" and the path} gives for that element. */
+static ecl_value_t
+type_in (const ecl_value_t *element, const char *path)
+{
+   ecl_value_t v = *element;
+
+   while (*path && v.type == BSON_TYPE_DOCUMENT) {
+      size_t len = strcspn (path + 1, ".");
+
+      v = ecl_document_get (&v, path + 1, len);
+      path += 1 + len;
+   }
+   /* Below an array a path gives an array, below anything else nothing. */
+   return ecl_make_text (!*path || v.type == BSON_TYPE_ARRAY ? ecl_type_name (v.type) : ecl_type_name (ECL_MISSING));
+}
+
+/* The types of an array's elements and of what is below them, where there are numbers:
+ * {$cond: [{$isArray: [path]}, {$map: {input: path, in: [{$type: "$$this"}, {$type: "$$this.a"}, …]}}, 0]}, for $map
+ * takes nothing but arrays. */
 static void
 check_elements (guard_t *self, const char *path, const ecl_value_t *list)
 {
    uint32_t n;
    const ecl_value_t *items = ecl_array_items (self->arena, list, &n);
-   ecl_value_t *types = ecl_arena_array (self->arena, ecl_value_t, n), input = ecl_make_text (path), map, is;
+   ecl_value_t *types = ecl_arena_array (self->arena, ecl_value_t, n), input = ecl_make_text (path), map, is, *of;
+   element_paths_t paths = {.n = 0};
 
+   for (uint32_t i = 0; i < n && !self->why; i++) {
+      add_element_paths (self, &paths, "", &items[i]);
+   }
+   if (self->why) {
+      return;
+   }
    for (uint32_t i = 0; i < n; i++) {
-      if ((items[i].type == BSON_TYPE_DOCUMENT || items[i].type == BSON_TYPE_ARRAY) && has_typed (&items[i])) {
-         self->why = "numbers inside documents or arrays of an array";
-         return;
+      of = ecl_arena_array (self->arena, ecl_value_t, paths.n);
+      for (uint32_t k = 0; k < paths.n; k++) {
+         of[k] = type_in (&items[i], paths.list[k]);
       }
-      types[i] = ecl_make_text (ecl_type_name (items[i].type));
+      types[i] = paths.n == 1 ? of[0] : ecl_vec (of, paths.n);
+   }
+   of = ecl_arena_array (self->arena, ecl_value_t, paths.n);
+   for (uint32_t k = 0; k < paths.n; k++) {
+      of[k] = ecl_make_object (self->arena, "$type",
+                               ecl_make_text (ecl_arena_printf (self->arena, "$$this%s", paths.list[k])));
    }
    is = ecl_make_object (self->arena, "$isArray", ecl_make_array (self->arena, &input, 1));
-   map = ecl_make_object2 (self->arena, "input", input, "in",
-                           ecl_make_object (self->arena, "$type", ecl_make_text ("$$this")));
+   map = ecl_make_object2 (self->arena, "input", input, "in", paths.n == 1 ? of[0] : ecl_vec (of, paths.n));
    map = ecl_make_object (self->arena, "$map", map);
    add_check (
       self,
@@ -194,7 +275,7 @@ check_types (guard_t *self, const char *path, const ecl_value_t *v)
          continue;
       }
       if (!plain_name (field.key, field.key_len)) {
-         self->why = "a number under a name with a dot or a leading $";
+         self->why = DOTTED;
          return;
       }
       if (again) {

@@ -17,7 +17,7 @@
  * Some documents cannot be compared exactly in one statement; then the answer is that a transaction must read it
  * again, compare bytes and write:
  *
- *    - numbers inside arrays of arrays or documents: $eq takes 1 and 1.0 for equal, and no expression gives their types
+ *    - numbers in arrays inside of arrays: $eq takes 1 and 1.0 for equal, and an expression for their types would grow
  *    - names of fields with a dot or a leading $, or that come twice in one document
  *    - a statement of more than the size that a server takes
  *

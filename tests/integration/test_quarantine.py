@@ -114,13 +114,14 @@ def test_retry_of_what_could_not_go_down(eclose, db):
 def test_retry_of_what_only_a_transaction_could_write(eclose, db, relay):
     """On a server that has none it fails as before, and it is said why; on a replica set it goes."""
     project(eclose, 'carts', ['up:\n  - $set: {total: {$sum: $items.price}}\n'])
-    db.carts.insert_many([{'_id': i, 'schema_version': 1, 'items': [{'price': 1}] if i == 7 else []} for i in range(40)])
+    db.carts.insert_many([{'_id': i, 'schema_version': 1, 'items': [{'price': 1, 'sizes': [4]}] if i == 7 else []}
+                          for i in range(40)])
     relay.edit(standalone)
     alone = {'ECLOSE_URI': relay.uri}
     eclose('up', 'carts', '--mode', 'client', '--max-errors', 1, rc=5, env=alone)
     retried = eclose('quarantine', 'retry', 'carts', rc=5, env=alone).out
     assert retried == ('0 carried over, 0 gone meanwhile, 1 still in quarantine; `eclose quarantine list carts` says why\n')
-    assert 'numbers inside documents or arrays of an array: only a transaction could write it safely, and this server ' \
+    assert 'numbers in an array inside of an array: only a transaction could write it safely, and this server ' \
            'has none: it is no replica set' in eclose('quarantine', 'list', 'carts', rc=0, env=alone).out
     assert quarantine(eclose, 'retry') == [{'carried': 1, 'gone': 0, 'left': 0}]
     assert db.carts.find_one({'_id': 7})['total'] == 1

@@ -313,8 +313,10 @@ test_transactions (void **state)
    static const struct {
       const char *doc, *why;
    } cases[] = {
-      {"{\"_id\": 1, \"v\": 1, \"a\": [{\"n\": 1}]}", "numbers inside documents or arrays of an array"},
-      {"{\"_id\": 1, \"v\": 1, \"a\": [[1]]}", "numbers inside documents or arrays of an array"},
+      {"{\"_id\": 1, \"v\": 1, \"a\": [{\"n\": [1]}]}", "numbers in an array inside of an array"},
+      {"{\"_id\": 1, \"v\": 1, \"a\": [[1]]}", "numbers in an array inside of an array"},
+      {"{\"_id\": 1, \"v\": 1, \"a\": [{\"x.y\": 1}]}", "a number under a name with a dot or a leading $"},
+      {"{\"_id\": 1, \"v\": 1, \"a\": [{\"x\": 1, \"x\": 2.5}]}", "a name that comes twice in one document"},
       {"{\"_id\": 1, \"v\": 1, \"a\": {\"x.y\": 1}}", "a number under a name with a dot or a leading $"},
       {"{\"_id\": 1, \"v\": 1, \"a\": {\"x\": 1, \"x\": 2.5}}", "a name that comes twice in one document"},
       {"{\"_id\": 1, \"v\": 1, \"a\": 1, \"a\": 2}", "a name that comes twice in one document"},
@@ -350,6 +352,73 @@ test_transactions (void **state)
    }
 }
 
+/* Every number in arrays of documents counts by its type: with one of them as another type the guard fails. Each "#" of
+ * the text is the int32 1, and one by one a double. */
+static void
+test_numbers_in_arrays (void **state)
+{
+   static const char *const texts[] = {
+      "[{\"n\": #}, {\"n\": #, \"p\": {\"q\": #, \"r\": \"x\"}}, {\"m\": \"x\"}]",
+      "[{\"n\": #, \"l\": []}, # , \"x\", null, [], [\"n\"], {\"n\": {\"n\": #}}, {\"n\": [\"n\"]}, {\"l\": #}]",
+      "[{\"p\": {\"n\": #}}, {\"p\": [{\"n\": \"x\"}]}, {\"p\": \"x\"}, {\"p\": [[{\"x\": null}]]}, {}]",
+      "[{\"n\": #}]",
+   };
+
+   (void) state;
+   for (size_t i = 0; i < sizeof texts / sizeof texts[0] * 2; i++) {
+      ecl_guard_form_t form = i % 2 ? ECL_GUARD_IN_PIPELINE : ECL_GUARD_IN_FILTER;
+      const char *text = texts[i / 2];
+      int numbers = 0;
+
+      for (const char *c = text; *c; c++) {
+         numbers += *c == '#';
+      }
+      for (int other = 0; other <= numbers; other++) { /* the last: none is another one */
+         bson_error_t error;
+         bson_t *pipeline =
+            bson_new_from_json ((const uint8_t *) "{\"p\": [{\"$set\": {\"b\": \"$a\", \"v\": 2}}]}", -1, &error);
+         bson_t docs[2];
+         ecl_value_t root = ecl_raw_document (bson_get_data (pipeline), pipeline->len), stored, changed, wanted, result;
+         ecl_value_t list = ecl_document_get (&root, "p", 1), filter, update;
+         ecl_plan_t *plan = make_plan (&list);
+         ecl_guard_fields_t fields;
+         ecl_arena_t arena;
+         const char *why;
+
+         for (int which = 0; which < 2; which++) {
+            char json[1024] = "{\"_id\": 1, \"v\": 1, \"a\": ";
+            size_t len = strlen (json);
+            int k = 0;
+
+            for (const char *c = text; *c; c++) {
+               if (*c == '#') {
+                  len += (size_t) snprintf (json + len, sizeof json - len, "%s", which && k == other ? "1.0" : "1");
+                  k++;
+               } else {
+                  json[len++] = *c;
+               }
+            }
+            snprintf (json + len, sizeof json - len, "}");
+            assert_true (bson_init_from_json (&docs[which], json, -1, &error));
+         }
+         stored = ecl_raw_document (bson_get_data (&docs[0]), docs[0].len);
+         changed = ecl_raw_document (bson_get_data (&docs[1]), docs[1].len);
+         ecl_arena_init (&arena);
+         ecl_guard_fields (&arena, plan, &fields);
+         assert_true (run_plan (plan, &arena, &stored, &wanted));
+         assert_int_equal (ecl_guard_build (&arena, &fields, &stored, &wanted, form, &filter, &update, &why),
+                           ECL_GUARD_STATEMENT);
+         result = apply (&arena, &filter, &update, &changed);
+         assert_true (other == numbers ? same (&result, &wanted) : same (&result, &changed));
+         ecl_arena_cleanup (&arena);
+         ecl_plan_destroy (plan);
+         bson_destroy (&docs[0]);
+         bson_destroy (&docs[1]);
+         bson_destroy (pipeline);
+      }
+   }
+}
+
 int
 main (void)
 {
@@ -357,6 +426,7 @@ main (void)
       cmocka_unit_test (test_in_filter),
       cmocka_unit_test (test_in_pipeline),
       cmocka_unit_test (test_transactions),
+      cmocka_unit_test (test_numbers_in_arrays),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
