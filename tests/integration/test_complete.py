@@ -408,6 +408,14 @@ def test_the_validator_is_lifted_while_it_counts(mixed, db, relay):
     assert floor(db) is None
 
 
+def test_one_that_is_stopped_lets_go(mixed, db, relay):
+    child = counting_strictly(mixed, relay)
+    child.send_signal(signal.SIGINT)
+    relay.go()
+    assert 'ended as asked for' in mixed.wait(child, rc=1).err
+    assert complete(mixed, '--validator')['stays']
+
+
 def test_the_mark_of_a_floor_goes_before_it_is_looked_at_again(mixed, db, relay):
     """A document that came while the validator was lifted, which nobody saw: the record does not say any more that none
     can have come, whatever becomes of the command."""
