@@ -348,7 +348,7 @@ ecl_backfill_drive (ecl_backfill_t *self, ecl_world_t *world, const ecl_backfill
       bson_destroy (&reply);
       bson_init (&reply);
       if (hooks && hooks->progress) {
-         hooks->progress (hooks->context, &self->result);
+         hooks->progress (hooks->context, self);
       }
       if (action.kind == ECL_ACTION_DONE) {
          break;

@@ -172,8 +172,9 @@ typedef struct {
    /* Called between two batches, and before the first; may wait, resize, cancel. False: it ends at once, with what
     * stands in *error. May be NULL. */
    bool (*between) (void *context, ecl_backfill_t *self, bson_error_t *error);
-   /* Called after each step; may be NULL. */
-   void (*progress) (void *context, const ecl_backfill_result_t *result);
+   /* Called after each step: of two batches that are answered one after the other each is the last one once. May be
+    * NULL. */
+   void (*progress) (void *context, const ecl_backfill_t *self);
 } ecl_backfill_hooks_t;
 
 /* Runs it to its end in a world. False where it failed; *error (nullable) says why. */

@@ -189,7 +189,6 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
    ecl_throttle_advice_t advice;
    int64_t now;
 
-   tell_throttle (self, machine);
    for (;;) {
       ecl_worker_check_stop (self);
       if (self->stop) {
@@ -231,10 +230,12 @@ between (void *context, ecl_backfill_t *machine, bson_error_t *error)
 }
 
 static void
-on_step (void *context, const ecl_backfill_result_t *result)
+on_step (void *context, const ecl_backfill_t *machine)
 {
+   const ecl_backfill_result_t *result = ecl_backfill_result (machine);
    worker_t *self = context;
 
+   tell_throttle (self, machine);
    add_up (self, result);
    if (*result->refused) {
       tell_slowed (self, result); /* it may be long until the next batch */
@@ -331,7 +332,6 @@ go_through (worker_t *self, ecl_world_t *held, bool *sweep, bson_error_t *error)
    self->before = self->state->counts;
    good = ecl_backfill_drive (machine, held, &hooks, &failure);
    result = ecl_backfill_result (machine);
-   tell_throttle (self, machine); /* the last batch counts, too */
    add_up (self, result);
    take_mode (self, result);
    if (good && result->cancelled) {

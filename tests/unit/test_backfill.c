@@ -585,8 +585,10 @@ test_given_up_transactions (void **state)
 }
 
 static void
-note_refused (void *context, const ecl_backfill_result_t *result)
+note_refused (void *context, const ecl_backfill_t *machine)
 {
+   const ecl_backfill_result_t *result = ecl_backfill_result (machine);
+
    if (*result->refused) {
       bson_strncpy (context, result->refused, sizeof result->refused);
    }
