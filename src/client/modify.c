@@ -185,21 +185,28 @@ bring (eclose_collection_t *self, const bson_t *by_id, const bson_t *session, bs
    return ok;
 }
 
-/* The upsert, when nothing was found: an equality with the target's version makes the new document say it. */
+/* The upsert, when nothing was found: an equality with the target's version makes the new document say it. Where the
+ * field is dotted so is the equality, beside others of the same parent. */
 static bool
 insert (eclose_collection_t *self, const bson_t *filter, const mongoc_find_and_modify_opts_t *opts, bson_t *document,
         bson_error_t *error)
 {
-   bson_t nothing = BSON_INITIALIZER, versioned;
+   const char *field = eclose_project_version_field (self->project, self->name);
+   bson_t nothing = BSON_INITIALIZER, equals = BSON_INITIALIZER, versioned;
+   bson_iter_t iter, version;
    const bson_t *stamp;
    bool met, ok;
 
    ok = eclose_upgrader_stamp (self->own, &nothing, &stamp, error);
    if (ok) {
-      both (filter, stamp, &versioned);
+      if (bson_iter_init (&iter, stamp) && bson_iter_find_descendant (&iter, field, &version)) {
+         bson_append_iter (&equals, field, -1, &version);
+      }
+      both (filter, &equals, &versioned);
       ok = modify (self, &versioned, opts, &met, document, error);
       bson_destroy (&versioned);
    }
+   bson_destroy (&equals);
    bson_destroy (&nothing);
    return ok;
 }

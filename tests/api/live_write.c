@@ -239,6 +239,27 @@ test_find_and_modify_beside_a_change (void **state)
    mongoc_find_and_modify_opts_destroy (opts);
 }
 
+/* The version lies beside what the filter says of the same parent. */
+static void
+test_upsert_beside_the_version (void **state)
+{
+   live_t *live = *state;
+   eclose_collection_t *users = live->users;
+   eclose_project_t *project = eclose_project_new ();
+   bson_error_t error;
+
+   add_text (project, "eclose.yaml", "collections: {users: {version_field: meta.v}}\n");
+   add_text (project, "users/0001_x.yaml", "to: 1\nup: [{$set: {x: 1}}]\n");
+   load (project);
+   live->users = eclose_collection_new (project, live->client, live->name, "users", NULL, &error);
+   assert_non_null (live->users);
+   modifies (live, "{\"_id\": 1, \"meta.by\": 7}", "{\"$set\": {\"x\": 9}}", NULL, MONGOC_FIND_AND_MODIFY_UPSERT,
+             "{ \"_id\" : 1, \"meta\" : { \"by\" : 7, \"v\" : 1 }, \"x\" : 9 }");
+   eclose_collection_destroy (live->users);
+   eclose_project_destroy (project);
+   live->users = users;
+}
+
 /* What an upsert is to insert comes meanwhile, in the old shape: it is no duplicate then, but what is modified. */
 static void
 test_upsert_beside_an_insert (void **state)
@@ -379,6 +400,7 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_find_and_modify, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_beside_a_change, setup, teardown),
       cmocka_unit_test_setup_teardown (test_upsert_beside_an_insert, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_upsert_beside_the_version, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_removes, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_under_a_collation, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify_in_a_transaction, setup, teardown),

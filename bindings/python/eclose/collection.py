@@ -222,9 +222,8 @@ class Collection:
                 if not upsert:
                     return None
                 # An equality in the filter makes the new document say its version.
-                version = bson.decode(self._upgraders.stamp(_EMPTY))
                 try:
-                    return self._decode(call(filter, version, upsert=True), session)
+                    return self._decode(call(filter, self._version(), upsert=True), session)
                 except DuplicateKeyError:
                     if not again:
                         raise
@@ -397,10 +396,14 @@ class Collection:
             return update
         if not isinstance(update, Mapping):
             raise InvalidOperation('what a pipeline inserts would have no version: find_one_and_update() gives it one')
+        return {**update, '$setOnInsert': {**update.get('$setOnInsert', {}), **self._version()}}
+
+    def _version(self) -> Document:
+        """The target under the version field, which may be dotted: beside others of the same parent it must be."""
         version: Any = bson.decode(self._upgraders.stamp(_EMPTY))
-        for part in field.split('.'):
+        for part in self._upgraders.field.split('.'):
             version = version[part]
-        return {**update, '$setOnInsert': {**update.get('$setOnInsert', {}), field: version}}
+        return {self._upgraders.field: version}
 
     def _stamped_request(self, request: Any) -> Any:
         request = copy.copy(request)

@@ -460,6 +460,8 @@ def test_what_upserts_insert_has_its_version_where_that_lies_deep(db):
     users = project.collection(db.users)
     users.update_one({'_id': 1}, {'$set': {'meta.by': 'me'}}, upsert=True)
     assert db.users.find_one(1) == {'_id': 1, 'meta': {'by': 'me', 'v': '1.2.0'}} == users.find_one(1)
+    assert users.find_one_and_update({'_id': 2, 'meta.by': 'me'}, {'$set': {'n': 2}}, upsert=True) is None
+    assert db.users.find_one(2) == {'_id': 2, 'meta': {'by': 'me', 'v': '1.2.0'}, 'n': 2}
 
 
 def test_edit(project, stored):
