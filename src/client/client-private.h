@@ -51,8 +51,13 @@ ecl_client_upgrader (eclose_collection_t *self);
 void
 ecl_client_give_back (eclose_collection_t *self, eclose_upgrader_t *upgrader);
 
+/* Options of a read on which a write depends: outside of sessions it meets what is there now, whatever read concern the
+ * program has. In one it may not be said: a transaction has its own. */
+void
+ecl_client_read_now (bson_t *opts);
+
 /* Reads the document of that _id (a holder's first element) as it is stored now into *document, from the primary; NULL
- * where there is none. opts are those of a find; may be NULL. */
+ * where there is none. opts are those of a find. */
 bool
 ecl_client_read (eclose_collection_t *self, const bson_t *by_id, const bson_t *opts, eclose_document_t **document,
                  bson_error_t *error);

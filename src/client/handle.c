@@ -263,16 +263,32 @@ find_first (eclose_collection_t *self, const bson_t *filter, const bson_t *opts,
    return ok;
 }
 
+void
+ecl_client_read_now (bson_t *opts)
+{
+   mongoc_read_concern_t *local;
+
+   if (!bson_has_field (opts, "sessionId")) {
+      local = mongoc_read_concern_new ();
+      mongoc_read_concern_set_level (local, MONGOC_READ_CONCERN_LEVEL_LOCAL);
+      mongoc_read_concern_append (local, opts);
+      mongoc_read_concern_destroy (local);
+   }
+}
+
 bool
 ecl_client_read (eclose_collection_t *self, const bson_t *by_id, const bson_t *opts, eclose_document_t **document,
                  bson_error_t *error)
 {
    mongoc_read_prefs_t *primary = mongoc_read_prefs_new (MONGOC_READ_PRIMARY);
-   bson_t filter;
+   bson_t filter, now = BSON_INITIALIZER;
    bool ok;
 
    equals_id (by_id, &filter);
-   ok = find_first (self, &filter, opts, primary, document, error);
+   bson_concat (&now, opts);
+   ecl_client_read_now (&now);
+   ok = find_first (self, &filter, &now, primary, document, error);
+   bson_destroy (&now);
    bson_destroy (&filter);
    mongoc_read_prefs_destroy (primary);
    return ok;

@@ -74,7 +74,7 @@ copy_options (eclose_collection_t *self, const mongoc_find_and_modify_opts_t *op
    return copy;
 }
 
-/* Those of the caller's further options that say how to find what is meant, and in which session. */
+/* Those of the caller's further options that say how to find what is meant, now, and in which session. */
 static void
 copy_asking (const mongoc_find_and_modify_opts_t *opts, bson_t *asking, bson_t *session)
 {
@@ -96,6 +96,7 @@ copy_asking (const mongoc_find_and_modify_opts_t *opts, bson_t *asking, bson_t *
          bson_append_iter (session, name, -1, &iter);
       }
    }
+   ecl_client_read_now (asking);
    bson_destroy (&extra);
 }
 

@@ -30,6 +30,7 @@ typedef struct {
    eclose_collection_t *users, *old_users; /* at 2 and at 1 */
    mongoc_collection_t *raw;
    unsigned product_queries;
+   unsigned majority_reads;
    char committed[80];  /* the write concern of the last transaction */
    bool somebody_comes; /* before the next write of the handle somebody else writes to user 1 */
 } live_t;
@@ -61,6 +62,7 @@ started (const mongoc_apm_command_started_t *event)
 
    if (strcmp (name, "find") == 0 || strcmp (name, "aggregate") == 0) {
       live->product_queries += strstr (command, "\" : \"products\"") != NULL;
+      live->majority_reads += strstr (command, "\"level\" : \"majority\"") != NULL;
    }
    if (strcmp (name, "commitTransaction") == 0) {
       const char *concern = strstr (command, "\"writeConcern\" : ");

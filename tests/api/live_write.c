@@ -239,6 +239,40 @@ test_find_and_modify_beside_a_change (void **state)
    mongoc_find_and_modify_opts_destroy (opts);
 }
 
+/* A program that reads what the majority has: that may be older than what a write must meet. */
+static void
+test_writes_of_a_reader_of_the_majority (void **state)
+{
+   live_t *live = *state;
+   bson_t *by_id = json ("{\"_id\": 1}"), *other = json ("{\"$set\": {\"n\": 1}}");
+   mongoc_read_concern_t *majority = mongoc_read_concern_new ();
+   eclose_collection_t *users = live->users;
+   eclose_document_t *document;
+   bson_error_t error;
+
+   put (live->raw, "{\"_id\": 1, \"name\": \"A\"}");
+   put (live->raw, "{\"_id\": 2, \"name\": \"B\"}");
+   mongoc_read_concern_set_level (majority, MONGOC_READ_CONCERN_LEVEL_MAJORITY);
+   mongoc_client_set_read_concern (live->client, majority);
+   live->users = eclose_collection_new (live->project, live->client, live->name, "users", NULL, &error);
+   document = find_one (live->users, "{\"_id\": 1}");
+   assert_int_equal (live->majority_reads, 1);
+   check (mongoc_collection_update_one (live->raw, by_id, other, NULL, NULL, &error), &error);
+   assert_false (eclose_collection_save (live->users, document, by_id, NULL, &error));
+   assert_int_equal (error.code, ECLOSE_CODE_CONFLICT);
+   modifies (live, "{\"_id\": 1}", "{\"$inc\": {\"plan\": 1}}", NULL, 0,
+             "{ \"_id\" : 1, \"n\" : 1, \"full\" : \"A\", \"plan\" : 1, \"schema_version\" : 2 }");
+   modifies (live, "{\"full\": \"B\"}", "{\"$inc\": {\"plan\": 1}}", NULL, 0,
+             "{ \"_id\" : 2, \"full\" : \"B\", \"plan\" : 1, \"schema_version\" : 2 }");
+   assert_int_equal (live->majority_reads, 1);
+   eclose_document_destroy (document);
+   eclose_collection_destroy (live->users);
+   live->users = users;
+   mongoc_read_concern_destroy (majority);
+   bson_destroy (by_id);
+   bson_destroy (other);
+}
+
 /* The version lies beside what the filter says of the same parent. */
 static void
 test_upsert_beside_the_version (void **state)
@@ -395,6 +429,7 @@ main (int argc, char **argv)
       cmocka_unit_test_setup_teardown (test_save_and_conflict, setup, teardown),
       cmocka_unit_test_setup_teardown (test_save_in_a_transaction, setup, teardown),
       cmocka_unit_test_setup_teardown (test_save_of_a_reader_of_secondaries, setup, teardown),
+      cmocka_unit_test_setup_teardown (test_writes_of_a_reader_of_the_majority, setup, teardown),
       cmocka_unit_test_setup_teardown (test_conflict_in_a_transaction, setup, teardown),
       cmocka_unit_test_setup_teardown (test_save_from_below, setup, teardown),
       cmocka_unit_test_setup_teardown (test_find_and_modify, setup, teardown),

@@ -16,6 +16,7 @@ from bson.tz_util import utc
 from pymongo import InsertOne, ReadPreference, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.collection import Collection as PymongoCollection
 from pymongo.errors import DuplicateKeyError, InvalidOperation, WriteError
+from pymongo.read_concern import ReadConcern
 from pymongo.results import InsertManyResult, InsertOneResult
 
 from eclose import _native
@@ -33,6 +34,7 @@ _NOTHING, _STATEMENT = 0, 1  # of eclose_save_t; else a transaction
 _USUAL: CodecOptions[Document] = CodecOptions()
 _TRIES = 20
 _EMPTY = bson.encode({})
+_NOW: dict[str, Any] = {'read_preference': ReadPreference.PRIMARY, 'read_concern': ReadConcern('local')}
 
 
 def raw_bytes(document: RawBSONDocument) -> bytes:
@@ -249,8 +251,7 @@ class Collection:
             raw = self._primary().find_one(filter, sort=sort, session=session, **options)
             found = None if raw is None else RawBSONDocument(raw_bytes(raw))
         else:
-            primary = self.with_options(read_preference=ReadPreference.PRIMARY)
-            found = next(primary.query(filter, sort=sort, limit=1, session=session, **options), None)
+            found = next(self.with_options(**_NOW).query(filter, sort=sort, limit=1, session=session, **options), None)
         return None if found is None else {'_id': found['_id']}
 
     # ---- writing
@@ -356,8 +357,8 @@ class Collection:
         return self._collection.with_options(codec_options=options)
 
     def _primary(self) -> PymongoCollection[RawBSONDocument]:
-        """The same of the primary, wherever the program reads: for what a write depends on."""
-        return self._raw().with_options(read_preference=ReadPreference.PRIMARY)
+        """The same as the primary has them now, wherever the program reads: for what a write depends on."""
+        return self._raw().with_options(**_NOW)
 
     def _with_session(self, session: Any) -> Collection:
         """What upgrades look up is read in the session, too."""

@@ -317,14 +317,16 @@ def test_what_no_statement_can_compare_is_saved_in_a_transaction(project, db):
 
 
 class Reads(monitoring.CommandListener):
-    """The read preferences of commands."""
+    """The read preferences and read concerns of commands."""
 
     def __init__(self):
         self.asked = []
+        self.concerns = set()
 
     def started(self, event):
         preference = event.command.get('$readPreference', {})
         self.asked.append((event.command_name, preference.get('mode', 'primary')))
+        self.concerns.add(event.command.get('readConcern', {}).get('level', 'local'))
 
     def succeeded(self, event):
         pass
@@ -339,15 +341,18 @@ def test_what_a_write_depends_on_is_read_from_the_primary(project, db, uri):
     reads = Reads()
     # Not a direct connection: through one, everything counts as a secondary.
     with MongoClient(uri, directConnection=False, read_preference=ReadPreference.SECONDARY_PREFERRED,
-                     event_listeners=[reads]) as client:
+                     readConcernLevel='majority', event_listeners=[reads]) as client:
         users = project.collection(client[db.name].users)
         assert users.find_one(1)['first'] == 'Ariel'
         assert ('find', 'secondaryPreferred') in reads.asked  # what the program reads is where it wants it
+        assert 'majority' in reads.concerns
         reads.asked.clear()
+        reads.concerns.clear()
         users.find_one_and_update({'last': 'L1'}, {'$set': {'n': 1}}, upsert=True)
         users.find_one_and_update({'_id': 2}, {'$set': {'n': 1}})
         assert {name for name, _ in reads.asked} >= {'find', 'aggregate', 'update', 'findAndModify'}
         assert {preference for _, preference in reads.asked} == {'primary'}
+        assert reads.concerns == {'local'}  # not what the majority has: that may be older
         with users.edit(3) as user:  # in a transaction, for the number in the array
             reads.asked.clear()
             user['n'] = 1
