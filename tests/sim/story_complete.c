@@ -2,7 +2,7 @@
  * again and again. Meanwhile a new release carries documents over as it writes them, and now and then writes one that
  * breaks the schema; an old one comes back, and adds documents or saves whole ones as it read them; some documents are
  * in quarantine. Most seeds have one operator at a time, who may die, and be followed by the next one; in the others
- * several are at it at once.
+ * several are at it at once, of whom one may set a validator.
  *
  *    Whoever records a floor has counted after he began, on what the majority has: no document that was below it before
  * that, or broken, and still is.
