@@ -61,13 +61,13 @@ test_save_in_a_transaction (void **state)
 {
    live_t *live = *state;
    bson_t *changed = json ("{\"_id\": 1, \"full\": \"B\"}"), *by_id = json ("{\"_id\": 1}"),
-          *other = json ("{\"$set\": {\"lines\": [{\"n\": {\"$numberDouble\": \"1.0\"}}]}}"),
+          *other = json ("{\"$set\": {\"lines\": [{\"n\": [{\"$numberDouble\": \"1.0\"}]}]}}"),
           *opts = json ("{\"writeConcern\": {\"w\": 1, \"wtimeout\": 4321}}");
    eclose_document_t *document;
    bson_error_t error;
 
-   /* Numbers in documents of an array: $eq takes int 1 and double 1.0 for equal. */
-   put (live->raw, "{\"_id\": 1, \"lines\": [{\"n\": 1}], \"full\": \"A\", \"plan\": 0, \"schema_version\": 2}");
+   /* Numbers in an array inside of an array: $eq takes int 1 and double 1.0 for equal. */
+   put (live->raw, "{\"_id\": 1, \"lines\": [{\"n\": [1]}], \"full\": \"A\", \"plan\": 0, \"schema_version\": 2}");
    document = find_one (live->users, "{\"_id\": 1}");
    check (mongoc_collection_update_one (live->raw, by_id, other, NULL, NULL, &error), &error);
    if (eclose_collection_save (live->users, document, changed, NULL, &error) || error.code == ECLOSE_CODE_UNSUPPORTED) {
@@ -96,8 +96,8 @@ test_save_of_a_reader_of_secondaries (void **state)
    eclose_document_t *document;
    bson_error_t error;
 
-   /* Saved in a transaction, for the number in the array. */
-   put (live->raw, "{\"_id\": 1, \"lines\": [{\"n\": 1}], \"full\": \"A\", \"plan\": 0, \"schema_version\": 2}");
+   /* Saved in a transaction, for the number deep in the array. */
+   put (live->raw, "{\"_id\": 1, \"lines\": [{\"n\": [1]}], \"full\": \"A\", \"plan\": 0, \"schema_version\": 2}");
    mongoc_client_set_read_prefs (live->client, secondaries);
    users = eclose_collection_new (live->project, live->client, live->name, "users", NULL, &error);
    document = find_one (users, "{\"_id\": 1}");

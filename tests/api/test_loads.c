@@ -352,7 +352,7 @@ test_save (void **state)
    assert_int_equal (save (two, "{\"_id\": 1, \"schema_version\": 2}", "{\"_id\": 1}", &ok, &error),
                      ECLOSE_SAVE_NOTHING);
    assert_true (ok);
-   assert_int_equal (save (two, "{\"_id\": 1, \"a\": [{\"n\": 1}]}", "{\"_id\": 1}", &ok, &error),
+   assert_int_equal (save (two, "{\"_id\": 1, \"a\": [{\"n\": [1]}]}", "{\"_id\": 1}", &ok, &error),
                      ECLOSE_SAVE_TRANSACTION);
    assert_true (ok);
    (void) save (two, "{\"_id\": 1}", "{\"_id\": 2}", &ok, &error);

@@ -135,7 +135,7 @@ def test_no_write_of_an_application_is_lost(eclose, db):
     write(eclose, DEVICES, PRODUCTS)
     n = 1500
     load(db, n)
-    db.devices.update_many({'_id': {'$mod': [7, 0]}}, {'$set': {'tags': [{'n': 1}]}})  # these go through a transaction
+    db.devices.update_many({'_id': {'$mod': [7, 0]}}, {'$set': {'tags': [{'n': [1]}]}})  # these go through a transaction
     end, added, failures = threading.Event(), {}, []
 
     def work():

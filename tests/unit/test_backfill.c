@@ -466,7 +466,7 @@ test_one_by_one (void **state)
    assert_int_equal (result.counts.quarantined, 1);
 }
 
-#define CART "{\"_id\": 1, \"a\": \"x\", \"k\": {\"$numberInt\": \"1\"}, \"b\": [{\"n\": 1}], \"schema_version\": 1}"
+#define CART "{\"_id\": 1, \"a\": \"x\", \"k\": {\"$numberInt\": \"1\"}, \"b\": [{\"n\": [1]}], \"schema_version\": 1}"
 #define TXN_CONFLICT                                                                                  \
    {"\"limit\" : 1, \"singleBatch\" : true", DOCS (CART)}, {"\"update\" : \"users\"", "REFUSED 112"}, \
    {                                                                                                  \
@@ -533,7 +533,7 @@ test_transactions (void **state)
 static void
 test_transaction_keeps_zero_timestamps (void **state)
 {
-   const char cart[] = "{\"_id\": 1, \"a\": \"x\", \"k\": {\"$numberInt\": \"1\"}, \"b\": [{\"n\": 1}], "
+   const char cart[] = "{\"_id\": 1, \"a\": \"x\", \"k\": {\"$numberInt\": \"1\"}, \"b\": [{\"n\": [1]}], "
                        "\"t\": {\"$timestamp\": {\"t\": 0, \"i\": 0}}, \"schema_version\": 1}";
    char reply[400];
    const canned_t script[] = {

@@ -455,7 +455,7 @@ test_keys_that_are_no_keys (void **state)
 static void
 test_transaction (void **state)
 {
-#define CART(product) "{\"_id\": 1, \"product\": " #product ", \"found\": [{\"n\": {\"$numberInt\": \"1\"}}]}"
+#define CART(product) "{\"_id\": 1, \"product\": " #product ", \"found\": [{\"n\": [{\"$numberInt\": \"1\"}]}]}"
    const canned_t script[] = {
       {"\"find\" : \"devices\"", DOCS (CART (1))},
       {"\"find\" : \"products\"", DOCS (LABEL (1, "one"))},

@@ -283,27 +283,27 @@ down: [{$unset: best}]
 @pytest.mark.parametrize('project', [eclose.Project(files=NUMBERS), eclose.Project(functions={
     'scores': {1: lambda d: None, 2: lambda d: d.update(best=max(r['points'] for r in d['rounds']))}})])
 def test_what_no_statement_can_compare_is_saved_in_a_transaction(project, db):
-    """$eq takes 1 and 1.0 inside of arrays for the same; and what a function reads nobody knows."""
-    db.scores.insert_one({'_id': 1, 'rounds': [{'points': 1}, {'points': 3}]})
+    """$eq takes 1 and 1.0 inside of arrays in arrays for the same; and what a function reads nobody knows."""
+    db.scores.insert_one({'_id': 1, 'rounds': [{'points': 1}, {'points': 3, 'sets': [6]}]})
     scores = project.collection(db.scores)
     with scores._upgraders.borrow() as upgrader:
         stored = bson.encode(db.scores.find_one())
         assert upgrader.save(stored, bson.encode(scores.find_one()), scores._load)[0] == 2
     with scores.edit(1) as score:
         score['x'] = 1
-    assert db.scores.find_one() == {'_id': 1, 'rounds': [{'points': 1}, {'points': 3}], 'best': 3, 'x': 1,
+    assert db.scores.find_one() == {'_id': 1, 'rounds': [{'points': 1}, {'points': 3, 'sets': [6]}], 'best': 3, 'x': 1,
                                     'schema_version': 2}
-    db.scores.replace_one({'_id': 1}, {'rounds': [{'points': 1}]})
+    db.scores.replace_one({'_id': 1}, {'rounds': [{'points': 1, 'sets': [6]}]})
     with pytest.raises(eclose.ConflictError) as caught, scores.edit(1) as score:
-        db.scores.replace_one({'_id': 1}, {'rounds': [{'points': 1.0}]})  # the same to $eq
+        db.scores.replace_one({'_id': 1}, {'rounds': [{'points': 1.0, 'sets': [6]}]})  # the same to $eq
         score['x'] = 2
     assert type(caught.value.current['rounds'][0]['points']) is float
     assert type(db.scores.find_one()['rounds'][0]['points']) is float and 'x' not in db.scores.find_one()
-    db.scores.replace_one({'_id': 1}, {'rounds': [{'points': 1}]})
+    db.scores.replace_one({'_id': 1}, {'rounds': [{'points': 1, 'sets': [6]}]})
     with pytest.raises(eclose.ConflictError), scores.edit(1) as score:
         db.scores.delete_one({})
         score['x'] = 2
-    db.scores.insert_one({'_id': 1, 'rounds': [{'points': 5}]})
+    db.scores.insert_one({'_id': 1, 'rounds': [{'points': 5, 'sets': [6]}]})
     with db.client.start_session() as session:  # in the transaction of the program
         with session.start_transaction():
             with scores.edit(1, session=session) as score:
@@ -313,7 +313,8 @@ def test_what_no_statement_can_compare_is_saved_in_a_transaction(project, db):
         with session.start_transaction():
             with scores.edit(1, session=session) as score:
                 score['x'] = 3
-        assert db.scores.find_one() == {'_id': 1, 'rounds': [{'points': 5}], 'best': 5, 'x': 3, 'schema_version': 2}
+        assert db.scores.find_one() == {'_id': 1, 'rounds': [{'points': 5, 'sets': [6]}], 'best': 5, 'x': 3,
+                                        'schema_version': 2}
 
 
 class Reads(monitoring.CommandListener):
@@ -337,7 +338,7 @@ class Reads(monitoring.CommandListener):
 
 def test_what_a_write_depends_on_is_read_from_the_primary(project, db, uri):
     db.users.insert_many([{'_id': 1, 'name': 'Ariel L1'}, {'_id': 2, 'name': 'Kim L2'},
-                          {'_id': 3, 'name': 'Bo L3', 'lines': [{'n': 1}]}])
+                          {'_id': 3, 'name': 'Bo L3', 'lines': [{'n': [1]}]}])
     reads = Reads()
     # Not a direct connection: through one, everything counts as a secondary.
     with MongoClient(uri, directConnection=False, read_preference=ReadPreference.SECONDARY_PREFERRED,
@@ -353,7 +354,7 @@ def test_what_a_write_depends_on_is_read_from_the_primary(project, db, uri):
         assert {name for name, _ in reads.asked} >= {'find', 'aggregate', 'update', 'findAndModify'}
         assert {preference for _, preference in reads.asked} == {'primary'}
         assert reads.concerns == {'local'}  # not what the majority has: that may be older
-        with users.edit(3) as user:  # in a transaction, for the number in the array
+        with users.edit(3) as user:  # in a transaction, for the number deep in the array
             reads.asked.clear()
             user['n'] = 1
         assert {preference for _, preference in reads.asked} == {'primary'}
