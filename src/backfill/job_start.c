@@ -5,6 +5,7 @@
 #include "base/shell.h"
 #include "run/insist.h"
 #include "run/place.h"
+#include "run/server.h"
 #include "store/catalog.h"
 #include "store/store.h"
 
@@ -20,6 +21,9 @@
 #define LAST_LOOK_MS 300
 
 #define PLANNER_GONE "whoever made the plan went away"
+
+/* How long the server is asked for its time. */
+#define HELLO_MS 30000
 
 /* How long it is looked whether there is anything to do. Longer, and each range is gone through. */
 #define COUNT_MS 10000
@@ -40,11 +44,9 @@
 static bool
 server_time (const ecl_job_start_t *options, int64_t *time, bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, reply;
-   bool good;
+   bson_t reply;
+   bool good = ecl_server_hello (options->world, HELLO_MS, &reply, error);
 
-   BSON_APPEND_INT32 (&command, "hello", 1);
-   good = ecl_job_send (options->world, options->database, &command, &reply, error);
    *time = good ? ecl_reply_number (&reply, "localTime") : 0;
    bson_destroy (&reply);
    return good;

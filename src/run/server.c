@@ -8,6 +8,8 @@
 /* maxWireVersion of 4.2: pipelines in updates, transactions on shards. */
 #define WIRE_4_2 8
 
+enum { COMMAND_NOT_FOUND = 59 };
+
 static bool
 read_hello (const bson_t *reply, ecl_server_t *out, bson_error_t *error)
 {
@@ -58,17 +60,42 @@ ask_build (ecl_world_t *world, ecl_server_t *out, bson_error_t *error)
 }
 
 bool
+ecl_server_hello (ecl_world_t *world, int64_t insist, bson_t *reply, bson_error_t *error)
+{
+   bson_t command = BSON_INITIALIZER, before = BSON_INITIALIZER;
+   const bson_t *commands[] = {&command, &before};
+   ecl_reply_t answer = ECL_REPLY_REFUSED;
+   bson_error_t why = {.code = COMMAND_NOT_FOUND};
+
+   BSON_APPEND_INT32 (&command, "hello", 1);
+   BSON_APPEND_INT32 (&before, "isMaster", 1);
+   bson_init (reply);
+   for (size_t i = 0; i < 2 && answer == ECL_REPLY_REFUSED && why.code == COMMAND_NOT_FOUND; i++) {
+      ecl_call_t call = {.database = "admin", .command = commands[i]};
+      int64_t now = world->now (world);
+
+      bson_destroy (reply);
+      answer = insist ? ecl_insist (world, "admin", commands[i], now + insist, NULL, reply, &why)
+                      : world->run_command (world, &call, now + ECL_WORLD_TIMEOUT, reply, &why);
+   }
+   bson_destroy (&before);
+   bson_destroy (&command);
+   if (answer != ECL_REPLY_OK && error) {
+      *error = why;
+   }
+   return answer == ECL_REPLY_OK;
+}
+
+bool
 ecl_server_ask (ecl_world_t *world, ecl_server_t *out, bson_error_t *error)
 {
-   bson_t command = BSON_INITIALIZER, reply;
+   bson_t reply;
    bool good;
 
    memset (out, 0, sizeof *out);
-   BSON_APPEND_INT32 (&command, "hello", 1);
    /* One that does not answer is told of at once. */
-   good = ecl_world_call (world, "admin", &command, &reply, error) && read_hello (&reply, out, error);
+   good = ecl_server_hello (world, 0, &reply, error) && read_hello (&reply, out, error);
    bson_destroy (&reply);
-   bson_destroy (&command);
    return good && ask_build (world, out, error);
 }
 

@@ -12,6 +12,11 @@ typedef struct {
    bool vouched;      /* it names the commit it was built from, as MongoDB does: its explain is believed */
 } ecl_server_t;
 
+/* What it says of itself: hello, which the first releases of 4.2 and 4.4 know as isMaster. Sent again for so many ms until
+ * there is an answer; 0: once. */
+bool
+ecl_server_hello (ecl_world_t *world, int64_t insist, bson_t *reply, bson_error_t *error) ECL_MUST_CHECK;
+
 /* False where it is too old, too: before MongoDB 4.2 no update takes a pipeline, and so nobody could hold a lease. */
 bool
 ecl_server_ask (ecl_world_t *world, ecl_server_t *out, bson_error_t *error) ECL_MUST_CHECK;

@@ -156,9 +156,12 @@ test_server (void **state)
                             "{\"ok\": 1, \"queryPlanner\": {\"winningPlan\": {\"stage\": \"FETCH\", \"inputStage\": "
                             "{\"stage\": \"IXSCAN\"}}}}"},
                            {0}};
-   const canned_t lone[] = {{"hello", "{\"ok\": 1, \"maxWireVersion\": 8, \"logicalSessionTimeoutMinutes\": 30}"},
-                            {"buildInfo", "{\"ok\": 1, \"version\": \"4.2.1\", \"gitVersion\": \"0000\"}"},
-                            {0}};
+   /* 4.2.0 to 4.2.9, 4.4.0 and 4.4.1 */
+   const canned_t lone[] = {
+      {"{ \"hello\" : 1 }", "REFUSED 59"},
+      {"{ \"isMaster\" : 1 }", "{\"ok\": 1, \"maxWireVersion\": 8, \"logicalSessionTimeoutMinutes\": 30}"},
+      {"buildInfo", "{\"ok\": 1, \"version\": \"4.2.1\", \"gitVersion\": \"0000\"}"},
+      {0}};
    const canned_t strict[] = {{"hello", "{\"ok\": 1, \"setName\": \"a\", \"maxWireVersion\": 21, "
                                         "\"logicalSessionTimeoutMinutes\": 30}"},
                               {"buildInfo", "REFUSED 323"}, /* APIStrictError */
