@@ -4,11 +4,10 @@
 #include "base/ascii.h"
 #include "bson/date.h"
 #include "bson/decimal.h"
+#include "text/number.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* Writes what stands for zero and for no number; 0 where d is another. */
 static size_t
@@ -88,19 +87,15 @@ lay_out (const char *raw, int most, char *out)
 size_t
 ecl_double_to_string (double d, char out[ECL_DOUBLE_TEXT])
 {
-   char raw[48];
+   char digits[ECL_TEXT_DIGITS_MAX], raw[48];
    size_t len = special_text (d, out);
+   int exponent;
 
    if (len) {
       return len;
    }
-   /* What has at most 15 digits is found at once; below the normal doubles there are fewer to go by. */
-   for (int digits = fabs (d) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
-      snprintf (raw, sizeof raw, "%.*e", digits - 1, d);
-      if (strtod (raw, NULL) == d) {
-         break;
-      }
-   }
+   exponent = ecl_text_shortest (d, digits);
+   snprintf (raw, sizeof raw, "%s%se%+d", d < 0 ? "-" : "", digits, exponent);
    return lay_out (raw, 16, out);
 }
 

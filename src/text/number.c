@@ -154,8 +154,8 @@ reads_back (const char *digits, int exponent, double value)
    return strtod (text, NULL) == fabs (value);
 }
 
-static int
-shortest (double value, char *digits)
+int
+ecl_text_shortest (double value, char digits[ECL_TEXT_DIGITS_MAX])
 {
    /* Fifteen digits are the shortest of a normal double once its zeros are off; a subnormal may need far fewer. */
    int precision = fabs (value) < 0x1p-1022 ? 1 : 15;
@@ -183,7 +183,7 @@ shortest (double value, char *digits)
 void
 ecl_text_format_double (double value, char out[ECL_TEXT_DOUBLE_MAX])
 {
-   char digits[20]; /* 17 and a NUL, with room */
+   char digits[ECL_TEXT_DIGITS_MAX];
    const char *sign = signbit (value) ? "-" : "";
    int exponent;
    int n;
@@ -200,7 +200,7 @@ ecl_text_format_double (double value, char out[ECL_TEXT_DOUBLE_MAX])
       snprintf (out, ECL_TEXT_DOUBLE_MAX, "%s0.0", sign);
       return;
    }
-   exponent = shortest (value, digits);
+   exponent = ecl_text_shortest (value, digits);
    n = (int) strlen (digits);
    if (exponent >= 16 || exponent < -6) {
       snprintf (out, ECL_TEXT_DOUBLE_MAX, "%s%c%s%se%c%d", sign, digits[0], n > 1 ? "." : "", digits + 1,

@@ -9,7 +9,7 @@
 bool
 ecl_text_parse_int (const char *text, size_t n, int64_t *out) ECL_MUST_CHECK;
 
-/* The digits of base 8 or 16 without prefix, within an int64. */
+/* The digits of a base up to 16, without prefix, within an int64. */
 bool
 ecl_text_parse_digits (const char *text, size_t n, unsigned base, int64_t *out) ECL_MUST_CHECK;
 
@@ -20,6 +20,13 @@ ecl_text_is_decimal (const char *text, size_t n);
 /* What ecl_text_is_decimal accepts, correctly rounded; false where it is too large for a double. */
 bool
 ecl_text_parse_double (const char *text, size_t n, double *out) ECL_MUST_CHECK;
+
+#define ECL_TEXT_DIGITS_MAX 20 /* 17 and a NUL, with room */
+
+/* The shortest digits that read back as the magnitude of a double that is finite and not zero; returns the exponent of
+ * the first. */
+int
+ecl_text_shortest (double value, char digits[ECL_TEXT_DIGITS_MAX]);
 
 #define ECL_TEXT_DOUBLE_MAX 40
 
