@@ -148,7 +148,7 @@ eclose_collection_insert_many (eclose_collection_t *self, const bson_t **documen
  * False with ECLOSE_CODE_LOSSY: a later version is stored, of which something would be lost; nothing was written. False
  * with another error: after one of the network whether it was written is unknown.
  *
- * Few documents cannot be compared in one statement (numbers deep inside arrays, a collection with a collation): they
+ * Few documents cannot be compared in one statement (numbers in arrays of arrays, a collection with a collation): they
  * are saved in a transaction of their own; where the server has none, or opts name a session, they are refused
  * (ECLOSE_CODE_UNSUPPORTED). */
 ECLOSE_EXPORT (bool)
