@@ -4,15 +4,19 @@
 #include "run/holder.h"
 
 static void
-print (const ecl_cli_t *cli, bool found, const ecl_lease_t *lease)
+print (const ecl_cli_t *cli, bool found, const ecl_lease_t *lease, bool expired)
 {
    bson_t line = BSON_INITIALIZER;
-   char text[512];
+   char text[512], at[32];
 
    if (!cli->json) {
       if (found && lease->held) {
          ecl_holder_describe (lease, text, sizeof text);
-         printf ("held by %s; token %" PRId64 "\n", text, lease->token);
+         printf ("held by %s; token %" PRId64, text, lease->token);
+         if (expired) {
+            printf ("; it expired %s: whoever asks next gets it", ecl_cli_time (lease->expires, at));
+         }
+         putchar ('\n');
       } else {
          printf ("free\n");
       }
@@ -28,6 +32,7 @@ print (const ecl_cli_t *cli, bool found, const ecl_lease_t *lease)
       BSON_APPEND_DATE_TIME (&line, "granted", lease->granted);
       BSON_APPEND_DATE_TIME (&line, "renewed", lease->renewed);
       BSON_APPEND_DATE_TIME (&line, "expires", lease->expires);
+      BSON_APPEND_BOOL (&line, "expired", expired);
    }
    ecl_cli_json (&line);
    bson_destroy (&line);
@@ -51,12 +56,13 @@ run_lock (ecl_cli_t *cli)
    ecl_remote_t remote = {0};
    bson_error_t error;
    ecl_lease_t lease;
-   bool found;
+   bool found, expired;
 
    if (ecl_remote_open (&remote, cli)) {
       init_holder (&holder, &remote);
-      if (ecl_holder_look (&holder, remote.world, &found, &lease, &error)) {
-         print (cli, found, &lease);
+      if (ecl_holder_look (&holder, remote.world, &found, &lease, &error) &&
+          ecl_holder_look_expired (&holder, remote.world, &expired, &error)) {
+         print (cli, found, &lease, expired);
          status = ECL_EXIT_OK;
       } else {
          ecl_cli_fail (cli, "%s", error.message);

@@ -258,6 +258,19 @@ place_name (const ecl_placed_t *placed)
    }
 }
 
+/* Whether nobody has the lease who could be at one that is recorded as running. */
+static bool
+is_left (ecl_works_t *works, ecl_world_t *world)
+{
+   ecl_holder_t *holder = &works->runner.holder;
+   bool found, expired = false;
+   bson_error_t ignored;
+   ecl_lease_t lease;
+
+   return ecl_holder_look (holder, world, &found, &lease, &ignored) &&
+          ecl_holder_look_expired (holder, world, &expired, &ignored) && (!found || !lease.held || expired);
+}
+
 /* The database migrations; those that are applied and well are only counted. *changed: a file that was applied is
  * another by now. */
 static bool
@@ -289,6 +302,11 @@ show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
          if (placed->kind == ECL_PLACE_GONE) {
             printf (": the changelog has it as %s, and the project has no file of it",
                     ecl_changelog_state_name (record->state));
+         }
+         if (placed->work && record && record->state == ECL_CHANGELOG_RUNNING && is_left (&works, remote->world)) {
+            printf (": %snobody works on it%s: `eclose %s%s` does", ecl_cli_colour (cli, ECL_CLI_YELLOW),
+                    ecl_cli_colour (cli, ECL_CLI_PLAIN), record->down ? "revert " : "up",
+                    record->down ? placed->name : "");
          }
          printf ("%s%s\n", record && record->error ? ": " : "", record && record->error ? record->error : "");
       }

@@ -200,6 +200,21 @@ lost (ecl_holder_t *self, bson_error_t *error)
    return ecl_fail (error, ECL_DOMAIN_STORE, ECL_ERROR_LEASE, "the lease \"%s\" was lost", self->name);
 }
 
+static bool
+find_expired (const ecl_holder_t *self, ecl_world_t *world, int64_t deadline, bool *found, ecl_lease_t *lease,
+              bson_error_t *error)
+{
+   bson_t command, reply;
+   bool good;
+
+   ecl_lease_find_expired (&self->key, &command);
+   good = ecl_insist (world, self->database, &command, deadline, NULL, &reply, error) == ECL_REPLY_OK &&
+          ecl_lease_read (&reply, found, lease, error);
+   bson_destroy (&reply);
+   bson_destroy (&command);
+   return good;
+}
+
 /* Ends a transaction that a holder left open with the lease's document in it: until then nobody can write the document,
  * so nobody is granted the lease, and bury() is not reached. The server would end it after a minute. Only where the
  * lease has expired: its holder's statements count no more. What goes wrong here is no news: the question is asked
@@ -213,12 +228,7 @@ unblock (ecl_holder_t *self, ecl_world_t *world)
    bson_error_t ignored;
    ecl_lease_t lease;
 
-   ecl_lease_find_expired (&self->key, &command);
-   good = ecl_insist (world, self->database, &command, deadline, NULL, &reply, &ignored) == ECL_REPLY_OK &&
-          ecl_lease_read (&reply, &found, &lease, &ignored);
-   bson_destroy (&reply);
-   bson_destroy (&command);
-   if (!good || !found || !lease.n_doomed) {
+   if (!find_expired (self, world, deadline, &found, &lease, &ignored) || !found || !lease.n_doomed) {
       return;
    }
    ecl_lease_kill (&lease, &command);
@@ -471,6 +481,14 @@ ecl_holder_look (ecl_holder_t *self, ecl_world_t *world, bool *found, ecl_lease_
    bson_destroy (&reply);
    bson_destroy (&command);
    return good;
+}
+
+bool
+ecl_holder_look_expired (ecl_holder_t *self, ecl_world_t *world, bool *expired, bson_error_t *error)
+{
+   ecl_lease_t lease;
+
+   return find_expired (self, world, world->now (world) + ECL_LEASE_TIME, expired, &lease, error);
 }
 
 bool

@@ -147,6 +147,11 @@ bool
 ecl_holder_look (ecl_holder_t *self, ecl_world_t *world, bool *found, ecl_lease_t *lease,
                  bson_error_t *error) ECL_MUST_CHECK;
 
+/* Whether it has expired for longer than the skew, or was let go, so that whoever asks next gets it; false where nobody
+ * ever held it. By the server's clock. */
+bool
+ecl_holder_look_expired (ecl_holder_t *self, ecl_world_t *world, bool *expired, bson_error_t *error) ECL_MUST_CHECK;
+
 /* Takes it from whoever holds it, or from who holds it with that token (0: any). *was is whose it was; *broken is false
  * where nobody held it (or it changed hands between). Their sessions are ended when the lease is next taken. */
 bool

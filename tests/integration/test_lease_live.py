@@ -1,6 +1,7 @@
 """The lease on a live server: what `lock` shows and `unlock --force` breaks."""
 
 import datetime
+import json
 
 import bson
 import pytest
@@ -31,6 +32,21 @@ def test_lock_of_nobody(eclose, tmp_path):
 def test_lock_shows_the_holder(held):
     out = held('lock', rc=0).out
     assert 'box' in out and '42' in out and 'ann' in out and 'r1' in out and 'token 7' in out
+
+
+def test_what_has_expired(held, db, tmp_path):
+    """Nobody lets it go where its holder died: that is said, and a migration that it was at is none that runs."""
+    (tmp_path / 'migrations' / '20260101_a.yaml').write_text('up: [{deleteMany: {collection: a, filter: {x: 1}}}]\n')
+    assert 'expired' not in held('lock', rc=0).out
+    assert json.loads(held('lock', '--format', 'json', rc=0).out)['expired'] is False
+    then = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
+    db.eclose_changelog.insert_one({'_id': '20260101_a', 'state': 'running', 'direction': 'up', 'steps': 0,
+                                    'attempts': 1, 'token': bson.Int64(7), 'started': then})
+    assert held('status', rc=0).out.startswith('running 20260101_a\n')
+    db.eclose_lease.update_one({}, {'$set': {'expires': then}})
+    assert '; token 7; it expired 20' in held('lock', rc=0).out
+    assert json.loads(held('lock', '--format', 'json', rc=0).out)['expired'] is True
+    assert held('status', rc=0).out.startswith('running 20260101_a: nobody works on it: `eclose up` does\n')
 
 
 def test_unlock_wants_force(held, db):
