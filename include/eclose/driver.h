@@ -49,9 +49,10 @@ struct _eclose_driver_t {
    /* Ends a connection that connect gave, and frees what it holds; none of its commands is under way. */
    void (*disconnect) (void *user_data, void *connection);
 
-   /* Sends one command to the primary, in the connection's session. limit, in milliseconds, becomes its maxTimeMS
-    * unless the command has one or takes none (getMore, killCursors, hello, ping). *reply is initialised in any case;
-    * libeclose destroys it. error is filled where the result is not ECLOSE_REPLY_OK. */
+   /* Sends one command to the primary, in the connection's session. limit, in milliseconds from the call, becomes its
+    * maxTimeMS unless the command has one or takes none (getMore, killCursors, hello, ping): less what it took to find
+    * the server, and where nothing is left it is not sent, and lost. *reply is initialised in any case; libeclose
+    * destroys it. error is filled where the result is not ECLOSE_REPLY_OK. */
    eclose_reply_t (*run_command) (void *connection, const char *database, const bson_t *command, eclose_txn_t txn,
                                   int64_t limit, bson_t *reply, bson_error_t *error);
 

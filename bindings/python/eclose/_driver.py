@@ -7,6 +7,7 @@ the program's pool are busy, and commands need time limits that the program's cl
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,6 +77,7 @@ class Connection:
         self._client = client
         self._session: Any = None
         self._transaction: Any = None
+        self._connected = False  # as far as is known
 
     def close(self) -> None:
         try:
@@ -92,6 +94,7 @@ class Connection:
         except OperationFailure as error:
             return _REFUSED, _encoded(error.details), error.code or 0, _said(error)
         except ConnectionFailure as error:
+            self._connected = False
             details = getattr(error, 'details', None)  # of NotPrimaryError: the server did answer
             code = details.get('code') if isinstance(details, dict) or isinstance(details, RawBSONDocument) else None
             return (_REFUSED, _encoded(details), code, _said(error)) if code else (_LOST, None, 14, str(error))
@@ -99,6 +102,18 @@ class Connection:
             return _REFUSED, None, 10334, str(error)  # BSONObjectTooLarge, which the server would have said
         except PyMongoError as error:
             return _REFUSED, None, 1, str(error)
+
+    def _connect(self, limit: int) -> int:
+        """To find a server, and to connect to it, may take long: what is left of the time is known only then."""
+        if self._connected:
+            return limit
+        began = time.monotonic()
+        self._client.admin.command('ping')
+        self._connected = True
+        limit -= int((time.monotonic() - began) * 1000)
+        if limit <= 0:
+            raise ConnectionFailure('its time was over before there was a connection')
+        return limit
 
     def _run(self, name: str, command: bytes, txn: int, limit: int) -> bytes:
         if txn == _ABORT:
@@ -108,6 +123,7 @@ class Connection:
         if txn == _COMMIT:
             self._transaction_session().commit_transaction()
             return _EMPTY
+        limit = self._connect(limit)
         if txn == _NONE:
             session = self._usual_session()
         else:

@@ -8,12 +8,14 @@ import threading
 import time
 from types import SimpleNamespace
 
+import bson
 import pymongo
 import pytest
+from bson.raw_bson import RawBSONDocument
 from pymongo.errors import ConfigurationError
 
 import eclose
-from eclose._driver import _Router
+from eclose._driver import _LOST, _OK, Connection, _Router
 
 CHILD = '''
 import json, signal, sys, time
@@ -60,6 +62,36 @@ def folder(tmp_path):
 @pytest.fixture
 def project(folder):
     return eclose.Project(folder)
+
+
+class Reconnecting:
+    """A client that has to connect for its first command."""
+
+    def __init__(self):
+        self.sent, self.admin = [], self
+
+    def __getitem__(self, name):
+        return self
+
+    def start_session(self, **_):
+        return None
+
+    def command(self, command, **_):
+        if not self.sent:
+            time.sleep(0.2)
+        self.sent.append(command)
+        return RawBSONDocument(bson.encode({'ok': 1}))
+
+
+def test_the_time_of_a_command_goes_on_while_there_is_no_connection():
+    """What may only be sent within a lease is not sent late because a server had to be found first."""
+    insert = bson.encode({'insert': 'log', 'documents': [{'of': 'late'}]})
+    connection = Connection(Reconnecting())
+    assert connection.run('shop', insert, 0, 100)[0] == _LOST
+    assert not [c for c in connection._client.sent if 'insert' in c]
+    connection = Connection(Reconnecting())
+    assert connection.run('shop', insert, 0, 60000)[0] == _OK
+    assert 0 < connection._client.sent[-1]['maxTimeMS'] <= 59800
 
 
 def test_migrate(project, db):
