@@ -34,7 +34,7 @@ ecl_plan_new (const ecl_plan_options_t *options);
 void
 ecl_plan_destroy (ecl_plan_t *self);
 
-/* Parses a pipeline: a raw array of stages, or one stage as a document. All problems are reported; false if there was
+/* Parses a pipeline: a raw array of stages. All problems are reported; false if there was
  * one. at is the pipeline's own element for messages, may be NULL. */
 bool
 ecl_plan_add_pipeline (ecl_plan_t *self, const ecl_value_t *pipeline, const uint8_t *at) ECL_MUST_CHECK;
