@@ -69,6 +69,13 @@ expand_one (reader_t *reader, const ecl_field_t *field, const char *p, const cha
                                       "expected ${NAME} or ${NAME:-default}, found ${%.*s}", (int) (close - p), p);
       return NULL;
    }
+   for (const char *q = colon; q && q + 1 < close; q++) {
+      if (q[0] == '$' && q[1] == '{') {
+         reader->ok = ecl_project_error (reader->text, reader->diags, ECL_ERROR_SYNTAX, ecl_at (field),
+                                         "a default ends at the first }: no ${ may stand in it");
+         return NULL;
+      }
+   }
    name = bson_strndup (p, len);
    value = reader->project->getenv ? reader->project->getenv (reader->project->getenv_ctx, name) : NULL;
    bson_free (name);

@@ -40,6 +40,8 @@ test_config_problems (void **state)
                    "eclose.yaml:1:1: ${ without }; a dollar that is only a dollar is written $$ (at uri)\n");
    check_problems ("uri: ${A-b}\n", NULL,
                    "eclose.yaml:1:1: expected ${NAME} or ${NAME:-default}, found ${A-b} (at uri)\n");
+   check_problems ("database: ${A:-${B:-c}}\n", NULL,
+                   "eclose.yaml:1:1: a default ends at the first }: no ${ may stand in it (at database)\n");
    check_problems ("unversioned: -1\nversion_format: roman\n", NULL,
                    "eclose.yaml:1:1: unversioned must be a whole number from 0 to 2147483647 (at unversioned)\n"
                    "eclose.yaml:2:1: unknown version_format \"roman\": expected integer, dotted or packed"
