@@ -162,6 +162,10 @@ ecl_migrate_command (const ecl_act_t *act, const char *database, bson_t *command
 char *
 ecl_migrate_index_name (ecl_migrate_t *self, const ecl_value_t *keys);
 
+/* What tells a server which index a dropIndex means; NULL: its name does. */
+const ecl_value_t *
+ecl_migrate_index_keys (const ecl_act_t *act);
+
 /* Everything that is no statement on documents. txn: of an assert in a transaction, else NULL. */
 bool
 ecl_migrate_admin (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error) ECL_MUST_CHECK;

@@ -105,15 +105,39 @@ create_index (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
    return good;
 }
 
+const ecl_value_t *
+ecl_migrate_index_keys (const ecl_act_t *act)
+{
+   const ecl_value_t *keys = ecl_act_arg (act, ECL_ARG_KEYS);
+   ecl_field_t field;
+   ecl_iter_t iter;
+
+   if (!act->args[ECL_ARG_KEYS].key) {
+      return NULL;
+   }
+   ecl_iter_init (&iter, keys);
+   while (ecl_iter_field (&iter, &field)) {
+      /* One of text has other keys at the server, and can only be named. */
+      if (ecl_is_string (&field.value) && field.value.len == 4 && memcmp (field.value.u.str, "text", 4) == 0) {
+         return NULL;
+      }
+   }
+   return keys;
+}
+
+/* By its keys where these are said: it may have been given any name, and "no such index" counts as done. */
 static bool
 drop_index (ecl_migrate_t *self, const ecl_act_t *act, bson_error_t *error)
 {
+   const ecl_value_t *keys = ecl_migrate_index_keys (act);
    bson_t command = BSON_INITIALIZER;
    bool good;
 
    BSON_APPEND_UTF8 (&command, "dropIndexes", ecl_migrate_text (self, act, ECL_ARG_COLLECTION));
    if (act->args[ECL_ARG_INDEX].key) {
       ecl_append_value (&command, "index", ecl_act_arg (act, ECL_ARG_INDEX));
+   } else if (keys) {
+      ecl_append_value (&command, "index", keys);
    } else {
       BSON_APPEND_UTF8 (&command, "index", ecl_migrate_index_name (self, ecl_act_arg (act, ECL_ARG_KEYS)));
    }

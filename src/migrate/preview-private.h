@@ -42,12 +42,12 @@ ecl_preview_number (ecl_previewer_t *self, int64_t n, const char *thing);
 ecl_counted_t
 ecl_preview_ask (ecl_previewer_t *self, const bson_t *command, bson_t *reply, const char **why);
 
-/* How many a pipeline gives: its own stages, but for the last `without`, then $match, then $count. *n may be
- * ECL_PREVIEW_TOO_SLOW. */
+/* How many a pipeline gives: its own stages, but for the last `without`, then $match, then $count; collation
+ * and let are missing or NULL where there is none. *n may be ECL_PREVIEW_TOO_SLOW. */
 ecl_counted_t
 ecl_preview_count_pipeline (ecl_previewer_t *self, const char *collection, const ecl_value_t *pipeline,
-                            uint32_t without, const ecl_value_t *match, const ecl_value_t *collation, int64_t *n,
-                            const char **why);
+                            uint32_t without, const ecl_value_t *match, const ecl_value_t *collation,
+                            const ecl_value_t *let, int64_t *n, const char **why);
 
 /* How many documents match (NULL: all); of all of them the server knows the number without looking. */
 ecl_counted_t

@@ -79,8 +79,8 @@ is_empty (const ecl_value_t *document)
 
 ecl_counted_t
 ecl_preview_count_pipeline (ecl_previewer_t *self, const char *collection, const ecl_value_t *pipeline,
-                            uint32_t without, const ecl_value_t *match, const ecl_value_t *collation, int64_t *n,
-                            const char **why)
+                            uint32_t without, const ecl_value_t *match, const ecl_value_t *collation,
+                            const ecl_value_t *let, int64_t *n, const char **why)
 {
    bson_t command = BSON_INITIALIZER, list, stage, reply;
    uint32_t place = 0, total = pipeline ? ecl_array_count (pipeline) : 0;
@@ -111,8 +111,11 @@ ecl_preview_count_pipeline (ecl_previewer_t *self, const char *collection, const
    bson_append_document_end (&list, &stage);
    bson_append_array_end (&command, &list);
    BSON_APPEND_BOOL (&command, "allowDiskUse", true);
-   if (collation) {
+   if (collation && !ecl_is_missing (collation)) {
       ecl_append_value (&command, "collation", collation);
+   }
+   if (let && !ecl_is_missing (let)) {
+      ecl_append_value (&command, "let", let);
    }
    ecl_store_cursor (0, &command);
    result = ecl_preview_ask (self, &command, &reply, why);
@@ -130,7 +133,7 @@ ecl_preview_count (ecl_previewer_t *self, const char *collection, const ecl_valu
    ecl_counted_t result;
 
    if (filter && !is_empty (filter)) {
-      return ecl_preview_count_pipeline (self, collection, NULL, 0, filter, collation, n, why);
+      return ecl_preview_count_pipeline (self, collection, NULL, 0, filter, collation, NULL, n, why);
    }
    BSON_APPEND_UTF8 (&command, "count", collection);
    result = ecl_preview_ask (self, &command, &reply, why);
@@ -360,10 +363,10 @@ tell_foreach (ecl_previewer_t *self, const ecl_act_t *act)
    ecl_counted_t result;
    int64_t n;
 
-   result =
-      act->args[ECL_ARG_PIPELINE].key
-         ? ecl_preview_count_pipeline (self, collection, ecl_act_arg (act, ECL_ARG_PIPELINE), 0, NULL, NULL, &n, &why)
-         : ecl_preview_count (self, collection, ecl_preview_said (act, ECL_ARG_FILTER), NULL, &n, &why);
+   result = act->args[ECL_ARG_PIPELINE].key
+               ? ecl_preview_count_pipeline (self, collection, ecl_act_arg (act, ECL_ARG_PIPELINE), 0, NULL, NULL, NULL,
+                                             &n, &why)
+               : ecl_preview_count (self, collection, ecl_preview_said (act, ECL_ARG_FILTER), NULL, &n, &why);
    if (result == ECL_GONE) {
       return false;
    }

@@ -2,12 +2,16 @@
 #include "migrate/preview-private.h"
 
 #include "backfill/survey.h"
+#include "store/store.h"
 
+/* Whether a list of collections or indexes has one of that name or, where keys are not NULL, of these; then *name is
+ * what it is called. */
 static bool
-exists (ecl_previewer_t *self, const char *list, const char *of, const char *name, bool *found)
+exists (ecl_previewer_t *self, const char *list, const char *of, const ecl_value_t *keys, const char **name,
+        bool *found)
 {
    bson_t command = BSON_INITIALIZER, filter, reply;
-   bson_iter_t iter, batch, child;
+   bson_iter_t iter, batch;
    const char *why = NULL;
    ecl_counted_t result;
 
@@ -17,16 +21,27 @@ exists (ecl_previewer_t *self, const char *list, const char *of, const char *nam
    } else {
       BSON_APPEND_INT32 (&command, list, 1);
       BSON_APPEND_DOCUMENT_BEGIN (&command, "filter", &filter);
-      BSON_APPEND_UTF8 (&filter, "name", name);
+      BSON_APPEND_UTF8 (&filter, "name", *name);
       bson_append_document_end (&command, &filter);
    }
    result = ecl_preview_ask (self, &command, &reply, &why);
    if (result == ECL_COUNTED && bson_iter_init (&iter, &reply) &&
        bson_iter_find_descendant (&iter, "cursor.firstBatch", &batch) && bson_iter_recurse (&batch, &iter)) {
-      while (bson_iter_next (&iter)) {
-         *found |= BSON_ITER_HOLDS_DOCUMENT (&iter) && bson_iter_recurse (&iter, &child) &&
-                   bson_iter_find (&child, "name") && BSON_ITER_HOLDS_UTF8 (&child) &&
-                   strcmp (bson_iter_utf8 (&child, NULL), name) == 0;
+      while (!*found && bson_iter_next (&iter)) {
+         ecl_value_t called = ecl_missing (), key = ecl_missing ();
+         bson_t one;
+
+         if (ecl_store_view (&iter, &one)) {
+            ecl_value_t entry = ecl_raw_document (bson_get_data (&one), one.len);
+
+            called = ecl_document_get (&entry, "name", 4);
+            key = ecl_document_get (&entry, "key", 3);
+         }
+         *found = ecl_is_string (&called) &&
+                  (keys ? ecl_is_document (&key) && ecl_equal (&key, keys) : strcmp (called.u.str, *name) == 0);
+         if (*found) {
+            *name = ecl_arena_strndup (self->arena, called.u.str, called.len);
+         }
       }
    }
    bson_destroy (&reply);
@@ -72,7 +87,7 @@ ecl_preview_index (ecl_previewer_t *self, const ecl_act_t *act, const char *coll
    name = act->args[ECL_ARG_INDEX].key ? ecl_migrate_text (&self->run, act, ECL_ARG_INDEX)
           : ecl_is_string (&named)     ? ecl_arena_strndup (self->arena, named.u.str, named.len)
                                        : ecl_migrate_index_name (&self->run, ecl_act_arg (act, ECL_ARG_KEYS));
-   if (!exists (self, "listIndexes", collection, name, &there) ||
+   if (!exists (self, "listIndexes", collection, create ? NULL : ecl_migrate_index_keys (act), &name, &there) ||
        (create && !there && ecl_preview_count (self, collection, NULL, NULL, &n, &why) == ECL_GONE)) {
       return false;
    }
@@ -93,7 +108,7 @@ ecl_preview_collection (ecl_previewer_t *self, const ecl_act_t *act, const char 
    bool there, target = false;
    int64_t n = 0;
 
-   if (!exists (self, "listCollections", NULL, collection, &there) ||
+   if (!exists (self, "listCollections", NULL, NULL, &collection, &there) ||
        (there && ecl_preview_count (self, collection, NULL, NULL, &n, &why) == ECL_GONE)) {
       return false;
    }
@@ -106,7 +121,7 @@ ecl_preview_collection (ecl_previewer_t *self, const ecl_act_t *act, const char 
                               : "is not there");
    } else {
       to = ecl_migrate_text (&self->run, act, ECL_ARG_TO);
-      if (!exists (self, "listCollections", NULL, to, &target)) {
+      if (!exists (self, "listCollections", NULL, NULL, &to, &target)) {
          return false;
       }
       target = target && !ecl_act_flag (act, ECL_ARG_DROP_TARGET);
@@ -233,6 +248,15 @@ ecl_preview_look (ecl_previewer_t *self, ecl_preview_kind_t kind, const ecl_act_
    return true;
 }
 
+/* Of the options of an aggregate those that decide what it finds; missing where they are not said. */
+static ecl_value_t
+option_of (const ecl_act_t *act, const char *name)
+{
+   return ecl_preview_said (act, ECL_ARG_OPTIONS)
+             ? ecl_document_get (ecl_act_arg (act, ECL_ARG_OPTIONS), name, strlen (name))
+             : ecl_missing ();
+}
+
 bool
 ecl_preview_whole (ecl_previewer_t *self, const ecl_act_t *act, const char *collection)
 {
@@ -242,8 +266,9 @@ ecl_preview_whole (ecl_previewer_t *self, const ecl_act_t *act, const char *coll
 
    if (act->kind == ECL_ACT_AGGREGATE) {
       const ecl_value_t *pipeline = ecl_act_arg (act, ECL_ARG_PIPELINE);
+      ecl_value_t collation = option_of (act, "collation"), let = option_of (act, "let");
 
-      result = ecl_preview_count_pipeline (self, collection, pipeline, 1, NULL, NULL, &n, &why);
+      result = ecl_preview_count_pipeline (self, collection, pipeline, 1, NULL, &collation, &let, &n, &why);
       why = result == ECL_REFUSED ? ecl_arena_printf (self->arena, "the server refuses it: %s", why)
             : result == ECL_GONE
                ? ""

@@ -208,3 +208,25 @@ up:
     assert eclose('plan', rc=0).out == ''
     write(eclose.folder, a='up: []\n')
     assert 'the file is another by now' in eclose('plan', rc=1).err
+
+
+def test_plan_looks_as_the_step_will(eclose, db):
+    """An aggregate with its options; an index by its keys, whatever its name is."""
+    db.posts.insert_many([{'_id': i, 'n': i, 's': 'aA'[i % 2]} for i in range(10)])
+    db.posts.create_index([('n', 1), ('s', -1)], name='mine')
+    write(eclose.folder, a='''
+up:
+  - aggregate: {collection: posts, pipeline: [{$match: {$expr: {$lt: [$n, $$most]}}}, {$merge: {into: c}}],
+      options: {let: {most: 3}}}
+  - aggregate: {collection: posts, pipeline: [{$match: {s: a}}, {$merge: {into: d}}],
+      options: {collation: {locale: en, strength: 2}}}
+  - dropIndex: {collection: posts, keys: {n: 1, s: -1}}
+  - dropIndex: {collection: posts, keys: {n: 1}}
+''')
+    text = eclose('plan', rc=0).out
+    for line in ('  1 aggregate posts: 3 documents into c\n', '  2 aggregate posts: 10 documents into d\n',
+                 '  3 dropIndex posts: mine\n', '  4 dropIndex posts: n_1 is not there\n'):
+        assert line in text, line + text
+    eclose('up', rc=0)
+    assert db.c.count_documents({}) == 3 and db.d.count_documents({}) == 10
+    assert list(db.posts.index_information()) == ['_id_']
