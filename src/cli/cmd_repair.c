@@ -9,6 +9,13 @@ differs (const ecl_placed_t *placed)
           placed->record->checksum && strcmp (placed->record->checksum, placed->work->checksum) != 0;
 }
 
+/* Of one that did not come to its end, how many of its steps are done; 0 where it did, or none is. */
+static size_t
+steps_done (const ecl_changelog_t *record)
+{
+   return record->state == ECL_CHANGELOG_RUNNING || record->state == ECL_CHANGELOG_FAILED ? (size_t) record->steps : 0;
+}
+
 static ecl_exit_t
 run (ecl_cli_t *cli)
 {
@@ -26,8 +33,10 @@ run (ecl_cli_t *cli)
    for (size_t i = 0; i < works.runner.n && status == ECL_EXIT_OK; i++) {
       const ecl_placed_t *placed = &works.runner.list[i];
       const ecl_changelog_t *whole;
+      const ecl_work_way_t *way;
       ecl_changelog_t record;
       bson_error_t error;
+      size_t done;
 
       if (!differs (placed) || (name && strcmp (placed->name, name) != 0)) {
          continue;
@@ -38,12 +47,26 @@ run (ecl_cli_t *cli)
          break;
       }
       record = whole ? *whole : *placed->record;
+      done = steps_done (&record);
+      way = record.down ? &placed->work->down : &placed->work->up;
+      if (done && done >= way->n_acts) {
+         status =
+            ecl_cli_fail (cli,
+                          "%s: %zu of its steps are done, and this file has only %zu: nothing of it would be run. "
+                          "Leave those that are done in it, or, where all are, end it with the old file first",
+                          placed->work->file, done, way->n_acts);
+         break;
+      }
       record.checksum = placed->work->checksum;
       if (!ecl_history_mark (remote.world, &works.runner.holder, placed->record, &record, &error)) {
          status = ecl_cli_fail (cli, "%s", error.message);
          break;
       }
-      printf ("%s: its file is accepted as it is now\n", placed->name);
+      printf ("%s: its file is accepted as it is now", placed->name);
+      if (done) {
+         printf ("; %s goes on behind %zu of its %zu steps", record.down ? "revert" : "up", done, way->n_acts);
+      }
+      printf ("\n");
       n++;
    }
    if (status == ECL_EXIT_OK && !n) {

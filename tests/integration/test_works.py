@@ -298,6 +298,33 @@ def test_a_changed_file_is_refused(eclose, db):
     assert docs(db.log) == [{'_id': 1}]
 
 
+def test_repair_leaves_something_to_run(eclose, db):
+    """Steps are counted: those that are done stay in the file."""
+    write(eclose.folder, a="""
+up:
+  - insert: {collection: log, document: {_id: 1}}
+  - insert: {collection: log, document: {_id: 2}}
+  - assert: {collection: log, filter: {}, count: 9}
+  - insert: {collection: log, document: {_id: 3}}
+""")
+    assert '9' in eclose('up', rc=1).err
+    for rest in ('up: [{insert: {collection: log, document: {_id: 3}}}]\n',
+                 'transaction: true\nup: [{insert: {collection: a, document: {}}}, {insert: {collection: b, document: {}}}]\n'):
+        write(eclose.folder, a=rest)
+        assert '2 of its steps are done, and this file has only 1' in eclose('repair', rc=1).err
+        assert 'the file is another by now' in eclose('up', rc=1).err
+    write(eclose.folder, a="""
+up:
+  - insert: {collection: log, document: {_id: 1}}
+  - insert: {collection: log, document: {_id: 2}}
+  - insert: {collection: log, document: {_id: 3}}
+""")
+    assert eclose('repair', rc=0).out == ('20260101_a: its file is accepted as it is now; '
+                                          'up goes on behind 2 of its 3 steps\n')
+    eclose('up', rc=0)
+    assert [doc['_id'] for doc in docs(db.log)] == [1, 2, 3]
+
+
 def test_repair_keeps_what_a_program_said(eclose, db):
     program(eclose.folder, '20260101_a.sh', '#!/bin/sh\necho what was said\n')
     eclose('up', rc=0)
