@@ -54,8 +54,9 @@ print_json (const ecl_carried_t *carried, const bson_error_t *error)
    bson_destroy (&line);
 }
 
+/* left: documents, about, where it was stopped before its end. */
 static void
-print_text (const ecl_carried_t *carried)
+print_text (const ecl_carried_t *carried, int64_t left)
 {
    const char *collection = carried->what.chain->collection, *to = carried->to;
    const ecl_job_counts_t *counts = &carried->counts;
@@ -101,6 +102,10 @@ print_text (const ecl_carried_t *carried)
               shared ? ", " : "", shared ? ecl_progress_count ((uint64_t) carried->own.changed, c) : "",
               shared ? " of them here" : "", ecl_progress_time (carried->ms, b), ecl_mode_name (carried->mode),
               carried->mode_why);
+   }
+   if (left > 0) {
+      printf ("%s: about %s of %s documents %s left\n", collection, ecl_progress_count ((uint64_t) left, a),
+              ecl_progress_count ((uint64_t) carried->total, b), left == 1 ? "is" : "are");
    }
    if (counts->conflicts) {
       printf ("%s: %s time%s a document had changed meanwhile and was read again\n", collection,
@@ -229,6 +234,7 @@ ecl_remote_fail (const ecl_remote_t *self, const bson_error_t *error)
 ecl_exit_t
 ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson_error_t *error)
 {
+   int64_t left = carried->stopped && self->counting ? self->last.total - self->last.done : 0;
    bool time_up = error && carried->time_up;
 
    self->job_failed = carried->began && !carried->nothing && carried->job.state == ECL_JOB_FAILED;
@@ -259,7 +265,7 @@ ecl_remote_carried (ecl_remote_t *self, const ecl_carried_t *carried, const bson
    } else if (carried->began && self->cli->json) {
       print_json (carried, error);
    } else if (carried->began) {
-      print_text (carried);
+      print_text (carried, left);
    }
    if (time_up) {
       ecl_cli_note (self->cli, "%s", error->message);

@@ -1,6 +1,7 @@
 """Backfills as jobs: ranges, several workers, what happens when they die, and what others tell them."""
 
 import json
+import re
 import signal
 
 import pytest
@@ -161,14 +162,16 @@ def test_it_goes_on_where_it_stopped(eclose, db, server, how):
     things(eclose, db, n)
     rate = ('--max-rate', n // 10)
     if how == 'for':
-        assert 'goes on where this one stopped' in backfill(eclose, 'run', 'things', '--for', '2s', *rate, rc=0).err
+        stopped = backfill(eclose, 'run', 'things', '--for', '2s', *rate, rc=0)
     else:
         child = eclose.start('up', 'things', *rate)
         wait_for(lambda: db.eclose_chunks.find_one({'after.id': {'$exists': True}}))
         child.send_signal(how)
         if how == signal.SIGHUP:
             child.send_signal(how)  # by the shell, and by the kernel
-        assert 'goes on where this one stopped' in eclose.wait(child, rc=1).err
+        stopped = eclose.wait(child, rc=1)
+    assert 'goes on where this one stopped' in stopped.err
+    assert re.search(rf'^things: about [\d,]+ of {n:,} documents are left$', stopped.out, re.MULTILINE)
     first = job(db)
     chunk = db.eclose_chunks.find_one()
     assert first['state'] == 'running' and chunk['holder'] is None
