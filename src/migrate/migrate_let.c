@@ -1,9 +1,12 @@
 /* Rows into statements: "$$name" of a foreach's `let` by its value. See migrate.h.
  *
  * Only a string that is exactly that is replaced. Inside of a pipeline and of $expr the value becomes a $literal, so
- * that data that looks like "$field" is never read as an expression.
+ * that data that looks like "$field" is never read as an expression; behind a path of a filter data that looks like a
+ * condition, {$gt: ""} or a regular expression, goes into an $eq.
  */
 #include "migrate/migrate-private.h"
+
+#include "bson/make.h"
 
 /* ---- rows ---- */
 
@@ -70,6 +73,52 @@ find (const ecl_row_t *row, const ecl_value_t *value)
    return NULL;
 }
 
+/* What a value stands for in a statement. */
+typedef enum {
+   AS_DATA,
+   AS_QUERY,     /* a filter, or a list of them */
+   AS_CONDITION, /* what stands behind a path in a filter */
+   AS_EXPRESSION,
+} role_t;
+
+static bool
+is_operator (const ecl_field_t *field)
+{
+   return field->key_len && field->key[0] == '$';
+}
+
+/* What a field's value stands for, by what the document does. */
+static role_t
+role_of (role_t document, const ecl_field_t *field)
+{
+   if (document == AS_EXPRESSION || ecl_key_is (field, "$expr")) {
+      return AS_EXPRESSION;
+   }
+   if (document == AS_QUERY) {
+      return !is_operator (field)                                                                    ? AS_CONDITION
+             : ecl_key_is (field, "$and") || ecl_key_is (field, "$or") || ecl_key_is (field, "$nor") ? AS_QUERY
+                                                                                                     : AS_DATA;
+   }
+   return document != AS_CONDITION           ? AS_DATA
+          : ecl_key_is (field, "$elemMatch") ? AS_QUERY
+          : ecl_key_is (field, "$not")       ? AS_CONDITION
+                                             : AS_DATA;
+}
+
+/* Whether a query would take it for more than a value to compare with. */
+static bool
+is_condition (const ecl_value_t *value)
+{
+   ecl_field_t field;
+   ecl_iter_t iter;
+
+   if (!ecl_is_document (value)) {
+      return value->type == BSON_TYPE_REGEX;
+   }
+   ecl_iter_init (&iter, value);
+   return ecl_iter_field (&iter, &field) && is_operator (&field);
+}
+
 typedef struct {
    ecl_arena_t *arena;
    const ecl_row_t *row;
@@ -78,7 +127,7 @@ typedef struct {
 } fill_t;
 
 static bool
-fill (fill_t *self, const ecl_value_t *value, bool expression, ecl_value_t *out)
+fill (fill_t *self, const ecl_value_t *value, role_t role, ecl_value_t *out)
 {
    const ecl_value_t *found = find (self->row, value);
    ecl_field_t field, *fields;
@@ -95,10 +144,10 @@ fill (fill_t *self, const ecl_value_t *value, bool expression, ecl_value_t *out)
                           (int) value->len, value->u.str);
       }
       *out = *found;
-      if (expression && found->type != ECL_MISSING) {
-         fields = ecl_arena_new (self->arena, ecl_field_t);
-         *fields = ecl_field ("$literal", 8, *found);
-         *out = ecl_fields (fields, 1);
+      if (role == AS_EXPRESSION && found->type != ECL_MISSING) {
+         *out = ecl_make_object (self->arena, "$literal", *found);
+      } else if (role == AS_CONDITION && is_condition (found)) {
+         *out = ecl_make_object (self->arena, "$eq", *found);
       }
       return true;
    }
@@ -112,7 +161,7 @@ fill (fill_t *self, const ecl_value_t *value, bool expression, ecl_value_t *out)
       ecl_iter_init (&iter, value);
       while (ecl_iter_field (&iter, &field)) {
          fields[n] = field;
-         if (!fill (self, &field.value, expression || ecl_key_is (&field, "$expr"), &fields[n].value)) {
+         if (!fill (self, &field.value, role_of (role, &field), &fields[n].value)) {
             return false;
          }
          n++;
@@ -122,7 +171,7 @@ fill (fill_t *self, const ecl_value_t *value, bool expression, ecl_value_t *out)
       items = ecl_arena_array (self->arena, ecl_value_t, ecl_array_count (value) + 1);
       ecl_iter_init (&iter, value);
       while (ecl_iter_item (&iter, &item)) {
-         if (!fill (self, &item, expression, &items[n++])) {
+         if (!fill (self, &item, role == AS_CONDITION ? AS_DATA : role, &items[n++])) {
             return false;
          }
       }
@@ -142,5 +191,5 @@ ecl_migrate_fill (ecl_arena_t *arena, const ecl_row_t *row, const ecl_value_t *v
       return true;
    }
    /* Of all that a statement takes only an update's pipeline is a list of expressions. */
-   return fill (&self, value, !filter && ecl_is_array (value), out);
+   return fill (&self, value, filter ? AS_QUERY : ecl_is_array (value) ? AS_EXPRESSION : AS_DATA, out);
 }

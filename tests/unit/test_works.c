@@ -113,6 +113,49 @@ test_let (void **state)
    ecl_project_destroy (project);
 }
 
+/* What a row holds is compared with, never read as a condition: one could match all documents. */
+static void
+test_let_in_filters (void **state)
+{
+   ecl_project_t *project = load_good (
+      NULL, (file_t[]){{"20260101_a.yaml",
+                        "up:\n"
+                        "  - foreach: {find: a}\n"
+                        "    let: {v: $v}\n"
+                        "    do:\n"
+                        "      - deleteMany: {collection: b, filter: {x: $$v}}\n"
+                        "      - deleteMany: {collection: b, filter: {$or: [{x: $$v}, {y: {$elemMatch: {z: $$v}}}],\n"
+                        "          y: {$elemMatch: {$ne: $$v}}, z: {$not: {$gt: $$v}}, u: {w: $$v}}}\n"
+                        "      - deleteMany: {collection: b, filter: $$v}\n"
+                        "      - updateMany: {collection: b, filter: {}, update: {$set: {'l.$[e]': 1}},\n"
+                        "          arrayFilters: [{e: $$v}]}\n"},
+                       {0}});
+   const ecl_act_t *foreach = first_act (project), *line = foreach->acts;
+   ecl_text_t data = document ("{v: {$gt: ''}}"),
+              regex = document ("{v: {$regularExpression: {pattern: a, options: i}}}");
+   ecl_value_t whole = ecl_raw_document (data.doc, data.len), other = ecl_raw_document (regex.doc, regex.len), value;
+   ecl_row_t row = {.foreach = foreach, .values = &value};
+
+   (void) state;
+   value = ecl_document_get (&whole, "v", 1);
+   check_filled (&row, ecl_act_arg (&line[0], ECL_ARG_FILTER), true, "{\"v\": {\"x\": {\"$eq\": {\"$gt\": \"\"}}}}");
+   check_filled (&row, ecl_act_arg (&line[1], ECL_ARG_FILTER), true,
+                 "{\"v\": {\"$or\": [{\"x\": {\"$eq\": {\"$gt\": \"\"}}}, "
+                 "{\"y\": {\"$elemMatch\": {\"z\": {\"$eq\": {\"$gt\": \"\"}}}}}], "
+                 "\"y\": {\"$elemMatch\": {\"$ne\": {\"$gt\": \"\"}}}, \"z\": {\"$not\": {\"$gt\": {\"$gt\": \"\"}}}, "
+                 "\"u\": {\"w\": {\"$gt\": \"\"}}}}");
+   /* Where all of a filter is a row's, that is meant. */
+   check_filled (&row, ecl_act_arg (&line[2], ECL_ARG_FILTER), true, "{\"v\": {\"$gt\": \"\"}}");
+   check_filled (&row, ecl_act_arg (&line[3], ECL_ARG_ARRAY_FILTERS), true,
+                 "{\"v\": [{\"e\": {\"$eq\": {\"$gt\": \"\"}}}]}");
+   value = ecl_document_get (&other, "v", 1);
+   check_filled (&row, ecl_act_arg (&line[0], ECL_ARG_FILTER), true,
+                 "{\"v\": {\"x\": {\"$eq\": {\"$regularExpression\": {\"pattern\": \"a\", \"options\": \"i\"}}}}}");
+   ecl_text_cleanup (&regex);
+   ecl_text_cleanup (&data);
+   ecl_project_destroy (project);
+}
+
 /* Which are pending, which came late, which changed, and which nobody knows any more. */
 static void
 test_list (void **state)
@@ -275,8 +318,9 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_checksums), cmocka_unit_test (test_line_ends), cmocka_unit_test (test_let),
-      cmocka_unit_test (test_list),      cmocka_unit_test (test_preview),   cmocka_unit_test (test_validators),
+      cmocka_unit_test (test_checksums),      cmocka_unit_test (test_line_ends), cmocka_unit_test (test_let),
+      cmocka_unit_test (test_let_in_filters), cmocka_unit_test (test_list),      cmocka_unit_test (test_preview),
+      cmocka_unit_test (test_validators),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
