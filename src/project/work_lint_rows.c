@@ -5,6 +5,8 @@
  */
 #include "project/work_lint-private.h"
 
+#include "bson/make.h"
+
 /* ---- rows that do not come again ---- */
 
 /* {_id: $$id} with let: {id: $_id} */
@@ -52,6 +54,71 @@ takes_row_away (const ecl_act_t *foreach, const ecl_act_t *act)
            ecl_effect_guard (&effect, &rows->value, &from) == ECL_GUARD_HOLDS;
    ecl_arena_cleanup (&arena);
    return takes;
+}
+
+/* What a row is found by; missing where the query does not begin with that. */
+static ecl_value_t
+filter_of_rows (const ecl_act_t *foreach)
+{
+   ecl_value_t pipeline = *ecl_act_arg (foreach, ECL_ARG_PIPELINE), first;
+   ecl_iter_t iter;
+
+   if (!ecl_is_array (&pipeline)) {
+      return *ecl_act_arg (foreach, ECL_ARG_FILTER);
+   }
+   ecl_iter_init (&iter, &pipeline);
+   return ecl_iter_item (&iter, &first) && ecl_is_document (&first) ? ecl_document_get (&first, "$match", 6)
+                                                                    : ecl_missing ();
+}
+
+/* Notes what the filter says its documents hold: the constants in it, as if they were set. */
+static void
+add_constants (ecl_effect_t *effect, const ecl_value_t *filter)
+{
+   uint32_t n, k = 0;
+   const ecl_field_t *fields = ecl_document_fields (effect->arena, filter, &n);
+   ecl_field_t *constants = ecl_arena_array (effect->arena, ecl_field_t, n + 1);
+   ecl_value_t set;
+
+   for (uint32_t i = 0; i < n; i++) {
+      const ecl_value_t *value = &fields[i].value;
+      bool constant = ecl_is_string (value) || ecl_is_number (value) || value->type == BSON_TYPE_BOOL;
+
+      if (constant && fields[i].key_len && fields[i].key[0] != '$' && !ecl_work_is_let (effect->foreach, value, NULL)) {
+         constants[k++] = fields[i];
+      }
+   }
+   if (k) {
+      set = ecl_make_object (effect->arena, "$set", ecl_fields (constants, k));
+      ecl_effect_add_update (effect, &set);
+   }
+}
+
+/* Whether rows may be among what the statement (no bulk) deletes, or changes so that the query does not find it. */
+static bool
+may_take_rows_away (const ecl_act_t *foreach, const ecl_act_t *act)
+{
+   const ecl_arg_t source = foreach->args[ECL_ARG_FIND].key ? ECL_ARG_FIND : ECL_ARG_AGGREGATE;
+   bool deletes = act->kind == ECL_ACT_DELETE_ONE || act->kind == ECL_ACT_DELETE_MANY, ruled_out;
+   ecl_value_t rows = filter_of_rows (foreach);
+   ecl_effect_t effect;
+   ecl_arena_t arena;
+   ecl_name_t from;
+
+   if (act->kind == ECL_ACT_INSERT ||
+       !ecl_same_text (ecl_act_arg (act, ECL_ARG_COLLECTION), ecl_act_arg (foreach, source))) {
+      return false;
+   }
+   ecl_arena_init (&arena);
+   ecl_effect_init (&effect, &arena, foreach);
+   if (!deletes) {
+      (void) ecl_effect_of (&effect, act);
+   } else if (ecl_is_document (ecl_act_arg (act, ECL_ARG_FILTER))) {
+      add_constants (&effect, ecl_act_arg (act, ECL_ARG_FILTER));
+   }
+   ruled_out = ecl_is_document (&rows) && ecl_effect_guard (&effect, &rows, &from) == ECL_GUARD_HOLDS;
+   ecl_arena_cleanup (&arena);
+   return ruled_out != deletes;
 }
 
 void
@@ -224,21 +291,14 @@ lint_insert (rows_t *self, const ecl_act_t *line)
    const ecl_act_t *foreach = self->foreach;
    const ecl_arg_t source = foreach->args[ECL_ARG_FIND].key ? ECL_ARG_FIND : ECL_ARG_AGGREGATE;
    const ecl_field_t *one = &line->args[ECL_ARG_DOCUMENT];
-   ecl_value_t pipeline = *ecl_act_arg (foreach, ECL_ARG_PIPELINE), first,
-               filter = *ecl_act_arg (foreach, ECL_ARG_FILTER);
+   ecl_value_t filter = filter_of_rows (foreach);
    ecl_effect_t effect;
    ecl_arena_t arena;
-   ecl_iter_t iter;
    ecl_name_t from;
 
    if (line->kind != ECL_ACT_INSERT || line->repeatable ||
        !ecl_same_text (ecl_act_arg (line, ECL_ARG_COLLECTION), ecl_act_arg (foreach, source))) {
       return;
-   }
-   if (ecl_is_array (&pipeline)) {
-      ecl_iter_init (&iter, &pipeline);
-      filter = ecl_iter_item (&iter, &first) && ecl_is_document (&first) ? ecl_document_get (&first, "$match", 6)
-                                                                         : ecl_missing ();
    }
    ecl_arena_init (&arena);
    ecl_effect_init (&effect, &arena, foreach);
@@ -345,6 +405,24 @@ ecl_lint_sequence (ecl_work_reader_t *reader, const ecl_act_t *foreach, const ec
    }
 }
 
+/* Only the last one may take rows out of the query. */
+static void
+lint_order (ecl_work_reader_t *reader, const ecl_act_t *foreach)
+{
+   size_t n = flatten (foreach->acts, foreach->n_acts, NULL);
+   const ecl_act_t **list = ecl_arena_array (&reader->project->arena, const ecl_act_t *, n + 1);
+
+   (void) flatten (foreach->acts, foreach->n_acts, list);
+   for (size_t i = 0; i + 1 < n; i++) {
+      if (!list[i]->repeatable && may_take_rows_away (foreach, list[i])) {
+         ecl_work_error (
+            reader, list[i]->at,
+            "after this the query may not find the row again: after a crash the lines behind it would not be done "
+            "for it; put it last, or use transaction: true, or say `repeatable: because …`");
+      }
+   }
+}
+
 /* ---- */
 
 void
@@ -358,14 +436,9 @@ ecl_lint_rows (ecl_work_reader_t *reader, const ecl_act_t *act)
       self.at = i;
       lint_line (&self, line);
       lint_insert (&self, line);
-      if (i + 1 < act->n_acts && !line->repeatable && takes_row_away (act, line)) {
-         ecl_work_error (
-            reader, line->at,
-            "after this the query does not find the row again: after a crash the lines behind it would not "
-            "be done for it; put it last, or use transaction: true, or say `repeatable: because …`");
-      }
    }
    if (!ecl_act_flag (act, ECL_ARG_TRANSACTION)) {
+      lint_order (reader, act);
       ecl_lint_sequence (reader, act, act->acts, act->n_acts);
    }
 }

@@ -302,6 +302,40 @@ static const case_t inserts[] = {
     "would not be done"},
    {EACH (
        "", "v: $v",
+       "{deleteMany: {collection: a, filter: {_id: {$eq: $$id}}}}, {insert: {collection: b, document: {_id: $$id, v: "
+       "$$v}}}"),
+    "would not be done"},
+   {EACH (", filter: {old: true}", "k: $k",
+          "{updateMany: {collection: a, filter: {k: $$k}, update: {$set: {old: false}}}}, "
+          "{updateMany: {collection: b, filter: {k: $$k}, update: {$set: {k: null}}}}"),
+    "would not be done"},
+   {"foreach: {aggregate: a, pipeline: [{$group: {_id: $k, ids: {$push: $_id}}}, {$match: {ids.1: {$exists: true}}}]}\n"
+    "    let: {keep: {$first: $ids}, rest: {$slice: [$ids, 1, 9]}}\n"
+    "    do:\n"
+    "      - deleteMany: {collection: a, filter: {_id: {$in: $$rest}}}\n"
+    "      - updateMany: {collection: b, filter: {k: {$in: $$rest}}, update: {$set: {k: $$keep}}}",
+    "would not be done"},
+   {"foreach: {aggregate: a, pipeline: [{$match: {old: true}}]}\n"
+    "    let: {id: $_id, row: $$ROOT}\n"
+    "    do:\n"
+    "      - bulkWrite: {collection: a, operations: [{deleteOne: {filter: {_id: $$id}}}]}\n"
+    "      - insert: {collection: b, document: $$row}",
+    "would not be done"},
+   {EACH (", filter: {kind: old}", "v: $v",
+          "{bulkWrite: {collection: a, operations: [{deleteOne: {filter: {_id: $$id}}}, "
+          "{insertOne: {document: {_id: {of: $$id}, kind: new, v: $$v}}}]}}"),
+    "would not be done"},
+   {EACH (", filter: {kind: old}", "v: $v",
+          "{bulkWrite: {collection: a, operations: [{insertOne: {document: {_id: {of: $$id}, kind: new, v: $$v}}}, "
+          "{deleteOne: {filter: {_id: $$id}}}]}}"),
+    NULL},
+   /* what is deleted is none of the rows */
+   {EACH (", filter: {kind: main}", "v: $v",
+          "{deleteMany: {collection: a, filter: {of: $$id, kind: part}}}, "
+          "{updateOne: {collection: a, filter: {_id: $$id}, update: {$set: {parts: 0}}}}"),
+    NULL},
+   {EACH (
+       "", "v: $v",
        "{insert: {collection: b, document: {_id: $$id, v: $$v}}}, {deleteOne: {collection: a, filter: {_id: $$id}}}"),
     NULL},
    /* a transaction for each row */
