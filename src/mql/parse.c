@@ -129,6 +129,15 @@ ecl_parse_let (ecl_parse_t *self, const ecl_value_t *vars, ecl_expr_t **values)
 /* The limit of the server's FieldPath (BSONDepth::getMaxAllowableDepth). */
 #define MAX_PATH_LENGTH 200
 
+/* The names of a DBRef may stand in a path (mongo/src/mongo/db/pipeline/field_path.cpp). On the server also as its first
+ * name; not so here, where "$" and the name of a field of the document have to be a path to it. */
+static bool
+is_dbref_name (const char *name, size_t len)
+{
+   return (len == 3 && (memcmp (name, "$id", 3) == 0 || memcmp (name, "$db", 3) == 0)) ||
+          (len == 4 && memcmp (name, "$ref", 4) == 0);
+}
+
 const ecl_name_t *
 ecl_parse_path (ecl_parse_t *self, const uint8_t *at, const char *path, size_t len, uint32_t *n)
 {
@@ -157,7 +166,7 @@ ecl_parse_path (ecl_parse_t *self, const uint8_t *at, const char *path, size_t l
          return ecl_parse_fail (self, at, 15998, "FieldPath field names may not be empty strings: '%.*s'", (int) len,
                                 path);
       }
-      if (p[0] == '$') {
+      if (p[0] == '$' && (i == 0 || !is_dbref_name (p, size))) {
          return ecl_parse_fail (self, at, 16410,
                                 "FieldPath field names may not start with '$'; consider $getField or $setField: '%.*s'",
                                 (int) len, path);
@@ -215,12 +224,26 @@ parse_field (ecl_parse_t *self, const uint8_t *at, const char *path, size_t len)
    return e;
 }
 
+/* What stands behind a variable; it is one path with its name, as on the server. */
+static const ecl_name_t *
+parse_behind (ecl_parse_t *self, const uint8_t *at, const char *text, size_t len, uint32_t *n)
+{
+   const ecl_name_t *names = ecl_parse_path (self, at, text, len, n);
+
+   if (!names) {
+      return NULL;
+   }
+   --*n;
+   return names + 1;
+}
+
 static ecl_expr_t *
 parse_variable (ecl_parse_t *self, const uint8_t *at, const char *text, size_t len)
 {
    const char *dot = memchr (text, '.', len);
    size_t name_len = dot ? (size_t) (dot - text) : len;
    const ecl_scope_t *scope = find_variable (self, text, name_len);
+   uint32_t n = 0;
    ecl_expr_t *e;
 
 #define NAME_IS(s) (name_len == sizeof (s) - 1 && memcmp (text, s, sizeof (s) - 1) == 0)
@@ -230,10 +253,10 @@ parse_variable (ecl_parse_t *self, const uint8_t *at, const char *text, size_t l
       }
       if (NAME_IS ("ROOT") || NAME_IS ("CURRENT")) {
          if (dot) {
-            uint32_t n;
-            const ecl_name_t *names = ecl_parse_path (self, at, dot + 1, len - name_len - 1, &n);
+            const ecl_name_t *names = parse_behind (self, at, text, len, &n);
 
-            if (!names) {
+            /* It has to be a path of the document by itself. */
+            if (!names || !ecl_parse_path (self, at, names->str, len - name_len - 1, &n)) {
                return NULL;
             }
             e = new_expr (self, ECL_EXPR_FIELD, ecl_node_field, at);
@@ -246,13 +269,12 @@ parse_variable (ecl_parse_t *self, const uint8_t *at, const char *text, size_t l
       if (NAME_IS ("REMOVE") || NAME_IS ("NOW")) {
          bool now = NAME_IS ("NOW");
          ecl_value_t missing = ecl_missing ();
-         uint32_t n;
 
          if (now && !self->allow_now) {
             return ecl_parse_fail (self, at, 17276,
                                    "$$NOW is refused here: a document migration must give the same result on any day");
          }
-         if (dot && !ecl_parse_path (self, at, dot + 1, len - name_len - 1, &n)) {
+         if (dot && !parse_behind (self, at, text, len, &n)) {
             return NULL;
          }
          /* neither has fields */
@@ -273,7 +295,7 @@ parse_variable (ecl_parse_t *self, const uint8_t *at, const char *text, size_t l
    e = new_expr (self, ECL_EXPR_VAR, ecl_node_var, at);
    e->index = scope->index;
    if (dot) {
-      e->keys = ecl_parse_path (self, at, dot + 1, len - name_len - 1, &e->n_path);
+      e->keys = parse_behind (self, at, text, len, &e->n_path);
       if (!e->keys) {
          return NULL;
       }
@@ -328,7 +350,10 @@ parse_object (ecl_parse_t *self, const ecl_field_t *spec)
    e->args = ecl_arena_array (self->arena, ecl_expr_t *, n);
    ecl_iter_init (&iter, &spec->value);
    while (ecl_iter_field (&iter, &field)) {
-      if (field.key_len && field.key[0] == '$') {
+      if (field.key_len == 0) {
+         return ecl_parse_fail (self, ecl_at (&field), 15998, "FieldPath field names may not be empty strings");
+      }
+      if (field.key[0] == '$') {
          return ecl_parse_fail (self, ecl_at (&field), 15983,
                                 "an object representing an expression must have exactly one field: '%.*s' stands "
                                 "beside other fields",
