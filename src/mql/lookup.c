@@ -15,6 +15,7 @@ typedef struct {
 
 typedef struct {
    const char *from, *field;
+   bool no_array;           /* the key stands for what an expression finds at a path of several names */
    const ecl_name_t *local; /* localField; args[0] is what its first name stands for. NULL: args[0] is the key */
    uint32_t n_local;
    uint32_t first_let; /* place of the first variable; args[1 …] are their values */
@@ -288,6 +289,7 @@ ecl_lookup_parse (ecl_parse_t *parse, const ecl_field_t *spec)
       return NULL;
    }
    lookup->field = ecl_arena_strndup (parse->arena, path.u.str, path.len);
+   lookup->no_array = !s.local.key && memchr (path.u.str, '.', path.len);
    e->args[0] = ecl_parse_expr (parse, &key);
    if (!e->args[0] || (s.pipeline.key && !parse_parts (parse, lookup, &s.pipeline))) {
       ecl_scope_pop (parse, n);
@@ -483,6 +485,11 @@ eval_lookup (const ecl_expr_t *self, ecl_eval_t *ev, ecl_value_t *out)
       key = keys.n ? keys.items[0] : ecl_missing ();
    }
    key = ecl_present (key);
+   if (lookup->no_array && key.type == BSON_TYPE_ARRAY) {
+      /* "$a.b" makes an array of all that it finds in an array, and no query finds documents by that. */
+      return ecl_eval_fail (
+         ev, self, 9, "$lookup: documents are not found by an array where \"$%s\" is compared with it", lookup->field);
+   }
    if (keys.n > 1) {
       list_t all = {0};
       ecl_set_t seen;

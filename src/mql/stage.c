@@ -251,6 +251,9 @@ ecl_stage_computed (ecl_parse_t *parse, const ecl_field_t *path, ecl_expr_t *exp
    }
    leaf->action = ECL_TREE_COMPUTED;
    leaf->expr = expr;
+   for (ecl_tree_t *tree = stage->root->first; tree; tree = tree->first) {
+      tree->replaces = true;
+   }
    finish_tree (stage, stage->root, 0);
    return stage;
 }

@@ -25,6 +25,7 @@ struct ecl_tree_t {
    ecl_name_t name;
    ecl_tree_action_t action;
    bool computes; /* it or a node below it is COMPUTED */
+   bool replaces; /* an array in its place is replaced by a document, not gone through */
    uint32_t slot; /* of a node directly below the root, once linked */
    uint32_t memo; /* of a COMPUTED node deeper than that: where its value is kept while the stage runs */
    uint32_t n;
@@ -60,7 +61,7 @@ struct ecl_function_t;
 ecl_stage_t *
 ecl_stage_function (ecl_parse_t *parse, const struct ecl_function_t *function);
 
-/* A stage that sets the path that the field's value names to a computed value. */
+/* A stage that sets the path that the field's value names to a computed value. An array on the path becomes a document. */
 ecl_stage_t *
 ecl_stage_computed (ecl_parse_t *parse, const ecl_field_t *path, ecl_expr_t *expr);
 

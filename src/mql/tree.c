@@ -178,7 +178,7 @@ set_document (const ecl_tree_t *tree, ecl_eval_t *ev, ecl_memo_t *memo, const ec
 bool
 ecl_tree_set (const ecl_tree_t *tree, ecl_eval_t *ev, ecl_memo_t *memo, const ecl_value_t *v, ecl_value_t *out)
 {
-   if (v->type == BSON_TYPE_ARRAY) {
+   if (v->type == BSON_TYPE_ARRAY && !tree->replaces) {
       uint32_t n;
       const ecl_value_t *items = ecl_array_items (&ev->arena, v, &n);
       ecl_value_t *results = ecl_arena_array (&ev->arena, ecl_value_t, n);

@@ -142,6 +142,18 @@ test_by_field (void **state)
            "products._id=\"p3\"");
    expect ("[{$lookup: {from: products, localField: a.x, foreignField: tags, as: r}}]", "{a: {x: [[c]]}}",
            "{a: {x: [[c]]}, r: [{_id: p2, tags: [c], price: 7}]}", "products.tags=[\"c\"]");
+   /* On the way to `as`, what is no document is replaced by one, arrays too (MutableDocument::getNestedFieldHelper,
+    * mongo/src/mongo/db/exec/document_value/document.cpp). */
+   expect ("[{$lookup: {from: products, localField: product, foreignField: _id, as: a.r}}]",
+           "{product: p3, a: [{x: 1}, 2], b: 1}", "{product: p3, a: {r: [{_id: p3, price: 9}]}, b: 1}",
+           "products._id=\"p3\"");
+   expect ("[{$lookup: {from: products, localField: product, foreignField: _id, as: a.b.r}}]",
+           "{product: p3, a: {x: 1, b: [1]}}", "{product: p3, a: {x: 1, b: {r: [{_id: p3, price: 9}]}}}",
+           "products._id=\"p3\"");
+   /* A DBRef's names may stand in a path. */
+   expect ("[{$lookup: {from: products, localField: product.$id, foreignField: _id, as: r}}]",
+           "{product: {'$ref': products, '$id': p3}}",
+           "{product: {'$ref': products, '$id': p3}, r: [{_id: p3, price: 9}]}", "products._id=\"p3\"");
    /* A number in it is a place in an array, and a name elsewhere. */
    expect ("[{$lookup: {from: products, localField: a.1.x, foreignField: _id, as: r}}]", "{a: [{x: p1}, {x: p2}]}",
            "{a: [{x: p1}, {x: p2}], r: [{_id: p2, tags: [c], price: 7}]}", "products._id=\"p2\"");
@@ -168,6 +180,38 @@ test_pipeline (void **state)
       "[{$lookup: {from: products, localField: product, foreignField: _id, let: {x: 3}, pipeline: [{$project: {_id: "
       "0, x: $$x}}], as: r}}]",
       "{product: p2}", "{product: p2, r: [{x: 3}]}", "products._id=\"p2\"");
+}
+
+/* "$tags.t" is an array where it leads through one: no query by that array finds such documents. */
+static void
+test_array_as_key (void **state)
+{
+   static const char pipeline[] = "[{$lookup: {from: products, let: {t: $t}, pipeline: [{$match: {$expr: {$eq: "
+                                  "[$tags.t, $$t]}}}], as: r}}]";
+   shop_t shop = {.ready = false};
+   ecl_loader_t loader = {.find = find, .context = &shop};
+   ecl_plan_options_t options = {.update = true, .allow_lookup = true};
+   ecl_plan_t *plan = ecl_plan_new (&options);
+   json_t p, d;
+   ecl_eval_t ev;
+   const uint8_t *out;
+   size_t len;
+   bson_error_t error;
+
+   (void) state;
+   read_json (&p, pipeline);
+   read_json (&d, "{t: [a, b]}");
+   assert_true (ecl_plan_add_pipeline (plan, &p.root, NULL));
+   ecl_plan_link (plan);
+   ecl_eval_init (&ev);
+   ev.loader = &loader;
+   assert_false (ecl_plan_run (plan, &ev, d.root.u.raw, d.root.len, &out, &len, &error));
+   assert_string_equal (error.message,
+                        "$lookup: documents are not found by an array where \"$tags.t\" is compared with it");
+   ecl_eval_cleanup (&ev);
+   ecl_plan_destroy (plan);
+   ecl_text_cleanup (&p.text);
+   ecl_text_cleanup (&d.text);
 }
 
 static void
@@ -302,10 +346,8 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_by_field),
-      cmocka_unit_test (test_pipeline),
-      cmocka_unit_test (test_refused),
-      cmocka_unit_test (test_function),
+      cmocka_unit_test (test_by_field), cmocka_unit_test (test_pipeline), cmocka_unit_test (test_array_as_key),
+      cmocka_unit_test (test_refused),  cmocka_unit_test (test_function),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);
