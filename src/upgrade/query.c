@@ -60,6 +60,29 @@ check_filter (const ecl_value_t *v, bson_error_t *error)
 
 /* ---- the author's stages ---- */
 
+static bool
+is_id (const ecl_value_t *name)
+{
+   return ecl_is_string (name) && name->len == 3 && memcmp (name->u.str, "_id", 3) == 0;
+}
+
+/* Whether the argument of $getField names the _id of the document, or may: by an expression. Where it has an input of its
+ * own, that says what is read. */
+static bool
+gets_id (const ecl_value_t *spec)
+{
+   ecl_value_t name = *spec, input = ecl_missing ();
+
+   if (ecl_is_document (spec)) {
+      input = ecl_document_get (spec, "input", 5);
+      name = ecl_document_get (spec, "$literal", 8);
+   }
+   if (!ecl_is_missing (&input)) {
+      return false;
+   }
+   return ecl_is_missing (&name) || is_id (&name) || (ecl_is_string (spec) && spec->len && spec->u.str[0] == '$');
+}
+
 /* Whether an expression reads the _id or the whole document. */
 static bool
 reads_id (const ecl_value_t *v)
@@ -82,18 +105,12 @@ reads_id (const ecl_value_t *v)
    if (ecl_is_document (v) || ecl_is_array (v)) {
       ecl_iter_init (&iter, v);
       while (ecl_iter_field (&iter, &field)) {
-         if (reads_id (&field.value)) {
+         if (reads_id (&field.value) || (ecl_key_is (&field, "$getField") && gets_id (&field.value))) {
             return true;
          }
       }
    }
    return false;
-}
-
-static bool
-is_id (const ecl_value_t *name)
-{
-   return ecl_is_string (name) && name->len == 3 && memcmp (name->u.str, "_id", 3) == 0;
 }
 
 /* $unset without _id. */

@@ -105,8 +105,14 @@ def test_what_is_refused(eclose, users):
     assert '$where' in eclose('query', 'users', '{$where: "1"}', rc=1).err
     assert '$text' in eclose('query', 'users', '{$text: {$search: x}}', rc=1).err
     assert 'no collection' in eclose('query', 'user', '{}', rc=1).err
-    put(eclose.folder, 'migrations/users/0004_id.yaml', 'to: 4\nup: [{$replaceWith: {a: 1}}, {$set: {b: $_id}}]\n')
-    assert '_id' in eclose('query', 'users', '{}', rc=1).err
+    for reads in ('$_id', '{$getField: _id}', '{$getField: {$literal: _id}}', '{$getField: {$concat: [_, id]}}'):
+        put(eclose.folder, 'migrations/users/0004_id.yaml',
+            f'to: 4\nup: [{{$replaceWith: {{a: 1}}}}, {{$set: {{b: {reads}}}}}]\n')
+        assert 'with _id can be said in an update' in eclose('query', 'users', '{}', rc=1).err
+    for reads in ('{$getField: a}', '{$getField: {$literal: $a}}', '{$getField: {field: _id, input: $a}}'):
+        put(eclose.folder, 'migrations/users/0004_id.yaml',
+            f'to: 4\nup: [{{$replaceWith: {{a: 1}}}}, {{$set: {{b: {reads}}}}}]\n')
+        eclose('query', 'users', '{}', rc=0)
 
 
 def branches(eclose, *args):
