@@ -69,12 +69,11 @@ typedef struct {
    ecl_chunk_range_t range;        /* of _id; all zeros: every document there is. Copied */
    ecl_value_t after;              /* only what comes behind it in the range; missing: all of it. Copied */
    bool once;                      /* one pass */
-   bool sizes;        /* the server is asked how large the documents are of which only _ids are read; where it
-                                    * cannot say, all of them is read */
-   bool overlap;      /* BEGIN and AWAIT are used */
-   bool unhinted;     /* there is no index but that of _id, so that it need not be named to the server */
-   int64_t read_time; /* ms that a find or a getMore of a pass may take; 0: as long as any command */
-   uint32_t window;   /* _ids that a find may go over; 0: all, as long as none takes too long */
+   bool sizes;                     /* finds ask for sizes, too; documents are read where a find cannot say them */
+   bool overlap;                   /* BEGIN and AWAIT are used */
+   bool unhinted;                  /* there is no index but that of _id, so that it need not be named to the server */
+   int64_t read_time;              /* ms that a find or a getMore of a pass may take; 0: as long as any command */
+   uint32_t window;                /* _ids that a find may go over; 0: all, as long as none takes too long */
 } ecl_backfill_options_t;
 
 typedef enum { ECL_EVENT_START, ECL_EVENT_REPLY, ECL_EVENT_REFUSED, ECL_EVENT_LOST, ECL_EVENT_WOKE } ecl_event_kind_t;
