@@ -3,8 +3,9 @@
  *    {_id: "users/0002_split_name.json", kind: "migration", collection: "users", from: "1", to: "2", description, text}
  *    {_id: "eclose.json", kind: "project", text}
  *
- * Steps that are functions of a program are not there: by `from` a reader sees that one is missing. text is the file as canonical Extended JSON: stages have names that a stored document must not have. The project file
- * is made of the settings of the collections alone; where the database is, and its password, stay out.
+ * Steps that are functions of a program are not there: by `from` a reader sees that one is missing. text is the file as
+ * canonical Extended JSON: stages have names that a stored document must not have. The project file is made of the settings
+ * of the collections alone; where the database is, and its password, stay out.
  *
  * Several releases publish to one catalog. What a release does not know, it leaves: collections that are not its own,
  * and everything of a collection of which steps are published that lead beyond its own chain: those come from a later
