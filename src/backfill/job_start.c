@@ -201,7 +201,9 @@ ended (const char *collection, bson_error_t *error)
 }
 
 /* Before a way down. Those who work on a job up see a moment later that it was cancelled, or failed: what they write
- * until then would come behind the back of the way down, which no program of the older release could read. */
+ * until then would come behind the back of the way down, which no program of the older release could read. Once more
+ * under the lease: a job that was given up there may have had a worker between two ranges, who claimed the next one just
+ * before. */
 static bool
 await_last (const ecl_job_start_t *options, bson_error_t *error)
 {
@@ -479,7 +481,8 @@ plan_alone (const ecl_job_start_t *options, int64_t documents, int64_t wanted, e
       start = ECL_START_FAILED;
    } else if (joined) {
       start = ECL_START_JOINED;
-   } else if (!options->clear || options->clear (options->context, error)) {
+   } else if ((!options->down || await_last (options, error)) &&
+              (!options->clear || options->clear (options->context, error))) {
       make_job (options, documents, wanted, job);
       start = plan (options->world, options->database, &holder, sample, job, error) ? ECL_START_NEW : ECL_START_FAILED;
    }

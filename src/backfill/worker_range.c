@@ -401,11 +401,13 @@ ecl_worker_work_on (worker_t *self, const char *id, ecl_chunk_state_t phase, bso
       return good;
    }
    self->phase = phase;
-   ecl_worker_count (self); /* which it was not among when it began */
    if (self->sender) {
       ecl_sender_hold (self->sender, &self->holder);
    }
    self->checkpointed = self->world->now (self->world);
+   /* Before the first batch: whoever saw that nobody held a range may have given the job up since it was last read. Then
+    * those who work are counted, too, of which this one was none. */
+   self->looked = self->checkpointed - ECL_WORKER_EVERY;
    good = go_through (self, world, &sweep, error);
    if (good && sweep && ecl_worker_mark_sweep (self, error)) {
       self->phase = self->row.state = ECL_CHUNK_CARRIED;

@@ -317,10 +317,10 @@ static void
 test_down_behind_a_job_that_was_cancelled (void **state)
 {
 /* clang-format off */
-#define LAST(kind, state)                                                                                              \
-   {"\"find\" : \"eclose_jobs\"", DOCS ()},                                                                            \
+#define LATEST(kind, state)                                                                                            \
    {"\"find\" : \"eclose_jobs\"", DOCS ("{\"_id\": {\"$oid\": \"" HEX "\"}, \"kind\": \"" kind "\", \"collection\": "     \
                                         "\"users\", \"to\": \"3\", \"state\": \"" state "\", \"wanted\": \"running\"}")}
+#define LAST(kind, state) {"\"find\" : \"eclose_jobs\"", DOCS ()}, LATEST (kind, state)
 #define HELD(row) {"\"aggregate\" : \"eclose_chunks\"", DOCS (row)}
 #define ROW(left) "{\"_id\": \"" HEX "/0000001\", \"state\": \"open\", \"range\": {\"types\": 8}, \"left\": " #left ", " \
                   "\"holder\": {\"id\": {\"$oid\": \"" HEX "\"}}}"
@@ -445,6 +445,36 @@ test_plan (void **state)
    assert_false (ecl_job_is_given_up (&job));
 }
 
+/* A job up that is given up for a way down may have had a worker between two ranges: what that one may still write is
+ * waited for, too. */
+static void
+test_down_behind_a_job_that_is_given_up (void **state)
+{
+   const canned_t script[] = {LATEST ("up", "running"),
+                              HELD (""),
+                              LATEST ("up", "running"),
+                              HELLO,
+                              {"{ \"count\" : \"users\"", "{\"ok\": 1, \"n\": 5}"},
+                              {A_LOOK, N (5)},
+                              {"\"granted\" : \"$$NOW\"", LEASE (1, 50000)},
+                              LATEST ("up", "running"),
+                              HELD (""),
+                              {"\"aggregate\" : \"eclose_chunks\"", SUM ("open", 5, "done", 0)},
+                              {"\"cancelled\"", "{\"ok\": 1, \"n\": 1}"},
+                              LATEST ("up", "cancelled"),
+                              HELD (ROW (900)),
+                              HELD (""),
+                              {"\"findAndModify\" : \"eclose_lease\"", LEASE (2, 99000)},
+                              {"\"update\" : \"eclose_jobs\"", "{\"ok\": 1, \"n\": 1}"},
+                              RANGES,
+                              PLANNED (1),
+                              RELEASE};
+   bson_error_t error;
+
+   (void) state;
+   assert_int_equal (start_down (script, 300, &error), ECL_START_NEW);
+}
+
 /* A plan that another one makes, without end. */
 static ecl_reply_t
 plan_of_another (ecl_world_t *self, const ecl_call_t *call, int64_t deadline, bson_t *reply, bson_error_t *error)
@@ -500,6 +530,7 @@ main (void)
       cmocka_unit_test (test_the_end),
       cmocka_unit_test (test_finished_by_records),
       cmocka_unit_test (test_plan),
+      cmocka_unit_test (test_down_behind_a_job_that_is_given_up),
       cmocka_unit_test (test_down_behind_a_job_that_was_cancelled),
       cmocka_unit_test (test_the_wait_for_a_plan),
    };
