@@ -326,7 +326,7 @@ class Collection:
 
     def _has_collation(self) -> bool:
         """Whether strings are compared by a collation, for which equal is not the same. Asked once."""
-        known = self._upgraders.collations
+        known = self._upgraders.collations.setdefault(self._collection.database.client, {})
         name = self._collection.full_name
         if name not in known:
             known[name] = bool(self._collection.options().get('collation'))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Union
+from weakref import WeakKeyDictionary
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -94,7 +95,8 @@ class Upgraders:
         self.target: str = first.target
         self.loads: bool = first.loads
         self.field: str = project._native.version_field(collection)
-        self.collations: dict[str, bool] = {}  # of stored collections: see Collection._has_collation
+        # Of stored collections, by client and name: see Collection._has_collation.
+        self.collations: WeakKeyDictionary[MongoClient[Any], dict[str, bool]] = WeakKeyDictionary()
 
     @contextmanager
     def borrow(self) -> Iterator[_native.Upgrader]:

@@ -380,6 +380,23 @@ def test_a_collation_hides_no_change_of_somebody_else(project, db):
     assert db.users.find_one() == {'_id': 1, 'first': 'ARIEL', 'last': 'LUND', 'login': 'ariel', 'schema_version': 2}
 
 
+def test_what_is_known_of_a_collection_is_not_believed_of_another_server(project, db, uri):
+    if '127.0.0.1' not in uri:
+        pytest.skip('the server has no second name here')
+    users = project.collection(db.users)
+    db.users.insert_one({'_id': 1, 'name': 'Ariel Lund'})
+    with users.edit(1) as user:
+        user['login'] = 'ariel'
+    db.users.drop()
+    db.create_collection('users', collation={'locale': 'en', 'strength': 2})
+    db.users.insert_one({'_id': 1, 'name': 'Ariel Lund'})
+    with MongoClient(uri.replace('127.0.0.1', 'localhost')) as other:
+        users = project.collection(other[db.name].users)
+        with pytest.raises(eclose.ConflictError), users.edit(1) as user:
+            db.users.update_one({'_id': 1}, {'$set': {'name': 'ARIEL LUND'}})  # the same to the collation
+            user['login'] = 'ariel'
+
+
 def test_a_save_that_nobody_acknowledges_is_refused(project, stored):
     users = project.collection(stored.with_options(write_concern=WriteConcern(0)))
     with pytest.raises(InvalidOperation, match='acknowledged'), users.edit(1) as user:
