@@ -214,6 +214,29 @@ hands_on (const rows_t *self, const ecl_act_t *line, size_t at, const ecl_let_t 
    return false;
 }
 
+/* Whether the line finds other documents when the value of the let is another: it would change some that were not meant,
+ * or leave those that were. One that is found by its _id stays the same one. */
+static bool
+finds_by (const ecl_act_t *line, const ecl_let_t *let)
+{
+   const ecl_value_t *filter = ecl_act_arg (line, ECL_ARG_FILTER);
+   ecl_value_t id;
+
+   if (line->kind == ECL_ACT_BULK_WRITE) {
+      for (size_t i = 0; i < line->n_acts; i++) {
+         if (finds_by (&line->acts[i], let)) {
+            return true;
+         }
+      }
+      return false;
+   }
+   if (line->repeatable || !line->args[ECL_ARG_FILTER].key || !names (filter, let)) {
+      return false;
+   }
+   id = ecl_is_document (filter) ? ecl_document_get (filter, "_id", 3) : ecl_missing ();
+   return ecl_is_missing (&id) || names (&id, let);
+}
+
 /* {email: {$toLower: $email}}, set into email of the row itself. */
 static bool
 is_its_own (const rows_t *self, const ecl_let_t *let)
@@ -227,10 +250,14 @@ is_its_own (const rows_t *self, const ecl_let_t *let)
 static bool
 is_harmless (const rows_t *self, const ecl_let_t *let, bool guarded)
 {
-   bool others = false;
+   bool others = false, finds = false;
 
    for (size_t i = 0; i < self->foreach->n_acts; i++) {
       others |= i != self->at && hands_on (self, &self->foreach->acts[i], i, let);
+      finds |= i != self->at && finds_by (&self->foreach->acts[i], let);
+   }
+   if (finds && !may_take_rows_away (self->foreach, self->line)) {
+      return false;
    }
    if (!others && !hands_on (self, self->line, self->at, let)) {
       return true;

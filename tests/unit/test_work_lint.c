@@ -280,6 +280,27 @@ static const case_t inserts[] = {
           "{insert: {collection: b, document: {_id: $$id, v: $$v}}}, "
           "{updateOne: {collection: a, filter: {_id: $$id}, update: {$unset: {v: 1}}}}"),
     NULL},
+   /* the next time it would find others */
+   {EACH ("", "k: $k",
+          "{deleteMany: {collection: b, filter: {k: $$k}}}, "
+          "{updateOne: {collection: a, filter: {_id: $$id}, update: {$set: {k: new}}}}"),
+    OWN},
+   {EACH ("", "k: $k",
+          "{updateMany: {collection: b, filter: {_id: $$k}, update: {$set: {seen: true}}}}, "
+          "{updateOne: {collection: a, filter: {_id: $$id}, update: {$set: {k: new}}}}"),
+    OWN},
+   {EACH ("", "k: $k",
+          "{deleteOne: {collection: b, filter: {_id: $$id, k: $$k}}}, "
+          "{updateOne: {collection: a, filter: {_id: $$id}, update: {$set: {k: new}}}}"),
+    NULL},
+   {EACH (", filter: {k: {$exists: true}}", "k: $k",
+          "{deleteMany: {collection: b, filter: {k: $$k}}}, "
+          "{updateOne: {collection: a, filter: {_id: $$id}, update: {$unset: {k: 1}}}}"),
+    NULL},
+   {EACH ("", "k: $k",
+          "{deleteMany: {collection: b, filter: {k: $$k}}}, "
+          "{updateOne: {collection: a, filter: {_id: $$id}, update: {$set: {l: new}}}}"),
+    NULL},
    /* `$$total` is read again, too */
    {EACH ("", "total: $total",
           "{updateOne: {collection: a, filter: {_id: $$id, total: $$total}, update: {$inc: {total: 1}}}}"),
