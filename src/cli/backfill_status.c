@@ -326,6 +326,7 @@ ecl_exit_t
 ecl_backfill_status (const ecl_remote_t *remote, const char *collection)
 {
    status_t self = {.remote = remote};
+   const ecl_chain_t *ignored;
    bson_error_t error, why;
    bool good, shown = true;
 
@@ -336,6 +337,10 @@ ecl_backfill_status (const ecl_remote_t *remote, const char *collection)
            ecl_job_list (remote->world, remote->database, collection, false, 1, take_job, &self, &error));
    for (size_t i = 0; shown && i < self.n; i++) {
       shown = show_job (&self, &self.jobs[i], &why);
+   }
+   if (good && !self.n && !ecl_cli_chain (remote->cli, remote->project, 1, &ignored)) {
+      bson_free (self.jobs);
+      return ECL_EXIT_FAILED; /* a name that is mistyped */
    }
    if (good && !self.n && !remote->cli->json) {
       printf ("no job%s%s\n", collection ? " on " : " is running", collection ? collection : "");

@@ -155,6 +155,11 @@ ecl_cli_folder_free (ecl_folder_t *folder);
 ecl_project_t *
 ecl_cli_load (const ecl_cli_t *self);
 
+/* The same for what acts on eclose's own records: where only migrations are wrong, which is said in a line, *broken is
+ * set, and of the project there are its settings and the names of its collections. */
+ecl_project_t *
+ecl_cli_load_settings (const ecl_cli_t *self, bool *broken);
+
 /* The chain of the collection that the i-th argument names; *chain is NULL where there is no such argument. False, with
  * a message (and the name that was likely meant), where the project does not know it. */
 bool

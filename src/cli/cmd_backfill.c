@@ -18,12 +18,23 @@
 typedef struct {
    ecl_cli_t *cli;
    ecl_remote_t *remote;
-   const ecl_chain_t *chain; /* NULL: none was named */
+   const char *collection;   /* NULL: none was named */
+   const ecl_chain_t *chain; /* of it; NULL also where migrations are not needed */
    size_t target;            /* on it */
    ecl_mode_t mode;
 } call_t;
 
 /* ---- finding the job ---- */
+
+/* Whether a collection of which no job was found may be meant. One that is in the project no more is found; where there
+ * is none the name is mistyped. False after a message. */
+static bool
+may_be_meant (const call_t *call)
+{
+   const ecl_chain_t *ignored;
+
+   return ecl_cli_chain (call->cli, call->remote->project, 1, &ignored);
+}
 
 /* There is none that lives; last is the latest of those that ended, if any. */
 static void
@@ -64,7 +75,7 @@ static bool
 find_live (const call_t *call, ecl_job_t *job)
 {
    const ecl_remote_t *remote = call->remote;
-   const char *collection = call->chain ? call->chain->collection : NULL;
+   const char *collection = call->collection;
    found_t live = {.n = 0};
    bson_error_t error;
    bool any = false;
@@ -75,7 +86,9 @@ find_live (const call_t *call, ecl_job_t *job)
       return false;
    }
    if (!live.n) {
-      say_none (call, collection, any ? job : NULL);
+      if (any || may_be_meant (call)) {
+         say_none (call, collection, any ? job : NULL);
+      }
       return false;
    }
    if (live.n > 1 && !collection) {
@@ -139,7 +152,7 @@ do_start (call_t *call)
 static ecl_exit_t
 nothing_to_work_on (const call_t *call, const ecl_job_t *last)
 {
-   const char *collection = call->chain ? call->chain->collection : NULL;
+   const char *collection = call->collection;
 
    if (last && (last->state == ECL_JOB_DONE || last->state == ECL_JOB_CANCELLED)) {
       ecl_cli_note (call->cli, "%s: the last job %s: there is nothing to work on", last->collection,
@@ -159,7 +172,7 @@ static ecl_exit_t
 do_work (call_t *call)
 {
    const ecl_remote_t *remote = call->remote;
-   const char *collection = call->chain ? call->chain->collection : NULL;
+   const char *collection = call->collection;
    ecl_exit_t status;
    bson_error_t error;
    ecl_job_t job;
@@ -271,7 +284,7 @@ do_set (call_t *call)
 static ecl_exit_t
 do_status (call_t *call)
 {
-   return ecl_backfill_status (call->remote, call->chain ? call->chain->collection : NULL);
+   return ecl_backfill_status (call->remote, call->collection);
 }
 
 /* ---- the command ---- */
@@ -312,18 +325,19 @@ typedef struct {
    const char *name;
    ecl_exit_t (*run) (call_t *call);
    bool collection; /* has to be named */
+   bool migrations; /* needs them; the others act on the job's record alone */
    unsigned takes;  /* about_t */
 } verb_t;
 
 static const verb_t verbs[] = {
-   {"start", do_start, true, OF_TARGET | OF_MAKING | OF_LEAVING | OF_WORK | OF_SETTINGS},
-   {"work", do_work, false, OF_WORK | OF_SETTINGS},
-   {"run", do_run, true, OF_TARGET | OF_MAKING | OF_TIME | OF_WORK | OF_SETTINGS},
-   {"status", do_status, false, 0},
-   {"pause", do_pause, false, 0},
-   {"resume", do_resume, false, 0},
-   {"cancel", do_cancel, false, 0},
-   {"set", do_set, false, OF_SETTINGS},
+   {"start", do_start, true, true, OF_TARGET | OF_MAKING | OF_LEAVING | OF_WORK | OF_SETTINGS},
+   {"work", do_work, false, true, OF_WORK | OF_SETTINGS},
+   {"run", do_run, true, true, OF_TARGET | OF_MAKING | OF_TIME | OF_WORK | OF_SETTINGS},
+   {"status", do_status, false, false, 0},
+   {"pause", do_pause, false, false, 0},
+   {"resume", do_resume, false, false, 0},
+   {"cancel", do_cancel, false, false, 0},
+   {"set", do_set, false, false, OF_SETTINGS},
 };
 
 #define N_VERBS (sizeof verbs / sizeof verbs[0])
@@ -376,6 +390,17 @@ takes_options (const ecl_cli_t *cli, const verb_t *verb)
    return true;
 }
 
+/* The project, as the verb needs it. False after a message. */
+static bool
+load (call_t *call, const verb_t *verb)
+{
+   if (!verb->migrations) {
+      return ecl_remote_load_settings (call->remote, call->cli);
+   }
+   return ecl_remote_load (call->remote, call->cli) &&
+          ecl_cli_chain (call->cli, call->remote->project, 1, &call->chain);
+}
+
 /* What the options say, with the project's help. False after a message. */
 static bool
 read_options (call_t *call, const verb_t *verb)
@@ -400,7 +425,7 @@ run (ecl_cli_t *cli)
 {
    ecl_exit_t status = ECL_EXIT_FAILED;
    ecl_remote_t remote = {0};
-   call_t call = {.cli = cli, .remote = &remote};
+   call_t call = {.cli = cli, .remote = &remote, .collection = cli->n_args > 1 ? cli->args[1] : NULL};
    size_t verb = 0;
 
    while (verb < N_VERBS && strcmp (cli->args[0], verbs[verb].name) != 0) {
@@ -413,7 +438,7 @@ run (ecl_cli_t *cli)
    if (!takes_options (cli, &verbs[verb])) {
       return ECL_EXIT_USAGE;
    }
-   if (ecl_remote_load (&remote, cli) && ecl_cli_chain (cli, remote.project, 1, &call.chain)) {
+   if (load (&call, &verbs[verb])) {
       if (!read_options (&call, &verbs[verb])) {
          status = ECL_EXIT_USAGE;
       } else if (ecl_remote_connect (&remote)) {

@@ -121,7 +121,7 @@ run (ecl_cli_t *cli)
    ecl_works_t works = {0};
    bson_error_t error;
 
-   if (!ecl_remote_open (&remote, cli) || !ecl_works_open (&works, &remote)) {
+   if (!ecl_remote_open_settings (&remote, cli) || !ecl_works_open (&works, &remote)) {
       goto done;
    }
    if (cli->n_args) {
@@ -140,7 +140,7 @@ run (ecl_cli_t *cli)
       const ecl_changelog_t *record = one ? one : &works.runner.history.records[i];
 
       if (one && !cli->json) {
-         print_whole (cli, ecl_project_work (remote.project, one->name), one);
+         print_whole (cli, remote.broken ? NULL : ecl_project_work (remote.project, one->name), one);
       } else if (!cli->n_args || one) {
          (cli->json ? print_json : print_text) (record);
       }

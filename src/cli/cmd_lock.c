@@ -58,7 +58,7 @@ run_lock (ecl_cli_t *cli)
    ecl_lease_t lease;
    bool found, expired;
 
-   if (ecl_remote_open (&remote, cli)) {
+   if (ecl_remote_open_settings (&remote, cli)) {
       init_holder (&holder, &remote);
       if (ecl_holder_look (&holder, remote.world, &found, &lease, &error) &&
           ecl_holder_look_expired (&holder, remote.world, &expired, &error)) {
@@ -87,7 +87,7 @@ run_unlock (ecl_cli_t *cli)
    if (!ecl_cli_flag (cli, "force")) {
       return ecl_cli_usage (cli, "this takes the lease from whoever holds it: say --force if that is meant");
    }
-   if (ecl_remote_open (&remote, cli)) {
+   if (ecl_remote_open_settings (&remote, cli)) {
       init_holder (&holder, &remote);
       if (!ecl_holder_break (&holder, remote.world, 0, &broken, &was, &error)) {
          ecl_cli_fail (cli, "%s", error.message);

@@ -461,12 +461,12 @@ retry (choice_t *choice)
 static const struct {
    const char *name;
    ecl_exit_t (*run) (choice_t *choice);
-   bool needs_collection, needs_id;
+   bool needs_collection, needs_id, needs_migrations;
 } actions[] = {
-   {"list", list, false, false},
-   {"show", show, true, true},
-   {"retry", retry, false, false},
-   {"drop", drop, true, false},
+   {"list", list, false, false, false},
+   {"show", show, true, true, false},
+   {"retry", retry, false, false, true},
+   {"drop", drop, true, false, false},
 };
 
 static ecl_exit_t
@@ -497,7 +497,7 @@ run (ecl_cli_t *cli)
       return ECL_EXIT_USAGE;
    }
    ecl_quarantine_filter (choice.collection, id ? &choice.ids : NULL, &choice.filter);
-   if (ecl_remote_open (&remote, cli)) {
+   if (actions[i].needs_migrations ? ecl_remote_open (&remote, cli) : ecl_remote_open_settings (&remote, cli)) {
       status = actions[i].run (&choice);
    }
    ecl_remote_close (&remote);

@@ -29,6 +29,8 @@ typedef struct {
 typedef struct {
    const ecl_chain_t *chain;
    ecl_status_t status;
+   bool unknown; /* its migrations are not to be used: only the records are shown */
+   bool differs; /* the job is of other migrations */
    ecl_survey_t survey;
    bool counted, late;           /* survey is true; the time was not enough for it */
    bool asked, any;              /* whether a document is not at the target: whether that is known, and is so */
@@ -39,8 +41,9 @@ typedef struct {
 /* ---- text ---- */
 
 static void
-print_job (const ecl_cli_t *cli, const ecl_chain_t *chain, const ecl_status_t *status)
+print_job (const ecl_cli_t *cli, const findings_t *found)
 {
+   const ecl_status_t *status = &found->status;
    const ecl_job_t *job = &status->job;
    const bool live = ecl_job_is_live (job->state), paused = live && job->wanted != ECL_WANTED_RUNNING;
    char a[32], b[32], c[32];
@@ -58,7 +61,7 @@ print_job (const ecl_cli_t *cli, const ecl_chain_t *chain, const ecl_status_t *s
       printf ("    %snobody works on it%s: `eclose backfill work %s` does\n", ecl_cli_colour (cli, ECL_CLI_YELLOW),
               ecl_cli_colour (cli, ECL_CLI_PLAIN), ecl_shell_word (job->collection).text);
    }
-   if (ecl_job_differs (job, chain)) {
+   if (found->differs) {
       printf ("    %sof other migrations or settings than this project has%s\n", ecl_cli_colour (cli, ECL_CLI_YELLOW),
               ecl_cli_colour (cli, ECL_CLI_PLAIN));
    }
@@ -97,16 +100,17 @@ print_text (const status_t *self, const findings_t *found)
    for (size_t i = 0; found->counted && i <= chain->n_steps; i++) {
       all += survey->counts[i];
    }
+   ecl_version_text (chain->format, chain->target, text);
    printf ("%s%s%s: %s%s document%s, target %s\n", ecl_cli_colour (cli, ECL_CLI_BOLD), chain->collection,
            ecl_cli_colour (cli, ECL_CLI_PLAIN), found->counted ? "" : "about ", ecl_progress_count ((uint64_t) all, n),
-           all == 1 ? "" : "s", ecl_version_text (chain->format, chain->target, text));
+           all == 1 ? "" : "s", found->unknown ? "unknown" : text);
    if (*found->later) {
       printf ("  %slater%s: eclose_catalog has migrations up to version %s, of a later release or of files that are "
               "gone\n",
               ecl_cli_colour (cli, ECL_CLI_YELLOW), ecl_cli_colour (cli, ECL_CLI_PLAIN), found->later);
    }
    if (status->has_job) {
-      print_job (cli, chain, status);
+      print_job (cli, found);
    } else if (status->unread.code) {
       printf ("  %s%s%s\n", ecl_cli_colour (cli, ECL_CLI_RED), status->unread.message,
               ecl_cli_colour (cli, ECL_CLI_PLAIN));
@@ -120,7 +124,7 @@ print_text (const status_t *self, const findings_t *found)
    } else if (found->late) {
       printf ("  not counted: %" PRId64 " second%s were not enough; --count-time gives it more\n", self->seconds,
               self->seconds == 1 ? "" : "s");
-   } else {
+   } else if (!found->unknown) {
       printf ("  not counted: --exact counts\n");
    }
    if (status->quarantined) {
@@ -143,8 +147,9 @@ print_text (const status_t *self, const findings_t *found)
 /* ---- JSON ---- */
 
 static void
-append_status (bson_t *line, const ecl_chain_t *chain, const ecl_status_t *status)
+append_status (bson_t *line, const findings_t *found)
 {
+   const ecl_status_t *status = &found->status;
    const ecl_job_t *job = &status->job;
    bson_t child;
 
@@ -161,7 +166,7 @@ append_status (bson_t *line, const ecl_chain_t *chain, const ecl_status_t *statu
       if (job->state == ECL_JOB_RUNNING) {
          BSON_APPEND_INT64 (&child, "held", status->held);
       }
-      if (ecl_job_differs (job, chain)) {
+      if (found->differs) {
          BSON_APPEND_BOOL (&child, "differs", true);
       }
       BSON_APPEND_DATE_TIME (&child, "started", job->started);
@@ -221,8 +226,10 @@ print_json (const findings_t *found)
    char text[ECL_VERSION_TEXT];
 
    BSON_APPEND_UTF8 (&line, "collection", chain->collection);
-   BSON_APPEND_UTF8 (&line, "target", ecl_version_text (chain->format, chain->target, text));
-   append_status (&line, chain, &found->status);
+   if (!found->unknown) {
+      BSON_APPEND_UTF8 (&line, "target", ecl_version_text (chain->format, chain->target, text));
+   }
+   append_status (&line, found);
    if (*found->later) {
       BSON_APPEND_UTF8 (&line, "later", found->later);
    }
@@ -258,6 +265,17 @@ place_name (const ecl_placed_t *placed)
    }
 }
 
+static void
+print_migration (const char *name, const char *state)
+{
+   bson_t line = BSON_INITIALIZER;
+
+   BSON_APPEND_UTF8 (&line, "migration", name);
+   BSON_APPEND_UTF8 (&line, "state", state);
+   ecl_cli_json (&line);
+   bson_destroy (&line);
+}
+
 /* Whether nobody has the lease who could be at one that is recorded as running. */
 static bool
 is_left (ecl_works_t *works, ecl_world_t *world)
@@ -288,12 +306,7 @@ show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
       applied += placed->kind == ECL_PLACE_APPLIED;
       adopted += placed->kind == ECL_PLACE_ADOPTED;
       if (cli->json) {
-         bson_t line = BSON_INITIALIZER;
-
-         BSON_APPEND_UTF8 (&line, "migration", placed->name);
-         BSON_APPEND_UTF8 (&line, "state", place_name (placed));
-         ecl_cli_json (&line);
-         bson_destroy (&line);
+         print_migration (placed->name, place_name (placed));
       } else if (placed->kind != ECL_PLACE_APPLIED && placed->kind != ECL_PLACE_ADOPTED) {
          const ecl_changelog_t *record = placed->record;
 
@@ -319,6 +332,34 @@ show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
       putchar ('\n');
    }
    *changed = good && !ecl_works_unchanged (&works);
+   ecl_works_close (&works);
+   return good;
+}
+
+/* The changelog alone, where files are not to be compared with. */
+static bool
+show_records (ecl_remote_t *remote)
+{
+   const ecl_cli_t *cli = remote->cli;
+   ecl_works_t works;
+   size_t applied = 0;
+   bool good = ecl_works_open (&works, remote);
+
+   for (size_t i = 0; i < works.runner.history.n && good; i++) {
+      const ecl_changelog_t *record = &works.runner.history.records[i];
+
+      applied += record->state == ECL_CHANGELOG_APPLIED;
+      if (cli->json) {
+         print_migration (record->name, ecl_changelog_state_name (record->state));
+      } else if (record->state != ECL_CHANGELOG_APPLIED) {
+         printf ("%s%s%s %s%s%s\n", ecl_cli_colour (cli, ECL_CLI_RED), ecl_changelog_state_name (record->state),
+                 ecl_cli_colour (cli, ECL_CLI_PLAIN), record->name, record->error ? ": " : "",
+                 record->error ? record->error : "");
+      }
+   }
+   if (good && !cli->json) {
+      printf ("database migrations: %zu applied, what is pending is unknown\n", applied);
+   }
    ecl_works_close (&works);
    return good;
 }
@@ -349,8 +390,15 @@ look (status_t *self, const ecl_chain_t *chain, ecl_arena_t *arena, findings_t *
 
    memset (out, 0, sizeof *out);
    out->chain = chain;
-   if (!ecl_status_read (world, database, chain, self->remote->place, arena, &out->status, error) ||
-       !ecl_publish_later (world, database, chain, out->later, error)) {
+   out->unknown = self->remote->broken;
+   if (!ecl_status_read (world, database, chain, self->remote->place, arena, &out->status, error)) {
+      return false;
+   }
+   if (out->unknown) {
+      return true;
+   }
+   out->differs = out->status.has_job && ecl_job_differs (&out->status.job, chain);
+   if (!ecl_publish_later (world, database, chain, out->later, error)) {
       return false;
    }
    if (self->exact || out->status.estimate <= SMALL) {
@@ -413,11 +461,12 @@ run (ecl_cli_t *cli)
       return ecl_cli_usage (cli, "--%s is about --exact", self.how.workers ? "workers" : "range-docs");
    }
    ecl_arena_init (&arena);
-   if (!ecl_remote_load (&remote, cli) || !ecl_cli_chain (cli, remote.project, 0, &only) ||
-       !ecl_remote_connect (&remote)) {
+   /* Counting and looking for a document need the chain. */
+   if (!(self.exact || self.check ? ecl_remote_load (&remote, cli) : ecl_remote_load_settings (&remote, cli)) ||
+       !ecl_cli_chain (cli, remote.project, 0, &only) || !ecl_remote_connect (&remote)) {
       goto done;
    }
-   if (!only && !show_works (&remote, &pending, &changed)) {
+   if (!only && !(remote.broken ? show_records (&remote) : show_works (&remote, &pending, &changed))) {
       goto done;
    }
    found = bson_malloc (sizeof *found);
@@ -441,7 +490,9 @@ run (ecl_cli_t *cli)
          print_text (&self, found);
       }
    }
-   status = changed ? ECL_EXIT_FAILED : self.check && (pending || any) ? ECL_EXIT_PENDING : ECL_EXIT_OK;
+   status = changed || remote.broken         ? ECL_EXIT_FAILED
+            : self.check && (pending || any) ? ECL_EXIT_PENDING
+                                             : ECL_EXIT_OK;
 
 done:
    bson_free (found);

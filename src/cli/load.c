@@ -85,25 +85,59 @@ ecl_cli_folder_free (ecl_folder_t *folder)
    memset (folder, 0, sizeof *folder);
 }
 
-ecl_project_t *
-ecl_cli_load (const ecl_cli_t *self)
+static void
+say_broken (const ecl_cli_t *self, const ecl_diags_t *diags)
+{
+   char text[128];
+   size_t n = 0;
+
+   for (size_t i = 0; i < diags->n; i++) {
+      n += diags->items[i].level == ECL_DIAG_ERROR;
+   }
+   snprintf (text, sizeof text, "%zu problem%s in the migrations of the project, which `eclose lint` lists", n,
+             n == 1 ? "" : "s");
+   ecl_cli_log (self, "warning", text, NULL);
+}
+
+/* broken: as ecl_cli_load_settings; NULL where migrations are needed. */
+static ecl_project_t *
+load (const ecl_cli_t *self, bool *broken)
 {
    ecl_project_t *project = NULL;
    ecl_folder_t folder;
    ecl_diags_t diags;
+   bool good;
 
    if (!ecl_cli_find_project (self, &folder)) {
       return NULL;
    }
    ecl_diags_init (&diags);
-   if (!ecl_folder_load (&folder, &project, &diags)) {
-      ecl_project_destroy (project);
-      project = NULL;
+   good = ecl_folder_load (&folder, &project, &diags);
+   if (!good && broken && project && ecl_project_is_configured (project)) {
+      *broken = true;
+      say_broken (self, &diags);
+   } else {
+      if (!good) {
+         ecl_project_destroy (project);
+         project = NULL;
+      }
+      ecl_cli_diags (&diags, stderr, self->colour_err);
    }
-   ecl_cli_diags (&diags, stderr, self->colour_err);
    ecl_diags_cleanup (&diags);
    ecl_cli_folder_free (&folder);
    return project;
+}
+
+ecl_project_t *
+ecl_cli_load (const ecl_cli_t *self)
+{
+   return load (self, NULL);
+}
+
+ecl_project_t *
+ecl_cli_load_settings (const ecl_cli_t *self, bool *broken)
+{
+   return load (self, broken);
 }
 
 bool

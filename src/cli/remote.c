@@ -96,6 +96,16 @@ ecl_remote_load (ecl_remote_t *self, ecl_cli_t *cli)
    return self->project != NULL;
 }
 
+bool
+ecl_remote_load_settings (ecl_remote_t *self, ecl_cli_t *cli)
+{
+   bool broken = false;
+
+   ecl_remote_init (self, cli, ecl_cli_load_settings (cli, &broken));
+   self->broken = broken;
+   return self->project != NULL;
+}
+
 /* What the server would only complain of in the words of a namespace. False after a message. */
 static bool
 is_database (const ecl_cli_t *cli, const char *name)
@@ -177,6 +187,12 @@ bool
 ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli)
 {
    return ecl_remote_load (self, cli) && ecl_remote_connect (self);
+}
+
+bool
+ecl_remote_open_settings (ecl_remote_t *self, ecl_cli_t *cli)
+{
+   return ecl_remote_load_settings (self, cli) && ecl_remote_connect (self);
 }
 
 void

@@ -12,6 +12,7 @@
 typedef struct {
    ecl_cli_t *cli;
    ecl_project_t *project;
+   bool broken; /* its migrations are not to be used: see ecl_remote_load_settings */
    ecl_upgrades_t *upgrades;
    ecl_world_t *world;
    ecl_server_t server;
@@ -36,6 +37,10 @@ typedef struct {
 bool
 ecl_remote_load (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
 
+/* The same for what acts on eclose's own records, as ecl_cli_load_settings: problems of migrations are no failure. */
+bool
+ecl_remote_load_settings (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
+
 /* The same with a project that is loaded already; it belongs to *self from here on. */
 void
 ecl_remote_init (ecl_remote_t *self, ecl_cli_t *cli, ecl_project_t *project);
@@ -48,6 +53,10 @@ ecl_remote_connect (ecl_remote_t *self) ECL_MUST_CHECK;
 /* Loads and connects. */
 bool
 ecl_remote_open (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
+
+/* The same for what acts on eclose's own records. */
+bool
+ecl_remote_open_settings (ecl_remote_t *self, ecl_cli_t *cli) ECL_MUST_CHECK;
 
 void
 ecl_remote_close (ecl_remote_t *self);

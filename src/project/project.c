@@ -51,6 +51,12 @@ ecl_project_destroy (ecl_project_t *self)
    }
 }
 
+bool
+ecl_project_is_configured (const ecl_project_t *self)
+{
+   return !self->config_failed;
+}
+
 const char *
 ecl_project_uri (const ecl_project_t *self)
 {

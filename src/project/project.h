@@ -104,6 +104,10 @@ ecl_project_destroy (ecl_project_t *self);
 bool
 ecl_project_configure (ecl_project_t *self, const ecl_text_source_t *source, ecl_diags_t *diags);
 
+/* Whether its configuration is all right: what else was wrong is about migrations. */
+bool
+ecl_project_is_configured (const ecl_project_t *self);
+
 /* Adds a migration. path is its place below the migrations folder, "users/0002_split_name.yaml"; source->name is what
  * messages call it. False where something was wrong with it. */
 bool
