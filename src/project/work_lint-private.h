@@ -126,6 +126,10 @@ ecl_effect_touches (const ecl_effect_t *self, const ecl_value_t *filter);
 bool
 ecl_filter_has_id (const ecl_value_t *filter);
 
+/* Whether a pipeline reads that collection by a stage of its own, such as $lookup: work_lint_merge.c. */
+bool
+ecl_pipeline_looks_into (const ecl_value_t *pipeline, const ecl_value_t *collection);
+
 /* ---- whole steps: work_lint.c, work_lint_merge.c, work_lint_rows.c ---- */
 
 #define ECL_LINT_HOW                                                                                              \

@@ -38,9 +38,8 @@ names_collection (const ecl_field_t *stage, const ecl_value_t *collection)
    return ecl_same_text (&from, collection);
 }
 
-/* Whether a pipeline reads that collection by a stage of its own, such as $lookup. */
-static bool
-looks_into (const ecl_value_t *pipeline, const ecl_value_t *collection)
+bool
+ecl_pipeline_looks_into (const ecl_value_t *pipeline, const ecl_value_t *collection)
 {
    static const char *const stages[] = {"$lookup", "$graphLookup", "$unionWith", NULL};
    ecl_field_t field;
@@ -52,7 +51,7 @@ looks_into (const ecl_value_t *pipeline, const ecl_value_t *collection)
    ecl_iter_init (&iter, pipeline);
    while (ecl_iter_field (&iter, &field)) {
       if ((ecl_is_document (pipeline) && ecl_is_one_of (&field, stages) && names_collection (&field, collection)) ||
-          looks_into (&field.value, collection)) {
+          ecl_pipeline_looks_into (&field.value, collection)) {
          return true;
       }
    }
@@ -227,7 +226,7 @@ lint_merge (ecl_work_reader_t *reader, const ecl_act_t *act, const ecl_field_t *
    ecl_arena_t arena;
 
    ecl_arena_init (&arena);
-   if (looks_into (pipeline, target) || (itself && !is_same_in_place (pipeline, &merge->value))) {
+   if (ecl_pipeline_looks_into (pipeline, target) || (itself && !is_same_in_place (pipeline, &merge->value))) {
       ecl_work_error (
          reader, ecl_at (merge),
          "this cannot be repeated after a crash, it reads what it writes: merge into another collection, or "
@@ -272,7 +271,8 @@ ecl_lint_aggregate (ecl_work_reader_t *reader, const ecl_act_t *act)
    }
    if (ecl_key_is (&stage, "$out")) {
       target = target_of (reader, &stage.value);
-      if (ecl_same_text (&target, ecl_act_arg (act, ECL_ARG_COLLECTION)) || looks_into (pipeline, &target)) {
+      if (ecl_same_text (&target, ecl_act_arg (act, ECL_ARG_COLLECTION)) ||
+          ecl_pipeline_looks_into (pipeline, &target)) {
          ecl_work_error (
             reader, ecl_at (&stage),
             "this cannot be repeated after a crash, it reads what it writes: write into another collection, "

@@ -105,9 +105,12 @@ may_take_rows_away (const ecl_act_t *foreach, const ecl_act_t *act)
    ecl_arena_t arena;
    ecl_name_t from;
 
-   if (act->kind == ECL_ACT_INSERT ||
-       !ecl_same_text (ecl_act_arg (act, ECL_ARG_COLLECTION), ecl_act_arg (foreach, source))) {
+   if (act->kind == ECL_ACT_INSERT) {
       return false;
+   }
+   if (!ecl_same_text (ecl_act_arg (act, ECL_ARG_COLLECTION), ecl_act_arg (foreach, source))) {
+      return deletes &&
+             ecl_pipeline_looks_into (ecl_act_arg (foreach, ECL_ARG_PIPELINE), ecl_act_arg (act, ECL_ARG_COLLECTION));
    }
    ecl_arena_init (&arena);
    ecl_effect_init (&effect, &arena, foreach);

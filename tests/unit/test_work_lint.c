@@ -350,6 +350,18 @@ static const case_t inserts[] = {
           "{bulkWrite: {collection: a, operations: [{insertOne: {document: {_id: {of: $$id}, kind: new, v: $$v}}}, "
           "{deleteOne: {filter: {_id: $$id}}}]}}"),
     NULL},
+   {"foreach: {aggregate: a, pipeline: [{$lookup: {from: b, localField: _id, foreignField: a, as: b}}]}\n"
+    "    let: {id: $_id, b: {$first: $b}}\n"
+    "    do:\n"
+    "      - deleteMany: {collection: b, filter: {a: $$id}}\n"
+    "      - updateOne: {collection: c, filter: {_id: $$id}, update: {$set: {b: $$b}}}",
+    "would not be done"},
+   {"foreach: {aggregate: a, pipeline: [{$unionWith: b}]}\n"
+    "    let: {id: $_id, b: $b}\n"
+    "    do:\n"
+    "      - updateOne: {collection: c, filter: {_id: $$id}, update: {$set: {b: $$b}}}\n"
+    "      - deleteMany: {collection: b, filter: {a: $$id}}",
+    NULL},
    /* what is deleted is none of the rows */
    {EACH (", filter: {kind: main}", "v: $v",
           "{deleteMany: {collection: a, filter: {of: $$id, kind: part}}}, "
