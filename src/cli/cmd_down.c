@@ -39,7 +39,7 @@ static const ecl_option_t options[] = {
 
 const ecl_command_t ecl_cmd_down = {
    .name = "down",
-   .arguments = "COLLECTION",
+   .arguments = "COLLECTION --to N",
    .summary = "carry a collection back to an older version",
    .about = "Documents above the version run through the way down of each migration between.\n"
             "Refused where one of them has none or is irreversible.",

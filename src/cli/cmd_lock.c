@@ -122,7 +122,7 @@ static const ecl_option_t unlock_options[] = {
 
 const ecl_command_t ecl_cmd_unlock = {
    .name = "unlock",
-   .arguments = "",
+   .arguments = "--force",
    .summary = "take the lease from whoever holds it",
    .about = "Says whose it was. Its holder changes none of eclose's records any more, whatever it does;\n"
             "what it has left running at the server is ended when the lease is next taken.",

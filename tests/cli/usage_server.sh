@@ -62,6 +62,9 @@ status 2 eclose backfill run users --down
 status 2 eclose backfill start
 status 2 eclose backfill set
 status 2 eclose backfill go
+status 2 eclose down users
+status 2 eclose unlock
+status 2 eclose unlock users
 
 echo '---- values' >&2
 for option in '--workers 0' '--workers 99999' '--range-docs 0' '--max-errors 2' '--max-errors=-1' '--mode fast' \
