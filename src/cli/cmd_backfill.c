@@ -116,8 +116,8 @@ read_duration (const ecl_cli_t *cli, const char *name, int64_t *ms)
    value = strtod (text, &end);
    unit = end;
    value *= strcmp (unit, "h") == 0 ? 3600 : strcmp (unit, "m") == 0 ? 60 : 1;
-   if (end == text || !(value >= 0.001 && value < 1e7) || !*unit || !strchr ("hms", *unit) || unit[1]) {
-      ecl_cli_usage (cli, "--%s takes a time like 90s, 30m or 2h, not \"%s\"", name, text);
+   if (end == text || !(value >= 0.001 && value < 1e7 /* seconds */) || !*unit || !strchr ("hms", *unit) || unit[1]) {
+      ecl_cli_usage (cli, "--%s takes a time like 90s, 30m or 2h, up to 2777h, not \"%s\"", name, text);
       return false;
    }
    *ms = (int64_t) (value * 1000);

@@ -8,7 +8,7 @@ done
 
 echo '---- right but for the server' >&2
 status 1 eclose backfill start users --down --to 2 --workers 3 --max-rate 5MB --max-lag 2 --detach
-status 1 eclose backfill run users --for 2h --throttle-command true --hook end=true
+status 1 eclose backfill run users --for 2777h --throttle-command true --hook end=true
 status 1 eclose backfill work --mode client --workers 2 --max-rate 100
 status 1 eclose backfill set users --max-rate none
 status 1 eclose up users --to 2 --workers 2
@@ -74,7 +74,7 @@ done
 for option in --throttle-command --metrics; do
    status 2 eclose up users $option ''
 done
-for time in 2d 2hh 0 8 0.0001s; do
+for time in 2d 2hh 0 8 0.0001s 2778h; do
    status 2 eclose backfill run users --for $time
 done
 status 2 eclose up --workers 0
