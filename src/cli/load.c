@@ -50,15 +50,35 @@ find_above (void)
    return found;
 }
 
+/* Whether there is a project file where somebody says so: who has forgotten a variable does not look for it. What else is
+ * wrong with it is said where it is read. False after a message. */
+static bool
+is_there (const ecl_cli_t *self, const char *folder, const char *config, const char *who)
+{
+   char *file = config ? bson_strdup (config) : bson_strdup_printf ("%s/eclose.yaml", folder);
+   struct stat ignored;
+   bool there = stat (file, &ignored) == 0 || errno != ENOENT;
+
+   if (!there) {
+      ecl_cli_fail (self, "%s, as %s says: %s", file, who, strerror (errno));
+   }
+   bson_free (file);
+   return there;
+}
+
 bool
 ecl_cli_find_project (const ecl_cli_t *self, ecl_folder_t *folder)
 {
    const char *given = ecl_cli_option (self, "project"), *config = ecl_cli_option (self, "config");
+   const char *who = config ? "--config" : given ? "--project" : "ECLOSE_CONFIG";
 
    memset (folder, 0, sizeof *folder);
    if (!given && !config) {
       config = getenv ("ECLOSE_CONFIG");
       config = config && *config ? config : NULL;
+   }
+   if ((given || config) && !is_there (self, given, config, who)) {
+      return false;
    }
    folder->options = (ecl_project_options_t){
       .uri = ecl_cli_option (self, "uri"),

@@ -22,6 +22,7 @@ status 2 eclose new users 'two words'
 status 1 eclose lint
 status 1 eclose lint -C nowhere
 status 1 eclose lint --config other.yaml
+ECLOSE_CONFIG=another.yaml status 1 eclose lint
 status 2 eclose up --hook end
 status 2 eclose up --hook end=
 status 2 eclose up --hook finish=true
