@@ -131,7 +131,7 @@ ecl_holder_describe (const ecl_lease_t *lease, char *text, size_t size)
    struct tm utc;
 
    if (lease->granted && gmtime_r (&seconds, &utc)) {
-      strftime (since, sizeof since, ", since %Y-%m-%dT%H:%M:%SZ", &utc);
+      strftime (since, sizeof since, ", since %Y-%m-%d %H:%M:%SZ", &utc);
    }
    used = snprintf (text, size, "%s, process %" PRId64 "%s%s%s%s%s", *lease->host ? lease->host : "unknown host",
                     lease->pid, *lease->user ? ", user " : "", lease->user, *lease->release ? ", release " : "",

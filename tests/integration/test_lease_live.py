@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 
 import bson
 import pytest
@@ -44,7 +45,8 @@ def test_what_has_expired(held, db, tmp_path):
                                     'attempts': 1, 'token': bson.Int64(7), 'started': then})
     assert held('status', rc=0).out.startswith('running 20260101_a\n')
     db.eclose_lease.update_one({}, {'$set': {'expires': then}})
-    assert '; token 7; it expired 20' in held('lock', rc=0).out
+    time = r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ'
+    assert re.search(f', since {time}; token 7; it expired {time}:', held('lock', rc=0).out)
     assert json.loads(held('lock', '--format', 'json', rc=0).out)['expired'] is True
     assert held('status', rc=0).out.startswith('running 20260101_a: nobody works on it: `eclose up` does\n')
 
