@@ -8,7 +8,7 @@
 #include "upgrade/query.h"
 #include "upgrade/upgrade.h"
 
-#define PROJECTS 250
+#define PROJECTS 100
 #define FILTERS 12
 #define DOCUMENTS 12
 
