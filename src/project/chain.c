@@ -224,6 +224,21 @@ drop_below (const ecl_chain_t *chain, ecl_draft_t **drafts, size_t n, ecl_diags_
    return kept;
 }
 
+/* A file as `eclose new` writes it, which nobody filled in: it stamps each document as if it were. Where there is a schema
+ * or a way down by the program, that is what the version is for. */
+static void
+warn_of_nothing (const ecl_chain_t *chain, const ecl_step_t *step, ecl_diags_t *diags)
+{
+   char to[ECL_VERSION_TEXT];
+
+   if (step->up.kind == ECL_WAY_PIPELINE && !ecl_array_count (&step->up.stages) && ecl_is_missing (&step->schema) &&
+       step->down.kind != ECL_WAY_FUNCTION) {
+      ecl_text_diag (step->text, diags, ECL_DIAG_WARNING, ECL_DOMAIN_PROJECT, ECL_ERROR_INVALID, step->up.at,
+                     "nothing is changed: documents only get version %s",
+                     ecl_version_text (chain->format, step->to, to));
+   }
+}
+
 static bool
 link_chain (ecl_project_t *self, ecl_chain_t *chain, ecl_diags_t *diags)
 {
@@ -254,7 +269,10 @@ link_chain (ecl_project_t *self, ecl_chain_t *chain, ecl_diags_t *diags)
       if (drafts[i]->published && !has_place (self, chain, drafts[i], previous, diags)) {
          continue;
       }
-      ok &= drafts[i]->published || check_place (self, chain, drafts[i], previous, diags);
+      if (!drafts[i]->published) {
+         ok &= check_place (self, chain, drafts[i], previous, diags);
+         warn_of_nothing (chain, &drafts[i]->step, diags);
+      }
       steps[k] = drafts[i]->step;
       steps[k].from = previous ? previous->step.to : chain->floor;
       drafts[k++] = drafts[i];

@@ -207,7 +207,7 @@ carry_busy (void *context, ecl_world_t *world, const ecl_chain_t *chain, size_t 
 static bool
 run_step (const char *step, const canned_t *script, bool held, bson_error_t *error)
 {
-   const file_t files[] = {{"20260101_a.yaml", step}, {"users/0001_a.yaml", "to: 1\nup: []\n"}, {0}};
+   const file_t files[] = {{"20260101_a.yaml", step}, {"users/0001_a.yaml", "to: 1\nup: []\nschema: {}\n"}, {0}};
    ecl_project_t *project = load_good (NULL, files);
    bench_t bench;
    bool good;

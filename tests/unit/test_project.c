@@ -87,7 +87,7 @@ test_migration_problems (void **state)
    check_problems (NULL, FILES ({"users/0001_a.yaml", "to: 1\nup:\n  - $set: {a: $$NOW}\n"}),
                    "users/0001_a.yaml:3:12: $$NOW is refused here: a document migration must give the same result"
                    " on any day (at up.0.$set.a)\n");
-   check_problems (NULL, FILES ({"users/0001_a.yaml", "to: 2\nup: []\n"}),
+   check_problems (NULL, FILES ({"users/0001_a.yaml", "to: 2\nup: []\nschema: {}\n"}),
                    "users/0001_a.yaml:1:1: to is 2, but the file's name says 0001 (at to)\n"
                    "users/0001_a.yaml:1:1: a gap in the chain of users: no migration leads from version 0 to 1"
                    " (documents without a version are at the first one: see `unversioned`) (at to)\n");
@@ -106,13 +106,16 @@ test_migration_problems (void **state)
    check_problems (NULL, FILES ({"20261121T0900_merge.yaml", "up: {}\n"}),
                    "20261121T0900_merge.yaml:1:1: up must be a list of steps, found object (at up)\n");
    /* A file that cannot be read makes no gap. */
-   check_problems (NULL, FILES ({"users/0001_a.json", "{\"to\": 1"}, {"users/0002_b.yaml", "to: 2\nup: []\n"}),
+   check_problems (NULL,
+                   FILES ({"users/0001_a.json", "{\"to\": 1"}, {"users/0002_b.yaml", "to: 2\nup: []\nschema: {}\n"}),
                    "users/0001_a.json:1:9: expected ',' or '}', found the end of the text (at to)\n");
    /* Nor does what is wrong with the project file: where chains begin is not known then. */
-   check_problems ("colections: {users: {unversioned: 4}}\n", FILES ({"users/0005_a.yaml", "to: 5\nup: []\n"}),
+   check_problems ("colections: {users: {unversioned: 4}}\n",
+                   FILES ({"users/0005_a.yaml", "to: 5\nup: []\nschema: {}\n"}),
                    "eclose.yaml:1:1: unknown key \"colections\"; did you mean \"collections\"? (at colections)\n");
    check_problems ("collections: {users: {unversioned: four}}\n",
-                   FILES ({"users/0005_a.yaml", "to: 5\nup: []\n"}, {"users/0005_b.yaml", "to: 5\nup: []\n"}),
+                   FILES ({"users/0005_a.yaml", "to: 5\nup: []\nschema: {}\n"},
+                          {"users/0005_b.yaml", "to: 5\nup: []\nschema: {}\n"}),
                    "eclose.yaml:1:23: unversioned must be a whole number from 0 to 2147483647"
                    " (at collections.users.unversioned)\n"
                    "users/0005_b.yaml:1:1: a double in the chain of users: users/0005_a.yaml leads to version 5, too"
@@ -124,21 +127,56 @@ test_chain_problems (void **state)
 {
    (void) state;
    check_problems (NULL,
-                   FILES ({"u/0001_a.yaml", "to: 1\nup: []\n"}, {"u/0003_b.yaml", "to: 3\nup: []\n"},
-                          {"u/0003_c.yaml", "to: 3\nup: []\n"}),
+                   FILES ({"u/0001_a.yaml", "to: 1\nup: []\nschema: {}\n"},
+                          {"u/0003_b.yaml", "to: 3\nup: []\nschema: {}\n"},
+                          {"u/0003_c.yaml", "to: 3\nup: []\nschema: {}\n"}),
                    "u/0003_b.yaml:1:1: a gap in the chain of u: no migration leads from version 1 to 2 (at to)\n"
                    "u/0003_c.yaml:1:1: a double in the chain of u: u/0003_b.yaml leads to version 3, too (at to)\n");
-   check_problems ("unversioned: 5\n", FILES ({"u/0003_b.yaml", "to: 3\nup: []\n"}),
+   check_problems ("unversioned: 5\n", FILES ({"u/0003_b.yaml", "to: 3\nup: []\nschema: {}\n"}),
                    "u/0003_b.yaml:1:1: the chain of u begins at version 5: no migration can lead to 3 (at to)\n");
    check_problems ("version_format: dotted\n",
-                   FILES ({"u/a.yaml", "to: 1.2\nup: []\n"}, {"u/b.yaml", "to: '1.2'\nup: []\n"},
-                          {"u/c.yaml", "to: 1.2.0\nup: []\n"}),
+                   FILES ({"u/a.yaml", "to: 1.2\nup: []\nschema: {}\n"},
+                          {"u/b.yaml", "to: '1.2'\nup: []\nschema: {}\n"},
+                          {"u/c.yaml", "to: 1.2.0\nup: []\nschema: {}\n"}),
                    "u/a.yaml:1:1: to must be a string such as \"1.2.0\", of one to four numbers up to 65535 (the first"
                    " one up to 32767) (at to)\n"
                    "u/c.yaml:1:1: a double in the chain of u: u/b.yaml leads to version 1.2, too (at to)\n");
    check_problems ("collections: {d: {detect: [{version: 4, filter: {}}, {version: 1, filter: {}}]}}\n",
-                   FILES ({"d/0002_a.yaml", "to: 2\nup: []\n"}),
+                   FILES ({"d/0002_a.yaml", "to: 2\nup: []\nschema: {}\n"}),
                    "eclose.yaml:1:28: version 4 is not on the chain of d (at collections.d.detect.0)\n");
+}
+
+static bool
+no_function (void *context, ecl_eval_t *ev, const bson_t *in, bson_t *out, bson_error_t *error)
+{
+   (void) context, (void) ev, (void) in, (void) out, (void) error;
+   return false;
+}
+
+/* A file that nobody filled in is warned of; one with a schema, or a way of the program, has said something. */
+static void
+test_nothing_to_do (void **state)
+{
+   static const char text[] = "to: 1\nup: []\n";
+   const ecl_function_t function = {.run = no_function};
+   ecl_text_source_t source = {.name = "u/0001_a.yaml", .bytes = text, .len = sizeof text - 1};
+   ecl_project_options_t options = {.getenv = no_environment};
+   ecl_project_t *project = ecl_project_new (&options);
+   ecl_diags_t diags;
+
+   (void) state;
+   check_problems (NULL,
+                   FILES ({"u/0001_a.yaml", text}, {"u/0002_b.yaml", "to: 2\nup: []\nschema: {}\n"},
+                          {"u/0003_c.yaml", "to: 3\nup: [{$unset: a}]\n"}),
+                   "u/0001_a.yaml:2:1: warning: nothing is changed: documents only get version 1 (at up)\n");
+   ecl_diags_init (&diags);
+   assert_true (ecl_project_add (project, source.name, &source, &diags));
+   assert_true (ecl_project_add_function (project, "u", "1", false, &function, &diags));
+   assert_true (ecl_project_add_function (project, "u", "2", true, &function, &diags));
+   assert_true (ecl_project_link (project, &diags));
+   assert_int_equal (diags.n, 0);
+   ecl_diags_cleanup (&diags);
+   ecl_project_destroy (project);
 }
 
 /* ---- what is right ---- */
@@ -175,9 +213,9 @@ test_chains (void **state)
                  "    version_field: meta.v\n"
                  "    detect: [{version: 2, filter: {tags: {$exists: true}}},"
                  " {version: 1, filter: {}}]\n",
-                 FILES ({"users/0003_b.json", "{\"to\": 3, \"up\": []}"},
+                 FILES ({"users/0003_b.json", "{\"to\": 3, \"up\": [], \"schema\": {}}"},
                         {"users/0002_a.yaml", "to: 2\nup: [{$set: {a: 1}}]\ndown: irreversible\n"},
-                        {"devices/0002_x.yaml", "to: 2\nup: []\ndown: []\n"}));
+                        {"devices/0002_x.yaml", "to: 2\nup: []\nschema: {}\ndown: []\n"}));
    const ecl_chain_t *users = ecl_project_chain (project, "users"), *devices = ecl_project_chain (project, "devices");
    size_t n, index;
 
@@ -252,9 +290,9 @@ test_floor (void **state)
 static void
 test_dotted_chain (void **state)
 {
-   ecl_project_t *project =
-      load_good ("version_format: dotted\nunversioned: '1.0'\n",
-                 FILES ({"u/b.yaml", "to: 1.10.0\nup: []\n"}, {"u/a.yaml", "to: 1.9.0\nup: []\n"}));
+   ecl_project_t *project = load_good (
+      "version_format: dotted\nunversioned: '1.0'\n",
+      FILES ({"u/b.yaml", "to: 1.10.0\nup: []\nschema: {}\n"}, {"u/a.yaml", "to: 1.9.0\nup: []\nschema: {}\n"}));
    const ecl_chain_t *chain = ecl_project_chain (project, "u");
    char text[ECL_VERSION_TEXT];
 
@@ -384,11 +422,17 @@ int
 main (void)
 {
    const struct CMUnitTest tests[] = {
-      cmocka_unit_test (test_config_problems), cmocka_unit_test (test_migration_problems),
-      cmocka_unit_test (test_chain_problems),  cmocka_unit_test (test_pace),
-      cmocka_unit_test (test_chains),          cmocka_unit_test (test_floor),
-      cmocka_unit_test (test_dotted_chain),    cmocka_unit_test (test_precedence),
-      cmocka_unit_test (test_versions),        cmocka_unit_test (test_suggestions),
+      cmocka_unit_test (test_config_problems),
+      cmocka_unit_test (test_migration_problems),
+      cmocka_unit_test (test_chain_problems),
+      cmocka_unit_test (test_nothing_to_do),
+      cmocka_unit_test (test_pace),
+      cmocka_unit_test (test_chains),
+      cmocka_unit_test (test_floor),
+      cmocka_unit_test (test_dotted_chain),
+      cmocka_unit_test (test_precedence),
+      cmocka_unit_test (test_versions),
+      cmocka_unit_test (test_suggestions),
    };
 
    return cmocka_run_group_tests (tests, NULL, NULL);

@@ -374,12 +374,13 @@ test_filters (void **state)
       "  both:\n"
       "    unversioned: 0\n"
       "    detect: [{version: 1, filter: {a: 1}}, {version: 2, filter: {b: 1}}, {version: 1, filter: {c: 1}}]\n",
-      FILES ({"plain/0001_a.yaml", "to: 1\nup: []\n"}, {"plain/0002_a.yaml", "to: 2\nup: []\n"},
-             {"later/0002_a.yaml", "to: 2\nup: []\n"}, {"deep/0001_a.yaml", "to: 1\nup: []\n"},
-             {"deep/0002_a.yaml", "to: 2\nup: []\n"}, {"deeper/0002_a.yaml", "to: 2\nup: []\n"},
-             {"dotted/a.yaml", "to: '1.2'\nup: []\n"}, {"dotted/b.yaml", "to: 1.3.0\nup: []\n"},
-             {"packed/a.yaml", "to: '1.2'\nup: []\n"}, {"devices/0002_a.yaml", "to: 2\nup: []\n"},
-             {"both/0001_a.yaml", "to: 1\nup: []\n"}, {"both/0002_a.yaml", "to: 2\nup: []\n"}));
+      FILES ({"plain/0001_a.yaml", "to: 1\nup: []\nschema: {}\n"}, {"plain/0002_a.yaml", "to: 2\nup: []\nschema: {}\n"},
+             {"later/0002_a.yaml", "to: 2\nup: []\nschema: {}\n"}, {"deep/0001_a.yaml", "to: 1\nup: []\nschema: {}\n"},
+             {"deep/0002_a.yaml", "to: 2\nup: []\nschema: {}\n"}, {"deeper/0002_a.yaml", "to: 2\nup: []\nschema: {}\n"},
+             {"dotted/a.yaml", "to: '1.2'\nup: []\nschema: {}\n"}, {"dotted/b.yaml", "to: 1.3.0\nup: []\nschema: {}\n"},
+             {"packed/a.yaml", "to: '1.2'\nup: []\nschema: {}\n"},
+             {"devices/0002_a.yaml", "to: 2\nup: []\nschema: {}\n"},
+             {"both/0001_a.yaml", "to: 1\nup: []\nschema: {}\n"}, {"both/0002_a.yaml", "to: 2\nup: []\nschema: {}\n"}));
    ecl_upgrades_t *shared = ecl_upgrades_new (project);
    const ecl_chain_t *chains;
    size_t n, on_chain = 0, off_chain = 0;

@@ -288,7 +288,7 @@ test_preview (void **state)
                                            "    do: [{deleteOne: {collection: c, filter: {_id: 1}}}]\n"
                                            "  - verify: {collection: a}\n"
                                            "  - dropCollection: {collection: a}\n"},
-                       {"a/0001_x.yaml", "to: 1\nup: []\n"},
+                       {"a/0001_x.yaml", "to: 1\nup: []\nschema: {}\n"},
                        {0}});
    fake_world_t world = fake_world (script);
    told_t told = {""};
