@@ -13,13 +13,15 @@
 
 #define MOST_WORKERS 256
 
-static volatile sig_atomic_t asked_to_end;
+static volatile sig_atomic_t asked_to_end, on_terminal;
 
 /* The second one ends the process, whichever of them it is, and also where nobody ends process 1 of a container. */
 static void
 on_signal (int number)
 {
    if (asked_to_end) {
+      /* What the shell writes next must not begin behind the progress. */
+      (void) !(on_terminal && write (STDERR_FILENO, "\n", 1));
       signal (number, SIG_DFL);
       raise (number);
       _exit (128 + number);
@@ -42,10 +44,11 @@ cancelled (void)
 }
 
 static void
-catch_signals (void)
+catch_signals (const ecl_cli_t *cli)
 {
    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_NODEFER}, now;
 
+   on_terminal = cli->progress == ECL_PROGRESS_TERMINAL;
    sigaction (SIGINT, &action, NULL);
    sigaction (SIGTERM, &action, NULL);
    action.sa_handler = on_hangup;
@@ -149,7 +152,7 @@ ecl_remote_connect (ecl_remote_t *self)
    if (!ecl_cli_number (cli, "count-time", 1, ECL_REMOTE_COUNT_TIME_MAX, 0, &seconds)) {
       return false;
    }
-   catch_signals ();
+   catch_signals (cli);
    ecl_mongo_init ();
    ecl_mongo_uri_complaints (uri, complaints, sizeof complaints);
    if (*complaints) {

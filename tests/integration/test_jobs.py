@@ -1,8 +1,12 @@
 """Backfills as jobs: ranges, several workers, what happens when they die, and what others tell them."""
 
+import contextlib
 import json
+import os
+import pty
 import re
 import signal
+import subprocess
 
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Timestamp
@@ -209,6 +213,28 @@ def test_a_second_signal_ends_it_at_once(eclose, db, server, second):
     backfill(eclose, 'set', 'things', '--max-rate', 'none')
     backfill(eclose, 'run', 'things')
     assert at_target(db, n)
+
+
+def test_a_second_signal_ends_the_line(eclose, db, server):
+    """On a terminal: what the shell writes next does not begin behind the progress."""
+    n = size(server, 2000)
+    things(eclose, db, n)
+    terminal, end = pty.openpty()
+    with subprocess.Popen([eclose.binary, 'up', 'things', '--max-rate', str(n // 20)], cwd=eclose.folder, stderr=end,
+                          stdin=subprocess.DEVNULL, env=dict(eclose.env, TERM='xterm')) as child:
+        os.close(end)
+        said = b''
+        while b'things: ' not in said:
+            said += os.read(terminal, 4096)
+        # It is found with both of them: no time to end after the first one.
+        for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+            child.send_signal(number)
+        assert child.wait(timeout=20) in (-signal.SIGTERM, -signal.SIGINT)
+    with contextlib.suppress(OSError):  # the other end is closed
+        while more := os.read(terminal, 4096):
+            said += more
+    os.close(terminal)
+    assert said.endswith(b'\n') and b'\n' not in said[said.index(b'things: '):-2], said
 
 
 def test_a_job_whose_plan_was_never_finished(eclose, db):
