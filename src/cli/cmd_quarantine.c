@@ -371,7 +371,7 @@ drop (choice_t *choice)
       ecl_cli_json (&line);
       bson_destroy (&line);
    } else {
-      printf ("%" PRId64 " record%s dropped; the documents are as they were, and the next job tries them again\n", n,
+      printf ("%" PRId64 " record%s dropped; the documents are as they were, and a job tries them again\n", n,
               n == 1 ? "" : "s");
    }
    return ECL_EXIT_OK;

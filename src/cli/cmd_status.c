@@ -296,7 +296,7 @@ show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
 {
    const ecl_cli_t *cli = remote->cli;
    ecl_works_t works;
-   size_t applied = 0, adopted = 0;
+   size_t applied = 0, elsewhere = 0, adopted = 0;
    bool good = ecl_works_open (&works, remote);
 
    for (size_t i = 0; i < works.runner.n && good; i++) {
@@ -305,6 +305,7 @@ show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
       *pending += ecl_placed_pending (placed) || placed->kind == ECL_PLACE_DOWN;
       applied += placed->kind == ECL_PLACE_APPLIED;
       adopted += placed->kind == ECL_PLACE_ADOPTED;
+      elsewhere += placed->kind == ECL_PLACE_ADOPTED || placed->kind == ECL_PLACE_GONE;
       if (cli->json) {
          print_migration (placed->name, place_name (placed));
       } else if (placed->kind != ECL_PLACE_APPLIED && placed->kind != ECL_PLACE_ADOPTED) {
@@ -325,7 +326,7 @@ show_works (ecl_remote_t *remote, int64_t *pending, bool *changed)
       }
    }
    if (good && works.runner.n && !cli->json) {
-      printf ("database migrations: %zu of %zu applied", applied, works.runner.n - adopted);
+      printf ("database migrations: %zu of %zu applied", applied, works.runner.n - elsewhere);
       if (adopted) {
          printf (", %zu adopted from other tools", adopted);
       }

@@ -200,7 +200,7 @@ def test_a_record_of_no_document_is_not_about_all_of_them(eclose, db):
 def test_drop(eclose, db):
     bad_things(eclose, db)
     assert quarantine(eclose, 'drop', 'things', '--id', 'bad1') == [{'dropped': 1}]
-    assert '3 records dropped; the documents are as they were, and the next job tries them again' in (
+    assert '3 records dropped; the documents are as they were, and a job tries them again' in (
         eclose('quarantine', 'drop', 'things', rc=0).out)
     assert quarantine(eclose, 'drop', 'things') == [{'dropped': 0}]
     assert quarantine(eclose, 'list', 'things') == []
