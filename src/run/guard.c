@@ -142,6 +142,32 @@ comes_again (ecl_names_t *seen, const ecl_field_t *field)
    return false;
 }
 
+/* The next field of a document at path in which there is what $eq compares only by value, and its path. False at the end,
+ * or with self->why where no path leads to it. */
+static bool
+next_typed (guard_t *self, ecl_iter_t *iter, ecl_names_t *seen, const char *path, ecl_field_t *field,
+            const char **below)
+{
+   while (ecl_iter_field (iter, field)) {
+      bool again = comes_again (seen, field);
+
+      if (!has_typed (&field->value)) {
+         continue;
+      }
+      if (!plain_name (field->key, field->key_len)) {
+         self->why = DOTTED;
+         return false;
+      }
+      if (again) {
+         self->why = TWICE;
+         return false;
+      }
+      *below = ecl_arena_printf (self->arena, "%s.%.*s", path, (int) field->key_len, field->key);
+      return true;
+   }
+   return false;
+}
+
 /* Paths of an array's elements, "" the element itself; each once. */
 typedef struct {
    const char *list[MAX_ELEMENT_PATHS];
@@ -155,6 +181,7 @@ add_element_paths (guard_t *self, element_paths_t *paths, const char *path, cons
    ecl_names_t seen;
    ecl_iter_t iter;
    ecl_field_t field;
+   const char *below;
 
    if (!has_typed (v)) {
       return;
@@ -178,18 +205,8 @@ add_element_paths (guard_t *self, element_paths_t *paths, const char *path, cons
    }
    ecl_names_init (&seen, self->arena);
    ecl_iter_init (&iter, v);
-   while (!self->why && ecl_iter_field (&iter, &field)) {
-      bool again = comes_again (&seen, &field);
-
-      if (!has_typed (&field.value)) {
-         continue;
-      }
-      if (!plain_name (field.key, field.key_len) || again) {
-         self->why = again ? TWICE : DOTTED;
-         return;
-      }
-      add_element_paths (self, paths, ecl_arena_printf (self->arena, "%s.%.*s", path, (int) field.key_len, field.key),
-                         &field.value);
+   while (!self->why && next_typed (self, &iter, &seen, path, &field, &below)) {
+      add_element_paths (self, paths, below, &field.value);
    }
 }
 
@@ -254,6 +271,7 @@ check_types (guard_t *self, const char *path, const ecl_value_t *v)
    ecl_names_t seen;
    ecl_iter_t iter;
    ecl_field_t field;
+   const char *below;
 
    if (!has_typed (v)) {
       return;
@@ -268,21 +286,8 @@ check_types (guard_t *self, const char *path, const ecl_value_t *v)
    }
    ecl_names_init (&seen, self->arena);
    ecl_iter_init (&iter, v);
-   while (!self->why && ecl_iter_field (&iter, &field)) {
-      bool again = comes_again (&seen, &field);
-
-      if (!has_typed (&field.value)) {
-         continue;
-      }
-      if (!plain_name (field.key, field.key_len)) {
-         self->why = DOTTED;
-         return;
-      }
-      if (again) {
-         self->why = TWICE;
-         return;
-      }
-      check_types (self, ecl_arena_printf (self->arena, "%s.%.*s", path, (int) field.key_len, field.key), &field.value);
+   while (!self->why && next_typed (self, &iter, &seen, path, &field, &below)) {
+      check_types (self, below, &field.value);
    }
 }
 
