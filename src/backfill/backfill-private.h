@@ -229,10 +229,6 @@ ecl_backfill_promote (ecl_backfill_t *self);
 void
 ecl_backfill_reserve (ecl_backfill_t *self, uint32_t n);
 
-/* A whole number of a reply; 0 where there is none. */
-int64_t
-ecl_backfill_number (const bson_t *reply, const char *key);
-
 /* Walks writeErrors. */
 bool
 ecl_backfill_next_error (bson_iter_t *errors, int32_t *index, int32_t *code, const char **message);

@@ -235,14 +235,6 @@ ecl_backfill_hopeless (int32_t code)
    return code == 13 || code == 18 || code == 59 || code == 73 || code == 166 || code == 8000;
 }
 
-int64_t
-ecl_backfill_number (const bson_t *reply, const char *key)
-{
-   bson_iter_t iter;
-
-   return bson_iter_init_find (&iter, reply, key) && BSON_ITER_HOLDS_NUMBER (&iter) ? bson_iter_as_int64 (&iter) : 0;
-}
-
 bool
 ecl_backfill_errors (const bson_t *reply, bson_iter_t *errors)
 {

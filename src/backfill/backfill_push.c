@@ -161,7 +161,7 @@ ecl_push_reply (ecl_backfill_t *self, const ecl_event_t *event)
          fail_statement (self, i, event->error->message);
       }
    } else {
-      changed = ecl_backfill_number (event->reply, "nModified");
+      changed = ecl_store_number (event->reply, "nModified");
       self->result.counts.changed += changed;
       self->result.counts.pushed += changed;
       self->pass_changed += changed;

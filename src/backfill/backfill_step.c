@@ -154,7 +154,7 @@ take_reply (ecl_backfill_t *self, const ecl_event_t *event)
    bool late = is_late (self, event, &why), was_late = self->late;
 
    if (handler->counts && (late || was_late)) {
-      int64_t changed = ecl_backfill_number (event->reply, "nModified");
+      int64_t changed = ecl_store_number (event->reply, "nModified");
 
       self->result.counts.changed += changed;
       self->pass_changed += changed;

@@ -190,7 +190,7 @@ reply_txn_write (ecl_backfill_t *self, const bson_t *reply)
       } else {
          txn_refused (self, code, message);
       }
-   } else if (ecl_backfill_number (reply, "n") == 1) {
+   } else if (ecl_store_number (reply, "n") == 1) {
       self->state = ST_TXN_COMMIT;
    } else {
       txn_conflict (self, ECL_ERROR_CONFLICT, "it was gone when it was to be written");

@@ -330,7 +330,7 @@ all_again (ecl_backfill_t *self, uint32_t first, uint32_t n)
 static void
 count_effect (ecl_backfill_t *self, const bson_t *reply, uint32_t first, uint32_t n)
 {
-   int64_t changed = ecl_backfill_number (reply, "nModified"), expected = 0;
+   int64_t changed = ecl_store_number (reply, "nModified"), expected = 0;
 
    for (uint32_t i = first; i < first + n; i++) {
       expected += !self->answered->failed[i];

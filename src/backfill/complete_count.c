@@ -179,7 +179,7 @@ by_index (const ecl_site_t *site, const ecl_chain_t *chain, const ecl_index_t *i
    good = site->world->run_command (site->world, &call, site->world->now (site->world) + ECL_TALLY_MS, &reply,
                                     &ignored) == ECL_REPLY_OK;
    if (good) {
-      out->n = ecl_reply_number (&reply, "cursor.firstBatch.0.n");
+      out->n = ecl_store_number (&reply, "cursor.firstBatch.0.n");
       out->at_least = out->n >= ECL_COMPLETE_COUNT_ENOUGH;
    }
    bson_destroy (&reply);

@@ -47,7 +47,7 @@ server_time (const ecl_job_start_t *options, int64_t *time, bson_error_t *error)
    bson_t reply;
    bool good = ecl_server_hello (options->world, HELLO_MS, &reply, error);
 
-   *time = good ? ecl_reply_number (&reply, "localTime") : 0;
+   *time = good ? ecl_store_number (&reply, "localTime") : 0;
    bson_destroy (&reply);
    return good;
 }
@@ -66,7 +66,7 @@ count (const ecl_job_start_t *options, bool whether, int64_t most, int64_t *n, b
    ecl_store_count (options->collection, options->candidates, whether ? 1 : 0, &command);
    ecl_store_read_concern (&command);
    answer = ecl_insist (world, options->database, &command, world->now (world) + most, &sent, &reply, error);
-   *n = answer == ECL_REPLY_OK ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : -1;
+   *n = answer == ECL_REPLY_OK ? ecl_store_number (&reply, "cursor.firstBatch.0.n") : -1;
    bson_destroy (&reply);
    bson_destroy (&command);
    /* Not every server ends it when its time is over: then it is waited for much longer. */
@@ -350,7 +350,7 @@ plan (ecl_world_t *beneath, const char *database, ecl_holder_t *holder, ecl_part
    job->chunks = (int32_t) n;
    ecl_job_planned (job, &command);
    good = ecl_job_send (world, database, &command, &reply, error);
-   took = good && ecl_reply_number (&reply, "n") > 0;
+   took = good && ecl_store_number (&reply, "n") > 0;
    bson_destroy (&reply);
    if (took) {
       job->state = ECL_JOB_RUNNING;

@@ -33,7 +33,7 @@ ecl_survey_estimate (ecl_world_t *world, const char *database, const char *colle
 
    BSON_APPEND_UTF8 (&command, "count", collection);
    good = ecl_insist_call (world, database, &command, &reply, error);
-   *n = good ? ecl_reply_number (&reply, "n") : 0;
+   *n = good ? ecl_store_number (&reply, "n") : 0;
    bson_destroy (&reply);
    bson_destroy (&command);
    return good;
@@ -48,7 +48,7 @@ count_quarantined (ecl_world_t *world, const char *database, const bson_t *filte
    ecl_store_count (ECL_STORE_QUARANTINE, filter, 0, &command);
    ecl_store_read_concern (&command);
    good = ecl_insist_call (world, database, &command, &reply, error);
-   *n = good ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : 0;
+   *n = good ? ecl_store_number (&reply, "cursor.firstBatch.0.n") : 0;
    bson_destroy (&reply);
    bson_destroy (&command);
    return good;

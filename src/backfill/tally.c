@@ -156,7 +156,7 @@ count_part (thread_t *self, const part_t *part, bson_error_t *error)
 
       count_command (self, &range, self->options->filters[i], &command);
       said = ask (self, &command, &reply, error);
-      self->of_part[i] = said == SAID ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : 0;
+      self->of_part[i] = said == SAID ? ecl_store_number (&reply, "cursor.firstBatch.0.n") : 0;
       bson_destroy (&reply);
       bson_destroy (&command);
    }
@@ -259,7 +259,7 @@ begin (tally_t *self, thread_t *thread, bson_error_t *error)
    /* As the server keeps the number: at once. */
    BSON_APPEND_UTF8 (&command, "count", options->collection);
    said = ask (thread, &command, &reply, error);
-   self->total = said == SAID ? ecl_reply_number (&reply, "n") : 0;
+   self->total = said == SAID ? ecl_store_number (&reply, "n") : 0;
    bson_destroy (&reply);
    bson_destroy (&command);
    if (said != SAID) {

@@ -119,7 +119,7 @@ ecl_preview_count_pipeline (ecl_previewer_t *self, const char *collection, const
    }
    ecl_store_cursor (0, &command);
    result = ecl_preview_ask (self, &command, &reply, why);
-   *n = result == ECL_COUNTED ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : ECL_PREVIEW_TOO_SLOW;
+   *n = result == ECL_COUNTED ? ecl_store_number (&reply, "cursor.firstBatch.0.n") : ECL_PREVIEW_TOO_SLOW;
    bson_destroy (&reply);
    bson_destroy (&command);
    return result;
@@ -137,7 +137,7 @@ ecl_preview_count (ecl_previewer_t *self, const char *collection, const ecl_valu
    }
    BSON_APPEND_UTF8 (&command, "count", collection);
    result = ecl_preview_ask (self, &command, &reply, why);
-   *n = result == ECL_COUNTED ? ecl_reply_number (&reply, "n") : ECL_PREVIEW_TOO_SLOW;
+   *n = result == ECL_COUNTED ? ecl_store_number (&reply, "n") : ECL_PREVIEW_TOO_SLOW;
    bson_destroy (&reply);
    bson_destroy (&command);
    return result;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "run/insist.h"
+#include "store/store.h"
 
 /* maxWireVersion of 4.2: pipelines in updates, transactions on shards. */
 #define WIRE_4_2 8
@@ -14,7 +15,7 @@ static bool
 read_hello (const bson_t *reply, ecl_server_t *out, bson_error_t *error)
 {
    bool set = bson_has_field (reply, "setName"), sessions = bson_has_field (reply, "logicalSessionTimeoutMinutes");
-   int64_t wire = ecl_reply_number (reply, "maxWireVersion");
+   int64_t wire = ecl_store_number (reply, "maxWireVersion");
    bson_iter_t iter;
 
    out->sharded = bson_iter_init_find (&iter, reply, "msg") && BSON_ITER_HOLDS_UTF8 (&iter) &&

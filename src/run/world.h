@@ -69,10 +69,6 @@ bool
 ecl_world_call (ecl_world_t *world, const char *database, const bson_t *command, bson_t *reply,
                 bson_error_t *error) ECL_MUST_CHECK;
 
-/* A number of a reply, or a time in milliseconds, by its path with dots; 0 where there is none. */
-int64_t
-ecl_reply_number (const bson_t *reply, const char *path);
-
 /* Milliseconds that a command gets where nothing else is said. */
 #define ECL_WORLD_TIMEOUT 60000
 

@@ -68,16 +68,16 @@ ecl_store_view (const bson_iter_t *at, bson_t *document)
 }
 
 int64_t
-ecl_store_number (const bson_t *document, const char *key)
+ecl_store_number (const bson_t *document, const char *path)
 {
-   bson_iter_t iter;
+   bson_iter_t iter, found;
 
-   if (!bson_iter_init_find (&iter, document, key)) {
+   if (!bson_iter_init (&iter, document) || !bson_iter_find_descendant (&iter, path, &found)) {
       return 0;
    }
-   return BSON_ITER_HOLDS_DATE_TIME (&iter) ? bson_iter_date_time (&iter)
-          : BSON_ITER_HOLDS_NUMBER (&iter)  ? bson_iter_as_int64 (&iter)
-                                            : 0;
+   return BSON_ITER_HOLDS_DATE_TIME (&found) ? bson_iter_date_time (&found)
+          : BSON_ITER_HOLDS_NUMBER (&found)  ? bson_iter_as_int64 (&found)
+                                             : 0;
 }
 
 void

@@ -44,9 +44,9 @@ ecl_store_append_text (bson_t *to, const char *key, const char *text);
 bool
 ecl_store_view (const bson_iter_t *at, bson_t *document) ECL_MUST_CHECK;
 
-/* A whole number of a document, or a time in milliseconds; 0 where there is none. */
+/* A whole number of a record or a reply, or a time in milliseconds, by its path with dots; 0 where there is none. */
 int64_t
-ecl_store_number (const bson_t *document, const char *key);
+ecl_store_number (const bson_t *document, const char *path);
 
 /* A text of a document, cut to what fits; what is there already stays where there is none. */
 void

@@ -262,7 +262,7 @@ verify (void *context, int64_t *bad)
    ecl_store_count ("things", filter, 0, &command);
    ecl_store_read_concern (&command);
    good = ecl_world_call (&process->worker.world, DATABASE, &command, &reply, &ignored);
-   *bad = good ? ecl_reply_number (&reply, "cursor.firstBatch.0.n") : 0;
+   *bad = good ? ecl_store_number (&reply, "cursor.firstBatch.0.n") : 0;
    bson_destroy (&reply);
    bson_destroy (&command);
    bson_destroy (filter);
@@ -478,7 +478,7 @@ executed (sim_t *sim, const execution_t *run)
    observe (sim);
    check_stays (sim);
    if (run->sender->process && run->sender->process->app && bson_iter_init_find (&iter, run->reply, "writeErrors") &&
-       ecl_reply_number (run->reply, "writeErrors.0.code") == 121) {
+       ecl_store_number (run->reply, "writeErrors.0.code") == 121) {
       sim_reached (sim, FAULT_KEPT_OUT);
    }
 }

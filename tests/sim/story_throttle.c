@@ -111,7 +111,7 @@ static int64_t
 takes (sim_t *sim, const sender_t *sender, const bson_t *reply)
 {
    data_t *data = sim->data;
-   int64_t documents = sender->effect ? ecl_reply_number (reply, "nModified") : 0, ms;
+   int64_t documents = sender->effect ? ecl_store_number (reply, "nModified") : 0, ms;
    bool slow = is_on (sim, SLOW) || is_on (sim, STUCK);
    double each = data->trouble == TOO_SHORT ? EACH_SHORT : EACH;
 

@@ -47,7 +47,7 @@ is_batch (const mate_t *mate, const bson_t *command)
 
    return is_on (command, "find", "things")
              ? find (command, "sort", &at) && !find (command, "skip", &at) /* which asks where a window ends */
-             : strcmp (command_name (command), "getMore") == 0 && ecl_reply_number (command, "getMore") == mate->cursor;
+             : strcmp (command_name (command), "getMore") == 0 && ecl_store_number (command, "getMore") == mate->cursor;
 }
 
 /* ---- what a worker sends ---- */
@@ -184,7 +184,7 @@ take_batch (const process_t *process, mate_t *mate, const bson_t *command, int64
 
    mate->reading = false;
    data->read += n;
-   mate->cursor = ecl_reply_number (reply, "cursor.id");
+   mate->cursor = ecl_store_number (reply, "cursor.id");
    if (memcmp (mate->job, data->job, sizeof mate->job) == 0) {
       data->counts.seen += n;
    }
@@ -231,7 +231,7 @@ take_claim (process_t *process, mate_t *mate, const bson_t *command, int64_t sen
 
    if (find (command, id, &asked)) {
       if (!find (reply, "value.holder.id", &has) || !BSON_ITER_HOLDS_OID (&has) ||
-          !ecl_reply_number (reply, "value.beat") ||
+          !ecl_store_number (reply, "value.beat") ||
           memcmp (bson_iter_oid (&asked), bson_iter_oid (&has), sizeof (bson_oid_t)) != 0) {
          return; /* somebody else has it */
       }
@@ -245,7 +245,7 @@ take_claim (process_t *process, mate_t *mate, const bson_t *command, int64_t sen
       }
       BSON_ASSERT (workers_row (document, &row));
       *claim = (claim_t){.n = row.n,
-                         .token = ecl_reply_number (reply, "value.token"),
+                         .token = ecl_store_number (reply, "value.token"),
                          .checkpointed = sent,
                          .phase = row.state,
                          .after = ecl_is_missing (&row.after) ? -1 : workers_thing (&row.after)};
@@ -254,7 +254,7 @@ take_claim (process_t *process, mate_t *mate, const bson_t *command, int64_t sen
       check_alone (process, claim);
    } else if (!find (command, "update.0.$replaceWith.$cond", &has)) {
       return;
-   } else if (!ecl_reply_number (reply, "value.beat")) {
+   } else if (!ecl_store_number (reply, "value.beat")) {
       sim_reached (process->sim, FAULT_CLAIM_LOST);
       return;
    }

@@ -85,7 +85,7 @@ workers_executed (sim_t *sim, const execution_t *execution)
       multi = ecl_document_get (&item, "multi", 5);
       n += ecl_is_missing (&multi);
    }
-   data->counts.conflicts += n ? n - ecl_reply_number (execution->reply, "nModified") : 0;
+   data->counts.conflicts += n ? n - ecl_store_number (execution->reply, "nModified") : 0;
 }
 
 static bool
